@@ -1,0 +1,56 @@
+# Every target does its own set-up. What the scripts do is said at their heads.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs lock image clean runtime dev prometheus
+
+BIN := .venv/bin
+# More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
+ARGS ?=
+# The Python to use: make test PYTHON=python3.12. By default the newest on PATH.
+PYTHON ?=
+export PYTHON
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: runtime ## run the exporter on simulated vendors: no key, no configuration
+	@exec $(BIN)/videotask-exporter demo $(ARGS)
+
+test: lint prometheus ## check style and types, then run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: dev ## check style and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: dev ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: runtime ## write docs/metrics.md from the catalogue in the code
+	$(BIN)/python -m exporter.metrics_docs >docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
+
+lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions
+	scripts/lock $(if $(UPGRADE),--upgrade)
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' exporter/__init__.py)
+IMAGE = videotask-exporter:$(VERSION)
+ENGINE = $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+image: ## build the container image, with whichever of docker, podman and buildah works
+	@test -n "$(ENGINE)" || { echo "make image needs a working docker, podman or buildah" >&2; exit 1; }
+	$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+clean: ## remove everything that the other targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime:
+	@scripts/setup-venv requirements.txt
+
+dev:
+	@scripts/setup-venv requirements-dev.txt
+
+prometheus:
+	@scripts/install-prometheus

@@ -1,0 +1,305 @@
+"""A loop for each feed: sweep, look up what the pages did not show, hand the observations to the ledger, sleep.
+
+Loops know nothing of each other. A sweep that fails leaves the counters as they are; what it brought of known tasks is
+kept, new tasks wait for a sweep that is complete, so that the next one still finds the ground where this one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from exporter.ledger import Book, Ledger, Sweep
+from exporter.providers import connect
+from exporter.providers.client import CONCURRENCY
+from exporter.providers.provider import (
+    AnswerTooLarge,
+    CallError,
+    ContractBroken,
+    Feed,
+    Page,
+    Provider,
+    RequestInvalid,
+    TaskNotFound,
+    VendorFailed,
+)
+from exporter.settings import ProviderSettings
+from exporter.store import StoreError
+from exporter.tasks import Observation
+from exporter.watch import Watch
+
+log = logging.getLogger(__name__)
+
+PAGE_LIMIT = 100
+"""List pages that one sweep reads at the most."""
+
+JITTER = 1.0
+"""Seconds over which the first sweeps are spread, so that a start does not hit all vendors in the same instant."""
+
+ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge)
+"""Errors of a look-up that may concern one task alone; any other ends the sweep."""
+
+
+@dataclass
+class FeedStatus:
+    """How a feed's polling goes; what the exporter tells of itself, apart from the tasks."""
+
+    up: bool | None = None
+    """Whether the last sweep succeeded; None before the first has ended."""
+    poll_duration: float = 0.0
+    error: str = ""
+    """What the last failed sweep failed of, in words that may be shown."""
+    down_since: float | None = None
+
+
+class FeedLoop:
+    """Polls one feed, for ever."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        feed: Feed,
+        book: Book,
+        ledger: Ledger,
+        watch: Watch,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.provider = provider
+        self.feed = feed
+        self.book = book
+        self.status = FeedStatus()
+        self._ledger = ledger
+        self._watch = watch
+        self._clock = clock
+        self._had_rows = False  # whether the last list that was read to its end had any
+        self._finished: set[str] = set()  # watched ids that need no look-up any more
+
+    async def run(self) -> None:
+        """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
+        interval = self.provider.settings.poll_interval
+        await asyncio.sleep(random.uniform(0, min(interval, JITTER)))
+        due = time.monotonic()
+        while True:
+            await self.sweep()
+            due = max(due + interval, time.monotonic())
+            await asyncio.sleep(max(due - time.monotonic(), self.provider.client.limit.pause_left))
+
+    async def sweep(self) -> None:
+        """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
+        started = time.monotonic()
+        sweep = Sweep()
+        watched: Sequence[str] = ()
+        error: Exception | None = None
+        try:
+            watched = await asyncio.to_thread(self._watch.ids, self.feed.kind)
+            await self._read(sweep, watched, started)
+            sweep.complete = True
+        except (CallError, StoreError) as failure:
+            error = failure
+        except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
+            log.debug("unexpected error in a sweep", exc_info=failure)
+            error = RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
+        try:
+            await self._ledger.record(self.book, sweep, self._clock(), keep=watched)
+            self._finish(sweep)
+        except StoreError as failure:
+            error = failure
+        duration = time.monotonic() - started
+        self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
+        self.status.poll_duration = duration
+        self._tell(error)
+
+    async def _read(self, sweep: Sweep, watched: Sequence[str], started: float) -> None:
+        if self.feed.lists:
+            await self._read_list(sweep)
+        unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
+        if self.feed.lists_in_flight and len(unseen) > 1:
+            await self._read_in_flight(sweep, set(unseen))
+        await self._look_up(sweep, await self._due(sweep, watched), started)
+
+    async def _read_list(self, sweep: Sweep) -> None:
+        """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
+        floor = self.book.floor(self._clock())
+        reached = False
+        async for page in self._pages(sweep, in_flight=False):
+            bottom = page.observations[-1] if page.observations else None
+            if bottom is None or _is_oldest_first(page.observations):
+                continue
+            known = bottom.id in self.book.in_flight or bottom.id in sweep.ended_before
+            if (known and self.book.swept) or _is_before(bottom, floor):
+                reached = True
+                break
+        ground = bool(sweep.ended_before) or any(task_id in self.book.in_flight for task_id in sweep.listed)
+        sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
+        self._had_rows = bool(sweep.listed)
+
+    async def _pages(self, sweep: Sweep, *, in_flight: bool) -> AsyncIterator[Page]:
+        for index in range(PAGE_LIMIT):
+            page = await self.feed.list_page(index, in_flight=in_flight)
+            at = self._clock()
+            news = [one for one in page.observations if one.id not in sweep.listed]
+            _add(sweep.listed, page.observations, at)
+            sweep.spoiled += page.spoiled
+            sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in news])
+            yield page
+            if page.last or (index > 0 and not news):  # a page that only repeats: the vendor has no more
+                return
+        sweep.cut = True
+
+    async def _read_in_flight(self, sweep: Sweep, unseen: set[str]) -> None:
+        async for _ in self._pages(sweep, in_flight=True):
+            if unseen <= sweep.listed.keys():
+                break
+
+    async def _due(self, sweep: Sweep, watched: Iterable[str]) -> list[str]:
+        """The ids to look up: watched ones, and tasks in flight that no page showed, the longest unseen first."""
+        unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
+        unseen.sort(key=lambda task_id: self.book.last_seen.get(task_id, 0.0))
+        new = [
+            task_id
+            for task_id in watched
+            if task_id not in self._finished and task_id not in self.book.in_flight and not sweep.saw(task_id)
+        ]
+        ended = await self._ledger.ended_among(self.book, new)
+        self._finished |= ended
+        return [task_id for task_id in new if task_id not in ended] + unseen
+
+    async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float) -> None:
+        """Looks ids up, several at a time. After the first complete sweep it stops when the next one is due."""
+        waiting = iter(ids)
+        failures: list[CallError] = []
+        answered = 0
+        fatal: CallError | None = None
+
+        async def work() -> None:
+            nonlocal answered, fatal
+            for task_id in waiting:
+                late = time.monotonic() - started > self.provider.settings.poll_interval
+                if fatal or (late and answered and self.book.swept):
+                    return
+                try:
+                    observations = await self.feed.look_up(task_id)
+                except TaskNotFound:
+                    sweep.missing.add(task_id)
+                except ONE_TASK_ERRORS as error:
+                    failures.append(error)
+                    continue
+                except CallError as error:
+                    fatal = error
+                    return
+                else:
+                    sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in observations])
+                    _add(sweep.looked_up, observations, self._clock())
+                    if all(one.state.is_end for one in observations):
+                        sweep.finished.add(task_id)
+                answered += 1
+
+        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(ids)))))
+        if fatal or (failures and not answered):
+            raise fatal or failures[0]
+
+    def _finish(self, sweep: Sweep) -> None:
+        self._finished |= sweep.finished
+
+    def _tell(self, error: Exception | None) -> None:
+        """Keeps the status, and logs an outage once when it begins and once when it ends."""
+        about = {"provider": self.provider.name, "kind": self.feed.kind}
+        now = self._clock()
+        if error is None:
+            if self.status.down_since is not None:
+                log.info("feed is up again", extra=about | {"down_seconds": round(now - self.status.down_since, 1)})
+            elif self.status.up is None:
+                log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.book.in_flight)})
+            self.status.up, self.status.error, self.status.down_since = True, "", None
+            return
+        cause = error.error if isinstance(error, CallError) else "ledger" if isinstance(error, StoreError) else "bug"
+        if self.status.down_since is None:
+            log.warning("feed is down", extra=about | {"cause": cause, "error": str(error)})
+            self.status.down_since = now
+        self.status.up, self.status.error = False, f"{cause}: {error}"
+
+
+def _add(into: dict[str, tuple[Observation, float]], observations: Iterable[Observation], at: float) -> None:
+    """The later of two observations of a task counts, but no end is taken back."""
+    for observation in observations:
+        before = into.get(observation.id)
+        if before is None or not before[0].state.is_end:
+            into[observation.id] = observation, at
+
+
+def _is_oldest_first(observations: Sequence[Observation]) -> bool:
+    """Whether a page is sorted against what we ask for or assume: then no row on it proves that the rest is known."""
+    dates = [one.submitted or one.dated for one in (observations[0], observations[-1])]
+    return dates[0] is not None and dates[1] is not None and dates[0] < dates[1]
+
+
+def _is_before(observation: Observation, floor: float) -> bool:
+    placed = observation.submitted or observation.dated or observation.ended
+    return placed is not None and placed < floor
+
+
+@dataclass
+class _Polled:
+    """A provider that is being polled."""
+
+    provider: Provider
+    loops: list[FeedLoop]
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Collector:
+    """All loops of all providers."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._polled: dict[str, _Polled] = {}
+
+    @property
+    def providers(self) -> list[Provider]:
+        return [polled.provider for polled in self._polled.values()]
+
+    @property
+    def loops(self) -> list[FeedLoop]:
+        return [loop for polled in self._polled.values() for loop in polled.loops]
+
+    async def apply(self, wanted: Sequence[ProviderSettings]) -> None:
+        """Polls these providers: starts new ones, restarts changed ones, stops the others, leaves the rest in peace.
+
+        Raises StoreError.
+        """
+        settings = {one.name: one for one in wanted}
+        for name, polled in list(self._polled.items()):
+            if settings.get(name) != polled.provider.settings:
+                await self._stop(name)
+        for name, one in settings.items():
+            if name not in self._polled:
+                self._polled[name] = self._start(one)
+        self._polled = {name: self._polled[name] for name in settings}
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
+
+    def _start(self, settings: ProviderSettings) -> _Polled:
+        provider = connect(settings, self._ledger.store)
+        watch = Watch(settings.name, settings.watch)
+        loops = []
+        for feed in provider.feeds:
+            book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
+            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock))
+        running = [asyncio.create_task(loop.run(), name=f"{settings.name}/{loop.feed.kind}") for loop in loops]
+        return _Polled(provider, loops, running)
+
+    async def _stop(self, name: str) -> None:
+        polled = self._polled.pop(name)
+        for task in polled.running:
+            task.cancel()
+        for task in polled.running:
+            with suppress(asyncio.CancelledError):
+                await task
+        await polled.provider.aclose()

@@ -1,0 +1,44 @@
+"""Counters as plain data: what the ledger persists and what the metrics read."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+Key = tuple[str, ...]
+"""A metric's short name and its label values; buckets of a histogram add `le` and their bound, its sum adds `sum`."""
+
+
+class Counts(dict[Key, float]):
+    """Numbers that only grow, by key; what was never counted is 0."""
+
+    def __missing__(self, key: Key) -> float:
+        return 0
+
+    def add(self, *key: str, by: float = 1) -> None:
+        self[key] += by
+
+    def observe(self, *key: str, value: float, bounds: Sequence[float]) -> str:
+        """Adds a value to a histogram and tells the bound of the bucket that took it."""
+        position = bisect_left(bounds, value)
+        bound = repr(float(bounds[position])) if position < len(bounds) else "+Inf"
+        self.add(*key, "le", bound)
+        self.add(*key, "sum", by=value)
+        return bound
+
+    def buckets(self, *key: str, bounds: Sequence[float]) -> tuple[list[tuple[str, float]], float]:
+        """The cumulative buckets of a histogram, up to +Inf, and the sum of what was observed.
+
+        Counts kept under other bounds (the setting has changed since) fall into the next larger bucket of today,
+        so that no count is lost and none goes back.
+        """
+        width = len(key)
+        counted = [0.0] * (len(bounds) + 1)
+        for other, count in self.items():
+            if other[:width] == key and other[width : width + 1] == ("le",):
+                counted[bisect_left(bounds, float(other[width + 1]))] += count
+        cumulative, running = [], 0.0
+        for bound, count in zip([*(repr(float(b)) for b in bounds), "+Inf"], counted, strict=True):
+            running += count
+            cumulative.append((bound, running))
+        return cumulative, self[(*key, "sum")]

@@ -1,0 +1,422 @@
+"""Decides what a sweep means: transitions, ends counted once, whose times to believe, what may be forgotten.
+
+A `Book` is the ledger of one feed. `settle` works out what a sweep changes, without changing anything; `adopt` takes
+the changes over once the store has them. So what is served was committed before, and a crash in between costs nothing:
+the vendor is asked again.
+
+The promise to count each end once rests on three things. The store remembers the ids of ended tasks. It forgets only
+ends that lie before the `horizon`, and an unknown task that ended before the horizon is not counted. And a counter and
+the tasks that moved it are committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from exporter.counts import Counts, Key
+from exporter.settings import PollSettings
+from exporter.store import Changes, FeedRecord, Store
+from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, State, Task
+
+EARLIEST = 946684800.0
+"""The year 2000: what a vendor dates before it is a slip, such as year 1 for "unset"."""
+
+STALE_AFTER = 3
+"""Poll intervals without success after which in-flight data is no longer shown, nor a transition dated."""
+
+LEAST_PATIENCE = 5.0
+"""Seconds between two looks that are close enough in any case: vendors' own times are hardly finer."""
+
+LOST_AFTER = 2
+"""Sweeps in a row that must miss a task before it counts as lost: a single blank answer proves nothing."""
+
+FORGET_AT_ONCE = 1000
+
+_HISTOGRAMS = {
+    Phase.QUEUE: "queue_duration_seconds",
+    Phase.RUN: "run_duration_seconds",
+    Phase.TOTAL: "total_duration_seconds",
+}
+
+
+@dataclass
+class Sweep:
+    """What one poll of a feed brought."""
+
+    listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
+    """By id, with the Unix time of the answer: what list pages showed."""
+    looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    """Ids that the vendor does not know."""
+    spoiled: int = 0
+    """Rows that were no tasks at all."""
+    ended_before: set[str] = field(default_factory=set)
+    """Ids whose end is in the ledger already."""
+    finished: set[str] = field(default_factory=set)
+    """Ids whose look-up showed nothing but ends."""
+    cut: bool = False
+    """Whether the page limit ended the reading."""
+    gap: bool = False
+    """Whether tasks may have come and gone unseen."""
+    complete: bool = False
+
+    def saw(self, task_id: str) -> bool:
+        return task_id in self.listed or task_id in self.looked_up or task_id in self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An ended task as the recent window needs it."""
+
+    at: float
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A task that stands for a bucket."""
+
+    task_id: str
+    value: float
+    at: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A sweep's changes, and what only the memory needs of them."""
+
+    changes: Changes
+    at: float
+    complete: bool
+    seen: dict[str, float]
+    exemplars: dict[Key, Exemplar]
+
+
+class Book:
+    """The ledger of one feed."""
+
+    def __init__(
+        self,
+        provider: str,
+        kind: str,
+        clock: Clock,
+        settings: PollSettings,
+        retention: float,
+        record: FeedRecord,
+        recent: Iterable[Task] = (),
+    ) -> None:
+        self.provider = provider
+        self.kind = kind
+        self.clock = clock
+        self.settings = settings
+        self.interval = settings.poll_interval
+        """The interval in force: the one set, or as long as a sweep takes where that is longer."""
+        self.retention = retention
+        self.since = record.since
+        self.horizon = record.horizon
+        self.polled = record.polled
+        self.counts = record.counts
+        self.in_flight = {task.id: task for task in record.in_flight}
+        self.last_seen = dict.fromkeys(self.in_flight, record.polled or 0.0)
+        self.exemplars: dict[Key, Exemplar] = {}
+        self._recent: deque[End] = deque()
+        for task in recent:
+            self._remember(task)
+
+    @property
+    def swept(self) -> bool:
+        """Whether a sweep has ever been complete: before that there is nothing to show."""
+        return self.since is not None
+
+    def is_stale(self, now: float) -> bool:
+        """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
+        return self.polled is None or now - self.polled > STALE_AFTER * self.interval
+
+    @property
+    def _patience(self) -> float:
+        """How long ago the last look may be for a change since to be dated by the present one."""
+        return max(STALE_AFTER * self.interval, LEAST_PATIENCE)
+
+    def floor(self, now: float) -> float:
+        """What ended before this is not counted when it is first seen: it was, or it is older than the history."""
+        return self.horizon if self.horizon is not None else now - self.settings.history
+
+    def recent(self, now: float) -> list[Task]:
+        """The tasks that ended within the recent window."""
+        since = now - self.settings.recent_window
+        while self._recent and self._recent[0].at < since:
+            self._recent.popleft()
+        return [end.task for end in self._recent if end.at >= since]
+
+    def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
+        """What a sweep changes. Neither the book nor the store is touched."""
+        grown, exemplars = Counts(), dict[Key, Exemplar]()
+        tasks: list[Task] = []
+        floor = self.floor(now)
+        seen: dict[str, float] = {}
+        for task_id, (observation, at) in (sweep.listed | sweep.looked_up).items():
+            task = self.in_flight.get(task_id)
+            if task is None:
+                if task_id in sweep.ended_before or not self._is_news(observation, sweep, floor):
+                    continue
+                task = self._newcomer(observation, at, is_listed=task_id in sweep.listed)
+            after = self._advance(task, observation, at, grown, exemplars)
+            if after is not self.in_flight.get(task_id):
+                tasks.append(after)
+            if not after.state.is_end:
+                seen[task_id] = at
+        tasks += self._missed(sweep.missing, now, grown)
+        if sweep.spoiled:
+            grown.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
+        if sweep.gap and sweep.complete:
+            grown.add("history_gaps_total")
+        totals = Counts({key: self._grown(key, by) for key, by in grown.items()})
+        horizon = max(floor, now - self.retention) if sweep.complete else self.horizon
+        changes = Changes(
+            self.provider,
+            self.kind,
+            since=now if sweep.complete and self.since is None else self.since,
+            horizon=horizon,
+            polled=now if sweep.complete else self.polled,
+            tasks=tasks,
+            counts=totals,
+            forgotten=forgotten,
+        )
+        return Settled(changes, now, sweep.complete, seen, exemplars)
+
+    def adopt(self, settled: Settled) -> None:
+        """Takes over changes that the store has committed."""
+        changes = settled.changes
+        self.since, self.horizon, self.polled = changes.since, changes.horizon, changes.polled
+        self.counts.update(changes.counts)
+        self.exemplars.update(settled.exemplars)
+        self.last_seen.update(settled.seen)
+        for task in changes.tasks:
+            if task.state.is_end:
+                self.in_flight.pop(task.id, None)
+                self.last_seen.pop(task.id, None)
+                self._remember(task)
+            else:
+                self.in_flight[task.id] = task
+
+    def _remember(self, task: Task) -> None:
+        at = task.placed_at
+        if at is None:
+            return
+        position = len(self._recent)
+        while position and self._recent[position - 1].at > at:
+            position -= 1
+        self._recent.insert(position, End(at, task))
+
+    def _grown(self, key: Key, by: float) -> float:
+        if key[0] == "last_finished_timestamp_seconds":
+            return max(self.counts[key], by)
+        return self.counts[key] + by
+
+    def _is_news(self, observation: Observation, sweep: Sweep, floor: float) -> bool:
+        """Whether a task that the ledger does not know belongs into it.
+
+        What is looked up was asked for. What is listed waits for a complete sweep, so that the next one still finds
+        the ground where this one stopped; and ends before the floor have been counted, or never shall be.
+        """
+        if observation.id in sweep.looked_up:
+            return True
+        if not sweep.complete:
+            return False
+        placed = next(
+            (at for at in (observation.ended, observation.dated, observation.submitted) if at is not None), None
+        )
+        return not observation.state.is_end or placed is None or not EARLIEST <= placed < floor
+
+    def _newcomer(self, observation: Observation, at: float, is_listed: bool) -> Task:
+        appeared = is_listed and self.polled is not None and at - self.polled <= self._patience
+        return Task(observation.id, observation.state, first_seen=at, changed=at, appeared=appeared)
+
+    def _advance(
+        self, task: Task, observation: Observation, at: float, grown: Counts, exemplars: dict[Key, Exemplar]
+    ) -> Task:
+        """The task after an observation; what it adds to the counters goes into `grown`."""
+        is_new = task.id not in self.in_flight
+        state = observation.state
+        changed = is_new or state is not task.state or observation.progress != task.progress
+        submitted, started, ended, dated, rejected = _believed(observation, at)
+        told = frozenset(observation.unmapped) | {f"rejected_{name}" for name in rejected}
+        after = replace(
+            task,
+            state=state,
+            reason=observation.reason,
+            progress=observation.progress,
+            changed=at if changed else task.changed,
+            submitted=submitted if submitted is not None else task.submitted,
+            started=started if started is not None else task.started,
+            ended=ended if state.is_end else None,
+            dated=dated if dated is not None else task.dated,
+            output_seconds=observation.output_seconds,
+            missing=0,
+            told=task.told | told,
+        )
+        if self._witnessed(task, is_new, at):
+            if state is State.RUNNING and task.seen_started is None and (is_new or task.state is not State.RUNNING):
+                after = replace(after, seen_started=at)
+            if state.is_end and not is_new:
+                after = replace(after, seen_ended=at)
+        for unmapped in observation.unmapped - task.told:
+            grown.add("unmapped_values_total", unmapped)
+        grown_rejections = len({f"rejected_{name}" for name in rejected} - task.told)
+        if grown_rejections:
+            grown.add("rejected_timestamps_total", by=grown_rejections)
+        after = self._queue_counted(after, grown, exemplars, at)
+        if state.is_end:
+            self._count_end(after, grown, exemplars, at)
+        return after if after != task or is_new else task
+
+    def _witnessed(self, task: Task, is_new: bool, at: float) -> bool:
+        """Whether the last look at the task is so close that what has changed since can be dated by this one."""
+        if is_new:
+            return task.appeared
+        return at - self.last_seen.get(task.id, 0.0) <= self._patience
+
+    def _queue_counted(self, task: Task, grown: Counts, exemplars: dict[Key, Exemplar], at: float) -> Task:
+        """Counts the time in the queue once, as soon as it is known for good.
+
+        Where the vendor gives times, its start may still come; so ours stands in only at the end.
+        """
+        if "queue" in task.told or task.state is State.LOST:
+            return task
+        if self.clock is Clock.PROVIDER and task.started is None and not task.state.is_end:
+            return task
+        length = task.duration(Phase.QUEUE)
+        if length is None:
+            return task
+        self._observe(Phase.QUEUE, (), task, length, grown, exemplars, at)
+        return replace(task, told=task.told | {"queue"})
+
+    def _count_end(self, task: Task, grown: Counts, exemplars: dict[Key, Exemplar], at: float) -> None:
+        grown.add("finished_total", task.state)
+        if task.state is State.FAILED and task.reason is not None:
+            grown.add("failures_total", task.reason)
+        if task.output_seconds:
+            grown.add("output_seconds_total", by=task.output_seconds)
+        placed = task.placed_at
+        key = ("last_finished_timestamp_seconds", task.state)
+        if placed is not None:
+            grown[key] = max(grown[key], placed)
+        if task.state not in MEASURED_ENDS:
+            return
+        if "queue" not in task.told:
+            grown.add("unmeasured_durations_total", Phase.QUEUE)
+        for phase in (Phase.RUN, Phase.TOTAL):
+            length = task.duration(phase)
+            if length is None:
+                grown.add("unmeasured_durations_total", phase)
+            else:
+                self._observe(phase, (task.state,), task, length, grown, exemplars, at)
+
+    def _observe(
+        self,
+        phase: Phase,
+        labels: tuple[str, ...],
+        task: Task,
+        length: float,
+        grown: Counts,
+        exemplars: dict[Key, Exemplar],
+        at: float,
+    ) -> None:
+        key = (_HISTOGRAMS[phase], *labels)
+        bound = grown.observe(*key, value=length, bounds=self.settings.duration_buckets)
+        exemplars[*key, bound] = Exemplar(task.id, length, at)
+
+    def _missed(self, missing: Collection[str], now: float, grown: Counts) -> Iterable[Task]:
+        for task_id in missing:
+            task = self.in_flight.get(task_id)
+            if task is None:
+                continue
+            after = replace(task, missing=task.missing + 1)
+            if after.missing >= LOST_AFTER:
+                after = replace(after, state=State.LOST, reason=None, seen_ended=now, changed=now)
+                self._count_end(after, grown, {}, now)
+            yield after
+
+
+def _believed(
+    observation: Observation, now: float
+) -> tuple[float | None, float | None, float | None, float | None, list[str]]:
+    """The vendor's times that are possible, and the names of those that are not.
+
+    Impossible: before the year 2000, in the future, a start or an end before the submission, a start after the end.
+    """
+    rejected: list[str] = []
+
+    def possible(name: str, at: float | None, not_before: float | None = None) -> float | None:
+        if at is None:
+            return None
+        if EARLIEST <= at <= now + CLOCK_SKEW and (not_before is None or at >= not_before - 1.0):  # whole seconds
+            return at
+        rejected.append(name)
+        return None
+
+    submitted = possible("submitted", observation.submitted)
+    started = possible("started", observation.started, submitted)
+    ended = possible("ended", observation.ended, submitted)
+    dated = possible("dated", observation.dated)
+    if started is not None and ended is not None and started > ended + 1.0:
+        rejected.append("started")
+        started = None
+    return submitted, started, ended, dated, rejected
+
+
+class Ledger:
+    """The books of all feeds, and the store behind them."""
+
+    def __init__(self, store: Store, retention: float) -> None:
+        self.store = store
+        self._retention = retention
+        self._books: dict[tuple[str, str], Book] = {}
+        self._writing = asyncio.Lock()
+
+    def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
+        """The book of a feed, out of the store the first time. Raises StoreError."""
+        book = self._books.get((provider, kind))
+        if book is None:
+            record = self.store.load(provider, kind)
+            recent = self.store.ended_since(provider, kind, now - settings.recent_window)
+            book = Book(provider, kind, clock, settings, self._retention, record, recent)
+            self._books[provider, kind] = book
+        book.settings, book.interval = settings, settings.poll_interval
+        return book
+
+    async def ended_among(self, book: Book, ids: Collection[str]) -> set[str]:
+        """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
+        unknown = [task_id for task_id in ids if task_id not in book.in_flight]
+        if not unknown:
+            return set()
+        return await asyncio.to_thread(self.store.ended_among, book.provider, book.kind, unknown)
+
+    async def record(self, book: Book, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
+        """Settles a sweep, commits it and takes it over; the ids to `keep` are not forgotten. Raises StoreError.
+
+        Once begun it is carried through, also when the caller is cancelled: a commit that the book does not know of
+        would count the same ends again.
+        """
+        return await asyncio.shield(asyncio.create_task(self._record(book, sweep, now, frozenset(keep))))
+
+    async def _record(self, book: Book, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
+        async with self._writing:
+            forgotten: list[str] = []
+            if sweep.complete and book.horizon is not None:
+                old = await asyncio.to_thread(
+                    self.store.ended_before, book.provider, book.kind, book.horizon, FORGET_AT_ONCE
+                )
+                forgotten = [task_id for task_id in old if task_id not in keep]
+            settled = book.settle(sweep, now, forgotten)
+            await asyncio.to_thread(self.store.commit, settled.changes)
+            book.adopt(settled)
+            return settled
+
+    async def close(self) -> None:
+        """Closes the store once what is being written has been written."""
+        async with self._writing:
+            await asyncio.to_thread(self.store.close)

@@ -1,0 +1,514 @@
+"""The catalogue of metrics, and the ledger as exposition bytes.
+
+The catalogue is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says
+how it is read from what it describes: a feed's tasks, a feed's polling, a provider's calls, the exporter itself.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import metrics_core as families
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector as Readable
+from prometheus_client.samples import Exemplar as FamilyExemplar
+
+from exporter import __version__
+from exporter.collector import Collector, FeedLoop
+from exporter.ledger import Book, Exemplar
+from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
+from exporter.providers.provider import CALL_ERRORS, Provider
+from exporter.tasks import ENDS, IN_FLIGHT, MEASURED_ENDS, Field, Phase, Reason, State, Task
+
+PREFIX = "videotask_"
+PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
+STATS = ("p50", "p95", "max")
+
+_EXEMPLAR_LENGTH = 128 - len("task_id")  # OpenMetrics allows 128 characters for names and values together
+
+Labels = tuple[str, ...]
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A histogram's cumulative buckets, its sum, and the tasks that stand for buckets."""
+
+    buckets: Sequence[tuple[str, float]]
+    total: float
+    exemplars: Mapping[str, Exemplar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric(Generic[S]):
+    """One entry of the catalogue: its public name, type, labels, meaning, and how it is read from a subject."""
+
+    name: str
+    type: str
+    labels: Labels
+    help: str
+    read: Callable[[S], Iterable[tuple[Labels, float | Distribution]]]
+
+
+class FeedView:
+    """One feed at one moment. What several metrics need is worked out once."""
+
+    def __init__(self, loop: FeedLoop, now: float) -> None:
+        self.loop = loop
+        self.book: Book = loop.book
+        self.now = now
+        self.labels: Labels = (loop.provider.name, loop.feed.kind)
+
+    @cached_property
+    def in_flight(self) -> Mapping[State, Sequence[Task]]:
+        """The tasks in flight by state; nothing at all once that is too old to be shown."""
+        if not self.book.swept or self.book.is_stale(self.now):
+            return {}
+        by_state: dict[State, list[Task]] = {state: [] for state in IN_FLIGHT}
+        for task in self.book.in_flight.values():
+            by_state[task.state].append(task)
+        return by_state
+
+    @cached_property
+    def recent(self) -> Sequence[Task]:
+        return self.book.recent(self.now)
+
+    def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the ledger, at 0 for each value of its label that was never counted."""
+        if self.book.swept:
+            for value in values:
+                yield (value,), self.book.counts[metric, value]
+
+    def total(self, metric: str) -> Iterator[tuple[Labels, float]]:
+        if self.book.swept:
+            yield (), self.book.counts[(metric,)]
+
+    def durations(self, metric: str, states: Iterable[State] = ()) -> Iterator[tuple[Labels, Distribution]]:
+        if self.book.swept:
+            every: list[Labels] = [(state,) for state in states]
+            for labels in every or [()]:
+                key = (metric, *labels)
+                buckets, total = self.book.counts.buckets(*key, bounds=self.book.settings.duration_buckets)
+                exemplars = {
+                    other[-1]: exemplar for other, exemplar in self.book.exemplars.items() if other[:-1] == key
+                }
+                yield labels, Distribution(buckets, total, exemplars)
+
+    def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
+        """How many recent ends there are for each value."""
+        if self.book.swept:
+            found = [of(task) for task in self.recent]
+            for value in values:
+                yield (value,), found.count(value)
+
+
+@dataclass(frozen=True)
+class ProviderView:
+    """One provider at one moment."""
+
+    provider: Provider
+    feeds: Sequence[FeedView]
+
+    @property
+    def labels(self) -> Labels:
+        return (self.provider.name,)
+
+    @cached_property
+    def _candidates(self) -> Sequence[tuple[FeedView, Task]]:
+        reporting = [
+            (feed, task)
+            for feed in self.feeds
+            for tasks in feed.in_flight.values()
+            for task in tasks
+            if task.progress is not None
+        ]
+        return sorted(reporting, key=lambda each: (each[1].submitted_at or each[1].first_seen, each[1].id))
+
+    def single_tasks(self) -> Iterator[tuple[Labels, float]]:
+        for feed, task in self._candidates[: self.provider.settings.task_series_limit]:
+            yield (*feed.labels, task.id), task.progress or 0.0
+
+    def dropped(self) -> Iterator[tuple[Labels, float]]:
+        limit = self.provider.settings.task_series_limit
+        if any(feed.book.swept for feed in self.feeds):
+            yield self.labels, max(0, len(self._candidates) - limit) if limit else 0
+
+    def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""
+        counts = self.provider.client.counts
+        seen = {key[1:] for key in counts if key[0] == metric}
+        for endpoint, value in sorted(seen | {(endpoint, value) for endpoint in ENDPOINTS for value in always}):
+            yield (*self.labels, endpoint, value), counts[metric, endpoint, value]
+
+    def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
+        for endpoint in ENDPOINTS:
+            key = ("api_request_duration_seconds", endpoint)
+            buckets, total = self.provider.client.counts.buckets(*key, bounds=DURATION_BOUNDS)
+            yield (*self.labels, endpoint), Distribution(buckets, total)
+
+
+@dataclass
+class Reloads:
+    """How the last reading of the configuration went."""
+
+    successful: bool = True
+    succeeded_at: float = 0.0
+
+
+def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    for state, tasks in view.in_flight.items():
+        yield (state,), len(tasks)
+
+
+def _oldest(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    if queued := view.in_flight.get(State.QUEUED):
+        yield (State.QUEUED,), min(_or(task.submitted_at, task.first_seen) for task in queued)
+    if running := view.in_flight.get(State.RUNNING):
+        yield (State.RUNNING,), min(_or(task.started_at, task.first_seen) for task in running)
+
+
+def _or(at: float | None, otherwise: float) -> float:
+    return otherwise if at is None else at
+
+
+def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    if view.in_flight:
+        since = view.now - view.book.settings.stalled_after
+        yield (), sum(task.changed <= since for task in view.in_flight[State.RUNNING])
+
+
+def _progress(view: FeedView) -> Iterator[tuple[Labels, Distribution]]:
+    if not view.in_flight:
+        return
+    values = [task.progress for task in view.in_flight[State.RUNNING] if task.progress is not None]
+    counted = [0] * (len(PROGRESS_BOUNDS) + 1)
+    for value in values:
+        counted[bisect_left(PROGRESS_BOUNDS, value)] += 1
+    bounds = [*(str(bound) for bound in PROGRESS_BOUNDS), "+Inf"]
+    yield (), Distribution([(le, sum(counted[: index + 1])) for index, le in enumerate(bounds)], sum(values))
+
+
+def _recent_durations(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    measured = [task for task in view.recent if task.state in MEASURED_ENDS] if view.book.swept else []
+    for phase in Phase:
+        values = sorted(length for task in measured if (length := task.duration(phase)) is not None)
+        for stat, share in zip(STATS, (0.5, 0.95, 1.0), strict=True):
+            if values:
+                yield (phase, stat), values[max(0, -int(-share * len(values) // 1) - 1)]  # nearest rank
+
+
+def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    for state in ENDS:
+        if view.book.swept and (at := view.book.counts["last_finished_timestamp_seconds", state]):
+            yield (state,), at
+
+
+def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
+    if view.loop.status.up is not None:
+        yield (), value
+
+
+_POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
+
+TASK_METRICS: tuple[Metric[FeedView], ...] = (
+    Metric("tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", _in_flight),
+    Metric(
+        "oldest_task_timestamp_seconds",
+        "gauge",
+        ("state",),
+        "When the oldest task now queued was submitted, and the oldest now running was started; absent without one.",
+        _oldest,
+    ),
+    Metric(
+        "stalled_tasks",
+        "gauge",
+        (),
+        "Running tasks without a change of state or progress for stalled_after.",
+        _stalled,
+    ),
+    Metric(
+        "progress_ratio",
+        "gaugehistogram",
+        (),
+        "Progress (0 to 1) of the running tasks that report one.",
+        _progress,
+    ),
+    Metric(
+        "finished_total",
+        "counter",
+        ("state",),
+        "Tasks seen to end, each once.",
+        lambda view: view.counted("finished_total", ENDS),
+    ),
+    Metric(
+        "failures_total",
+        "counter",
+        ("reason",),
+        "Failed tasks by reason, each once.",
+        lambda view: view.counted("failures_total", Reason),
+    ),
+    Metric(
+        "recent_tasks",
+        "gauge",
+        ("state",),
+        "Tasks that ended within recent_window; an end whose time nobody knows is dated by the submission.",
+        lambda view: view.tally(ENDS, lambda task: task.state),
+    ),
+    Metric(
+        "recent_failures",
+        "gauge",
+        ("reason",),
+        "Failed tasks within recent_window, by reason.",
+        lambda view: view.tally(Reason, lambda task: task.reason),
+    ),
+    Metric(
+        "recent_duration_seconds",
+        "gauge",
+        ("phase", "stat"),
+        "Durations of the tasks that ended within recent_window: median, 95th percentile, longest; absent without one.",
+        _recent_durations,
+    ),
+    Metric(
+        "queue_duration_seconds",
+        "histogram",
+        (),
+        "Time from submission to start, once per task when it is known.",
+        lambda view: view.durations("queue_duration_seconds"),
+    ),
+    Metric(
+        "run_duration_seconds",
+        "histogram",
+        ("state",),
+        "Time from start to end, once per ended task.",
+        lambda view: view.durations("run_duration_seconds", MEASURED_ENDS),
+    ),
+    Metric(
+        "total_duration_seconds",
+        "histogram",
+        ("state",),
+        "Time from submission to end, once per ended task.",
+        lambda view: view.durations("total_duration_seconds", MEASURED_ENDS),
+    ),
+    Metric(
+        "unmeasured_durations_total",
+        "counter",
+        ("phase",),
+        "Succeeded and failed tasks whose duration nobody can know.",
+        lambda view: view.counted("unmeasured_durations_total", Phase),
+    ),
+    Metric(
+        "output_seconds_total",
+        "counter",
+        (),
+        "Seconds of video produced, where the vendor says them.",
+        lambda view: view.total("output_seconds_total"),
+    ),
+    Metric(
+        "last_finished_timestamp_seconds",
+        "gauge",
+        ("state",),
+        "When the latest task ended so; absent without one.",
+        _last_finished,
+    ),
+    Metric(
+        "history_gaps_total",
+        "counter",
+        (),
+        "Sweeps that may have missed tasks: the pages read did not reach what was known.",
+        lambda view: view.total("history_gaps_total"),
+    ),
+    Metric(
+        "unmapped_values_total",
+        "counter",
+        ("field",),
+        "Values that no table maps or that break the contract: the vendor's API drifts.",
+        lambda view: view.counted("unmapped_values_total", Field),
+    ),
+    Metric(
+        "rejected_timestamps_total",
+        "counter",
+        (),
+        "Impossible times (before submission, in the future, before 2000), not used.",
+        lambda view: view.total("rejected_timestamps_total"),
+    ),
+)
+
+FEED_METRICS: tuple[Metric[FeedView], ...] = (
+    Metric(
+        "up",
+        "gauge",
+        (),
+        "1 if the last sweep of the feed succeeded, else 0.",
+        lambda view: _when_tried(view, float(bool(view.loop.status.up))),
+    ),
+    Metric(
+        "last_successful_poll_timestamp_seconds",
+        "gauge",
+        (),
+        "When the last successful sweep ended.",
+        lambda view: [((), view.book.polled)] if view.book.polled is not None else [],
+    ),
+    Metric(
+        "poll_duration_seconds",
+        "gauge",
+        (),
+        "Length of the last sweep.",
+        lambda view: _when_tried(view, view.loop.status.poll_duration),
+    ),
+    Metric(
+        "poll_interval_seconds",
+        "gauge",
+        (),
+        "The poll interval in force.",
+        lambda view: [((), view.loop.provider.settings.poll_interval)],
+    ),
+    Metric(
+        "feed_info",
+        "gauge",
+        ("clock",),
+        "1 for each feed; `clock` says whose times its durations come from.",
+        lambda view: [((view.loop.feed.clock,), 1)],
+    ),
+)
+
+PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
+    Metric(
+        "task_progress_ratio",
+        "gauge",
+        ("provider", "kind", "task_id"),
+        "Progress (0 to 1) of single tasks in flight, up to task_series_limit of a provider, the oldest first.",
+        ProviderView.single_tasks,
+    ),
+    Metric(
+        "task_series_dropped",
+        "gauge",
+        ("provider",),
+        "Tasks left out of videotask_task_progress_ratio by task_series_limit; 0 while that is off.",
+        ProviderView.dropped,
+    ),
+    Metric(
+        "api_requests_total",
+        "counter",
+        ("provider", "endpoint", "code"),
+        'Requests sent to the vendor by HTTP status; `code` is "error" where no answer came.',
+        lambda view: view.calls("api_requests_total", ("200", "error")),
+    ),
+    Metric(
+        "api_errors_total",
+        "counter",
+        ("provider", "endpoint", "error"),
+        "Failed calls by class of error.",
+        lambda view: view.calls("api_errors_total", [error.error for error in CALL_ERRORS]),
+    ),
+    Metric(
+        "api_request_duration_seconds",
+        "histogram",
+        ("provider", "endpoint"),
+        "Time from sending a request to the end of its answer.",
+        ProviderView.latencies,
+    ),
+    Metric(
+        "rate_limit_wait_seconds_total",
+        "counter",
+        ("provider",),
+        "Time spent waiting for the provider's own rate limit.",
+        lambda view: [(view.labels, view.provider.client.counts[("rate_limit_wait_seconds_total",)])],
+    ),
+    Metric(
+        "provider_info",
+        "gauge",
+        ("provider", "type"),
+        "1 for each configured provider.",
+        lambda view: [((*view.labels, view.provider.settings.type), 1)],
+    ),
+)
+
+EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
+    Metric(
+        "exporter_build_info",
+        "gauge",
+        ("version", "pythonversion"),
+        "1, with the version of the exporter and of its Python.",
+        lambda _: [((__version__, platform.python_version()), 1)],
+    ),
+    Metric(
+        "exporter_config_last_reload_successful",
+        "gauge",
+        (),
+        "1 if the last reading of the configuration succeeded, else 0.",
+        lambda reloads: [((), float(reloads.successful))],
+    ),
+    Metric(
+        "exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the configuration was last read with success.",
+        lambda reloads: [((), reloads.succeeded_at)],
+    ),
+)
+
+
+class Exposition(Readable):
+    """Everything that is known now, in the formats that Prometheus reads."""
+
+    def __init__(self, collector: Collector, reloads: Reloads, clock: Callable[[], float]) -> None:
+        self._collector = collector
+        self._reloads = reloads
+        self._clock = clock
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The body and its content type, in the format that an Accept header prefers."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[families.Metric]:
+        now = self._clock()
+        feeds = [FeedView(loop, now) for loop in self._collector.loops]
+        providers = [
+            ProviderView(provider, [feed for feed in feeds if feed.loop.provider is provider])
+            for provider in self._collector.providers
+        ]
+        for metric in (*TASK_METRICS, *FEED_METRICS):
+            samples = (((*feed.labels, *labels), value) for feed in feeds for labels, value in metric.read(feed))
+            yield _family(metric.name, metric.type, ("provider", "kind", *metric.labels), metric.help, samples)
+        for each in PROVIDER_METRICS:
+            read = (sample for provider in providers for sample in each.read(provider))
+            yield _family(each.name, each.type, each.labels, each.help, read)
+        for own in EXPORTER_METRICS:
+            yield _family(own.name, own.type, own.labels, own.help, own.read(self._reloads))
+
+
+def _family(
+    name: str, kind: str, labels: Labels, text: str, samples: Iterable[tuple[Labels, float | Distribution]]
+) -> Any:  # the library's families share no base that could say so
+    make: dict[str, Any] = {
+        "gauge": families.GaugeMetricFamily,
+        "counter": families.CounterMetricFamily,
+        "histogram": families.HistogramMetricFamily,
+        "gaugehistogram": families.GaugeHistogramMetricFamily,
+    }
+    family = make[kind](PREFIX + name, text, labels=labels)
+    for values, value in samples:
+        if isinstance(value, Distribution):
+            family.add_metric(values, [_bucket(value, *bucket) for bucket in value.buckets], value.total)
+        else:
+            family.add_metric(values, value)
+    return family
+
+
+def _bucket(distribution: Distribution, bound: str, count: float) -> Sequence[object]:
+    exemplar = distribution.exemplars.get(bound)
+    if exemplar is None or len(exemplar.task_id) > _EXEMPLAR_LENGTH:
+        return (bound, count)
+    return (bound, count, FamilyExemplar({"task_id": exemplar.task_id}, exemplar.value, exemplar.at))

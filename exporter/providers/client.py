@@ -1,0 +1,283 @@
+"""The one HTTP client of all providers: rate limit, deadline, size limit, redirects, error classes, request metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+from pydantic_core import from_json
+
+from exporter import __version__
+from exporter.counts import Counts
+from exporter.providers.provider import (
+    AnswerTooLarge,
+    CallError,
+    ConnectionFailed,
+    ContractBroken,
+    RateLimited,
+    TimedOut,
+    refusal,
+)
+
+T = TypeVar("T")
+
+ENDPOINTS = ("list", "detail", "token")
+SIZE_LIMIT = 8 * 1024 * 1024
+CONCURRENCY = 8
+REDIRECTS = 3
+LONGEST_PAUSE = 3600.0
+"""A Retry-After beyond this is cut: a vendor's slip must not silence a feed for a year."""
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+
+DURATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response: status, headers, decoded body."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    def json(self) -> object:
+        """The body as JSON. Raises ContractBroken for HTML, cut-off text, absurd nesting and the like."""
+        try:
+            return from_json(self.body, allow_inf_nan=False)
+        except (ValueError, RecursionError):
+            kind = "empty" if not self.body.strip() else "not JSON"
+            raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)") from None
+
+
+class RateLimit:
+    """Hands out turns evenly spaced in time, and none while the vendor has asked for a pause.
+
+    Even spacing rather than a bucket of tokens: vendors count per second, and a burst after an idle minute is what
+    gets an account throttled.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._spacing = 1.0 / rate
+        self._clock = clock
+        self._sleep = sleep
+        self._next = clock()
+        self._paused_until = clock()
+        self._patience = 0.0
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until calls are allowed again; 0 if they are."""
+        return max(0.0, self._paused_until - self._clock())
+
+    def pause(self, seconds: float | None) -> None:
+        """Allows no call for so long; where the vendor names no time, for longer at each refusal in a row."""
+        if seconds is None:
+            if self.pause_left:
+                return  # the answer to a call that was under way when the pause began
+            self._patience = min(2 * self._patience, LONGEST_BACKOFF) if self._patience else FIRST_BACKOFF
+            seconds = self._patience
+        self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_PAUSE))
+
+    def relax(self) -> None:
+        """The vendor answers again: the next refusal starts with a short pause."""
+        self._patience = 0.0
+
+    async def turn(self) -> float:
+        """Waits for a turn and tells for how long it did. Raises RateLimited during a pause, without waiting."""
+        self._refuse_during_pause()
+        now = self._clock()
+        turn = max(self._next, now)
+        self._next = turn + self._spacing
+        if turn > now:
+            await self._sleep(turn - now)
+            self._refuse_during_pause()  # the vendor may have asked for it while we waited
+        return turn - now
+
+    def _refuse_during_pause(self) -> None:
+        if left := self.pause_left:
+            raise RateLimited(f"waiting {left:.0f} s more, as the vendor asked", left)
+
+
+class Client:
+    """Sends the calls of one provider. Whatever happens on the way ends as an answer or as one CallError."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        rate: float = 5.0,
+        timeout: float = 10.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.limit = RateLimit(rate)
+        self.counts = Counts()
+        """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
+        `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=None,  # noqa: S113  # the deadline below covers connecting, sending and the whole body
+            follow_redirects=False,
+            headers={"User-Agent": f"videotask-exporter/{__version__}", "Accept-Encoding": "gzip"},
+        )
+
+    async def call(
+        self,
+        endpoint: str,
+        method: str,
+        url: str,
+        *,
+        read: Callable[[Answer], T],
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        auth: httpx.Auth | None = None,
+    ) -> T:
+        """Sends one request and has its answer read; every failure, also one that `read` raises, is counted once.
+
+        `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
+        whole URL. Raises CallError, and what else `read` raises to tell the caller.
+        """
+        async with self._slots:  # before the turn: calls that wait here must not leave in a bunch, or during a pause
+            self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+            try:
+                answer = await self._exchange(endpoint, self._request(method, url, headers, json), auth)
+                result = _understood(answer, read)
+            except CallError as error:
+                if isinstance(error, RateLimited) or error.retry_after is not None:
+                    self.limit.pause(error.retry_after)
+                self.counts.add("api_errors_total", endpoint, error.error)
+                raise
+        self.limit.relax()
+        return result
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
+        encoded = {name.encode(): value.encode() for name, value in (headers or {}).items()}
+        target = url if url.startswith(("http://", "https://")) else self.base_url + url
+        try:
+            return self._http.build_request(method, target, headers=encoded, json=json)
+        except (httpx.InvalidURL, ValueError):
+            raise ConnectionFailed("the URL cannot be used") from None
+
+    async def _exchange(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                for _ in range(REDIRECTS + 1):
+                    received = await self._send(endpoint, request, auth)
+                    if isinstance(received, Answer):
+                        return received
+                    request = received
+                raise ContractBroken("the vendor redirects without end")
+        except TimeoutError:
+            raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
+        except httpx.HTTPError as error:
+            raise ConnectionFailed(_reason_of(error)) from None
+        finally:
+            elapsed = time.perf_counter() - started
+            self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
+
+    async def _send(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer | httpx.Request:
+        """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
+        code = "error"
+        try:
+            response = await self._http.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
+            try:
+                code = str(response.status_code)
+                if response.next_request is not None:
+                    return _followed(request, response.next_request)
+                return Answer(response.status_code, response.headers, await _body(response))
+            finally:
+                await response.aclose()
+        finally:
+            self.counts.add("api_requests_total", endpoint, code)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:
+    try:
+        return read(answer)
+    except ContractBroken as error:  # an error page may have any shape: its status is all that it tells
+        failure = error if answer.status < 400 else refusal(answer.status)
+    except CallError as error:
+        failure = error
+    if isinstance(failure, RateLimited) or answer.status in (429, 503):
+        failure.retry_after = retry_after(answer.headers)
+    raise failure
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds that a response asks us to wait, from its Retry-After as a number or an HTTP date (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), LONGEST_PAUSE)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _followed(request: httpx.Request, onward: httpx.Request) -> httpx.Request:
+    """The request that a redirect leads to, if it stays at the server that the credentials are meant for."""
+    before, after = request.url, onward.url
+    same = (after.scheme, after.port) == (before.scheme, before.port)
+    secured = (before.scheme, before.port, after.scheme, after.port) == ("http", None, "https", None)
+    if after.host != before.host or not (same or secured):
+        raise ContractBroken("the vendor redirects to another host or port, or to plain HTTP; check base_url")
+    return onward
+
+
+def _reason_of(error: httpx.HTTPError) -> str:
+    words: dict[type[httpx.HTTPError], str] = {
+        httpx.ConnectError: "cannot connect",
+        httpx.ProxyError: "the proxy refused",
+        httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
+        httpx.ReadError: "the connection broke while reading",
+        httpx.WriteError: "the connection broke while sending",
+        httpx.UnsupportedProtocol: "the URL cannot be used",
+    }
+    return words.get(type(error), f"the connection failed ({type(error).__name__})")
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The body; of an error that cannot be unpacked nothing, since its status tells enough."""
+    try:
+        return await _unpacked(response)
+    except ContractBroken:
+        if response.status_code < 400:
+            raise
+        return b""
+
+
+async def _unpacked(response: httpx.Response) -> bytes:
+    """The decoded body, never more than SIZE_LIMIT of it in memory, however well it was packed."""
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("identity", "", "gzip", "x-gzip"):
+        raise ContractBroken("the body has a content coding that was not asked for")
+    unpack = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        try:
+            body += unpack.decompress(chunk, SIZE_LIMIT + 1 - len(body)) if unpack else chunk
+        except zlib.error:
+            raise ContractBroken("the body is not the gzip that its header promises") from None
+        if len(body) > SIZE_LIMIT:
+            raise AnswerTooLarge(f"the body is larger than {SIZE_LIMIT // 2**20} MiB")
+    if unpack and not unpack.eof:
+        raise ContractBroken("the gzip body is cut off")
+    return bytes(body)

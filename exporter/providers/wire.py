@@ -1,0 +1,166 @@
+"""What wire models are made of: a base that survives broken fields, and field types that carry their units.
+
+A wire model takes only the fields we use. Each is annotated with the part of an observation it feeds, so that a value
+of the wrong shape costs that part alone and is counted under its name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from exporter.providers.provider import ContractBroken
+from exporter.tasks import Field, Observation, Reason, State
+
+M = TypeVar("M", bound=BaseModel)
+
+_ID_LENGTH = 128
+
+
+class Wire(BaseModel):
+    """Base of the wire models. Every field but the id has a default, which stands in for a broken value."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def read(cls, raw: object) -> tuple[Self, frozenset[Field]]:
+        """The model of a row, and the parts whose values break the contract. Raises ValueError where no id is left."""
+        try:
+            return cls.model_validate(raw), frozenset()
+        except ValidationError as error:
+            broken = {
+                str(fault["loc"][0]) for fault in error.errors(include_url=False, include_input=False) if fault["loc"]
+            }
+        if not isinstance(raw, dict) or not broken:
+            raise ValueError("not an object")
+        spared = {name: value for name, value in raw.items() if name not in broken}
+        return cls.model_validate(spared), cls._parts(broken)
+
+    @classmethod
+    def _parts(cls, names: set[str]) -> frozenset[Field]:
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        return frozenset(
+            part for name in names if name in fields for part in fields[name].metadata if isinstance(part, Field)
+        )
+
+
+def _task_id(value: Any) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not text or len(text) > _ID_LENGTH or not text.isprintable():
+        raise ValueError("not an id")
+    return text
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("not a number") from None
+    if not math.isfinite(number):
+        raise ValueError("not a number")
+    return number
+
+
+def _unix_time(value: Any) -> float | None:
+    """Unix seconds from seconds, milli-, micro- or nanoseconds (told apart by magnitude) or ISO 8601; unset is None."""
+    if value is None or value == "":
+        return None
+    try:
+        number = _number(value)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        moment = datetime.fromisoformat(value.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    for units in (1e9, 1e6, 1e3):  # ns, µs, ms: the same digits would be seconds in the year 5138, or ms in 1973
+        if abs(number) >= 1e8 * units:
+            number /= units
+            break
+    return number or None
+
+
+def _percent(value: Any) -> float | None:
+    """A ratio from 0 to 1, out of 0..100 as a number, a numeric text or "NN%"."""
+    if value is None or value == "":
+        return None
+    number = _number(value.strip().removesuffix("%") if isinstance(value, str) else value)
+    if not 0 <= number <= 100:
+        raise ValueError("not a percentage")
+    return number / 100
+
+
+def _length(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    number = _number(value)
+    if number < 0 or number > 1e9:
+        raise ValueError("not a length")
+    return number
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> tuple[list[Observation], int]:
+    """The observations of a list page's rows, and how many rows were no tasks at all."""
+    observations, spoiled = [], 0
+    for row in rows:
+        try:
+            observations.append(read(row))
+        except ValueError:
+            spoiled += 1
+    return observations, spoiled
+
+
+def shaped(model: type[M], raw: object) -> M:
+    """An envelope as its model. Raises ContractBroken where it has another shape."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        where = ".".join(str(step) for step in error.errors(include_url=False, include_input=False)[0]["loc"][:3])
+        raise ContractBroken(
+            f"the answer is not of the documented shape{f' at {where[:60]}' if where else ''}"
+        ) from None
+
+
+def observation(
+    task_id: str,
+    state: State | None,
+    broken: frozenset[Field],
+    *,
+    reason: Reason | None = None,
+    words: str = "",
+    **facts: float | None,
+) -> Observation:
+    """An observation in which what no table maps is named: a state, or the reason of a failure.
+
+    `words` is what the vendor says of a failure: said, but mapped to no `reason`, it counts as unmapped.
+    """
+    if state is None:
+        state, broken = State.UNKNOWN, broken | {Field.STATE}
+    if state is not State.FAILED:
+        reason = None
+    elif reason is None:
+        reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if words.strip() else set())
+    return Observation(task_id, state, reason, unmapped=broken, **facts)
+
+
+TaskId = Annotated[str, BeforeValidator(_task_id)]
+Timestamp = Annotated[float | None, BeforeValidator(_unix_time)]
+"""Unix seconds; None where the vendor says 0, null or nothing."""
+Percent = Annotated[float | None, BeforeValidator(_percent)]
+"""A ratio from 0 to 1."""
+Length = Annotated[float | None, BeforeValidator(_length)]
+"""A length as the vendor counts it (seconds or milliseconds, as its document says)."""
+Text = Annotated[str, BeforeValidator(_text)]

@@ -1,0 +1,273 @@
+"""The values that settings are made of: durations, rates, URLs, secrets, and the model that refuses unknown keys.
+
+`config.py` reads the file; every vendor describes its own settings with what is here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
+_LONGEST = 3660 * 86400.0
+
+
+def fault(message: str) -> PydanticCustomError:
+    """An error whose text is ours and never repeats the value, which may be a secret in the wrong place."""
+    return PydanticCustomError("setting", "{message}", {"message": message})
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a duration such as `500ms`, `15s`, `1h30m`, `7d`. Raises ValueError."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError("not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > _LONGEST:
+        raise ValueError("longer than ten years; write a duration such as 15s, 10m, 24h or 7d")
+    return seconds
+
+
+def _duration(value: Any) -> float:
+    try:
+        return seconds_of(value.strip() if isinstance(value, str) else "")
+    except ValueError as error:
+        raise fault(str(error)) from None
+
+
+def _positive(seconds: float) -> float:
+    if seconds < 0.01:
+        raise fault("too short; the shortest is 10ms")
+    return seconds
+
+
+def _rate(value: Any) -> float:
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match or float(match[1]) <= 0:
+        raise fault("not a rate; write a number of requests per second, minute or hour, such as 10/s or 600/m")
+    return float(match[1]) / _UNITS[match[2]]
+
+
+def _base_url(value: Any) -> str:
+    allowed = "write http:// or https://, a host and, if needed, a port and a path"
+    try:
+        parts = urlsplit(value)
+        written_well = parts.port != 0 and value.isprintable() and " " not in value
+    except (ValueError, TypeError, AttributeError):
+        raise fault(f"not a URL; {allowed}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not written_well:
+        raise fault(f"not a URL; {allowed}")
+    if parts.username is not None or parts.password is not None:
+        raise fault(f"holds credentials, which would end up in logs; {allowed}, and use the settings for credentials")
+    if "?" in value or "#" in value:
+        raise fault(f"holds a query or a fragment; {allowed}")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
+
+
+Duration = Annotated[float, BeforeValidator(_duration)]
+"""Seconds, written as `500ms`, `15s`, `10m`, `24h`, `7d`."""
+
+Interval = Annotated[Duration, AfterValidator(_positive)]
+"""A duration above zero."""
+
+Rate = Annotated[float, BeforeValidator(_rate)]
+"""Requests per second, written as `10/s`, `600/m`, `1000/h`."""
+
+BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+"""Where a vendor's API starts; without a trailing slash, without credentials."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""A word that may become a label."""
+
+
+def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in pairwise(bounds)):
+        raise fault("not ascending; write each bound once, the smallest first")
+    return bounds
+
+
+Bounds = Annotated[tuple[Interval, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)]
+"""Upper bounds of a histogram's buckets, in seconds."""
+
+DURATION_BUCKETS = (
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),
+    *(450.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0),
+)
+"""Fit for video jobs: one second to two hours."""
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """The `*_file` twin of a secret, as the configuration gives it."""
+
+    path: str
+
+
+class Secret:
+    """A credential. It prints as `<secret>`; only `reveal` gives the text.
+
+    One that comes from a file is read again when the file has changed, so that whoever renews it need not restart us.
+    """
+
+    def __init__(self, value: str, path: Path | None = None) -> None:
+        self._value = value
+        self._path = path
+        self._stamp = _stamp(path)
+
+    @classmethod
+    def from_file(cls, path: str) -> Self:
+        return cls(_read_secret(Path(path)), Path(path))
+
+    def reveal(self) -> str:
+        """The secret itself; the last good text if its file can no longer be read."""
+        if self._path is not None and (stamp := _stamp(self._path)) != self._stamp:
+            try:
+                self._value = _read_secret(self._path)
+                self._stamp = stamp
+            except (OSError, ValueError):
+                pass  # a file that is being replaced: the next call sees the new one
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and (self._value, self._path) == (other._value, other._path)
+
+    def __hash__(self) -> int:
+        return hash((self._value, self._path))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(repr)
+        )
+
+    @classmethod
+    def _validate(cls, value: object) -> Secret:
+        match value:
+            case Secret():
+                return value
+            case FileReference(path):
+                try:
+                    return cls.from_file(path)
+                except (OSError, ValueError) as error:
+                    why = error.strerror if isinstance(error, OSError) else str(error)
+                    raise fault(f"cannot be read: {why}; give the path of a readable file that holds it") from None
+            case str():
+                try:
+                    return cls(_clean(value))
+                except ValueError as error:
+                    raise fault(f"{error}; write the credential, ${{VARIABLE}}, or use the key with _file") from None
+        raise fault("not a text; write the credential, ${VARIABLE}, or use the key with _file")
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
+
+
+def _read_secret(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(65537)
+    if len(content) > 65536:
+        raise ValueError("the file is larger than 64 KiB")
+    try:
+        return _clean(content.decode())
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+
+
+def _clean(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise ValueError("is empty")
+    if not text.isprintable():
+        raise ValueError("holds a line break or a control character")
+    return text
+
+
+class Settings(BaseModel):
+    """Base of every part of the configuration: frozen, unknown keys refused, `X_file` accepted for each secret `X`."""
+
+    # Inputs stay out of the texts of errors: they may be secrets.
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    @classmethod
+    def secret_names(cls) -> frozenset[str]:
+        return frozenset(
+            name for name, field in cls.model_fields.items() if field.annotation in (Secret, Secret | None)
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_secret_files(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise fault("not a mapping; write keys with values")
+        taken = dict(data)
+        for name in cls.secret_names():
+            twin = f"{name}_file"
+            if twin not in taken:
+                continue
+            if name in taken:
+                raise fault(f"both {name} and {twin} are given; give one of them")
+            path = taken.pop(twin)
+            taken[name] = FileReference(path) if isinstance(path, str) else path
+        return taken
+
+
+class PollSettings(Settings):
+    """What may be set for all providers at once and overridden in each."""
+
+    poll_interval: Interval = Field(default=15.0, description="time between the starts of two sweeps of a feed")
+    request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
+    history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
+    recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
+    stalled_after: Interval = Field(
+        default=600.0, description="a running task without a change for this long counts as stalled"
+    )
+    task_series_limit: int = Field(
+        default=0, ge=0, le=100_000, description="per-task series a provider may have at once; 0 = none"
+    )
+    duration_buckets: Bounds = Field(
+        default=DURATION_BUCKETS, description="upper bounds of the duration histograms, ascending"
+    )
+
+
+class WatchSettings(Settings):
+    """Ids of tasks to follow in feeds that cannot be listed."""
+
+    tasks: dict[str, list[str]] = Field(default_factory=dict, description="kind: list of task ids")
+    files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
+
+
+class ProviderSettings(PollSettings):
+    """What every provider has; a vendor adds its credentials."""
+
+    name: Name = Field(description="the label `provider`; unique")
+    type: str = Field(description="the vendor")
+    base_url: BaseUrl = Field(description="where the vendor's API starts")
+    rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most")
+    page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
+    feeds: list[str] | None = Field(default=None, description="which feeds to poll; default all of the type")
+    watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")

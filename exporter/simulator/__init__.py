@@ -1,0 +1,37 @@
+"""Fake vendors that speak the documented protocols over real HTTP: for the demo, the tests and the benchmarks.
+
+A `World` has the tasks and the truth about them, `app` puts the vendors in front of it, `serve` (from a thread) and
+`running` (in an event loop) make it reachable. The server's URL followed by `PREFIXES[type]` is a provider's base_url,
+and `Credentials()` has the keys that it takes.
+"""
+
+from exporter.simulator.app import DOCUMENTED_LIMITS, PREFIXES, Simulator, app
+from exporter.simulator.content import MARKERS
+from exporter.simulator.life import Life, Moment
+from exporter.simulator.profiles import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, VIDEO, Feed
+from exporter.simulator.server import Address, running, serve
+from exporter.simulator.vendor import Credentials, hang
+from exporter.simulator.world import HandClock, World
+
+__all__ = [
+    "DIGITAL_HUMAN",
+    "DOCUMENTED_LIMITS",
+    "FACE_SWAP",
+    "LIP_SYNC",
+    "MARKERS",
+    "PREFIXES",
+    "SORA",
+    "VIDEO",
+    "Address",
+    "Credentials",
+    "Feed",
+    "HandClock",
+    "Life",
+    "Moment",
+    "Simulator",
+    "World",
+    "app",
+    "hang",
+    "running",
+    "serve",
+]

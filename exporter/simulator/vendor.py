@@ -1,0 +1,156 @@
+"""What all fake vendors share: credentials, rate limits, counts of requests, and the place where faults come in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.simulator.world import World
+
+Handler = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What every simulated account accepts. The defaults are made up, and meant to be seen as such."""
+
+    deerapi_api_key: str = "demo-api-key"
+    deerapi_user_token: str = "demo-user-token"  # noqa: S105
+    deerapi_user_id: str = "1001"
+    chanjing_access_token: str = "demo-access-token"  # noqa: S105 (valid until another one is issued)
+    chanjing_app_id: str = "demo-app-id"
+    chanjing_secret_key: str = "demo-app-secret"  # noqa: S105
+    huawei_project_id: str = "demo-project-id"
+    huawei_auth_token: str = "demo-auth-token"  # noqa: S105
+    huawei_access_key: str = "DEMO-ACCESS-KEY"
+    huawei_secret_key: str = "demo-secret-key"  # noqa: S105
+    huawei_domain: str = "demo-domain"
+    huawei_username: str = "demo-user"
+    huawei_password: str = "demo-password"  # noqa: S105
+    facewap_token: str = "demo-facewap-token"  # noqa: S105
+
+
+@dataclass(slots=True)
+class RateLimit:
+    """At most `requests` in any `seconds`. Refused requests do not count against it."""
+
+    requests: int
+    seconds: float = 1.0
+    clock: Callable[[], float] = time.monotonic  # real time even in a world whose clock stands still
+    _passed: deque[float] = field(default_factory=deque)
+
+    def allows(self) -> bool:
+        """Whether one more request may pass now; if so, it has."""
+        now = self.clock()
+        while self._passed and self._passed[0] <= now - self.seconds:
+            self._passed.popleft()
+        if len(self._passed) >= self.requests:
+            return False
+        self._passed.append(now)
+        return True
+
+
+def nearest(table: Mapping[str, T], endpoint: str) -> T | None:
+    """The entry for "type/kind/list", else for "type/kind", else for "type"; None without any."""
+    while endpoint:
+        if endpoint in table:
+            return table[endpoint]
+        endpoint = endpoint.rpartition("/")[0]
+    return None
+
+
+class Vendor:
+    """One fake vendor. Subclasses give the routes, and say how it answers who asks too often.
+
+    Endpoints have names such as `sora/list`, `sora/detail` or `token`. `requests` counts what arrived at each,
+    answered or refused. `faults` maps "type", "type/kind" or "type/endpoint" to an ASGI app (a Starlette Response is
+    one) that answers instead of the vendor; `limits` maps the same keys to rate limits.
+    """
+
+    type: ClassVar[str]
+
+    def __init__(
+        self, world: World, credentials: Credentials, limits: Mapping[str, RateLimit], faults: Mapping[str, ASGIApp]
+    ) -> None:
+        self.world = world
+        self.credentials = credentials
+        self.limits = limits
+        self.faults = faults
+        self.requests: Counter[str] = Counter()
+
+    def routes(self) -> list[BaseRoute]:
+        raise NotImplementedError
+
+    def over_limit(self) -> Response:
+        """What the vendor answers beyond its rate limit."""
+        raise NotImplementedError
+
+    def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
+        """A route that counts, fails and limits as told, and else is answered by `handler`."""
+        return Route(path, _Endpoint(self, endpoint, handler), methods=[method])
+
+
+class _Endpoint:
+    def __init__(self, vendor: Vendor, endpoint: str, handler: Handler) -> None:
+        self._vendor, self._endpoint, self._handler = vendor, endpoint, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        vendor = self._vendor
+        name = f"{vendor.type}/{self._endpoint}"
+        vendor.requests[self._endpoint] += 1
+        answer = nearest(vendor.faults, name)
+        if answer is None:
+            limit = nearest(vendor.limits, name)
+            allowed = limit is None or limit.allows()
+            answer = await self._handler(Request(scope, receive)) if allowed else vendor.over_limit()
+        await answer(scope, receive, send)
+
+
+async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+    """A fault: takes the request and never answers, until the caller gives up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class VendorJSON(JSONResponse):
+    """JSON with the vendors' own characters in it, not escaped."""
+
+    media_type = "application/json;charset=utf-8"
+
+
+async def json_object(request: Request) -> dict[str, Any] | None:
+    """The body as a JSON object, {} if it is empty, None if it is anything else."""
+    body = await request.body()
+    if not body.strip():
+        return {}
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def as_int(value: object) -> int | None:
+    """A JSON whole number or None; true and false are not numbers."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def query_int(request: Request, name: str, default: int) -> int | None:
+    """A query parameter as a whole number, `default` if it is absent, None if it is not one."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        return None

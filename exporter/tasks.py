@@ -1,0 +1,159 @@
+"""The vocabulary: what a task is, the states it passes through, why it can fail.
+
+Everything else in the exporter speaks in these words, and this module knows nothing of the rest. Times are Unix
+seconds as floats, durations seconds, progress a ratio from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a task is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    BLOCKED = "blocked"  # frozen by the vendor
+    UNKNOWN = "unknown"  # a value that no table maps
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # gone at the vendor before its end was seen
+
+    @property
+    def is_end(self) -> bool:
+        return self in ENDS
+
+
+IN_FLIGHT = (State.QUEUED, State.RUNNING, State.BLOCKED, State.UNKNOWN)
+ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.LOST)
+MEASURED_ENDS = (State.SUCCEEDED, State.FAILED)  # the ends whose durations are worth a histogram
+
+
+class Reason(StrEnum):
+    """Why a task failed. A closed set: the vendor's own words never become a label."""
+
+    MODERATION = "moderation"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    INVALID_INPUT = "invalid_input"
+    RATE_LIMITED = "rate_limited"
+    AUTH = "auth"
+    PROVIDER_INTERNAL = "provider_internal"
+    TIMEOUT = "timeout"
+    UNKNOWN = "unknown"
+
+
+class Phase(StrEnum):
+    """A stretch of a task's life that has a duration."""
+
+    QUEUE = "queue"  # submitted to started
+    RUN = "run"  # started to ended
+    TOTAL = "total"  # submitted to ended
+
+
+class Clock(StrEnum):
+    """Whose times a feed's durations come from."""
+
+    PROVIDER = "provider"
+    OBSERVED = "observed"
+
+
+class Field(StrEnum):
+    """A part of an observation that a vendor's answer can spoil."""
+
+    TASK = "task"  # the row as a whole: not an object, or without a usable id
+    STATE = "state"
+    REASON = "reason"
+    PROGRESS = "progress"
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    ENDED = "ended"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A task as one response of the vendor shows it, normalised.
+
+    `submitted`, `started` and `ended` are the vendor's own times, unchecked: the ledger decides which it believes.
+    `dated` is a time that places the row roughly where the vendor says none of the three by contract.
+    `unmapped` names the fields whose values no table maps or that break the contract.
+    """
+
+    id: str
+    state: State
+    reason: Reason | None = None
+    progress: float | None = None
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    dated: float | None = None
+    output_seconds: float | None = None
+    unmapped: frozenset[Field] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the ledger knows of one task.
+
+    `submitted`, `started` and `ended` are the vendor's times as far as they are possible. The observed times stand
+    beside them: when the task was first seen, and when it was seen to start and to end, if two observations close to
+    each other enclose that moment. `told` names what has been counted of it already, so that it is counted once.
+    """
+
+    id: str
+    state: State
+    first_seen: float
+    changed: float
+    """When its state or progress was last seen to change."""
+    appeared: bool = False
+    """Whether a complete sweep shortly before `first_seen` did not show it: then it was submitted in between."""
+    reason: Reason | None = None
+    progress: float | None = None
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    dated: float | None = None
+    seen_started: float | None = None
+    seen_ended: float | None = None
+    output_seconds: float | None = None
+    missing: int = 0
+    """How many sweeps in a row did not find it at the vendor."""
+    told: frozenset[str] = frozenset()
+
+    @property
+    def submitted_at(self) -> float | None:
+        return self.submitted if self.submitted is not None else (self.first_seen if self.appeared else None)
+
+    @property
+    def started_at(self) -> float | None:
+        return self.started if self.started is not None else self.seen_started
+
+    @property
+    def ended_at(self) -> float | None:
+        return self.ended if self.ended is not None else self.seen_ended
+
+    @property
+    def placed_at(self) -> float | None:
+        """The best date of its end: the end, what the vendor dates it by, or the submission."""
+        return next((at for at in (self.ended_at, self.dated, self.submitted) if at is not None), None)
+
+    def duration(self, phase: Phase) -> float | None:
+        """Seconds of a phase, or None where nobody can know them.
+
+        A difference that clocks out of step make slightly negative is 0; a larger one is no duration.
+        """
+        begin, end = {
+            Phase.QUEUE: (self.submitted_at, self.started_at),
+            Phase.RUN: (self.started_at, self.ended_at),
+            Phase.TOTAL: (self.submitted_at, self.ended_at),
+        }[phase]
+        if begin is None or end is None or end - begin < -CLOCK_SKEW:
+            return None
+        return max(0.0, end - begin)
+
+
+CLOCK_SKEW = 60.0
+"""How far, in seconds, a vendor's clock may be off from ours before its times count as impossible."""

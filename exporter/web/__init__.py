@@ -1,0 +1,1 @@
+"""The HTTP side: what is known, as metrics, pages and health."""
