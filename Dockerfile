@@ -30,8 +30,9 @@ USER 10186:10186
 VOLUME /data
 WORKDIR /data
 EXPOSE 10186
-# Asks over plain HTTP on the default port; with --web.config.file or another port, override it.
+# Asks over plain HTTP on the default port: with --web.config.file or another port, override it. Not urllib, which would ask a
+# proxy named in the environment.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
-  CMD ["python", "-c", "import sys; from urllib.request import urlopen; sys.exit(urlopen('http://127.0.0.1:10186/-/healthy', timeout=4).status != 200)"]
+  CMD ["python", "-c", "import sys; from http.client import HTTPConnection; link = HTTPConnection('127.0.0.1', 10186, timeout=4); link.request('GET', '/-/healthy'); sys.exit(link.getresponse().status != 200)"]
 ENTRYPOINT ["videotask-exporter"]
 CMD ["--config.file=/etc/videotask-exporter/config.yaml"]

@@ -38,9 +38,10 @@ lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes ne
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' exporter/__init__.py)
 IMAGE = videotask-exporter:$(VERSION)
 ENGINE = $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+# podman and buildah drop the HEALTHCHECK unless the image is in docker's format.
 image: ## build the container image, with whichever of docker, podman and buildah works
 	@test -n "$(ENGINE)" || { echo "make image needs a working docker, podman or buildah" >&2; exit 1; }
-	$(ENGINE) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+	$(ENGINE) build $(if $(filter-out docker,$(ENGINE)),--format docker) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
