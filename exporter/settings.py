@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
 _LONGEST = 3660 * 86400.0
+_SLOWEST = 1 / 3600
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -62,7 +63,10 @@ def _rate(value: Any) -> float:
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or float(match[1]) <= 0:
         raise fault("not a rate; write a number of requests per second, minute or hour, such as 10/s or 600/m")
-    return float(match[1]) / _UNITS[match[2]]
+    rate = float(match[1]) / _UNITS[match[2]]
+    if rate < _SLOWEST:
+        raise fault("too slow; the slowest is 1/h")
+    return rate
 
 
 def _base_url(value: Any) -> str:
@@ -129,7 +133,7 @@ class Secret:
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp: tuple[int, int, int] | None = None  # of the file as it was last read by `reveal`
 
     @classmethod
     def from_file(cls, path: str) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import AliasChoices, BaseModel, Field, model_validator
@@ -28,9 +28,22 @@ from exporter.providers.provider import (
     refusal,
 )
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
-from exporter.providers.wire import Length, Percent, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
+from exporter.providers.wire import (
+    Length,
+    Percent,
+    TaskId,
+    Text,
+    Timestamp,
+    Wire,
+    observation,
+    read_rows,
+    read_task,
+    shaped,
+)
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.tasks import Clock, Observation, Reason, State
+
+T = TypeVar("T")
 
 CODES = {
     "400": Reason.INVALID_INPUT,
@@ -113,14 +126,10 @@ class Account:
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
             self._token = ObtainedToken(owner, self._obtain, vault)
 
-    async def list(self, url: str, asked: Mapping[str, int]) -> Any:
-        return await self._call("list", "POST", url, _data, asked)
-
-    async def detail(self, url: str, task_id: str) -> Any:
-        return await self._call("detail", "GET", f"{url}?id={quote(task_id, safe='')}", _detail)
-
-    async def _call(self, endpoint: str, method: str, url: str, read: Callable[[Answer], Any], json: Any = None) -> Any:
-        async def attempt(token: str) -> Any:
+    async def call(
+        self, endpoint: str, method: str, url: str, *, read: Callable[[Answer], T], json: object = None
+    ) -> T:
+        async def attempt(token: str) -> T:
             headers = {"access_token": token}
             return await self._client.call(endpoint, method, url, headers=headers, json=json, read=read)
 
@@ -140,11 +149,8 @@ def _data(answer: Answer) -> Any:
     return envelope.data
 
 
-def _detail(answer: Answer) -> Any:
-    """The id is the only parameter of a detail, so it is what the vendor means by a wrong one."""
-    if shaped(Envelope, answer.json()).code in WRONG_PARAMETER:
-        raise TaskNotFound
-    return _data(answer)
+def _listing(answer: Answer) -> Listing:
+    return shaped(Listing, _data(answer))
 
 
 def _token(answer: Answer) -> tuple[str, float]:
@@ -175,7 +181,7 @@ class AccountFeed(Feed):
 
     async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
         asked = {"page": index + 1, "page_size": self._page_size}
-        listing = shaped(Listing, await self._account.list(self.list_path, asked))
+        listing = await self._account.call("list", "POST", self.list_path, json=asked, read=_listing)
         rows, info = listing.rows or [], listing.page_info or PageInfo()
         read = (index + 1) * len(rows)  # whatever the vendor cuts the page size to, and says of it
         last = not rows or (info.total_count is not None and read >= info.total_count)
@@ -183,13 +189,17 @@ class AccountFeed(Feed):
         return Page(observations, last, spoiled)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
-        data = await self._account.detail(self.detail_path, task_id)
+        url = f"{self.detail_path}?id={quote(task_id, safe='')}"
+        return [await self._account.call("detail", "GET", url, read=self._detail)]
+
+    def _detail(self, answer: Answer) -> Observation:
+        # The id is the only parameter, so it is what the vendor means by a wrong one.
+        if shaped(Envelope, answer.json()).code in WRONG_PARAMETER:
+            raise TaskNotFound
+        data = _data(answer)
         if not data:
             raise TaskNotFound
-        try:
-            return [self.observe(data)]
-        except ValueError:
-            raise ContractBroken("the detail shows no task") from None
+        return read_task(data, self.observe)
 
     def observe(self, raw: object) -> Observation:
         """One row or detail as an observation. Raises ValueError where it shows no task."""

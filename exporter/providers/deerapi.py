@@ -26,7 +26,18 @@ from exporter.providers.provider import (
     Vendor,
     refusal,
 )
-from exporter.providers.wire import Length, Percent, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
+from exporter.providers.wire import (
+    Length,
+    Percent,
+    TaskId,
+    Text,
+    Timestamp,
+    Wire,
+    observation,
+    read_rows,
+    read_task,
+    shaped,
+)
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret
 from exporter.tasks import Clock, Observation, Reason, State
 
@@ -167,25 +178,24 @@ class Sora(Feed):
         if isinstance(data, list):
             rows, last = data, not data
         else:
-            page = shaped(NumberedPage, data)
-            rows = page.items or []
-            read = (index + 1) * (page.page_size or len(rows))  # the gateway may have cut the page size
-            last = not rows or (page.total is not None and read >= page.total)
+            rows = data.items or []
+            read = (index + 1) * (data.page_size or len(rows))  # the gateway may have cut the page size
+            last = not rows or (data.total is not None and read >= data.total)
         observations, spoiled = read_rows((row for row in rows if not _is_other_media(row)), self.observe)
         return Page(observations, last, spoiled)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.reveal()}"}
         url = f"/sora/v1/videos/{quote(task_id, safe='')}"
-        data = await self._client.call("detail", "GET", url, headers=headers, read=_detail)
+        return [await self._client.call("detail", "GET", url, headers=headers, read=self._detail)]
+
+    def _detail(self, answer: Answer) -> Observation:
+        data = _data(answer, Reason.UNKNOWN)
         if not data:
             raise TaskNotFound
-        try:
-            return [self.observe(data)]
-        except ValueError:
-            raise ContractBroken("the detail shows no task") from None
+        return read_task(data, self.observe)
 
-    async def _list(self, page: int) -> Any:
+    async def _list(self, page: int) -> list[Any] | NumberedPage:
         url = f"/api/task/self?p={page}&page_size={self._settings.page_size}"
         token = self._settings.user_token.reveal() if self._settings.user_token else ""
         other_prefix = "" if self._prefix else "Bearer "
@@ -234,13 +244,10 @@ def _is_other_media(row: object) -> bool:
     return isinstance(platform, str) and platform.lower() in OTHER_MEDIA
 
 
-def _detail(answer: Answer) -> Any:
-    return _data(answer, Reason.UNKNOWN)
-
-
-def _listing(answer: Answer) -> Any:
+def _listing(answer: Answer) -> list[Any] | NumberedPage:
     """Older gateways refuse a bad user token with HTTP 200 and success: false, in words that vary."""
-    return _data(answer, Reason.AUTH)
+    data = _data(answer, Reason.AUTH)
+    return data if isinstance(data, list) else shaped(NumberedPage, data)
 
 
 def _data(answer: Answer, otherwise: Reason) -> Any:

@@ -7,8 +7,8 @@ places a task in time; durations are observed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
@@ -21,6 +21,8 @@ from exporter.providers.tokens import GivenToken
 from exporter.providers.wire import TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
 from exporter.settings import Duration, ProviderSettings, Rate, Secret
 from exporter.tasks import Clock, Observation, Reason, State
+
+T = TypeVar("T")
 
 STATES = {2: State.FAILED, 10: State.QUEUED, 20: State.RUNNING, 30: State.SUCCEEDED}
 REASONS = {"new_sensitive": Reason.MODERATION, "unknown error": Reason.UNKNOWN}
@@ -68,30 +70,30 @@ class FaceSwap(Feed):
 
     async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
         asked = {"page": index + 1, "pageSize": self._settings.page_size}
-        data = await self._call("list", "POST", "/videoTaskHistory", asked)
-        rows = [] if data is None else data
-        if not isinstance(rows, list):
-            raise ContractBroken("the answer is not of the documented shape at data")
+        rows = await self._call("list", "POST", "/videoTaskHistory", _rows, asked)
         observations, spoiled = read_rows(rows, self.observe)
         return Page(observations, len(rows) < self._settings.page_size, spoiled)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         """The task, or the sub-tasks that it stands for: those are what is counted, never both."""
-        data = await self._call("detail", "GET", f"/getTaskInfo?promptId={quote(task_id, safe='')}")
-        if not data:
-            raise TaskNotFound
-        children = data.get("taskList") if isinstance(data, dict) else None
-        rows = children if isinstance(children, list) and children else [data]
-        observations, _ = read_rows(rows, self.observe)
-        if not observations:
-            raise ContractBroken("the detail shows no task")
-        mine = [one for one in observations if one.id == task_id]
-        return mine or observations
 
-    async def _call(self, endpoint: str, method: str, url: str, json: object = None) -> Any:
-        async def attempt(token: str) -> Any:
+        def tasks_of(answer: Answer) -> list[Observation]:
+            data = _data(answer)
+            if not data:
+                raise TaskNotFound
+            children = data.get("taskList") if isinstance(data, dict) else None
+            rows = children if isinstance(children, list) and children else [data]
+            observations, _ = read_rows(rows, self.observe)
+            if not observations:
+                raise ContractBroken("the detail shows no task")
+            return [one for one in observations if one.id == task_id] or observations
+
+        return await self._call("detail", "GET", f"/getTaskInfo?promptId={quote(task_id, safe='')}", tasks_of)
+
+    async def _call(self, endpoint: str, method: str, url: str, read: Callable[[Answer], T], json: object = None) -> T:
+        async def attempt(token: str) -> T:
             headers = {"Authorization": f"Bearer {token}" if self._settings.bearer else token}
-            return await self._client.call(endpoint, method, url, headers=headers, json=json, read=_data)
+            return await self._client.call(endpoint, method, url, headers=headers, json=json, read=read)
 
         return await self._token.use(attempt)
 
@@ -112,6 +114,14 @@ def _data(answer: Answer) -> Any:
     if envelope.code != 200 or answer.status >= 400:
         raise refusal(answer.status, code=envelope.code, text=envelope.msg or "", codes=CODES)
     return envelope.data
+
+
+def _rows(answer: Answer) -> list[Any]:
+    data = _data(answer)
+    rows = [] if data is None else data
+    if not isinstance(rows, list):
+        raise ContractBroken("the answer is not of the documented shape at data")
+    return rows
 
 
 def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:

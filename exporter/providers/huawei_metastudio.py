@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
@@ -36,6 +36,8 @@ from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, obser
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.settings import Settings as SettingsPart
 from exporter.tasks import Clock, Observation, Reason, State
+
+T = TypeVar("T")
 
 STATES = {
     "WAITING": State.QUEUED,
@@ -199,28 +201,30 @@ class DigitalHuman(Feed):
         limit = self._settings.page_size
         query = f"offset={index * limit}&limit={limit}&sort_key=create_time&sort_dir=desc"
         filtered = f"&state={quote(IN_FLIGHT, safe='')}" if in_flight else ""
-        listing = await self._list("list", query + filtered, _listing)
+        listing = await self._call("list", query + filtered, _listing)
         jobs = listing.jobs or []
         last = not jobs or (listing.count is not None and index * limit + len(jobs) >= listing.count)
         observations, spoiled = read_rows(jobs, self.observe)
         return Page(observations, last, spoiled)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
-        listing = await self._list("detail", f"job_id={quote(task_id, safe='')}&limit=1", _detail)
-        observations, _ = read_rows(listing.jobs or [], self.observe)
-        mine = [one for one in observations if one.id == task_id]
-        if listing.jobs and not mine:
-            raise ContractBroken("the detail shows another task")
-        if not mine:
-            raise TaskNotFound
-        return mine
+        def mine(answer: Answer) -> list[Observation]:
+            listing = _detail(answer)
+            observations, _ = read_rows(listing.jobs or [], self.observe)
+            if not listing.jobs:
+                raise TaskNotFound
+            if task_id not in [one.id for one in observations]:
+                raise ContractBroken("the detail shows another task")
+            return [one for one in observations if one.id == task_id]
 
-    async def _list(self, endpoint: str, query: str, read: Callable[[Answer], Listing]) -> Listing:
+        return await self._call("detail", f"job_id={quote(task_id, safe='')}&limit=1", mine)
+
+    async def _call(self, endpoint: str, query: str, read: Callable[[Answer], T]) -> T:
         url = f"{self._path}?{query}"
         if self._token is None:
             return await self._client.call(endpoint, "GET", url, auth=self._signature, read=read)
 
-        async def attempt(token: str) -> Listing:
+        async def attempt(token: str) -> T:
             return await self._client.call(endpoint, "GET", url, headers={"X-Auth-Token": token}, read=read)
 
         return await self._token.use(attempt)
@@ -245,7 +249,7 @@ class DigitalHuman(Feed):
             submitted=job.create_time,
             started=job.start_time,
             ended=job.end_time,
-            output_seconds=job.duration if state is State.SUCCEEDED else None,
+            output_seconds=(job.duration or None) if state is State.SUCCEEDED else None,
         )
 
 

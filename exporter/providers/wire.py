@@ -74,7 +74,7 @@ def _unix_time(value: Any) -> float | None:
     try:
         number = _number(value)
     except ValueError:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or value.strip().isdigit():
             raise
         moment = datetime.fromisoformat(value.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -121,6 +121,14 @@ def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> 
         except ValueError:
             spoiled += 1
     return observations, spoiled
+
+
+def read_task(raw: object, read: Callable[[object], Observation]) -> Observation:
+    """The observation of a detail. Raises ContractBroken where it shows no task."""
+    try:
+        return read(raw)
+    except ValueError:
+        raise ContractBroken("the detail shows no task") from None
 
 
 def shaped(model: type[M], raw: object) -> M:

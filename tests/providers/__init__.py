@@ -1,0 +1,1 @@
+"""Tests of the vendors' adapters and of what they share."""

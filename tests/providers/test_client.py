@@ -1,0 +1,717 @@
+"""The client: whatever a vendor does, a call ends in time, in bounds, and as one counted answer or error."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import struct
+import time
+import traceback
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from itertools import pairwise
+
+import httpx
+import pytest
+
+from exporter.counts import Counts
+from exporter.providers.client import LONGEST_BACKOFF, LONGEST_PAUSE, SIZE_LIMIT, Answer, Client, RateLimit, retry_after
+from exporter.providers.provider import (
+    AnswerTooLarge,
+    AuthRefused,
+    CallError,
+    ConnectionFailed,
+    ContractBroken,
+    RateLimited,
+    RequestInvalid,
+    TaskNotFound,
+    TimedOut,
+    VendorFailed,
+    refusal,
+)
+
+Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+"""Answers a request whose head it is given."""
+
+
+def read(answer: Answer) -> object:
+    """A vendor's reading of an answer, at its plainest."""
+    body = answer.json()
+    if answer.status >= 400:
+        raise refusal(answer.status)
+    return body
+
+
+async def ask(client: Client, url: str = "/tasks") -> object:
+    return await client.call("list", "GET", url, read=read, headers={"Authorization": "TOKEN"})
+
+
+def labelled(client: Client, name: str) -> dict[str, float]:
+    """A counter of the list endpoint: value of the last label -> count."""
+    return {key[2]: count for key, count in client.counts.items() if key[:2] == (name, "list") and len(key) == 3}
+
+
+def outcome(client: Client) -> tuple[dict[str, float], dict[str, float]]:
+    """What was counted: requests by code, errors by label."""
+    return labelled(client, "api_requests_total"), labelled(client, "api_errors_total")
+
+
+class FakeTime:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> FakeTime:
+    return FakeTime()
+
+
+@asynccontextmanager
+async def client_of(
+    answer: Callable[[httpx.Request], httpx.Response], clock: FakeTime | None = None, rate: float = 1e9
+) -> AsyncIterator[Client]:
+    client = Client("https://vendor.example/api", rate=rate, timeout=5, transport=httpx.MockTransport(answer))
+    if clock is not None:
+        client.limit = RateLimit(rate, clock, clock.sleep)
+    yield client
+    await client.aclose()
+
+
+def response(status: int = 200, body: bytes = b"{}", headers: dict[str, str] | None = None) -> httpx.Response:
+    """A response that is yet to be read, as one from a socket is."""
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+
+def plain(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[str]:
+    """A real server on loopback: its address."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(await reader.readuntil(b"\r\n\r\n"), writer)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening.close()
+
+
+@asynccontextmanager
+async def client_at(handler: Handler, timeout: float = 5) -> AsyncIterator[Client]:
+    async with server(handler) as address:
+        client = Client(address, rate=1e9, timeout=timeout)
+        yield client
+        await client.aclose()
+
+
+def answering(raw: bytes) -> Handler:
+    async def handler(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+
+    return handler
+
+
+# What is sent.
+
+
+async def test_an_answer_is_counted_by_its_status() -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return response(body=b'{"a": 1}')
+
+    async with client_of(answer) as client:
+        assert await ask(client, "/tasks?state=A%2CB") == {"a": 1}
+        assert outcome(client) == ({"200": 1}, {})
+        assert client.counts["api_request_duration_seconds", "list", "le", "0.01"] == 1
+    (request,) = seen
+    assert str(request.url) == "https://vendor.example/api/tasks?state=A%2CB"
+    assert request.headers["User-Agent"].startswith("videotask-exporter/")
+    assert request.headers["Accept-Encoding"] == "gzip"
+
+
+async def test_a_whole_url_leaves_the_base_alone() -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append((request.method, str(request.url), request.content))
+        return response()
+
+    async with client_of(answer) as client:
+        await client.call("token", "POST", "https://iam.example/v3", read=read, json={"name": "名"})
+    assert seen == [("POST", "https://iam.example/v3", '{"name":"名"}'.encode())]
+
+
+async def test_a_task_that_is_not_there_is_an_answer_and_no_error() -> None:
+    def nothing(answer: Answer) -> None:
+        raise TaskNotFound
+
+    async with client_of(lambda _: response(404)) as client:
+        with pytest.raises(TaskNotFound):
+            await client.call("list", "GET", "/tasks", read=nothing)
+        assert outcome(client) == ({"404": 1}, {})
+
+
+async def test_at_most_eight_calls_are_under_way() -> None:
+    under_way = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return response()
+
+    client = Client("https://vendor.example", rate=1e9, transport=httpx.MockTransport(answer))
+    await asyncio.gather(*(ask(client) for _ in range(30)))
+    await client.aclose()
+    assert most == 8
+
+
+# The rate limit.
+
+
+async def test_turns_are_evenly_spaced_for_all_who_share_the_limit(clock: FakeTime) -> None:
+    sent = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(clock.now)
+        return response()
+
+    async with client_of(answer, clock, rate=4) as client:
+        for _ in range(3):
+            await asyncio.gather(ask(client, "/lip_sync"), ask(client, "/video"))
+        assert sent == pytest.approx([100, 100.25, 100.5, 100.75, 101, 101.25])
+        assert client.counts["rate_limit_wait_seconds_total",] == pytest.approx(1.25)
+
+
+async def test_an_idle_time_saves_up_no_burst(clock: FakeTime) -> None:
+    limit = RateLimit(2, clock, clock.sleep)
+    await limit.turn()
+    clock.now += 60
+    assert [await limit.turn() for _ in range(3)] == [0, 0.5, 0.5]
+
+
+async def test_calls_that_wait_for_a_slot_take_their_turn_when_they_are_sent() -> None:
+    sent: list[float] = []
+    gate = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(time.monotonic())
+        if len(sent) <= 8:
+            await gate.wait()
+        return response()
+
+    client = Client("https://vendor.example", rate=50, transport=httpx.MockTransport(answer))
+    calls = [asyncio.create_task(ask(client)) for _ in range(12)]
+    await asyncio.sleep(0.3)
+    gate.set()
+    await asyncio.gather(*calls)
+    await client.aclose()
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
+    assert min(gaps) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30),
+        (" 5 ", 5),
+        ("0", 0),
+        ("9" * 400, LONGEST_PAUSE),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_as_seconds(value: str, seconds: float | None) -> None:
+    assert retry_after(httpx.Headers({b"Retry-After": value.encode()})) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    headers = httpx.Headers({"Retry-After": formatdate(time.time() + 120, usegmt=True)})
+    assert retry_after(headers) == pytest.approx(120, abs=2)
+    assert retry_after(httpx.Headers()) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"code": 40001}'], ids=["empty", "page", "json"])
+@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, VendorFailed)])
+async def test_no_request_is_sent_during_a_pause_that_the_vendor_asked_for(
+    clock: FakeTime, status: int, error: type[CallError], body: bytes
+) -> None:
+    async with client_of(lambda _: response(status, body, {"Retry-After": "30"}), clock) as client:
+        with pytest.raises(error):
+            await ask(client)
+        clock.now += 29
+        with pytest.raises(RateLimited, match="waiting 1 s more") as refused:
+            await ask(client)
+        assert refused.value.retry_after == pytest.approx(1)
+        assert outcome(client) == ({str(status): 1}, {error.error: 1})  # the call that was not made counts nowhere
+        clock.now += 1
+        with pytest.raises(error):
+            await ask(client)
+        assert outcome(client)[0] == {str(status): 2}
+
+
+async def test_a_refusal_within_http_200_pauses_too(clock: FakeTime) -> None:
+    def too_fast(answer: Answer) -> None:
+        raise RateLimited("code 40001")
+
+    async with client_of(lambda _: response(headers={"Retry-After": "7"}), clock) as client:
+        with pytest.raises(RateLimited):
+            await client.call("list", "GET", "/", read=too_fast)
+        assert client.limit.pause_left == 7
+
+
+async def test_without_a_time_pauses_grow_until_an_answer_comes(clock: FakeTime) -> None:
+    statuses = iter([429] * 9 + [200, 429])
+    pauses = []
+    async with client_of(lambda _: response(next(statuses)), clock) as client:
+        for _ in range(11):
+            try:
+                await ask(client)
+            except RateLimited:
+                pauses.append(client.limit.pause_left)
+            clock.now += client.limit.pause_left
+    assert pauses == [1, 2, 4, 8, 16, 32, *[LONGEST_BACKOFF] * 3, 1]
+
+
+async def test_refusals_of_calls_that_were_under_way_together_are_one(clock: FakeTime) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.01)
+        return response(429)
+
+    client = Client("https://vendor.example", transport=httpx.MockTransport(answer))
+    client.limit = RateLimit(1e9, clock, clock.sleep)
+    refused = await asyncio.gather(*(ask(client) for _ in range(8)), return_exceptions=True)
+    await client.aclose()
+    assert {type(one) for one in refused} == {RateLimited}
+    assert client.limit.pause_left == 1
+
+
+async def test_a_call_that_waits_for_its_turn_when_a_pause_begins_is_not_sent(clock: FakeTime) -> None:
+    async def sleep(seconds: float) -> None:
+        limit.pause(10)
+        await clock.sleep(seconds)
+
+    limit = RateLimit(1, clock, sleep)
+    await limit.turn()
+    with pytest.raises(RateLimited):
+        await limit.turn()
+
+
+def test_a_slip_of_the_vendor_does_not_silence_a_feed_for_a_year(clock: FakeTime) -> None:
+    limit = RateLimit(1, clock, clock.sleep)
+    limit.pause(31536000)
+    assert limit.pause_left == LONGEST_PAUSE
+    limit.pause(5)
+    assert limit.pause_left == LONGEST_PAUSE  # a shorter wish does not end a longer pause
+
+
+# Deadline.
+
+
+async def test_a_body_that_drips_forever_ends_at_the_deadline() -> None:
+    async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")
+        while not writer.is_closing():
+            writer.write(b"1,")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with client_at(drip, timeout=0.2) as client:
+        started = time.monotonic()
+        with pytest.raises(TimedOut, match=r"no complete answer within 0\.2 s"):
+            await ask(client)
+        assert time.monotonic() - started < 1
+        assert outcome(client) == ({"200": 1}, {"timeout": 1})
+
+
+async def test_a_server_that_never_answers_ends_at_the_deadline() -> None:
+    async def silent(_: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with client_at(silent, timeout=0.2) as client:
+        with pytest.raises(TimedOut):
+            await ask(client)
+        assert outcome(client) == ({"error": 1}, {"timeout": 1})
+
+
+async def test_calls_after_a_timeout_are_served() -> None:
+    slow = True
+
+    async def handler(_: bytes, writer: asyncio.StreamWriter) -> None:
+        if slow:
+            await asyncio.sleep(0.4)
+        writer.write(plain(b"{}"))
+
+    async with client_at(handler, timeout=0.2) as client:
+        with pytest.raises(TimedOut):
+            await ask(client)
+        slow = False
+        assert await ask(client) == {}
+
+
+# Size.
+
+
+async def test_a_plain_body_above_the_limit_is_too_large() -> None:
+    async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _megabyte in range(40):
+            writer.write(b" " * 2**20)
+            await writer.drain()
+
+    async with client_at(flood) as client:
+        with pytest.raises(AnswerTooLarge, match="larger than 8 MiB"):
+            await ask(client)
+        assert outcome(client) == ({"200": 1}, {"too_large": 1})
+
+
+async def test_a_body_of_exactly_the_limit_is_read() -> None:
+    body = b'"' + b"x" * (SIZE_LIMIT - 2) + b'"'
+    packed = {"Content-Encoding": "gzip"}
+    async with client_of(lambda _: response(body=gzip.compress(body), headers=packed)) as client:
+        assert await ask(client) == "x" * (SIZE_LIMIT - 2)
+
+
+def bomb() -> bytes:
+    """100 MB of blanks, packed."""
+    pack = zlib.compressobj(wbits=31)
+    return b"".join(pack.compress(b" " * 2**20) for _ in range(100)) + pack.flush()
+
+
+async def test_a_gzip_bomb_is_too_large_and_is_never_unpacked_as_a_whole() -> None:
+    body = bomb()
+    assert len(body) < 200_000
+    async with client_at(answering(plain(body, headers="Content-Encoding: gzip\r\n"))) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge):
+                await ask(client)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * SIZE_LIMIT
+        assert outcome(client) == ({"200": 1}, {"too_large": 1})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+async def test_a_packed_body_is_unpacked(coding: str) -> None:
+    packed = plain(gzip.compress(b'{"a": 1}'), headers=f"Content-Encoding: {coding}\r\n")
+    async with client_at(answering(packed)) as client:
+        assert await ask(client) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "told"),
+    [
+        ("br", b"{}", "a content coding that was not asked for"),
+        ("deflate", zlib.compress(b"{}"), "a content coding that was not asked for"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), "a content coding that was not asked for"),
+        ("gzip", b"{}", "not the gzip that its header promises"),
+        ("gzip", gzip.compress(b"{}" * 1000)[:-12], "the gzip body is cut off"),
+        ("gzip", b"", "the gzip body is cut off"),
+        ("gzip", gzip.compress(b"{}")[:-8] + b"\0" * 8, "not the gzip that its header promises"),
+    ],
+    ids=["br", "deflate", "twice", "not packed", "cut off", "empty", "checksum"],
+)
+async def test_a_body_that_cannot_be_unpacked_breaks_the_contract(coding: str, body: bytes, told: str) -> None:
+    async with client_of(lambda _: response(200, body, {"Content-Encoding": coding})) as client:
+        with pytest.raises(ContractBroken, match=told):
+            await ask(client)
+        assert outcome(client) == ({"200": 1}, {"contract": 1})
+
+
+async def test_an_error_that_cannot_be_unpacked_is_told_by_its_status() -> None:
+    async with client_of(lambda _: response(429, b"x", {"Content-Encoding": "br", "Retry-After": "9"})) as client:
+        with pytest.raises(RateLimited):
+            await ask(client)
+        assert client.limit.pause_left == pytest.approx(9, abs=0.5)
+
+
+# Redirects.
+
+
+async def test_a_redirect_within_the_host_keeps_the_credentials() -> None:
+    seen = []
+
+    async def moved(head: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(head)
+        onward = plain(b"", "307 Temporary Redirect", "Location: /moved\r\n")
+        writer.write(plain(b"[1]") if head.startswith(b"GET /moved") else onward)
+
+    async with client_at(moved) as client:
+        assert await ask(client) == [1]
+        assert outcome(client) == ({"307": 1, "200": 1}, {})
+    assert [b"authorization: token" in head.lower() for head in seen] == [True, True]
+
+
+@pytest.mark.parametrize("target", ["http://localhost:{port}/", "http://127.0.0.1:{port}/", "//127.0.0.1:{port}/x"])
+async def test_another_host_or_port_is_never_contacted(target: str) -> None:
+    contacted = []
+
+    async def other(head: bytes, writer: asyncio.StreamWriter) -> None:
+        contacted.append(head)
+        writer.write(plain(b"[]"))
+
+    async with server(other) as address:
+        location = target.format(port=address.rpartition(":")[2])
+        async with client_at(answering(plain(b"", "302 Found", f"Location: {location}\r\n"))) as client:
+            with pytest.raises(ContractBroken, match="another host"):
+                await ask(client)
+            assert outcome(client) == ({"302": 1}, {"contract": 1})
+    assert contacted == []
+
+
+@pytest.mark.parametrize(
+    ("base", "location", "followed"),
+    [
+        ("http://vendor.example", "https://vendor.example/tasks", True),
+        ("https://vendor.example", "http://vendor.example/tasks", False),
+        ("http://vendor.example:8080", "https://vendor.example:8443/tasks", False),
+        ("https://vendor.example", "https://vendor.example:8443/tasks", False),
+        ("https://vendor.example", "https://vendor.example.evil.example/tasks", False),
+        ("https://vendor.example", "https://user:password@evil.example/tasks", False),
+        ("https://vendor.example", "https://VENDOR.example:443/moved", True),
+    ],
+)
+async def test_which_redirects_are_followed(base: str, location: str, followed: bool) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return response(302, b"", {"Location": location}) if len(asked) == 1 else response()
+
+    client = Client(base, rate=1e9, transport=httpx.MockTransport(answer))
+    if followed:
+        await ask(client)
+    else:
+        with pytest.raises(ContractBroken):
+            await ask(client)
+    await client.aclose()
+    assert len(asked) == (2 if followed else 1)
+
+
+@pytest.mark.parametrize("location", ["/tasks", ""])
+async def test_redirects_without_end(location: str) -> None:
+    async with client_of(lambda _: response(302, b"", {"Location": f"/api{location}"})) as client:
+        with pytest.raises(ContractBroken, match="redirects without end"):
+            await ask(client)
+        assert outcome(client) == ({"302": 4}, {"contract": 1})
+
+
+@pytest.mark.parametrize("location", ["http://[", "gopher://vendor.example/", "http://vendor.example:99999/"])
+async def test_a_location_that_is_no_url(location: str) -> None:
+    async with client_of(lambda _: response(302, b"", {"Location": location})) as client:
+        with pytest.raises((ConnectionFailed, ContractBroken)):
+            await ask(client)
+        assert sum(outcome(client)[1].values()) == 1
+
+
+async def test_a_redirect_that_says_not_where_to() -> None:
+    async with client_of(lambda _: response(302, b"")) as client:
+        with pytest.raises(ContractBroken):
+            await ask(client)
+        assert outcome(client) == ({"302": 1}, {"contract": 1})
+
+
+# Connections.
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://no-such-host.invalid", "cannot connect"),
+        (f"http://{'a' * 64}.invalid", "cannot connect"),
+        ("http://a..invalid", "cannot connect|cannot be used"),
+        ("http://127.0.0.1:1", "cannot connect"),
+        ("http://%zz", "cannot connect|cannot be used"),
+        ("http://xn--\u2603.invalid", "cannot be used"),
+    ],
+    ids=["unknown", "label too long", "empty label", "refused", "percent", "unicode"],
+)
+async def test_hosts_that_cannot_be_reached(url: str, told: str) -> None:
+    client = Client(url, rate=1e9, timeout=5)
+    with pytest.raises(ConnectionFailed, match=told):
+        await ask(client)
+    await client.aclose()
+    assert outcome(client)[1] == {"connection": 1}
+    assert outcome(client)[0] in ({"error": 1}, {})
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Closes a connection with RST."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def broken(_: bytes, writer: asyncio.StreamWriter) -> None:
+    reset(writer)
+
+
+async def broken_body(_: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":')
+    await writer.drain()
+    reset(writer)
+
+
+@pytest.mark.parametrize(
+    ("handler", "code"),
+    [
+        (broken, "error"),
+        (broken_body, "200"),
+        (answering(b""), "error"),
+        (answering(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":'), "200"),
+        (answering(b"SSH-2.0-OpenSSH_9.9\r\n"), "error"),
+        (answering(b"HTTP/1.1 99 Odd\r\n\r\n"), "error"),
+        (answering(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n{}"), "error"),
+        (answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "200"),
+    ],
+    ids=["reset", "reset within the body", "closed", "cut off", "not HTTP", "status 99", "huge header", "bad chunk"],
+)
+async def test_connections_that_break(handler: Handler, code: str) -> None:
+    async with client_at(handler) as client:
+        with pytest.raises(ConnectionFailed):
+            await ask(client)
+        assert outcome(client) == ({code: 1}, {"connection": 1})
+
+
+# What is not JSON.
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body is empty"),
+        (b"  \r\n", "the body is empty"),
+        (b"<html><body>Welcome</body></html>", "not JSON"),
+        (b'{"a": 1', "not JSON"),
+        (b'{"a": 1} trailing', "not JSON"),
+        (b'{"a": "\xff\xfe"}', "not JSON"),
+        (b'{"a": "\\ud800"}', "not JSON"),
+        (b"[" * 200_000, "not JSON"),
+        (b"[" * 200_000 + b"]" * 200_000, "not JSON"),
+        (b'{"a":' * 200_000, "not JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": Infinity}', "not JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\x00" * 100, "not JSON"),
+        (b"MARKER", "not JSON"),
+    ],
+    ids=[
+        *("empty", "blank", "page", "truncated", "trailing", "UTF-8", "surrogate", "open brackets", "brackets"),
+        *("open braces", "NaN", "Infinity", "huge integer", "byte order mark", "zeros", "word"),
+    ],
+)
+async def test_bodies_that_are_not_json_break_the_contract(body: bytes, told: str) -> None:
+    async with client_of(lambda _: response(200, body)) as client:
+        with pytest.raises(ContractBroken, match=told) as error:
+            await ask(client)
+        assert str(error.value).endswith(f"(HTTP 200, {len(body)} bytes)")
+        assert outcome(client) == ({"200": 1}, {"contract": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RequestInvalid),
+        (401, AuthRefused),
+        (403, AuthRefused),
+        (404, RequestInvalid),
+        (408, TimedOut),
+        (429, RateLimited),
+        (500, VendorFailed),
+        (502, VendorFailed),
+        (503, VendorFailed),
+        (504, TimedOut),
+    ],
+)
+async def test_error_pages_are_told_by_their_status(status: int, error: type[CallError]) -> None:
+    async with client_of(lambda _: response(status, b"<html><h1>MARKER</h1></html>")) as client:
+        with pytest.raises(error) as refused:
+            await ask(client)
+        assert str(refused.value) == f"the vendor refused the call (HTTP {status})"
+        assert outcome(client) == ({str(status): 1}, {error.error: 1})
+
+
+# Secrets.
+
+MARKED = "MARKED-SECRET"
+
+
+def echo(status: int) -> Callable[[httpx.Request], httpx.Response]:
+    """A vendor that repeats all that it was sent, in every place where something may stand."""
+    body = json.dumps({"error": {"code": MARKED, "type": MARKED, "message": MARKED}, MARKED: MARKED}).encode()
+    headers = {"Location": f"https://{MARKED}.example/{MARKED}", "X-Echo": MARKED, "Content-Encoding": MARKED}
+    return lambda _: response(status, body, headers if status in (200, 302) else {})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*map(echo, (200, 302, 400, 401, 404, 429, 500)), lambda _: response(200, MARKED.encode())],
+    ids=["200", "302", "400", "401", "404", "429", "500", "body"],
+)
+async def test_no_error_tells_secrets_bodies_or_queries(answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    async with client_of(answer) as client:
+        with pytest.raises(CallError) as error:
+            await client.call(
+                "list",
+                "POST",
+                f"/tasks?key={MARKED}",
+                read=read,
+                headers={"Authorization": MARKED},
+                json={"secret": MARKED},
+            )
+        assert MARKED not in "".join(traceback.format_exception(error.value))
+        assert not any(MARKED in part for key in client.counts for part in key)
+
+
+@pytest.mark.parametrize("url", [f"http://127.0.0.1:1/{MARKED}", f"http://{MARKED}.invalid", f"http://[{MARKED}"])
+async def test_no_connection_error_tells_the_url(url: str) -> None:
+    client = Client(url, rate=1e9)
+    with pytest.raises(CallError) as error:
+        await client.call("list", "GET", f"?key={MARKED}", read=read, headers={"Authorization": MARKED})
+    await client.aclose()
+    assert MARKED not in "".join(traceback.format_exception(error.value))
+
+
+async def test_a_header_that_cannot_be_sent_is_an_error_that_hides_it() -> None:
+    async with client_at(answering(plain(b"{}"))) as client:
+        with pytest.raises(ConnectionFailed) as error:
+            await client.call("list", "GET", "/", read=read, headers={"Authorization": f"a\r\nB: {MARKED}"})
+        assert MARKED not in "".join(traceback.format_exception(error.value))
+
+
+def test_the_counts_of_a_client_start_empty() -> None:
+    client = Client("https://vendor.example")
+    assert client.counts == Counts()

@@ -1,0 +1,421 @@
+"""DeerAPI: the envelope, its states, times and failures, and the two dialects of the gateway's list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from exporter.providers.provider import (
+    AuthRefused,
+    BalanceExhausted,
+    CallError,
+    ContractBroken,
+    RateLimited,
+    RequestInvalid,
+    TaskNotFound,
+    VendorFailed,
+)
+from exporter.tasks import Clock, Field, Observation, Reason, State
+
+if TYPE_CHECKING:
+    from providers.conftest import Connect, Connection, Load
+
+KEY = {"type": "deerapi", "api_key": "KEY"}
+USER = KEY | {"user_token": "USER-TOKEN", "user_id": "42"}
+
+
+def detail(**fields: Any) -> dict[str, Any]:
+    """The answer of GET /sora/v1/videos/{task_id}."""
+    task = {"task_id": "task_1", "status": "IN_PROGRESS", "fail_reason": "", "submit_time": 1736867805}
+    return {"code": "success", "message": "", "data": task | fields}
+
+
+async def observed(connect: Connect, **fields: Any) -> Observation:
+    return await connect(KEY, detail(**fields)).observe()
+
+
+async def test_the_documented_detail(connect: Connect, load: Load) -> None:
+    line = connect(KEY, load("deerapi/detail.json"))
+    assert await line.feed.look_up("task_01jhjnz502ejqsm6r37km2q637") == [
+        Observation(
+            id="task_01jhjp54x0f759wceyasz6xrge",  # the document asks for one task and shows another
+            state=State.SUCCEEDED,
+            progress=1.0,
+            submitted=1736867805,
+            started=None,  # start_time 0: it went from the queue straight to its end
+            ended=1736867860,
+            output_seconds=5.0,
+        )
+    ]
+    (request,) = line.vendor.requests
+    assert request.method == "GET"
+    assert str(request.url) == "https://api.deerapi.com/sora/v1/videos/task_01jhjnz502ejqsm6r37km2q637"
+    assert request.headers["Authorization"] == "Bearer KEY"
+    assert line.feed.clock is Clock.PROVIDER
+
+
+async def test_an_id_is_one_segment_of_the_path(connect: Connect) -> None:
+    line = connect(KEY, detail())
+    await line.feed.look_up("../a b?c=d#e")
+    assert line.vendor.requests[0].url.raw_path == b"/sora/v1/videos/..%2Fa%20b%3Fc%3Dd%23e"
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("NOT_START", State.QUEUED),
+        ("SUBMITTED", State.QUEUED),
+        ("QUEUED", State.QUEUED),
+        ("IN_PROGRESS", State.RUNNING),
+        ("SUCCESS", State.SUCCEEDED),
+        ("FAILURE", State.FAILED),
+        ("submitted", State.QUEUED),
+        ("queueing", State.QUEUED),
+        ("processing", State.RUNNING),
+        ("success", State.SUCCEEDED),
+        ("failed", State.FAILED),
+        ("CANCEL", State.CANCELLED),
+        ("UNKNOWN", State.UNKNOWN),
+    ],
+)
+async def test_states(connect: Connect, status: str, state: State) -> None:
+    one = await observed(connect, status=status)
+    assert (one.state, one.unmapped) == (state, frozenset())
+
+
+@pytest.mark.parametrize("status", ["PAUSED", "", None, 30, ["SUCCESS"], {"a": 1}], ids=repr)
+async def test_a_state_that_no_table_maps_is_unknown_and_named(connect: Connect, status: object) -> None:
+    one = await observed(connect, status=status)
+    assert (one.state, one.unmapped) == (State.UNKNOWN, frozenset({Field.STATE}))
+
+
+@pytest.mark.parametrize(
+    ("progress", "ratio"),
+    [("30%", 0.3), ("0%", 0.0), ("100%", 1.0), (45, 0.45), ("45", 0.45), ("", None), (None, None)],
+    ids=repr,
+)
+async def test_progress_as_text_and_as_number(connect: Connect, progress: object, ratio: float | None) -> None:
+    one = await observed(connect, progress=progress)
+    assert (one.progress, one.unmapped) == (ratio, frozenset())
+
+
+async def test_full_progress_on_a_failure_is_no_success(connect: Connect) -> None:
+    one = await observed(connect, status="FAILURE", progress="100%", fail_reason="task failed")
+    assert (one.state, one.reason) == (State.FAILED, Reason.PROVIDER_INTERNAL)
+
+
+async def test_a_result_url_in_fail_reason_of_a_success_is_no_reason(connect: Connect) -> None:
+    url = "https://cdn.example/moderation/timeout.mp4?sig=SIGNATURE"
+    one = await observed(connect, status="SUCCESS", fail_reason=url)
+    assert (one.state, one.reason, one.unmapped) == (State.SUCCEEDED, None, frozenset())
+
+
+@pytest.mark.parametrize("text", ["", "  ", None], ids=repr)
+async def test_a_failure_without_words_is_of_unknown_reason_and_breaks_no_table(
+    connect: Connect, text: str | None
+) -> None:
+    one = await observed(connect, status="FAILURE", fail_reason=text, finish_time=0, progress="100%")
+    assert (one.state, one.reason, one.ended, one.unmapped) == (State.FAILED, Reason.UNKNOWN, None, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("任务超时（15分钟）", Reason.TIMEOUT),
+        ("任务超时（旧系统遗留任务，无法获取结果，请联系管理员）", Reason.TIMEOUT),
+        ("获取渠道信息失败，请联系管理员，渠道ID：12", Reason.PROVIDER_INTERNAL),
+        ("Failed to get channel info, channel ID: 12", Reason.PROVIDER_INTERNAL),
+        ("upstream returned error", Reason.PROVIDER_INTERNAL),
+        ("upstream returned unrecognized message", Reason.PROVIDER_INTERNAL),
+        ("task failed", Reason.PROVIDER_INTERNAL),
+        ("请求上游地址失败", Reason.PROVIDER_INTERNAL),
+        ("Your request was blocked by our moderation system.", Reason.MODERATION),
+        ("task failed: the prompt violates our content policy", Reason.MODERATION),
+        ("risk control: 内容违规", Reason.MODERATION),
+        ("user quota is not enough", Reason.INSUFFICIENT_BALANCE),
+        ("Rate limit reached for sora-2", Reason.RATE_LIMITED),
+    ],
+)
+async def test_reasons_of_failed_tasks(connect: Connect, text: str, reason: Reason) -> None:
+    one = await observed(connect, status="FAILURE", fail_reason=text)
+    assert (one.reason, one.unmapped) == (reason, frozenset())
+
+
+async def test_a_failure_in_unheard_of_words_is_unknown_and_named(connect: Connect) -> None:
+    one = await observed(connect, status="FAILURE", fail_reason="the muse is on strike")
+    assert (one.reason, one.unmapped) == (Reason.UNKNOWN, frozenset({Field.REASON}))
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        {"moderation_result": {"type": "rejected", "is_output_rejection": False}},
+        {"moderation_result": {"type": "passed", "is_output_rejection": True}},
+        {"num_unsafe_generations": 1},
+        {"failure_reason": "sora_content_policy_violation, inappropriate"},
+    ],
+    ids=lambda upstream: next(iter(upstream)),
+)
+async def test_moderation_shows_inside_the_upstream_object(connect: Connect, upstream: Mapping[str, Any]) -> None:
+    failed = await observed(connect, status="FAILURE", fail_reason="task failed", data=upstream)
+    assert failed.reason is Reason.MODERATION
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [None, [], "text", {"generations": "none"}, {"generations": [{"encodings": {"source": {"duration_secs": -5}}}]}],
+    ids=repr,
+)
+async def test_nothing_inside_the_upstream_object_is_relied_on(connect: Connect, upstream: object) -> None:
+    one = await observed(connect, status="SUCCESS", data=upstream)
+    assert (one.state, one.output_seconds, one.unmapped) == (State.SUCCEEDED, None, frozenset())
+
+
+@pytest.mark.parametrize(
+    "given", [1736867820, 1736867820.0, "1736867820", 1736867820000, "1736867820000", "2025-01-14T15:17:00Z"], ids=repr
+)
+async def test_times_in_seconds_milliseconds_and_iso(connect: Connect, given: object) -> None:
+    assert (await observed(connect, start_time=given)).started == 1736867820
+
+
+@pytest.mark.parametrize("unset", [0, None, "", "0"], ids=repr)
+async def test_unset_times(connect: Connect, unset: object) -> None:
+    one = await observed(connect, submit_time=unset, start_time=unset, finish_time=unset)
+    assert (one.submitted, one.started, one.ended, one.unmapped) == (None, None, None, frozenset())
+
+
+async def test_year_one_is_left_to_the_ledger_as_a_time_long_before(connect: Connect) -> None:
+    one = await observed(connect, start_time="0001-01-01T00:00:00Z")
+    assert one.started is not None
+    assert one.started < -6e10
+
+
+async def test_a_broken_field_costs_that_field_alone(connect: Connect) -> None:
+    one = await observed(connect, progress="a lot", start_time="soon", finish_time={"at": 1}, fail_reason=7)
+    assert (one.id, one.state, one.submitted) == ("task_1", State.RUNNING, 1736867805)
+    assert one.unmapped == {Field.PROGRESS, Field.STARTED, Field.ENDED, Field.REASON}
+
+
+# What the vendor refuses.
+
+REFUSALS: dict[str, tuple[int, Any, type[CallError]]] = {
+    "no quota, although 401": (
+        401,
+        {"error": {"message": "该令牌额度已用尽 TokenStatusExhausted[sk-***]", "type": "new_api_error", "code": ""}},
+        BalanceExhausted,
+    ),
+    "quota_not_enough": (403, {"code": "quota_not_enough", "message": "user quota is not enough"}, BalanceExhausted),
+    "insufficient_quota": (
+        429,
+        {"error": {"message": "…", "type": "rix_api_error", "code": "insufficient_quota"}},
+        BalanceExhausted,
+    ),
+    "rix_api_error": (400, {"error": {"message": "…", "type": "rix_api_error", "code": None}}, BalanceExhausted),
+    "token expired": (401, {"error": {"message": "该令牌已过期", "type": "new_api_error"}}, AuthRefused),
+    "token unusable": (401, {"error": {"message": "该令牌状态不可用", "type": "new_api_error"}}, AuthRefused),
+    "token missing": (401, {"error": {"message": "未提供令牌", "type": "new_api_error"}}, AuthRefused),
+    "token invalid": (401, {"error": {"message": "无效的令牌", "type": "new_api_error"}}, AuthRefused),
+    "user banned": (403, {"error": {"message": "用户已被封禁", "type": "new_api_error"}}, AuthRefused),
+    "ip not allowed": (403, {"error": {"message": "您的 IP 不在令牌允许访问的列表中"}}, AuthRefused),
+    "invalid_request": (400, {"code": "invalid_request", "message": "…"}, RequestInvalid),
+    "invalid_api_platform": (400, {"code": "invalid_api_platform", "message": "…"}, RequestInvalid),
+    "invalid_relay_mode": (400, {"code": "invalid_relay_mode", "message": "…"}, RequestInvalid),
+    "task_channel_disable, although 400": (400, {"code": "task_channel_disable", "message": "…"}, VendorFailed),
+    "channel_not_found, although 400": (400, {"code": "channel_not_found", "message": "…"}, VendorFailed),
+    "upstream saturated": (429, {"error": {"message": "当前分组上游负载已饱和，请稍后再试"}}, RateLimited),
+    "upstream saturated, whatever the status": (500, {"error": {"message": "当前分组上游负载已饱和"}}, RateLimited),
+    "429 with an empty body": (429, b"", RateLimited),
+    "get_task_failed": (500, {"code": "get_task_failed", "message": "…"}, VendorFailed),
+    "do_request_failed": (500, {"code": "do_request_failed", "message": "…"}, VendorFailed),
+    "build_request_failed": (500, {"code": "build_request_failed", "message": "…"}, VendorFailed),
+    "insert_task_failed": (500, {"code": "insert_task_failed", "message": "…"}, VendorFailed),
+    "fail_to_fetch_task keeps the upstream's status": (404, {"code": "fail_to_fetch_task"}, VendorFailed),
+    "a task within an error": (500, {"code": "success", "data": {"task_id": "task_1"}}, VendorFailed),
+    "an HTML page": (502, b"<html><h1>502 Bad Gateway</h1></html>", VendorFailed),
+    "an error within HTTP 200": (200, {"error": {"message": "无效的令牌", "type": "new_api_error"}}, AuthRefused),
+    "an unknown code within HTTP 200": (200, {"code": "weird", "message": ""}, ContractBroken),
+    "success without data": (200, {"code": "success", "message": ""}, ContractBroken),
+    "an array": (200, [1, 2], ContractBroken),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "error"), REFUSALS.values(), ids=REFUSALS)
+async def test_refused_look_ups(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
+    line = connect(KEY, (status, body))
+    with pytest.raises(error):
+        await line.feed.look_up("task_1")
+    assert line.errors == {("detail", error.error): 1}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
+        (200, {"code": "task_not_exist", "message": "task_not_exist"}),
+        (400, {"error": {"code": "task_not_exist", "message": "task_not_exist", "type": "new_api_error"}}),
+        {"code": "success", "message": "", "data": None},
+        {"code": "success", "message": "", "data": {}},
+    ],
+    ids=["HTTP 400", "HTTP 200", "error object", "null", "empty"],
+)
+async def test_a_task_that_the_vendor_does_not_know_is_an_answer(connect: Connect, answer: Any) -> None:
+    line = connect(KEY, answer)
+    with pytest.raises(TaskNotFound):
+        await line.feed.look_up("task_1")
+    assert line.errors == {}
+
+
+@pytest.mark.parametrize("data", ["task_1", [], 7, {"status": "SUCCESS"}], ids=repr)
+async def test_a_detail_without_a_task(connect: Connect, data: object) -> None:
+    line = connect(KEY, {"code": "success", "message": "", "data": data})
+    with pytest.raises((ContractBroken, TaskNotFound)):
+        await line.feed.look_up("task_1")
+
+
+# The list.
+
+
+async def test_without_a_user_token_there_is_no_list(connect: Connect) -> None:
+    assert not connect(KEY, {}).feed.lists
+    assert connect(USER, {}).feed.lists
+
+
+async def test_a_list_of_the_newer_dialect(connect: Connect, load: Load) -> None:
+    line = connect(USER, load("deerapi/list_numbered.json"))
+    page = await line.feed.list_page(0)
+    assert [(one.state, one.reason) for one in page.observations] == [
+        (State.QUEUED, None),
+        (State.QUEUED, None),
+        (State.RUNNING, None),
+        (State.SUCCEEDED, None),
+        (State.FAILED, Reason.TIMEOUT),
+        (State.FAILED, Reason.UNKNOWN),
+    ]  # and neither the music nor the pictures
+    assert all(not one.unmapped for one in page.observations)
+    assert [one.started for one in page.observations][1:3] == [None, 1736867915]
+    assert (page.last, page.spoiled) == (True, 0)
+    (request,) = line.vendor.requests
+    assert str(request.url) == "https://api.deerapi.com/api/task/self?p=1&page_size=100"
+
+
+async def test_pages_of_the_newer_dialect_count_from_one_up_to_the_total(connect: Connect, load: Load) -> None:
+    numbered = load("deerapi/list_numbered.json")
+    numbered["data"].update(page_size=100, total=250)
+    line = connect(USER, numbered)
+    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    assert [line.vendor.sent(position)["p"] for position in range(3)] == ["1", "2", "3"]
+
+
+async def test_a_page_size_that_the_gateway_cuts(connect: Connect, load: Load) -> None:
+    numbered = load("deerapi/list_numbered.json")
+    numbered["data"].update(page_size=8, total=20)
+    line = connect(USER, numbered)
+    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+
+
+async def test_a_gateway_that_does_not_tell_its_page_size(connect: Connect) -> None:
+    rows = [{"task_id": str(number), "status": "QUEUED"} for number in range(8)]
+    line = connect(USER, {"success": True, "data": {"items": rows, "total": 20}})
+    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+
+
+async def test_a_list_of_the_older_dialect_counts_pages_from_zero(connect: Connect, load: Load) -> None:
+    pages = {"0": load("deerapi/list_bare.json")}
+    nothing = {"success": True, "message": "", "data": []}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=pages.get(request.url.params["p"], nothing))
+
+    line = connect(USER, answer)
+    first, second = await line.feed.list_page(0), await line.feed.list_page(1)
+    assert [(one.state, one.progress) for one in first.observations] == [(State.RUNNING, 0.45), (State.SUCCEEDED, 1.0)]
+    assert (first.last, second.last, second.observations) == (False, True, [])
+    assert [line.vendor.sent(position)["p"] for position in range(3)] == ["1", "0", "1"]
+
+
+async def test_a_gateway_that_is_brought_up_to_date_meanwhile(connect: Connect, load: Load) -> None:
+    bare, numbered = load("deerapi/list_bare.json"), load("deerapi/list_numbered.json")
+    line = connect(USER, bare, bare, numbered)
+    await line.feed.list_page(0)
+    assert len((await line.feed.list_page(0)).observations) == 6
+    assert [line.vendor.sent(position)["p"] for position in range(4)] == ["1", "0", "0", "1"]
+
+
+@pytest.mark.parametrize("platform", ["suno", "MJ", "midjourney"])
+async def test_rows_of_other_media_are_left_out(connect: Connect, platform: str) -> None:
+    rows = [{"task_id": "a", "platform": platform, "status": "SUCCESS"}, {"task_id": "b", "status": "SUCCESS"}]
+    page = await connect(USER, {"success": True, "data": rows}).feed.list_page(0)
+    assert [one.id for one in page.observations] == ["b"]
+
+
+async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
+    rows: list[object] = [None, 7, [], {"status": "SUCCESS"}, {"task_id": "a", "platform": {}, "status": "SUCCESS"}]
+    page = await connect(USER, {"success": True, "data": rows}).feed.list_page(0)
+    assert ([one.id for one in page.observations], page.spoiled) == (["a"], 4)
+
+
+def raw_only(request: httpx.Request) -> httpx.Response:
+    """An older gateway: the bare token with the user's number; a wrong token is refused with HTTP 200."""
+    if request.headers.get("New-Api-User") != "42":
+        return httpx.Response(401, json={"success": False, "message": "无权进行此操作，未提供 New-Api-User"})
+    good = request.headers["Authorization"] == "USER-TOKEN"
+    refusal = {"success": False, "message": "无权进行此操作，请检查"}
+    return httpx.Response(200, json={"success": True, "message": "", "data": []} if good else refusal)
+
+
+def bearer_only(request: httpx.Request) -> httpx.Response:
+    """A newer gateway: Bearer, and an error code."""
+    if request.headers["Authorization"] == "Bearer USER-TOKEN":
+        return httpx.Response(200, json={"success": True, "message": "", "data": {"items": [], "total": 0}})
+    return httpx.Response(401, json={"success": False, "message": "…", "code": "AUTH_UNAUTHORIZED"})
+
+
+def authorizations(line: Connection) -> list[str]:
+    return [request.headers["Authorization"] for request in line.vendor.requests]
+
+
+async def test_the_bare_user_token_is_tried_first(connect: Connect) -> None:
+    line = connect(USER, raw_only)
+    await line.feed.list_page(0)
+    assert authorizations(line)[0] == "USER-TOKEN"
+    assert line.errors == {}
+
+
+async def test_a_gateway_that_wants_a_bearer_gets_one_from_then_on(connect: Connect) -> None:
+    line = connect(USER, bearer_only)
+    await line.feed.list_page(0)
+    await line.feed.list_page(0)
+    assert authorizations(line) == ["USER-TOKEN", "Bearer USER-TOKEN", "Bearer USER-TOKEN"]
+
+
+@pytest.mark.parametrize("gateway", [raw_only, bearer_only])
+async def test_a_wrong_user_token_is_refused_in_both_forms(connect: Connect, gateway: Any) -> None:
+    line = connect(USER | {"user_token": "OTHER"}, gateway)
+    with pytest.raises(AuthRefused):
+        await line.feed.list_page(0)
+    assert authorizations(line) == ["OTHER", "Bearer OTHER"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, {"success": False, "message": "something new"}, AuthRefused),
+        (401, {"success": False, "message": "无权进行此操作，未登录且未提供 access token"}, AuthRefused),
+        (401, {"success": False, "message": "…", "code": "AUTH_TOKEN_EXPIRED"}, AuthRefused),
+        (403, {"success": False, "message": "…", "code": "AUTH_INSUFFICIENT_PRIVILEGE"}, AuthRefused),
+        (429, b"", RateLimited),
+        (200, {"success": True, "data": None}, ContractBroken),
+        (200, {"success": True, "data": {"items": 7}}, ContractBroken),
+        (200, {"code": "weird", "message": ""}, ContractBroken),
+        (500, b"", VendorFailed),
+    ],
+    ids=["HTTP 200", "401", "expired", "privilege", "429 empty", "null", "items", "unknown code", "500 empty"],
+)
+async def test_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
+    line = connect(USER, (status, body))
+    with pytest.raises(error):
+        await line.feed.list_page(0)
+    assert {name for _, name in line.errors} == {error.error}

@@ -1,0 +1,46 @@
+"""The registry: every vendor's feeds, from settings to a provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.providers import VENDORS, connect
+from exporter.tasks import Clock
+
+if TYPE_CHECKING:
+    from providers.conftest import MemoryVault
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "deerapi": {"api_key": "KEY"},
+    "chanjing": {"access_token": "TOKEN"},
+    "huawei_metastudio": {"project_id": "p", "auth_token": "TOKEN"},
+    "facewap": {"base_url": "https://facewap.example", "token": "TOKEN"},
+}
+
+
+def test_the_vendors_of_the_first_release() -> None:
+    assert {name: vendor.kinds for name, vendor in VENDORS.items()} == {
+        "deerapi": ("sora",),
+        "chanjing": ("lip_sync", "video"),
+        "huawei_metastudio": ("digital_human",),
+        "facewap": ("face_swap",),
+    }
+
+
+@pytest.mark.parametrize("name", VENDORS)
+async def test_a_provider_has_the_feeds_that_its_vendor_names(name: str, vault: MemoryVault) -> None:
+    settings = VENDORS[name].settings.model_validate({"name": "test", "type": name} | SETTINGS[name])
+    provider = connect(settings, vault)
+    assert tuple(feed.kind for feed in provider.feeds) == VENDORS[name].kinds
+    assert all(feed.clock in Clock for feed in provider.feeds)
+    assert (provider.name, provider.client.base_url) == ("test", settings.base_url)
+    await provider.aclose()
+
+
+async def test_only_the_feeds_asked_for_are_polled(vault: MemoryVault) -> None:
+    raw = {"name": "test", "type": "chanjing", "feeds": ["video"]} | SETTINGS["chanjing"]
+    provider = connect(VENDORS["chanjing"].settings.model_validate(raw), vault)
+    assert [feed.kind for feed in provider.feeds] == ["video"]
+    await provider.aclose()
