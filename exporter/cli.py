@@ -17,8 +17,9 @@ from functools import partial
 from exporter import __version__, logs, simulator
 from exporter.collector import Collector
 from exporter.config import Config, ConfigError, LedgerSettings, load
+from exporter.exposition import Exposition
 from exporter.ledger import Ledger
-from exporter.metrics import Exposition, Reloads
+from exporter.metrics import Reloads
 from exporter.providers import VENDORS
 from exporter.settings import seconds_of
 from exporter.store import Store, StoreError
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--arrivals-for", type=_duration, metavar="DURATION", help="no new tasks after this time (default: never)"
         )
-    demo.add_argument("--poll-interval", type=_duration, default=1.0, metavar="DURATION", help="(default 1s)")
+    demo.add_argument("--poll-interval", type=_interval, default=1.0, metavar="DURATION", help="(default 1s)")
     for sub in (run, demo, simulate):
         sub.add_argument("--log.level", dest="level", choices=logs.LEVELS, default="info", help="(default info)")
         sub.add_argument("--log.format", dest="style", choices=logs.FORMATS, default="logfmt", help="(default logfmt)")
@@ -109,6 +110,13 @@ def _duration(text: str) -> float:
         return seconds_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _interval(text: str) -> float:
+    seconds = _duration(text)
+    if seconds < 0.01:
+        raise argparse.ArgumentTypeError("too short; the shortest is 10ms")
+    return seconds
 
 
 def _speed(text: str) -> float:
@@ -151,7 +159,7 @@ async def _serve(
     *,
     reread: Callable[[], Config] | None = None,
     lifecycle: bool = False,
-    welcome: Callable[[str], None] = lambda url: log.info("listening", extra={"url": url}),
+    welcome: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
     """The exporter's life: start, serve until a signal, stop. `reread` makes it reload on SIGHUP."""
     sockets = listen(addresses)
@@ -161,13 +169,15 @@ async def _serve(
     reloads = Reloads(succeeded_at=time.time())
 
     async def reload() -> None:
+        if server.should_exit:
+            return
         try:
             fresh = (reread or (lambda: config))()
-        except ConfigError as error:
+            await collector.apply(fresh.providers)
+        except (ConfigError, StoreError) as error:
             reloads.successful = False
-            log.error("the new configuration is not used", extra={"faults": "; ".join(error.faults)})
+            log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
             raise
-        await collector.apply(fresh.providers)
         reloads.successful, reloads.succeeded_at = True, time.time()
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
         if fresh.ledger != config.ledger:
@@ -179,7 +189,7 @@ async def _serve(
         serving = asyncio.create_task(server.serve(sockets))
         try:
             await collector.apply(config.providers)
-            welcome(_url(sockets[0]))
+            (welcome or _log_addresses)([_url(one) for one in sockets])
             await serving
         finally:
             server.should_exit = True
@@ -200,7 +210,7 @@ async def _signals(server: Server, reload: Callable[[], Awaitable[None]] | None)
         server.should_exit = True
 
     async def reload_quietly() -> None:
-        with suppress(ConfigError):  # it has been logged
+        with suppress(ConfigError, StoreError):  # it has been logged
             await (reload() if reload else asyncio.sleep(0))
 
     def hang_up() -> None:
@@ -229,6 +239,11 @@ async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
             log.error("an error while stopping", extra={"error": type(result).__name__})
 
 
+def _log_addresses(urls: Sequence[str]) -> None:
+    for url in urls:
+        log.info("listening", extra={"url": url})
+
+
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
@@ -239,7 +254,8 @@ async def _serve_demo(arguments: argparse.Namespace) -> int:
     fake = _simulator(arguments)
     async with simulator.running(fake) as url, _arrivals(fake, arguments):
 
-        def welcome(status: str) -> None:
+        def welcome(urls: Sequence[str]) -> None:
+            status = urls[0]
             print(
                 "The exporter runs on simulated vendors; nothing leaves this machine.\n"
                 f"  status page  {status}\n"
@@ -276,7 +292,8 @@ def _simulator(arguments: argparse.Namespace) -> simulator.Simulator:
 async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) -> AsyncIterator[None]:
     """Ends the arrival of new tasks after the time that was asked for."""
     loop = asyncio.get_running_loop()
-    timer = loop.call_later(arguments.arrivals_for, fake.world.stop_arrivals) if arguments.arrivals_for else None
+    seconds: float | None = arguments.arrivals_for
+    timer = None if seconds is None else loop.call_later(seconds, fake.world.stop_arrivals)
     try:
         yield
     finally:

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from exporter.ledger import Book, Ledger, Sweep
+from exporter.ledger import EARLIEST, Book, Ledger, Sweep
 from exporter.providers import connect
 from exporter.providers.client import CONCURRENCY
 from exporter.providers.provider import (
@@ -26,6 +26,7 @@ from exporter.providers.provider import (
     Provider,
     RequestInvalid,
     TaskNotFound,
+    TimedOut,
     VendorFailed,
 )
 from exporter.settings import ProviderSettings
@@ -41,7 +42,7 @@ PAGE_LIMIT = 100
 JITTER = 1.0
 """Seconds over which the first sweeps are spread, so that a start does not hit all vendors in the same instant."""
 
-ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge)
+ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge, TimedOut)
 """Errors of a look-up that may concern one task alone; any other ends the sweep."""
 
 
@@ -76,8 +77,11 @@ class FeedLoop:
         self._ledger = ledger
         self._watch = watch
         self._clock = clock
-        self._had_rows = False  # whether the last list that was read to its end had any
+        # Whether the list must have known rows: it had rows the last time, or the ledger has tasks of late.
+        self._had_rows = bool(book.in_flight or book.recent(clock()))
+        self._watched: Sequence[str] = ()
         self._finished: set[str] = set()  # watched ids that need no look-up any more
+        self._asked: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
 
     async def run(self) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
@@ -93,34 +97,25 @@ class FeedLoop:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
         started = time.monotonic()
         sweep = Sweep()
-        watched: Sequence[str] = ()
-        error: Exception | None = None
-        try:
-            watched = await asyncio.to_thread(self._watch.ids, self.feed.kind)
-            await self._read(sweep, watched, started)
-            sweep.complete = True
-        except (CallError, StoreError) as failure:
-            error = failure
-        except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
-            log.debug("unexpected error in a sweep", exc_info=failure)
-            error = RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
-        try:
-            await self._ledger.record(self.book, sweep, self._clock(), keep=watched)
-            self._finish(sweep)
-        except StoreError as failure:
-            error = failure
+        unread = await _failure_of(self._read(sweep, started))
+        sweep.complete = unread is None
+        unkept = await _failure_of(self._ledger.record(self.book, sweep, self._clock(), keep=self._watched))
+        error = unkept or unread
+        if error is None:
+            self._finished |= sweep.finished
         duration = time.monotonic() - started
         self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
         self.status.poll_duration = duration
         self._tell(error)
 
-    async def _read(self, sweep: Sweep, watched: Sequence[str], started: float) -> None:
+    async def _read(self, sweep: Sweep, started: float) -> None:
+        self._watched = await asyncio.to_thread(self._watch.ids, self.feed.kind)
         if self.feed.lists:
             await self._read_list(sweep)
         unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._read_in_flight(sweep, set(unseen))
-        await self._look_up(sweep, await self._due(sweep, watched), started)
+        await self._look_up(sweep, await self._due(sweep), started)
 
     async def _read_list(self, sweep: Sweep) -> None:
         """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
@@ -147,7 +142,8 @@ class FeedLoop:
             sweep.spoiled += page.spoiled
             sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in news])
             yield page
-            if page.last or (index > 0 and not news):  # a page that only repeats: the vendor has no more
+            repeats = index > 0 and not news and (page.observations or page.spoiled)
+            if page.last or repeats:  # a vendor that has no more may show the last page again
                 return
         sweep.cut = True
 
@@ -156,21 +152,22 @@ class FeedLoop:
             if unseen <= sweep.listed.keys():
                 break
 
-    async def _due(self, sweep: Sweep, watched: Iterable[str]) -> list[str]:
-        """The ids to look up: watched ones, and tasks in flight that no page showed, the longest unseen first."""
-        unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
-        unseen.sort(key=lambda task_id: self.book.last_seen.get(task_id, 0.0))
-        new = [
-            task_id
-            for task_id in watched
-            if task_id not in self._finished and task_id not in self.book.in_flight and not sweep.saw(task_id)
-        ]
+    async def _due(self, sweep: Sweep) -> list[str]:
+        """The ids to look up: watched ones, and tasks in flight that no page showed; the longest unasked first."""
+        followed = self._finished | self.book.in_flight.keys()
+        new = [task_id for task_id in self._watched if task_id not in followed]
         ended = await self._ledger.ended_among(self.book, new)
         self._finished |= ended
-        return [task_id for task_id in new if task_id not in ended] + unseen
+        due = {task_id: 0.0 for task_id in new if task_id not in ended} | self.book.last_seen
+        due = {task_id: max(seen, self._asked.get(task_id, 0.0)) for task_id, seen in due.items()}
+        self._asked = {task_id: at for task_id, at in self._asked.items() if task_id in due}
+        return sorted((task_id for task_id in due if not sweep.saw(task_id)), key=lambda task_id: due[task_id])
 
     async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float) -> None:
-        """Looks ids up, several at a time. After the first complete sweep it stops when the next one is due."""
+        """Looks ids up, several at a time. It stops when the next sweep is due, but at the first one only if all fail.
+
+        Where there is no list, nothing is known of the feed unless a look-up is answered.
+        """
         waiting = iter(ids)
         failures: list[CallError] = []
         answered = 0
@@ -180,8 +177,9 @@ class FeedLoop:
             nonlocal answered, fatal
             for task_id in waiting:
                 late = time.monotonic() - started > self.provider.settings.poll_interval
-                if fatal or (late and answered and self.book.swept):
+                if fatal or (late and (self.book.swept if answered else failures)):
                     return
+                self._asked[task_id] = self._clock()
                 try:
                     observations = await self.feed.look_up(task_id)
                 except TaskNotFound:
@@ -195,16 +193,15 @@ class FeedLoop:
                 else:
                     sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in observations])
                     _add(sweep.looked_up, observations, self._clock())
+                    if observations and task_id not in sweep.looked_up:
+                        sweep.replaced.add(task_id)
                     if all(one.state.is_end for one in observations):
                         sweep.finished.add(task_id)
                 answered += 1
 
         await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(ids)))))
-        if fatal or (failures and not answered):
+        if fatal or (failures and not answered and not self.feed.lists):
             raise fatal or failures[0]
-
-    def _finish(self, sweep: Sweep) -> None:
-        self._finished |= sweep.finished
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""
@@ -224,6 +221,18 @@ class FeedLoop:
         self.status.up, self.status.error = False, f"{cause}: {error}"
 
 
+async def _failure_of(step: Awaitable[object]) -> Exception | None:
+    """What a step of a sweep failed of. Only a cancellation gets through: whatever else happens, the loop goes on."""
+    try:
+        await step
+    except (CallError, StoreError) as failure:
+        return failure
+    except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
+        log.debug("unexpected error in a sweep", exc_info=failure)
+        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
+    return None
+
+
 def _add(into: dict[str, tuple[Observation, float]], observations: Iterable[Observation], at: float) -> None:
     """The later of two observations of a task counts, but no end is taken back."""
     for observation in observations:
@@ -240,7 +249,7 @@ def _is_oldest_first(observations: Sequence[Observation]) -> bool:
 
 def _is_before(observation: Observation, floor: float) -> bool:
     placed = observation.submitted or observation.dated or observation.ended
-    return placed is not None and placed < floor
+    return placed is not None and EARLIEST <= placed < floor
 
 
 @dataclass
@@ -259,6 +268,7 @@ class Collector:
         self._ledger = ledger
         self._clock = clock
         self._polled: dict[str, _Polled] = {}
+        self._changing = asyncio.Lock()  # two reloads may be asked for at once
 
     @property
     def providers(self) -> list[Provider]:
@@ -274,16 +284,18 @@ class Collector:
         Raises StoreError.
         """
         settings = {one.name: one for one in wanted}
-        for name, polled in list(self._polled.items()):
-            if settings.get(name) != polled.provider.settings:
-                await self._stop(name)
-        for name, one in settings.items():
-            if name not in self._polled:
-                self._polled[name] = self._start(one)
-        self._polled = {name: self._polled[name] for name in settings}
+        async with self._changing:
+            for name, polled in list(self._polled.items()):
+                if settings.get(name) != polled.provider.settings:
+                    await self._stop(name)
+            for name, one in settings.items():
+                if name not in self._polled:
+                    self._polled[name] = self._start(one)
+            self._polled = {name: self._polled[name] for name in settings}
 
     async def stop(self) -> None:
-        await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
+        async with self._changing:
+            await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
 
     def _start(self, settings: ProviderSettings) -> _Polled:
         provider = connect(settings, self._ledger.store)

@@ -5,8 +5,8 @@ the changes over once the store has them. So what is served was committed before
 the vendor is asked again.
 
 The promise to count each end once rests on three things. The store remembers the ids of ended tasks. It forgets only
-ends that lie before the `horizon`, and an unknown task that ended before the horizon is not counted. And a counter and
-the tasks that moved it are committed together.
+ends that lie well before the `horizon`, and an unknown task that a list shows to have ended before the horizon is not
+counted. And a counter and the tasks that moved it are committed together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from exporter.counts import Counts, Key
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord, Store
-from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, State, Task
+from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State, Task
 
 EARLIEST = 946684800.0
 """The year 2000: what a vendor dates before it is a slip, such as year 1 for "unset"."""
@@ -34,6 +34,9 @@ LOST_AFTER = 2
 """Sweeps in a row that must miss a task before it counts as lost: a single blank answer proves nothing."""
 
 FORGET_AT_ONCE = 1000
+
+REMEMBERED_LONGER = 86400.0
+"""Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
 
 _HISTOGRAMS = {
     Phase.QUEUE: "queue_duration_seconds",
@@ -55,6 +58,8 @@ class Sweep:
     """Rows that were no tasks at all."""
     ended_before: set[str] = field(default_factory=set)
     """Ids whose end is in the ledger already."""
+    replaced: set[str] = field(default_factory=set)
+    """Ids whose look-up showed other tasks in their place: those are what counts."""
     finished: set[str] = field(default_factory=set)
     """Ids whose look-up showed nothing but ends."""
     cut: bool = False
@@ -147,9 +152,12 @@ class Book:
     def recent(self, now: float) -> list[Task]:
         """The tasks that ended within the recent window."""
         since = now - self.settings.recent_window
+        self._trim(since)
+        return [end.task for end in self._recent if end.at >= since]
+
+    def _trim(self, since: float) -> None:
         while self._recent and self._recent[0].at < since:
             self._recent.popleft()
-        return [end.task for end in self._recent if end.at >= since]
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
         """What a sweep changes. Neither the book nor the store is touched."""
@@ -160,7 +168,7 @@ class Book:
         for task_id, (observation, at) in (sweep.listed | sweep.looked_up).items():
             task = self.in_flight.get(task_id)
             if task is None:
-                if task_id in sweep.ended_before or not self._is_news(observation, sweep, floor):
+                if task_id in sweep.ended_before or not self._is_news(observation, at, sweep, floor):
                     continue
                 task = self._newcomer(observation, at, is_listed=task_id in sweep.listed)
             after = self._advance(task, observation, at, grown, exemplars)
@@ -168,7 +176,7 @@ class Book:
                 tasks.append(after)
             if not after.state.is_end:
                 seen[task_id] = at
-        tasks += self._missed(sweep.missing, now, grown)
+        tasks += self._missed(sweep.missing - sweep.listed.keys() - sweep.looked_up.keys(), now, grown)
         if sweep.spoiled:
             grown.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
         if sweep.gap and sweep.complete:
@@ -183,7 +191,7 @@ class Book:
             polled=now if sweep.complete else self.polled,
             tasks=tasks,
             counts=totals,
-            forgotten=forgotten,
+            forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
         return Settled(changes, now, sweep.complete, seen, exemplars)
 
@@ -201,6 +209,10 @@ class Book:
                 self._remember(task)
             else:
                 self.in_flight[task.id] = task
+        for gone in changes.forgotten:
+            self.in_flight.pop(gone, None)
+            self.last_seen.pop(gone, None)
+        self._trim(settled.at - self.settings.recent_window)
 
     def _remember(self, task: Task) -> None:
         at = task.placed_at
@@ -216,23 +228,26 @@ class Book:
             return max(self.counts[key], by)
         return self.counts[key] + by
 
-    def _is_news(self, observation: Observation, sweep: Sweep, floor: float) -> bool:
+    def _is_news(self, observation: Observation, at: float, sweep: Sweep, floor: float) -> bool:
         """Whether a task that the ledger does not know belongs into it.
 
-        What is looked up was asked for. What is listed waits for a complete sweep, so that the next one still finds
-        the ground where this one stopped; and ends before the floor have been counted, or never shall be.
+        What is listed waits for a complete sweep, and what is looked up beside it waits too, so that the next sweep
+        still finds the ground where this one stopped. What is looked up was asked for. And listed ends before the floor
+        have been counted, or never shall be.
         """
-        if observation.id in sweep.looked_up:
-            return True
-        if not sweep.complete:
+        if sweep.listed and not sweep.complete:
             return False
-        placed = next(
-            (at for at in (observation.ended, observation.dated, observation.submitted) if at is not None), None
-        )
-        return not observation.state.is_end or placed is None or not EARLIEST <= placed < floor
+        if observation.id in sweep.looked_up or not observation.state.is_end:
+            return True
+        submitted, _, ended, dated, _ = _believed(observation, at)
+        placed = next((one for one in (ended, dated, submitted) if one is not None), None)
+        return placed is None or placed >= floor
 
     def _newcomer(self, observation: Observation, at: float, is_listed: bool) -> Task:
         appeared = is_listed and self.polled is not None and at - self.polled <= self._patience
+        if appeared and self.polled is not None and observation.submitted is not None:
+            # What the vendor says was there long before did not just appear: the list was blank, or a clock is off.
+            appeared = observation.submitted >= self.polled - self._patience - CLOCK_SKEW
         return Task(observation.id, observation.state, first_seen=at, changed=at, appeared=appeared)
 
     def _advance(
@@ -259,7 +274,8 @@ class Book:
             told=task.told | told,
         )
         if self._witnessed(task, is_new, at):
-            if state is State.RUNNING and task.seen_started is None and (is_new or task.state is not State.RUNNING):
+            # Out of `blocked` and `unknown` a task may go on with what it had begun before.
+            if state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED):
                 after = replace(after, seen_started=at)
             if state.is_end and not is_new:
                 after = replace(after, seen_ended=at)
@@ -296,8 +312,8 @@ class Book:
 
     def _count_end(self, task: Task, grown: Counts, exemplars: dict[Key, Exemplar], at: float) -> None:
         grown.add("finished_total", task.state)
-        if task.state is State.FAILED and task.reason is not None:
-            grown.add("failures_total", task.reason)
+        if task.state is State.FAILED:
+            grown.add("failures_total", task.reason or Reason.UNKNOWN)
         if task.output_seconds:
             grown.add("output_seconds_total", by=task.output_seconds)
         placed = task.placed_at
@@ -407,10 +423,14 @@ class Ledger:
         async with self._writing:
             forgotten: list[str] = []
             if sweep.complete and book.horizon is not None:
-                old = await asyncio.to_thread(
-                    self.store.ended_before, book.provider, book.kind, book.horizon, FORGET_AT_ONCE
-                )
+                limit = min(book.horizon, now - self._retention) - REMEMBERED_LONGER
+                at_once = FORGET_AT_ONCE + len(keep)
+                old = await asyncio.to_thread(self.store.ended_before, book.provider, book.kind, limit, at_once)
                 forgotten = [task_id for task_id in old if task_id not in keep]
+            # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
+            # may have ended a task since the new loop read its page.
+            unsure = {*sweep.listed, *sweep.looked_up} - sweep.ended_before
+            sweep.ended_before |= await self.ended_among(book, unsure)
             settled = book.settle(sweep, now, forgotten)
             await asyncio.to_thread(self.store.commit, settled.changes)
             book.adopt(settled)

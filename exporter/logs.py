@@ -37,7 +37,7 @@ class LogfmtFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(record), ensure_ascii=False, default=str)
+        return _json(_fields(record))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -60,4 +60,10 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _BARE.fullmatch(text) else _json(text)
+
+
+def _json(value: object) -> str:
+    """As JSON; in ASCII alone where it holds what would break a line, or steer a terminal."""
+    readable = json.dumps(value, ensure_ascii=False, default=str)
+    return readable if readable.isprintable() else json.dumps(value, default=str)

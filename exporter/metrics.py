@@ -1,6 +1,6 @@
-"""The catalogue of metrics, and the ledger as exposition bytes.
+"""The catalogue of metrics.
 
-The catalogue is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says
+It is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says
 how it is read from what it describes: a feed's tasks, a feed's polling, a provider's calls, the exporter itself.
 """
 
@@ -11,16 +11,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
-
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client import metrics_core as families
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector as Readable
-from prometheus_client.samples import Exemplar as FamilyExemplar
+from typing import Generic, TypeVar
 
 from exporter import __version__
-from exporter.collector import Collector, FeedLoop
+from exporter.collector import FeedLoop
 from exporter.ledger import Book, Exemplar
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.providers.provider import CALL_ERRORS, Provider
@@ -29,8 +23,6 @@ from exporter.tasks import ENDS, IN_FLIGHT, MEASURED_ENDS, Field, Phase, Reason,
 PREFIX = "videotask_"
 PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
 STATS = ("p50", "p95", "max")
-
-_EXEMPLAR_LENGTH = 128 - len("task_id")  # OpenMetrics allows 128 characters for names and values together
 
 Labels = tuple[str, ...]
 S = TypeVar("S")
@@ -365,8 +357,8 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "poll_interval_seconds",
         "gauge",
         (),
-        "The poll interval in force.",
-        lambda view: [((), view.loop.provider.settings.poll_interval)],
+        "The poll interval in force: the one that is set, or the length of a sweep where that is longer.",
+        lambda view: [((), view.book.interval)],
     ),
     Metric(
         "feed_info",
@@ -452,63 +444,3 @@ EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
         lambda reloads: [((), reloads.succeeded_at)],
     ),
 )
-
-
-class Exposition(Readable):
-    """Everything that is known now, in the formats that Prometheus reads."""
-
-    def __init__(self, collector: Collector, reloads: Reloads, clock: Callable[[], float]) -> None:
-        self._collector = collector
-        self._reloads = reloads
-        self._clock = clock
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The body and its content type, in the format that an Accept header prefers."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
-
-    def collect(self) -> Iterator[families.Metric]:
-        now = self._clock()
-        feeds = [FeedView(loop, now) for loop in self._collector.loops]
-        providers = [
-            ProviderView(provider, [feed for feed in feeds if feed.loop.provider is provider])
-            for provider in self._collector.providers
-        ]
-        for metric in (*TASK_METRICS, *FEED_METRICS):
-            samples = (((*feed.labels, *labels), value) for feed in feeds for labels, value in metric.read(feed))
-            yield _family(metric.name, metric.type, ("provider", "kind", *metric.labels), metric.help, samples)
-        for each in PROVIDER_METRICS:
-            read = (sample for provider in providers for sample in each.read(provider))
-            yield _family(each.name, each.type, each.labels, each.help, read)
-        for own in EXPORTER_METRICS:
-            yield _family(own.name, own.type, own.labels, own.help, own.read(self._reloads))
-
-
-def _family(
-    name: str, kind: str, labels: Labels, text: str, samples: Iterable[tuple[Labels, float | Distribution]]
-) -> Any:  # the library's families share no base that could say so
-    make: dict[str, Any] = {
-        "gauge": families.GaugeMetricFamily,
-        "counter": families.CounterMetricFamily,
-        "histogram": families.HistogramMetricFamily,
-        "gaugehistogram": families.GaugeHistogramMetricFamily,
-    }
-    family = make[kind](PREFIX + name, text, labels=labels)
-    for values, value in samples:
-        if isinstance(value, Distribution):
-            family.add_metric(values, [_bucket(value, *bucket) for bucket in value.buckets], value.total)
-        else:
-            family.add_metric(values, value)
-    return family
-
-
-def _bucket(distribution: Distribution, bound: str, count: float) -> Sequence[object]:
-    exemplar = distribution.exemplars.get(bound)
-    if exemplar is None or len(exemplar.task_id) > _EXEMPLAR_LENGTH:
-        return (bound, count)
-    return (bound, count, FamilyExemplar({"task_id": exemplar.task_id}, exemplar.value, exemplar.at))

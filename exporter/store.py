@@ -105,8 +105,8 @@ class FeedRecord:
 class Store:
     """One SQLite file; every method may be called from any thread, one at a time gets through."""
 
-    def __init__(self, path: str) -> None:
-        """Opens the file and makes it if there is none. Raises StoreError."""
+    def __init__(self, path: str, patience: float = 5.0) -> None:
+        """Opens the file and makes it if there is none; waits `patience` seconds for its lock. Raises StoreError."""
         self.path = path
         self._lock = threading.Lock()
         self._feeds: dict[tuple[str, str], int] = {}
@@ -114,7 +114,7 @@ class Store:
             if path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it may come to hold tokens
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=patience)
             try:
                 self._prepare()
             except BaseException:
@@ -123,14 +123,16 @@ class Store:
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second exporter on the same file would count twice
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StoreError(
                 f"{self.path}: written by a newer version (format {version}, this one knows {VERSION}); "
                 "run that version, or set ledger.path to another file"
             )
+        if version == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreError(f"{self.path}: not a ledger, but a database of something else; set another ledger.path")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
         if version == 0:
             with self._transaction():
                 for statement in _SCHEMA.split(";\n"):
@@ -184,11 +186,11 @@ class Store:
         return found
 
     def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
-        """Ids of tasks that ended before a time, the oldest first. Raises StoreError."""
+        """Ids of tasks that ended, and were seen to, before a time; the oldest first. Raises StoreError."""
         with self._lock, _told(self.path):
             rows = self._db.execute(
-                "SELECT id FROM tasks WHERE feed = ? AND is_end AND placed < ? ORDER BY placed LIMIT ?",
-                (self._feed(provider, kind), when, limit),
+                "SELECT id FROM tasks WHERE feed = ? AND is_end AND placed < ? AND changed < ? ORDER BY placed LIMIT ?",
+                (self._feed(provider, kind), when, when, limit),
             )
             return [row[0] for row in rows]
 
@@ -238,10 +240,10 @@ class Store:
 
 @contextmanager
 def _told(path: str) -> Iterator[None]:
-    """Turns what SQLite and the file system raise into one error that names the file."""
+    """Turns what SQLite, the file system and damaged content raise into one error that names the file."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         advice = "; is another exporter running on it?" if "locked" in str(error) else ""
         raise StoreError(f"{path}: {error}{advice}") from None
     except OSError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
+import threading
 from pathlib import Path
 
 from exporter.settings import WatchSettings
@@ -13,53 +15,61 @@ log = logging.getLogger(__name__)
 _SIZE_LIMIT = 64 * 1024 * 1024
 _ID_LENGTH = 128
 
-Stamp = tuple[int, int]
+Stamp = tuple[int, int, int]
+_UNREAD: Stamp = (0, 0, 0)
+_UNREACHABLE: Stamp = (-1, -1, -1)
 
 
 class Watch:
-    """What one provider is told to watch; files are read again when they change, a bad one keeps its last good ids."""
+    """What one provider is told to watch; files are read again when they change, a bad one keeps its last good ids.
+
+    The feeds of the provider share it, each from a thread of its own.
+    """
 
     def __init__(self, provider: str, settings: WatchSettings) -> None:
         self._provider = provider
         self._settings = settings
         self._files: dict[Path, tuple[Stamp, dict[str, list[str]]]] = {}
+        self._refreshing = threading.Lock()
 
     def ids(self, kind: str) -> list[str]:
         """The ids to follow in a feed, each once, in the order in which they were given."""
-        self._refresh()
         ids = list(self._settings.tasks.get(kind, ()))
-        for _, kinds in self._files.values():
-            ids += kinds.get(kind, ())
+        with self._refreshing:
+            self._refresh()
+            for _, kinds in self._files.values():
+                ids += kinds.get(kind, ())
         return list(dict.fromkeys(ids))
 
     def _refresh(self) -> None:
-        found = {path for pattern in self._settings.files for path in _matching(pattern)}
+        matching = (glob.glob(pattern, recursive=True) for pattern in self._settings.files)  # noqa: PTH207  # never raises
+        found = {Path(name) for names in matching for name in names}
         for gone in self._files.keys() - found:
             del self._files[gone]
         for path in sorted(found):
-            stamp, kinds = self._files.get(path, ((0, 0), {}))
+            before, kinds = self._files.get(path, (_UNREAD, {}))
+            stamp = _UNREACHABLE
             try:
                 status = path.stat()
-                now = (status.st_mtime_ns, status.st_size)
-                if now == stamp:
-                    continue
-                stamp = now
-                kinds = _read(path)
+                stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+                if stamp != before:
+                    kinds = _read(path)
             except (OSError, ValueError) as error:
-                why = error.strerror if isinstance(error, OSError) else str(error)
-                log.warning(
-                    "a watch file cannot be used, its last good ids are kept",
-                    extra={"provider": self._provider, "file": str(path), "error": why},
-                )
+                if stamp != before:
+                    log.warning(
+                        "a watch file cannot be used, its last good ids are kept",
+                        extra={"provider": self._provider, "file": str(path), "error": _why(error)},
+                    )
             self._files[path] = stamp, kinds
 
 
-def _matching(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.anchor else Path().glob(pattern))
+def _why(error: OSError | ValueError) -> str:
+    return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
 
 
 def _read(path: Path) -> dict[str, list[str]]:
+    if not path.is_file():
+        raise ValueError("not a regular file")
     if path.stat().st_size > _SIZE_LIMIT:
         raise ValueError("larger than 64 MiB")
     try:

@@ -15,9 +15,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
-from exporter.collector import Collector, FeedLoop
+from exporter.collector import FeedLoop
 from exporter.config import ConfigError
-from exporter.metrics import Exposition
+from exporter.exposition import Exposition, Polled
+from exporter.metrics import FeedView
+from exporter.store import StoreError
 from exporter.tasks import IN_FLIGHT
 
 _PAGES = Environment(loader=PackageLoader("exporter.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -32,31 +34,35 @@ class FeedRow:
     type: str
     up: bool | None
     age: str
-    in_flight: dict[str, int]
+    in_flight: dict[str, int | None]
+    """By state; None where what is known is too old to be shown, or nothing is."""
     error: str
 
 
 def create(
-    collector: Collector,
+    polled: Polled,
     exposition: Exposition,
     clock: Callable[[], float] = time.time,
     reload: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
-    """The application on top of a collector. With `reload`, POST /-/reload calls it; it raises ConfigError."""
+    """The application on top of what is polled. With `reload`, POST /-/reload calls it.
+
+    `reload` raises ConfigError, StoreError.
+    """
 
     async def metrics(request: Request) -> Response:
         body, content_type = exposition.render(request.headers.get("Accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     async def index(request: Request) -> Response:
-        rows = [_row(loop, clock()) for loop in collector.loops]
+        rows = [_row(loop, clock()) for loop in polled.loops]
         return HTMLResponse(_PAGES.get_template("index.html").render(version=__version__, feeds=rows))
 
     async def healthy(request: Request) -> Response:
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:
-        waiting = [f"{loop.provider.name}/{loop.feed.kind}" for loop in collector.loops if loop.status.up is None]
+        waiting = [f"{loop.provider.name}/{loop.feed.kind}" for loop in polled.loops if loop.status.up is None]
         if waiting:
             return PlainTextResponse(f"Waiting for the first sweep of {', '.join(waiting)}.\n", 503)
         return PlainTextResponse("The exporter is ready.\n")
@@ -66,8 +72,8 @@ def create(
             return PlainTextResponse("Start the exporter with --web.enable-lifecycle to allow this.\n", 403)
         try:
             await reload()
-        except ConfigError as error:
-            return PlainTextResponse(f"The old configuration stays in force.\n{error}\n", 500)
+        except (ConfigError, StoreError) as error:
+            return PlainTextResponse(f"The configuration was not reloaded.\n{error}\n", 500)
         return PlainTextResponse("The configuration was reloaded.\n")
 
     return Starlette(
@@ -83,16 +89,14 @@ def create(
 
 
 def _row(loop: FeedLoop, now: float) -> FeedRow:
-    in_flight = dict.fromkeys((state.value for state in IN_FLIGHT), 0)
-    for task in loop.book.in_flight.values():
-        in_flight[task.state] += 1
+    tasks = FeedView(loop, now).in_flight
     return FeedRow(
         provider=loop.provider.name,
         kind=loop.feed.kind,
         type=loop.provider.settings.type,
         up=loop.status.up,
-        age=_age(now - loop.book.polled) if loop.book.polled is not None else "never polled",
-        in_flight=in_flight,
+        age=_age(now - loop.book.polled) if loop.book.polled is not None else "never",
+        in_flight={state.value: len(tasks[state]) if tasks else None for state in IN_FLIGHT},
         error=loop.status.error,
     )
 

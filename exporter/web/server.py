@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,15 @@ def _listen(address: str) -> socket.socket:
             return socket.create_server(("", port), family=family, dualstack_ipv6=both, backlog=128)
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise AddressError(f"cannot listen on {address}: {why}; choose another with --web.listen-address") from None
+    except (OSError, UnicodeError) as error:  # the latter for names that no host can have
+        raise AddressError(
+            f"cannot listen on {address}: {_why(error)}; choose another with --web.listen-address"
+        ) from None
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "not a host"
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)  # without the address, which `create_server` puts into its text

@@ -1,0 +1,108 @@
+"""Writes docs/metrics.md from the catalogue in exporter/metrics.py: `make docs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
+from exporter.providers import VENDORS
+from exporter.providers.client import ENDPOINTS
+from exporter.providers.provider import CALL_ERRORS
+from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
+
+FILE = Path(__file__).with_name("metrics.md")
+
+HEAD = """\
+# Metrics
+
+Written by `make docs` from the catalogue in [exporter/metrics.py](../exporter/metrics.py); do not edit it here.
+
+**Stability.** Names, types, labels and the values of closed labels are a contract: they change with a major version
+only, and the release notes tell what is added. `videotask_exporter_build_info` may get more labels.
+
+**Restarts.** The counters, histograms and gauges of tasks are kept in the ledger (`ledger.path`) and go on where they
+were after a restart; with `":memory:"` they start anew. What the exporter tells of its own calls, `videotask_api_*`
+and `videotask_rate_limit_wait_seconds_total`, starts at 0 with the process, as Prometheus expects of counters; so
+does that of a provider whose settings a reload has changed.
+
+**When a series is there.** The series of a feed's tasks appear after its first complete sweep, counters at 0 for
+every value of a closed label. After three poll intervals without a successful sweep the gauges of what is in flight
+are withdrawn, and come back with the next success. `videotask_up` and `videotask_poll_duration_seconds` appear once a
+sweep has been tried. Ages are not exported, times are: the age of the data is `time() -
+videotask_last_successful_poll_timestamp_seconds`.
+"""
+
+TAIL = """\
+`code` is an HTTP status, or `error` where no answer came. `task_id` is the vendor's id of a task, in as many series
+as `task_series_limit` allows. No other label has values that a vendor or a user can choose.
+
+The buckets of the duration histograms are those of the setting `duration_buckets`. In the OpenMetrics format each
+bucket names the latest task that fell into it, as an exemplar with the label `task_id`. The text format knows no
+gauge histograms: there `videotask_progress_ratio` is a histogram without count and sum, beside the gauges
+`videotask_progress_ratio_gcount` and `videotask_progress_ratio_gsum`.
+
+The standard metrics of the process (`process_*`) and of Python (`python_*`) are served too.
+"""
+
+
+def metrics() -> str:
+    """The page."""
+    of_tasks = [one for one in PROVIDER_METRICS if one.name.startswith("task_")]
+    of_providers = [one for one in PROVIDER_METRICS if one not in of_tasks]
+    feed = ("provider", "kind")
+    return "\n".join(
+        (
+            HEAD,
+            "## Tasks\n",
+            *_table((one, (*feed, *one.labels)) for one in TASK_METRICS),
+            *_rows((one, one.labels) for one in of_tasks),
+            "\n## Feeds\n",
+            *_table((one, (*feed, *one.labels)) for one in FEED_METRICS),
+            "\n## Providers\n",
+            *_table((one, one.labels) for one in of_providers),
+            "\n## The exporter\n",
+            *_table((one, one.labels) for one in EXPORTER_METRICS),
+            "\n## Labels\n",
+            *_labels(),
+            "",
+            TAIL,
+        )
+    )
+
+
+def _table(entries: Iterable[tuple[Metric[Any], tuple[str, ...]]]) -> Iterator[str]:
+    yield "| metric | type | labels | meaning |"
+    yield "| --- | --- | --- | --- |"
+    yield from _rows(entries)
+
+
+def _rows(entries: Iterable[tuple[Metric[Any], tuple[str, ...]]]) -> Iterator[str]:
+    for metric, labels in entries:
+        kind = {"gaugehistogram": "gauge histogram"}.get(metric.type, metric.type)
+        yield f"| `{PREFIX}{metric.name}` | {kind} | {_words(labels)} | {metric.help} |"
+
+
+def _labels() -> Iterator[str]:
+    yield "| label | values |"
+    yield "| --- | --- |"
+    yield "| `provider` | the names of the configuration |"
+    yield f"| `type` | {_words(VENDORS)} |"
+    yield f"| `kind` | {_words(kind for vendor in VENDORS.values() for kind in vendor.kinds)} |"
+    yield f"| `state` | in flight {_words(IN_FLIGHT)}; ends {_words(ENDS)} |"
+    yield f"| `reason` | {_words(Reason)} |"
+    yield f"| `phase` | {_words(Phase)} |"
+    yield f"| `stat` | {_words(STATS)} |"
+    yield f"| `field` | {_words(Field)} |"
+    yield f"| `clock` | {_words(Clock)}: whose times a feed's durations come from |"
+    yield f"| `endpoint` | {_words(ENDPOINTS)} |"
+    yield f"| `error` | {_words(error.error for error in CALL_ERRORS)} |"
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+if __name__ == "__main__":
+    FILE.write_text(metrics(), encoding="utf-8")

@@ -1,0 +1,138 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30.0
+"""Seconds that a test waits for something that must come; how long it takes is not what is tested."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The exporter runs on asyncio alone."""
+    return "asyncio"
+
+
+def wait_for(what: str, holds: Callable[[], object]) -> None:
+    """Waits until something holds, and fails saying what did not."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {PATIENCE:g} s in vain: {what}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(name="wait_for")
+def _wait_for() -> Callable[[str, Callable[[], object]], None]:
+    return wait_for
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """Finds a program that this project does not bring: skips where it is missing, but never in CI."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name)
+        if found is None and os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is not on PATH, and CI skips no test; run scripts/install-prometheus")
+        if found is None:
+            pytest.skip(f"{name} is not on PATH; scripts/install-prometheus installs it")
+        return found
+
+    return find
+
+
+class Exporter:
+    """`videotask-exporter` as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        own = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "exporter", *arguments],
+                cwd=folder,
+                env=own | {"PYTHONPATH": str(ROOT)} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def url(self) -> str:
+        """Where the exporter says that it listens, with a slash at the end."""
+        self.wait_for("a line that says where it listens", lambda: self._address)
+        assert self._address is not None
+        return self._address[1]
+
+    @property
+    def _address(self) -> re.Match[str] | None:
+        return re.search(r"(?:msg=listening url=|status page +)(http://\S+)", self.stderr + self.stdout)
+
+    def wait_for(self, what: str, holds: Callable[[], object]) -> None:
+        """Waits while the process lives."""
+
+        def holds_or_ended() -> object:
+            if holds():
+                return True
+            if self.process.poll() is not None:
+                pytest.fail(f"the exporter ended ({self.process.returncode}) before {what}:\n{self.stderr}")
+            return False
+
+        wait_for(f"{what}; stderr:\n{self.stderr}", holds_or_ended)
+
+    def get(self, path: str = "", **headers: str) -> str:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=10) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    def value(self, series: str) -> float | None:
+        """The value of a series of /metrics, written as there; None if there is none."""
+        found = re.search(rf"(?m)^{re.escape(series)} (\S+)$", self.get("metrics"))
+        return float(found[1]) if found else None
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self, number: signal.Signals | None = signal.SIGTERM) -> int:
+        """The exit code, after a signal."""
+        if number is not None:
+            self.send(number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Exporter]]:
+    """Starts the exporter in a folder of the test; what still runs at its end is killed."""
+    started: list[Exporter] = []
+
+    def start(*arguments: str, **environment: str) -> Exporter:
+        folder = tmp_path / f"process{len(started)}" if started else tmp_path
+        folder.mkdir(exist_ok=True)
+        started.append(Exporter(folder, *arguments, **environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()

@@ -1,0 +1,1010 @@
+"""The collector against simulated vendors over real HTTP, swept by hand at the hours of a clock that we set."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.collector import PAGE_LIMIT, Collector, FeedLoop
+from exporter.ledger import Book, Ledger
+from exporter.providers import VENDORS, connect
+from exporter.settings import ProviderSettings
+from exporter.simulator import (
+    DIGITAL_HUMAN,
+    FACE_SWAP,
+    LIP_SYNC,
+    PREFIXES,
+    SORA,
+    VIDEO,
+    Feed,
+    HandClock,
+    Life,
+    Simulator,
+    World,
+    app,
+    hang,
+    serve,
+)
+from exporter.store import Store
+from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
+from exporter.watch import Watch
+
+NOW = 1_790_000_000.0
+STEP = 15.0
+HOUR = 3600.0
+FEEDS = [SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP]
+LISTS = {feed: f"{feed[0]}/{feed[1]}/list" for feed in FEEDS}
+
+every_feed = pytest.mark.parametrize("feed", FEEDS, ids=[kind for _, kind in FEEDS])
+
+
+class Site:
+    """Simulated vendors on a clock of their own. What `instead` gives for a path answers in the vendor's place."""
+
+    def __init__(self, world: World, clock: HandClock, url: str) -> None:
+        self.clock = clock
+        self.world = world
+        self.fake: Simulator = app(world, limits={})
+        self.url = url
+        self.instead: Callable[[str], ASGIApp | None] = lambda path: None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.instead(scope["path"]) or self.fake)(scope, receive, send)
+
+    def requests(self, feed: Feed) -> Counter[str]:
+        """How often the feed's list and detail were asked for since the last time this was."""
+        counted = self.fake.vendors[feed[0]].requests
+        mine = Counter({end: counted.pop(f"{feed[1]}/{end}", 0) for end in ("list", "detail")})
+        return +mine
+
+    def settings(self, vendor: str, **given: Any) -> ProviderSettings:
+        keys = self.fake.credentials
+        credentials: dict[str, dict[str, Any]] = {
+            "deerapi": {
+                "api_key": keys.deerapi_api_key,
+                "user_token": keys.deerapi_user_token,
+                "user_id": keys.deerapi_user_id,
+            },
+            "chanjing": {"access_token": keys.chanjing_access_token},
+            "huawei_metastudio": {
+                "project_id": keys.huawei_project_id,
+                "access_key": keys.huawei_access_key,
+                "secret_key": keys.huawei_secret_key,
+            },
+            "facewap": {"token": keys.facewap_token},
+        }
+        common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "2000/s"}
+        return VENDORS[vendor].settings.model_validate(common | (given or {}) | _missing(credentials[vendor], given))
+
+
+def _missing(credentials: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The usual credentials, unless others are given: None takes one away, an app_id is one of its own."""
+    return {} if "app_id" in given else {key: value for key, value in credentials.items() if key not in given}
+
+
+class Polled:
+    """The feeds of one provider, swept by hand."""
+
+    def __init__(self, site: Site, settings: ProviderSettings, store: Store) -> None:
+        self.site = site
+        self.store = store
+        self.ledger = Ledger(store, 7 * 24 * HOUR)
+        self.provider = connect(settings, store)
+        watch = Watch(settings.name, settings.watch)
+        self.loops = {
+            feed.kind: FeedLoop(
+                self.provider,
+                feed,
+                self.ledger.open(settings.name, feed.kind, feed.clock, settings, site.clock()),
+                self.ledger,
+                watch,
+                site.clock,
+            )
+            for feed in self.provider.feeds
+        }
+
+    async def sweep(self, times: int = 1, after: float = STEP) -> None:
+        for _ in range(times):
+            self.site.clock.now += after
+            await asyncio.gather(*(loop.sweep() for loop in self.loops.values()))
+
+    @property
+    def loop(self) -> FeedLoop:
+        """The one feed there is."""
+        (loop,) = self.loops.values()
+        return loop
+
+    def is_up(self) -> bool | None:
+        return self.loop.status.up
+
+    @property
+    def book(self) -> Book:
+        return self.loop.book
+
+    def counted(self, metric: str) -> dict[str, float]:
+        return counted(self.book, metric)
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """The failed calls, by what they failed of."""
+        counts = self.provider.client.counts
+        return {key[2]: count for key, count in counts.items() if key[0] == "api_errors_total"}
+
+
+def counted(book: Book, metric: str) -> dict[str, float]:
+    return {"".join(key[1:]): value for key, value in book.counts.items() if key[0] == metric}
+
+
+def told(book: Book) -> dict[str, Any]:
+    """What the ledger says of a feed, in the words of the simulator's truth."""
+    states = Counter(task.state for task in book.in_flight.values())
+    return {
+        "in_flight": {state.value: states[state] for state in IN_FLIGHT},
+        "finished": {state.value: book.counts["finished_total", state] for state in ENDS},
+        "failures": {reason.value: book.counts["failures_total", reason] for reason in Reason},
+        "output_seconds": pytest.approx(book.counts[("output_seconds_total",)]),
+    }
+
+
+def truth(site: Site, feed: Feed) -> dict[str, Any]:
+    known: dict[str, Any] = dict(site.world.truth()[feed[0]][feed[1]])
+    return {key: known[key] for key in ("in_flight", "finished", "failures", "output_seconds")}
+
+
+def measured(book: Book, phase: Phase, *state: State) -> tuple[float, float]:
+    bounds = book.settings.duration_buckets
+    buckets, total = book.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
+    return buckets[-1][1], total
+
+
+Poll = Callable[..., Polled]
+
+
+@pytest.fixture
+def world() -> World:
+    return World(rate=0, clock=HandClock(NOW))
+
+
+class Door:
+    """One server for all tests, with the site of the present test behind it."""
+
+    def __init__(self) -> None:
+        self.behind: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.behind is not None
+        await self.behind(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[tuple[Door, str]]:
+    door = Door()
+    with serve(door) as server:
+        yield door, server.url
+
+
+@pytest.fixture
+def site(world: World, door: tuple[Door, str]) -> Site:
+    entrance, url = door
+    clock = world.clock
+    assert isinstance(clock, HandClock)
+    entrance.behind = site = Site(world, clock, url)
+    return site
+
+
+@pytest.fixture
+async def poll(site: Site) -> AsyncIterator[Poll]:
+    """Makes a provider of the given type or feed and settings, at the site."""
+    async with AsyncExitStack() as stack:
+
+        def make(what: str | Feed, store: Store | None = None, **settings: Any) -> Polled:
+            if not isinstance(what, str):
+                settings["feeds"] = [what[1]]
+                what = what[0]
+            polled = Polled(site, site.settings(what, **settings), store or Store(":memory:"))
+            stack.push_async_callback(polled.provider.aclose)
+            return polled
+
+        yield make
+
+
+def ended(feed: Feed, name: str, ago: float, lasted: float = 1.0) -> Life:
+    """A success that was submitted so many seconds ago."""
+    return Life(name, *feed, NOW - ago, run_seconds=lasted, end=State.SUCCEEDED)
+
+
+def endless(feed: Feed, name: str, ago: float) -> Life:
+    return Life(name, *feed, NOW - ago, run_seconds=9999.0)
+
+
+# --- Tasks of known lives, from their submission to their end
+
+REASONS = {
+    SORA: Reason.TIMEOUT,
+    LIP_SYNC: Reason.INVALID_INPUT,
+    VIDEO: Reason.PROVIDER_INTERNAL,
+    DIGITAL_HUMAN: Reason.INVALID_INPUT,
+    FACE_SWAP: Reason.MODERATION,
+}
+
+
+def scripted(feed: Feed) -> list[Life]:
+    """One task of each fate. Video synthesis shows no queue, face swaps no lengths."""
+    wait = 0.0 if feed == VIDEO else 20.0
+    length = None if feed == FACE_SWAP else 12.0
+    lives = [
+        Life("succeeds", *feed, NOW + 20, wait, 60.0, State.SUCCEEDED, output_seconds=length),
+        Life("fails", *feed, NOW + 25, wait, 45.0, State.FAILED, REASONS[feed]),
+        Life("quick", *feed, NOW + 31, 0.0, 2.0, State.SUCCEEDED, output_seconds=length),
+        Life("vanishes", *feed, NOW + 40, wait, 9999.0, State.SUCCEEDED, vanishes_after=50.0),
+        Life("runs", *feed, NOW + 50, wait),
+    ]
+    return lives if feed == VIDEO else [*lives, Life("waits", *feed, NOW + 60, None)]
+
+
+@every_feed
+async def test_tasks_of_known_lives_give_exact_counts(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*scripted(feed))
+    polled = poll(feed)
+    for _ in range(12):
+        await polled.sweep()
+        known, found = truth(site, feed), told(polled.book)
+        for side in (known, found):  # a task that is gone counts as lost a sweep later than it went
+            side["gone"] = side["finished"].pop("lost") + sum(side["in_flight"].values())
+            side.pop("in_flight")
+        assert found == known
+    assert told(polled.book) == truth(site, feed)
+    assert polled.is_up()
+    assert polled.errors == {}
+    assert counted(polled.book, "history_gaps_total") == {}
+
+
+@pytest.mark.parametrize("feed", [SORA, DIGITAL_HUMAN], ids=["sora", "digital_human"])
+async def test_durations_of_the_vendors_clock_are_exact(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*scripted(feed))
+    polled = poll(feed)
+    await polled.sweep(12)
+    durations = site.world.truth()[feed[0]][feed[1]]["durations"]
+    for phase in (Phase.RUN, Phase.TOTAL):
+        for state in (State.SUCCEEDED, State.FAILED):
+            exact = durations[phase][state]
+            assert measured(polled.book, phase, state) == (exact["count"], exact["whole_seconds"])
+    # The quick one never waited, and the truth leaves such tasks out.
+    queues = [one for state, one in durations[Phase.QUEUE].items() if state != "lost"]
+    count, total = measured(polled.book, Phase.QUEUE)
+    lost = 1  # its start was seen before it went
+    assert (count, total) == (
+        1 + lost + sum(one["count"] for one in queues),
+        20 + sum(q["whole_seconds"] for q in queues),
+    )
+    assert counted(polled.book, "unmeasured_durations_total") == {}
+
+
+@pytest.mark.parametrize("feed", [LIP_SYNC, VIDEO, FACE_SWAP], ids=["lip_sync", "video", "face_swap"])
+async def test_observed_durations_are_wrong_by_a_poll_interval_at_most(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*scripted(feed))
+    polled = poll(feed)
+    await polled.sweep(12)
+    for phase, state, exact in (
+        (Phase.RUN, State.SUCCEEDED, 60),
+        (Phase.RUN, State.FAILED, 45),
+        (Phase.TOTAL, State.SUCCEEDED, 60 if feed == VIDEO else 80),
+        (Phase.TOTAL, State.FAILED, 45 if feed == VIDEO else 65),
+    ):
+        count, total = measured(polled.book, phase, state)
+        assert count == 1
+        assert abs(total - exact) <= STEP + 1
+    # The quick one came and went between two looks: nobody can know its durations.
+    assert counted(polled.book, "unmeasured_durations_total") == {"queue": 1, "run": 1, "total": 1}
+
+
+class TestBusyWorld:
+    """Every feed of every vendor at once, with random arrivals and fates."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        return World(seed=3, speed=10, clock=HandClock(NOW), rate=0.5, history=300)
+
+    async def test_all_counts_are_exact_and_survive_restarts(self, site: Site, poll: Poll, tmp_path: Path) -> None:
+        path = str(tmp_path / "ledger.sqlite3")
+        store = Store(path)
+        vendors = list(dict.fromkeys(feed[0] for feed in FEEDS))
+        sizes = {"poll_interval": "5s", "page_size": 10}
+        everyone = [poll(vendor, store, **sizes) for vendor in vendors]
+        for step in range(200):
+            if step == 40:
+                site.world.stop_arrivals()
+            if step in (13, 29, 30, 55):
+                store.close()
+                store = Store(path)
+                everyone = [poll(vendor, store, **sizes) for vendor in vendors]
+            site.clock.now += 5
+            await asyncio.gather(*(polled.sweep(after=0) for polled in everyone))
+            if step > 40 and not site.world.in_flight():
+                break
+        assert site.world.in_flight() == 0
+        await asyncio.gather(*(polled.sweep(2, after=0) for polled in everyone))
+        found = {kind: told(loop.book) for polled in everyone for kind, loop in polled.loops.items()}
+        assert found == {feed[1]: truth(site, feed) for feed in FEEDS}
+        assert all(sum(one["finished"].values()) > 20 for one in found.values())
+
+
+# --- How far lists are read
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=[kind for _, kind in FEEDS])
+async def test_pages_are_read_until_known_ground_and_no_further(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*(ended(feed, f"{ago}", ago * 10) for ago in range(1, 24)))
+    polled = poll(feed, page_size=5)
+    await polled.sweep()
+    assert site.requests(feed)["list"] in (5, 6)  # some vendors tell the end only by an empty page
+    assert polled.counted("finished_total") == {"succeeded": 23}
+    await polled.sweep()
+    assert site.requests(feed) == {"list": 1}
+    site.world.add(*(ended(feed, f"new-{ago}", ago - STEP) for ago in range(8)))
+    await polled.sweep()
+    assert site.requests(feed) == {"list": 2}
+    assert polled.counted("finished_total") == {"succeeded": 31}
+    assert polled.counted("history_gaps_total") == {}
+
+
+@pytest.mark.parametrize("feed", [SORA, VIDEO, DIGITAL_HUMAN], ids=["sora", "video", "digital_human"])
+async def test_pages_before_the_history_are_not_read(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*(ended(feed, f"{hours}", hours * HOUR + 60) for hours in range(48)))
+    polled = poll(feed, page_size=10, history="24h")
+    await polled.sweep()
+    assert site.requests(feed) == {"list": 3}
+    assert polled.counted("finished_total") == {"succeeded": 24}
+    await polled.sweep(2)
+    assert polled.counted("finished_total") == {"succeeded": 24}
+
+
+async def test_a_row_of_year_1_is_not_taken_for_the_end_of_the_history(site: Site, poll: Poll) -> None:
+    rows = [
+        lip_sync(f"{number}", create_time=-62_135_596_800 if number == 1 else int(NOW) - number) for number in range(4)
+    ]
+    site.fake.faults["chanjing/lip_sync/list"] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=2)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 4}
+
+
+@pytest.mark.parametrize("feed", [SORA, LIP_SYNC, VIDEO, FACE_SWAP], ids=["sora", "lip_sync", "video", "face_swap"])
+async def test_tasks_in_flight_below_the_pages_are_looked_up(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(*(endless(feed, f"old-{number}", 5000 + number) for number in range(3)))
+    site.world.add(*(ended(feed, f"{ago}", ago * 10) for ago in range(1, 10)))
+    polled = poll(feed, page_size=5)
+    await polled.sweep()
+    site.requests(feed)
+    await polled.sweep()
+    assert site.requests(feed) == {"list": 1, "detail": 3}
+    assert set(polled.book.in_flight) == {"old-0", "old-1", "old-2"}
+
+
+async def test_metastudio_is_asked_for_what_is_in_flight_at_once(site: Site, poll: Poll) -> None:
+    feed = DIGITAL_HUMAN
+    site.world.add(*(endless(feed, f"old-{number}", 5000 + number) for number in range(4)))
+    site.world.add(Life("ends", *feed, NOW - 5000, 0.0, 5000 + 2 * STEP, State.SUCCEEDED))
+    site.world.add(*(ended(feed, f"{ago}", ago * 10) for ago in range(1, 10)))
+    polled = poll(feed, page_size=5)
+    await polled.sweep()
+    assert site.requests(feed) == {"list": 3}
+    asked = []
+    for _ in range(2):
+        await polled.sweep()
+        asked.append(site.requests(feed))
+    # A page of the newest, a page of those in flight, and what is on neither, since it has ended, by its id.
+    assert asked == [{"list": 3}, {"list": 2}]
+    assert told(polled.book) == truth(site, feed)
+
+
+async def test_pages_that_shift_while_they_are_read_lose_nothing(site: Site, poll: Poll) -> None:
+    arriving = iter(range(100))
+
+    def arrive(path: str) -> None:
+        site.world.add(Life(f"new-{next(arriving)}", *LIP_SYNC, site.clock.now - 1, 0.0, 0.5, State.SUCCEEDED))
+
+    site.instead = arrive
+    site.world.add(*(ended(LIP_SYNC, f"{ago}", ago * 10) for ago in range(1, 13)))
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep(4)
+    site.instead = lambda path: None
+    await polled.sweep()
+    assert told(polled.book) == truth(site, LIP_SYNC)
+    assert polled.counted("finished_total")["succeeded"] > 16
+
+
+def listing(rows: list[dict[str, Any]]) -> ASGIApp:
+    """Chanjing's list of these rows, in this order."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = await Request(scope, receive).json()
+        begin = (asked["page"] - 1) * asked["page_size"]
+        shown = rows[begin : begin + asked["page_size"]]
+        data = {"list": shown, "page_info": {"total_count": len(rows)}}
+        await JSONResponse({"code": 0, "data": data})(scope, receive, send)
+
+    return answer
+
+
+def lip_sync(name: str, status: int = 20, create_time: int = int(NOW)) -> dict[str, Any]:
+    return {"id": name, "status": status, "create_time": create_time, "msg": ""}
+
+
+async def test_a_list_of_the_oldest_first_is_read_to_its_end(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(str(number), create_time=int(NOW) - 100 + number) for number in range(12)]
+    site.fake.faults["chanjing/lip_sync/list"] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep(2)
+    rows.append(lip_sync("new", create_time=int(NOW)))
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 13}
+    assert polled.counted("history_gaps_total") == {}
+
+
+async def test_a_page_that_only_repeats_ends_the_reading_and_counts_nothing(site: Site, poll: Poll) -> None:
+    rows = [{"promptId": str(number), "state": 30, "createdAt": int(NOW) - 8 * 3600} for number in range(20)]
+    site.fake.faults[LISTS[FACE_SWAP]] = JSONResponse({"code": 200, "data": rows})
+    polled = poll(FACE_SWAP, page_size=20)
+    await polled.sweep()
+    assert site.requests(FACE_SWAP) == {"list": 2}
+    await polled.sweep()
+    assert site.requests(FACE_SWAP) == {"list": 1}
+    assert polled.counted("finished_total") == {"succeeded": 20}
+
+
+async def test_a_row_that_is_repeated_in_one_sweep_counts_once_and_its_end_stands(site: Site, poll: Poll) -> None:
+    """Rows come twice when others arrive or go while pages are read, and caches answer with what was before."""
+    rows = [lip_sync("a", 10), lip_sync("a", 20), lip_sync("a", 20), lip_sync("a", 10), lip_sync("b", 20)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=3)
+    await polled.sweep()
+    assert (polled.counted("finished_total"), polled.book.in_flight) == ({"succeeded": 2}, {})
+
+
+async def test_a_page_of_other_media_does_not_end_the_reading(site: Site, poll: Poll) -> None:
+    """The gateway lists songs and pictures beside videos, and whole pages of them."""
+    song = {"platform": "suno", "status": "SUCCESS"}
+    video = {"task_id": "video", "status": "SUCCESS", "submit_time": int(NOW) - 100, "finish_time": int(NOW) - 10}
+    pages = [[song], [song], [song], [video]]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        page = int(Request(scope).query_params["p"])
+        data = {"page": page, "page_size": 1, "total": len(pages), "items": pages[page - 1]}
+        await JSONResponse({"success": True, "data": data})(scope, receive, send)
+
+    site.fake.faults[LISTS[SORA]] = answer
+    polled = poll(SORA, page_size=1)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+async def test_a_list_longer_than_the_page_limit_counts_a_gap(site: Site, poll: Poll) -> None:
+    site.world.add(*(ended(FACE_SWAP, f"{ago}", ago) for ago in range(2, PAGE_LIMIT + 5)))
+    polled = poll(FACE_SWAP, page_size=1)
+    await polled.sweep()
+    assert site.requests(FACE_SWAP) == {"list": PAGE_LIMIT}
+    assert polled.counted("finished_total") == {"succeeded": PAGE_LIMIT}
+    assert polled.counted("history_gaps_total") == {"": 1}
+    await polled.sweep()
+    assert polled.counted("history_gaps_total") == {"": 1}
+
+
+EMPTY = {
+    SORA: {"success": True, "data": {"page": 1, "page_size": 100, "total": 0, "items": []}},
+    LIP_SYNC: {"code": 0, "data": {"list": [], "page_info": {"total_count": 0}}},
+    VIDEO: {"code": 0, "data": {"List": None, "PageInfo": {"total_count": 0}}},
+    DIGITAL_HUMAN: {"count": 0, "jobs": []},
+    FACE_SWAP: {"code": 200, "data": None},
+}
+
+
+@every_feed
+async def test_a_list_that_is_empty_once_counts_a_gap_and_loses_nothing(site: Site, poll: Poll, feed: Feed) -> None:
+    site.world.add(endless(feed, "runs", 50), ended(feed, "done", 60), ended(feed, "ends", 70, lasted=70 + 1.5 * STEP))
+    polled = poll(feed)
+    await polled.sweep()
+    site.fake.faults[LISTS[feed]] = JSONResponse(EMPTY[feed])
+    await polled.sweep()
+    assert polled.counted("history_gaps_total") == {"": 1}
+    if feed != DIGITAL_HUMAN:  # its look-ups go to the list too
+        assert told(polled.book) == truth(site, feed)
+    del site.fake.faults[LISTS[feed]]
+    await polled.sweep(2)
+    assert polled.counted("history_gaps_total") == {"": 1}
+    assert polled.is_up()
+    assert told(polled.book) == truth(site, feed)
+
+
+async def test_a_restart_that_finds_none_of_the_known_tasks_counts_a_gap(site: Site, poll: Poll) -> None:
+    rows = [lip_sync("before")]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC)
+    await polled.sweep()
+    known = poll(LIP_SYNC, polled.store)
+    await known.sweep()
+    assert known.counted("history_gaps_total") == {}
+    rows[:] = [lip_sync("after")]
+    unknown = poll(LIP_SYNC, polled.store)
+    await unknown.sweep(2)
+    assert unknown.counted("history_gaps_total") == {"": 1}
+
+
+async def test_an_account_without_tasks_counts_no_gaps(site: Site, poll: Poll) -> None:
+    polled = poll(LIP_SYNC)
+    await polled.sweep(3)
+    site.world.add(ended(LIP_SYNC, "first", -40))
+    await polled.sweep(3)
+    assert polled.counted("history_gaps_total") == {}
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+# --- Watched tasks
+
+
+def watched(*ids: str) -> dict[str, Any]:
+    """Settings of a DeerAPI account that cannot list."""
+    return {"user_token": None, "user_id": None, "watch": {"tasks": {"sora": list(ids)}}}
+
+
+async def test_watched_tasks_are_followed_until_their_end_and_no_longer(site: Site, poll: Poll) -> None:
+    site.world.add(
+        Life("short", *SORA, NOW - 5, 2.0, 18.0, State.SUCCEEDED),
+        Life("long", *SORA, NOW - 5, 2.0, 48.0, State.FAILED, Reason.TIMEOUT),
+        Life("unwatched", *SORA, NOW - 5, 2.0, 18.0, State.SUCCEEDED),
+    )
+    polled = poll(SORA, **watched("short", "long"))
+    asked = []
+    for _ in range(5):
+        await polled.sweep()
+        asked.append(site.requests(SORA))
+    assert asked == [{"detail": 2}, {"detail": 1}, {"detail": 1}, {}, {}]
+    assert polled.counted("finished_total") == {"succeeded": 1, "failed": 1}
+    again = poll(SORA, polled.store, **watched("short", "long"))
+    await again.sweep()
+    assert site.requests(SORA) == {}
+    assert again.is_up()
+
+
+async def test_an_id_that_the_vendor_does_not_know_yet_is_asked_for_again(site: Site, poll: Poll) -> None:
+    site.world.add(Life("later", *SORA, NOW + 20, 2.0, 20.0, State.SUCCEEDED))
+    polled = poll(SORA, **watched("later", "never"))
+    await polled.sweep(5)
+    assert polled.counted("finished_total") == {"succeeded": 1}
+    assert site.requests(SORA) == {"detail": 1 + 3 + 5 - 1}
+
+
+async def test_watched_tasks_that_vanish_are_lost_and_asked_for_no_more(site: Site, poll: Poll) -> None:
+    site.world.add(Life("vanishes", *SORA, NOW - 5, 2.0, vanishes_after=25.0))
+    polled = poll(SORA, **watched("vanishes"))
+    await polled.sweep(3)
+    assert polled.counted("finished_total") == {"lost": 1}
+    site.requests(SORA)
+    await polled.sweep(2)
+    assert site.requests(SORA) == {}
+
+
+async def test_ids_that_nobody_knows_do_not_starve_the_others(site: Site, poll: Poll) -> None:
+    """With little time for look-ups, each id gets its turn."""
+    site.world.add(Life("known", *SORA, NOW - 5, 2.0, 20.0, State.SUCCEEDED))
+    polled = poll(SORA, **watched("known"), poll_interval="10ms", rate_limit="400/s")
+    await polled.sweep()
+    strangers = [f"stranger-{number}" for number in range(60)]
+    polled = poll(SORA, polled.store, **watched(*strangers, "known"), poll_interval="10ms", rate_limit="400/s")
+    for _ in range(30):
+        await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+async def test_look_ups_end_when_the_next_sweep_is_due_but_not_at_the_first_one(site: Site, poll: Poll) -> None:
+    ids = [f"{number}" for number in range(60)]
+    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0) for name in ids))
+    polled = poll(SORA, **watched(*ids), poll_interval="10ms", rate_limit="400/s")
+    await polled.sweep()
+    assert site.requests(SORA) == {"detail": 60}
+    await polled.sweep()
+    assert 0 < site.requests(SORA)["detail"] < 60
+    assert polled.is_up()
+    assert len(polled.book.in_flight) == 60
+
+
+async def test_look_ups_that_all_fail_do_not_go_on_for_ever(site: Site, poll: Poll) -> None:
+    site.fake.faults["deerapi/sora/detail"] = Response("<html>")
+    polled = poll(SORA, **watched(*map(str, range(60))), poll_interval="10ms", rate_limit="400/s")
+    await polled.sweep()
+    assert 0 < site.requests(SORA)["detail"] < 60
+    assert polled.is_up() is False
+
+
+BROKEN: dict[str, ASGIApp] = {
+    "an error of the vendor": JSONResponse({"error": {"message": "boom", "type": "new_api_error"}}, 500),
+    "HTML": Response("<html>"),
+    "null": JSONResponse({"code": "success", "data": {"task_id": None}}),
+    "nothing, for ever": hang,
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_one_broken_detail_does_not_stop_the_others(site: Site, poll: Poll, broken: ASGIApp) -> None:
+    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0, 20.0, State.SUCCEEDED) for name in ("a", "broken", "b")))
+    site.instead = lambda path: broken if path.endswith("/broken") else None
+    polled = poll(SORA, **watched("broken", "a", "b"), request_timeout="100ms")
+    await polled.sweep(2)
+    assert polled.is_up()
+    assert polled.counted("finished_total") == {"succeeded": 2}
+    assert sum(polled.errors.values()) == 2
+    site.instead = lambda path: None
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 3}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_one_broken_detail_does_not_stop_the_list(site: Site, poll: Poll, broken: ASGIApp) -> None:
+    site.world.add(endless(SORA, "broken", 5000), *(ended(SORA, f"{ago}", ago * 10) for ago in range(1, 6)))
+    polled = poll(SORA, page_size=2, request_timeout="100ms")
+    await polled.sweep()
+    site.instead = lambda path: broken if path.endswith("/broken") else None
+    site.world.add(ended(SORA, "new", -STEP - 1))
+    await polled.sweep(2)
+    assert polled.counted("finished_total") == {"succeeded": 6}
+    assert polled.is_up()
+    assert sum(polled.errors.values()) == 2
+    assert told(polled.book) == truth(site, SORA)
+
+
+async def test_a_feed_whose_look_ups_all_fail_is_down(site: Site, poll: Poll) -> None:
+    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0, 20.0, State.SUCCEEDED) for name in ("a", "b")))
+    site.fake.faults["deerapi/sora/detail"] = Response("<html>")
+    polled = poll(SORA, **watched("a", "b"))
+    await polled.sweep()
+    assert polled.is_up() is False
+    assert not polled.book.swept
+
+
+async def test_an_id_that_comes_to_stand_for_several_tasks_gives_way_to_them(site: Site, poll: Poll) -> None:
+    alone = {"promptId": "parent", "state": 10, "taskList": []}
+    parts = [{"promptId": f"part-{number}", "state": 30} for number in range(2)]
+    site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": alone})
+    polled = poll(FACE_SWAP, watch={"tasks": {"face_swap": ["parent"]}})
+    await polled.sweep()
+    assert set(polled.book.in_flight) == {"parent"}
+    site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": alone | {"taskList": parts}})
+    await polled.sweep()
+    site.requests(FACE_SWAP)
+    await polled.sweep()
+    assert polled.book.in_flight == {}
+    assert polled.counted("finished_total") == {"succeeded": 2}
+    assert site.requests(FACE_SWAP) == {"list": 1}
+
+
+# --- Failing lists
+
+
+async def test_what_a_failing_list_brought_of_known_tasks_is_kept_and_the_rest_waits(site: Site, poll: Poll) -> None:
+    rows = [lip_sync("known", status=10)]
+    site.fake.faults["chanjing/lip_sync/list"] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=2)
+    await polled.sweep()
+    rows[:] = [lip_sync("new-1"), lip_sync("known"), lip_sync("new-2"), lip_sync("new-3")]
+    rows.insert(0, lip_sync("newest"))
+    rows[1], rows[2] = rows[2], rows[1]  # newest, known | new-1, new-2 | new-3: rows of one second in any order
+    rows[0], rows[1] = rows[1], rows[0]
+    pages = listing(rows)
+
+    async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+
+        async def again() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        answer = pages if json.loads(body)["page"] == 1 else Response("<html>", 502)
+        await answer(scope, again, send)
+
+    site.fake.faults["chanjing/lip_sync/list"] = breaks
+    await polled.sweep()
+    assert polled.is_up() is False
+    assert polled.counted("finished_total") == {"succeeded": 1}
+    assert polled.book.in_flight == {}
+
+
+@every_feed
+async def test_tasks_that_came_during_an_outage_are_found_after_it(site: Site, poll: Poll, feed: Feed) -> None:
+    polled = poll(feed, page_size=3)
+    await polled.sweep()
+    site.world.add(*(ended(feed, f"{number}", -number - STEP) for number in range(1, 20)))
+    site.fake.faults[feed[0]] = Response("<html>", 503)
+    await polled.sweep(5)
+    assert polled.is_up() is False
+    assert polled.counted("finished_total") == {}
+    site.fake.faults.clear()
+    await polled.sweep()
+    assert polled.is_up()
+    assert told(polled.book) == truth(site, feed)
+
+
+# --- Whatever arrives
+
+GARBAGE: dict[str, tuple[ASGIApp, str]] = {
+    "HTML": (Response("<html><body>maintenance</body></html>", media_type="text/html"), "contract"),
+    "nothing": (Response(b""), "contract"),
+    "truncated JSON": (Response(b'{"code": 0, "success": true, "data": {"list": [{"id": "a", "sta'), "contract"),
+    "a list": (JSONResponse([]), "contract"),
+    "a number": (JSONResponse(42), "contract"),
+    "wrong types": (JSONResponse({"code": {}, "success": [], "data": "x", "jobs": "x"}), "contract"),
+    "200,000 brackets": (Response(b"[" * 200_000), "contract"),
+    "200,000 objects": (Response(b'{"data":' * 200_000), "contract"),
+    "invalid UTF-8": (Response(b'{"code": 0, "data": "\xff\xfe\xfa"}'), "contract"),
+    "an error page": (Response("<html>", 500), "provider_internal"),
+    "a bad gateway": (Response("", 502), "provider_internal"),
+    "a redirect elsewhere": (Response("", 302, {"Location": "http://127.0.0.2:9/"}), "contract"),
+    "unauthorized": (Response("", 401), "auth"),
+    "silence": (hang, "timeout"),
+}
+
+
+def without_traceback(caplog: pytest.LogCaptureFixture) -> bool:
+    return all(record.exc_info is None and "Traceback" not in record.getMessage() for record in caplog.records)
+
+
+@every_feed
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_garbage_is_a_counted_error_and_the_loop_goes_on(
+    site: Site, poll: Poll, feed: Feed, garbage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "exporter")
+    fault, label = GARBAGE[garbage]
+    site.world.add(endless(feed, "runs", 50), ended(feed, "done", 60))
+    polled = poll(feed, request_timeout="100ms" if fault is hang else "10s")
+    await polled.sweep()
+    site.fake.faults[LISTS[feed]] = fault
+    await polled.sweep(2)
+    assert set(polled.errors) == {label}
+    assert polled.is_up() is False
+    assert polled.loop.status.error.startswith(f"{label}: ")
+    assert polled.counted("finished_total") == {"succeeded": 1}
+    site.world.add(ended(feed, "new", -2 * STEP))
+    del site.fake.faults[LISTS[feed]]
+    await polled.sweep()
+    assert polled.is_up()
+    assert told(polled.book) == truth(site, feed)
+    assert without_traceback(caplog)
+
+
+REFUSALS = {
+    SORA: ({"success": False, "message": "无权进行此操作，access token 无效"}, "auth"),
+    LIP_SYNC: ({"code": 50000, "msg": "系统错误", "data": None}, "provider_internal"),
+    VIDEO: ({"code": 40002, "msg": "", "data": None}, "insufficient_balance"),
+    FACE_SWAP: ({"code": 510, "msg": "system error", "data": None}, "provider_internal"),
+}
+
+
+@pytest.mark.parametrize("feed", REFUSALS, ids=[kind for _, kind in REFUSALS])
+async def test_an_error_inside_http_200_is_an_error(site: Site, poll: Poll, feed: Feed) -> None:
+    body, label = REFUSALS[feed]
+    polled = poll(feed)
+    await polled.sweep()
+    site.fake.faults[LISTS[feed]] = JSONResponse(body)
+    await polled.sweep()
+    assert set(polled.errors) == {label}
+    assert polled.is_up() is False
+    site.fake.faults.clear()
+    await polled.sweep()
+    assert polled.is_up()
+
+
+async def test_a_body_of_40_megabytes_is_not_read(site: Site, poll: Poll) -> None:
+    polled = poll(LIP_SYNC)
+    site.fake.faults[LISTS[LIP_SYNC]] = Response(b" " * 40_000_000)
+    await polled.sweep()
+    assert polled.errors == {"too_large": 1}
+    site.fake.faults.clear()
+    await polled.sweep()
+    assert polled.is_up()
+
+
+async def test_rows_that_are_no_tasks_spoil_no_others(site: Site, poll: Poll) -> None:
+    rows: list[Any] = [None, 7, "x", [], {}, {"id": None}, {"id": ""}, lip_sync("good"), {"id": "odd", "status": "?"}]
+    site.fake.faults["chanjing/lip_sync/list"] = listing(rows)
+    polled = poll(LIP_SYNC)
+    await polled.sweep()
+    assert polled.is_up()
+    assert polled.counted("finished_total") == {"succeeded": 1}
+    assert polled.counted("unmapped_values_total") == {"task": 7, "state": 1}
+    assert [task.state for task in polled.book.in_flight.values()] == [State.UNKNOWN]
+
+
+# --- Isolation, outages, the account
+
+
+async def test_a_vendor_that_hangs_delays_no_other(site: Site, poll: Poll) -> None:
+    site.fake.faults["facewap"] = hang
+    hanging, well = poll(FACE_SWAP, request_timeout="300ms"), poll(LIP_SYNC)
+    ended_in_order: list[str] = []
+
+    async def sweep(polled: Polled, name: str) -> None:
+        await polled.sweep()
+        ended_in_order.append(name)
+
+    async def sweep_often() -> None:
+        for _ in range(5):
+            await sweep(well, "well")
+
+    await asyncio.gather(sweep(hanging, "hanging"), sweep_often())
+    assert ended_in_order == ["well"] * 5 + ["hanging"]
+    assert (hanging.is_up(), well.is_up()) == (False, True)
+
+
+async def test_one_feed_of_an_account_fails_alone(site: Site, poll: Poll) -> None:
+    site.fake.faults["chanjing/video"] = Response("<html>", 500)
+    polled = poll("chanjing")
+    await polled.sweep()
+    assert {kind: loop.status.up for kind, loop in polled.loops.items()} == {"lip_sync": True, "video": False}
+
+
+async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
+    site: Site, poll: Poll, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "exporter")
+    polled = poll(LIP_SYNC)
+    await polled.sweep(2)
+    for fault in (Response("<html>"), JSONResponse({"code": 50000})):
+        site.fake.faults["chanjing"] = fault
+        await polled.sweep(3)
+        site.fake.faults.clear()
+        await polled.sweep(2)
+    messages = [(record.levelname, record.getMessage()) for record in caplog.records]
+    down, up = ("WARNING", "feed is down"), ("INFO", "feed is up again")
+    assert messages == [("INFO", "first sweep is complete"), down, up, down, up]
+    first, again = (vars(caplog.records[1]), vars(caplog.records[2]))
+    assert (first["provider"], first["kind"], first["cause"]) == ("chanjing", "lip_sync", "contract")
+    assert again["down_seconds"] == 3 * STEP
+
+
+async def test_a_store_that_fails_is_an_outage_and_not_the_end(
+    site: Site, poll: Poll, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.world.add(ended(LIP_SYNC, "a", 60))
+    polled = poll(LIP_SYNC)
+    polled.store.close()
+    await polled.sweep(2)
+    assert polled.is_up() is False
+    assert polled.loop.status.error.startswith("ledger: ")
+    assert polled.counted("finished_total") == {}
+    assert without_traceback(caplog)
+
+
+async def test_two_feeds_use_one_token_and_keep_it_across_a_restart(site: Site, poll: Poll, tmp_path: Path) -> None:
+    keys = site.fake.credentials
+    site.clock.now = 4e9  # far ahead: the end of the token that the vendor reckons by this clock is in our future
+    application = {"app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key}
+    path = str(tmp_path / "ledger.sqlite3")
+    for _ in range(2):
+        store = Store(path)
+        polled = poll("chanjing", store, **application)
+        await polled.sweep(2)
+        assert all(loop.status.up for loop in polled.loops.values())
+        store.close()
+    assert site.fake.chanjing.tokens_issued == 1
+
+
+# --- Sweeps that are cut off
+
+
+async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
+    site: Site, poll: Poll, tmp_path: Path
+) -> None:
+    """As at a reload: a new loop takes over the book while the old one's last commit may be under way."""
+    store = Store(str(tmp_path / "ledger.sqlite3"))
+    polled = poll(LIP_SYNC, store, page_size=3)
+    old = polled.loop
+    for turn in range(60):
+        site.clock.now += STEP
+        site.world.add(Life(f"{turn}", *LIP_SYNC, site.clock.now - 1, 0.0, 1.5 * STEP, State.SUCCEEDED))
+        loop = FeedLoop(
+            old.provider, old.feed, old.book, polled.ledger, Watch("", old.provider.settings.watch), site.clock
+        )
+        sweep = asyncio.create_task(loop.sweep())
+        await asyncio.wait({sweep}, timeout=turn * 0.0002)
+        sweep.cancel()
+        await asyncio.wait({sweep})
+    await polled.sweep(3)
+    assert told(polled.book) == truth(site, LIP_SYNC)
+    again = poll(LIP_SYNC, store)
+    assert again.counted("finished_total") == {"succeeded": 60}
+
+
+# --- The collector
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("it never came to be")
+
+
+@pytest.fixture
+async def collector(site: Site) -> AsyncIterator[Collector]:
+    collector = Collector(Ledger(Store(":memory:"), 7 * 24 * HOUR), site.clock)
+    yield collector
+    await collector.stop()
+    assert collector.loops == []
+
+
+def kinds(collector: Collector) -> list[str]:
+    return [loop.feed.kind for loop in collector.loops]
+
+
+async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: Collector) -> None:
+    await collector.apply([site.settings(vendor, poll_interval="20ms") for vendor in ("chanjing", "facewap")])
+    assert kinds(collector) == ["lip_sync", "video", "face_swap"]
+    asked = site.fake.chanjing.requests, site.fake.facewap.requests
+    await until(lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3)
+    assert all(loop.status.up for loop in collector.loops)
+
+
+async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, collector: Collector) -> None:
+    unchanged, changing, going = (
+        site.settings(name, poll_interval="50ms") for name in ("chanjing", "facewap", "deerapi")
+    )
+    await collector.apply([unchanged, changing, going])
+    before = {loop.feed.kind: loop for loop in collector.loops}
+    coming = site.settings("huawei_metastudio", poll_interval="50ms")
+    await collector.apply(
+        [coming, site.settings("facewap", poll_interval="20ms"), site.settings("chanjing", poll_interval="50ms")]
+    )
+    after = {loop.feed.kind: loop for loop in collector.loops}
+    assert list(after) == ["digital_human", "face_swap", "lip_sync", "video"]
+    assert after["lip_sync"] is before["lip_sync"]
+    assert after["video"] is before["video"]
+    assert after["face_swap"] is not before["face_swap"]
+    assert after["face_swap"].book is before["face_swap"].book
+    assert after["face_swap"].book.interval == 0.02
+    await until(lambda: all(loop.status.up for loop in after.values()))
+    asked = site.fake.deerapi.requests["sora/list"]
+    await asyncio.sleep(0.1)
+    assert site.fake.deerapi.requests["sora/list"] == asked
+
+
+async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, collector: Collector) -> None:
+    turns = [[site.settings(name, poll_interval=f"{ms}ms") for name in ("chanjing", "facewap")] for ms in (20, 30, 40)]
+    await collector.apply(turns[0])
+    await asyncio.gather(*(collector.apply(turn) for turn in turns))
+    assert [loop.book.interval for loop in collector.loops] == [0.04] * 3
+
+
+async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Collector) -> None:
+    names = iter(range(1000))
+    for turn in range(15):
+        for _ in range(3):
+            site.clock.now += 1
+            site.world.add(Life(f"{next(names)}", *LIP_SYNC, site.clock.now - 1, 0.0, 2.0, State.SUCCEEDED))
+        settings = site.settings("chanjing", feeds=["lip_sync"], poll_interval="10ms", stalled_after=f"{turn + 1}m")
+        await collector.apply([settings])
+        await asyncio.sleep(0.012)
+    site.clock.now += 10
+    (loop,) = collector.loops
+    await until(lambda: loop.book.counts["finished_total", "succeeded"] >= 45)
+    await until(lambda: not loop.book.in_flight)
+    assert told(loop.book) == truth(site, LIP_SYNC)
+
+
+async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, collector: Collector) -> None:
+    site.fake.faults["facewap"] = hang
+    await collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
+    await until(lambda: site.fake.facewap.requests["face_swap/list"] == 1)
+    async with asyncio.timeout(5):
+        await collector.stop()
+    assert collector.providers == []

@@ -1,0 +1,703 @@
+"""The configuration: every fault is one line that says where it is, what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from exporter.config import Config, ConfigError, LedgerSettings, load
+from exporter.providers import VENDORS, deerapi
+from exporter.settings import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
+
+EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+SECRET = "s3cr3t-SENTINEL"
+
+# Whole providers without a fault, each starting at the indentation of a list item.
+FACEWAP = f"""\
+  - name: swaps
+    type: facewap
+    base_url: https://facewap.example
+    token: {SECRET}
+"""
+DEERAPI = f"""\
+  - name: deer
+    type: deerapi
+    api_key: {SECRET}
+"""
+CHANJING = f"""\
+  - name: chan
+    type: chanjing
+    access_token: {SECRET}
+"""
+METASTUDIO = f"""\
+  - name: meta
+    type: huawei_metastudio
+    project_id: p1
+    auth_token: {SECRET}
+"""
+
+DURATION = "not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d"
+RATE = "not a rate; write a number of requests per second, minute or hour, such as 10/s or 600/m"
+WHOLE_NUMBER = "not a whole number; write digits"
+LIST = "not a list; write `[a, b]` or lines that start with `- `"
+MAPPING = "not a mapping; write keys with values"
+SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
+TYPES = "chanjing, deerapi, facewap, huawei_metastudio"
+TOP_KEYS = (
+    "duration_buckets, history, ledger, poll_interval, providers, recent_window, request_timeout, stalled_after, "
+    "task_series_limit"
+)
+METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
+CHANJING_WAYS = "credentials: give access_token (or access_token_file), or app_id with secret_key, not both"
+NAME = "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
+URL = "write http:// or https://, a host and, if needed, a port and a path"
+MERGE = "`<<` stands before something other than a finished mapping; write the keys out"
+WORD = "a key that is not a word; write `key: value`"
+
+
+def providers(*listed: str) -> str:
+    return "providers:\n" + "".join(listed)
+
+
+Load = Callable[[str | bytes], Config]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Load:
+    """Loads a text as config.yaml, in an environment with one secret."""
+
+    def read(text: str | bytes) -> Config:
+        file = tmp_path / "config.yaml"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load(file, {"SECRET": SECRET, "EMPTY": "", "ODD": f"a: *{SECRET} # $X ${{Y}}"})
+
+    return read
+
+
+def faults_of(read: Load, text: str | bytes) -> list[str]:
+    """The faults of a text, without the file's name, which each of them must begin with."""
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    heads = {fault.partition("config.yaml:")[0] for fault in caught.value.faults}
+    assert len(heads) == 1
+    assert not [fault for fault in caught.value.faults if SECRET in fault or len(fault.splitlines()) != 1]
+    return [fault.partition("config.yaml:")[2] for fault in caught.value.faults]
+
+
+BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
+    # nothing to read
+    "empty file": ("", ["1: providers: missing, the file is empty; write at least one provider"]),
+    "only comments": ("# nothing\n\n", ["1: providers: missing, the file is empty; write at least one provider"]),
+    "an empty mapping": ("{}", ["1: providers: missing; the accounts to poll"]),
+    "a list": ("- a\n", ["1: not a mapping; write keys such as `providers:` with values"]),
+    "a text": (f"api_key:{SECRET}\n", ["1: not a mapping; write keys such as `providers:` with values"]),
+    # not YAML, or not what we take of it
+    "an open bracket": (
+        "providers: [\n",
+        ["2: not valid YAML: expected the node content, but found '<stream end>'"],
+    ),
+    "a tab": (
+        "providers:\n\t- name: a\n",
+        ["2: not valid YAML: a tab where a value or indentation belongs; write spaces"],
+    ),
+    "two documents": (providers(FACEWAP) + "---\na: b\n", ["6: not valid YAML: a second document; keep one"]),
+    "a secret that begins with *": (
+        providers(DEERAPI.replace(SECRET, f"*{SECRET}")),
+        ["4: not valid YAML: an alias to nothing; put a text that begins with `*` in quotes"],
+    ),
+    "a secret that begins with !": (
+        providers(DEERAPI.replace(SECRET, f"!{SECRET}!x")),
+        ["4: not valid YAML: a tag that nobody has declared; put a text that begins with `!` in quotes"],
+    ),
+    "a secret that begins with %": (
+        providers(DEERAPI.replace(SECRET, f"%{SECRET}")),
+        ["4: not valid YAML: found character '%' that cannot start any token"],
+    ),
+    "an anchor given twice": (
+        f"a: &{SECRET} 1\nb: &{SECRET} 2\n",
+        ["2: not valid YAML: an anchor given twice; keep one"],
+    ),
+    "deep nesting": ("a: " + "[" * 2000, ["1: not valid YAML: nested too deeply"]),
+    "not UTF-8": (b"a: 1\nb: \xff\n", ["2: not UTF-8 text; save the file as UTF-8"]),
+    "UTF-16": (providers(FACEWAP).encode("utf-16"), ["1: not UTF-8 text; save the file as UTF-8"]),
+    "binary": (b"a: 1\nb: \x00\x01\n", ["2: not valid YAML: a character that no text file should hold"]),
+    "a key that is a list": ("? [a, b]\n: c\n" + providers(FACEWAP), [f"1: {WORD}"]),
+    "a key of two lines": (providers(FACEWAP) + '"a\\nb": 1\n', [f"6: {WORD}"]),
+    "a key with an escape sequence": (providers(FACEWAP) + '"\\e[31m": 1\n', [f"6: {WORD}"]),
+    "a key that is half a character": (providers(FACEWAP) + '"\\ud800": 1\n', [f"6: {WORD}"]),
+    "a key given twice": (
+        "history: 1h\n" + providers(FACEWAP) + "history: 2h\n",
+        ["7: history: given twice, first in line 1; keep one"],
+    ),
+    "a key given twice in one line": (
+        providers("  - {name: a, type: deerapi, api_key: k, api_key: k}\n"),
+        ["2: providers[0].api_key: given twice, first in line 2; keep one"],
+    ),
+    "an alias that contains itself": (
+        "providers: &all\n  - *all\n",
+        ["1: providers[0]: an alias that contains itself; write the values out"],
+    ),
+    "a mapping that merges itself": (
+        providers(DEERAPI, "    watch: &w\n      <<: *w\n"),
+        [f"5: providers[0].watch: {MERGE}"],
+    ),
+    "a merged text": (providers(DEERAPI, "    <<: text\n"), [f"5: providers[0]: {MERGE}"]),
+    "aliases that multiply": (
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9)),
+        ["1: not valid YAML: more than 100000 values, with aliases written out"],
+    ),
+    "merges that multiply": (
+        "a0: &a0 {x: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 10)}]}}\n" for n in range(9)),
+        ["1: not valid YAML: more than 100000 values, with aliases written out"],
+    ),
+    # unknown keys, at every level
+    "an unknown key": (
+        "pol_interval: 1s\n" + providers(FACEWAP),
+        [f"1: pol_interval: unknown key; did you mean poll_interval?; allowed: {TOP_KEYS}"],
+    ),
+    "an unknown key like no other": (
+        providers(FACEWAP) + "zzz: 1\n",
+        [f"6: zzz: unknown key; allowed: {TOP_KEYS}"],
+    ),
+    "an unknown key of the ledger": (
+        providers(FACEWAP) + "ledger:\n  file: x\n",
+        ["7: ledger.file: unknown key; allowed: path, retention"],
+    ),
+    "an unknown key of a provider": (
+        providers(FACEWAP, "    tokn: x\n"),
+        [
+            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, created_at_offset, "
+            "duration_buckets, feeds, history, name, page_size, poll_interval, rate_limit, recent_window, "
+            "request_timeout, stalled_after, task_series_limit, token, token_file, type, watch"
+        ],
+    ),
+    "a key of another vendor": (
+        providers(DEERAPI, "    bearer: true\n"),
+        [
+            "5: providers[0].bearer: unknown key; allowed: api_key, api_key_file, base_url, duration_buckets, feeds, "
+            "history, name, page_size, poll_interval, rate_limit, recent_window, request_timeout, stalled_after, "
+            "task_series_limit, type, user_id, user_token, user_token_file, watch"
+        ],
+    ),
+    "an unknown key of watch": (
+        providers(DEERAPI, "    watch:\n      task: {}\n"),
+        ["6: providers[0].watch.task: unknown key; did you mean tasks?; allowed: files, tasks"],
+    ),
+    "an unknown key of iam": (
+        providers(
+            "  - {name: m, type: huawei_metastudio, project_id: p, iam: {endpoint: 'https://i.example', domain: d,\n",
+            "     username: u, password: p,\n",
+            "     pasword: p}}\n",
+        ),
+        [
+            "4: providers[0].iam.pasword: unknown key; did you mean password?; allowed: domain, endpoint, password, "
+            "password_file, username"
+        ],
+    ),
+    # wrong types
+    "durations that YAML reads as something else": (
+        "poll_interval: no\nrequest_timeout: 010\nhistory: 12:30\nrecent_window: 2026-01-01\nstalled_after: 5\n"
+        + providers(FACEWAP),
+        [
+            f"1: poll_interval: {DURATION}",
+            f"2: request_timeout: {DURATION}",
+            f"3: history: {DURATION}",
+            f"4: recent_window: {DURATION}",
+            f"5: stalled_after: {DURATION}",
+        ],
+    ),
+    "numbers out of range": (
+        "task_series_limit: -1\n" + providers(FACEWAP, "    page_size: 501\n", "    rate_limit: 0/s\n"),
+        [
+            "1: task_series_limit: too small; the least is 0",
+            "7: providers[0].page_size: too large; the most is 500",
+            f"8: providers[0].rate_limit: {RATE}",
+        ],
+    ),
+    "durations out of range": (
+        "history: -5s\npoll_interval: 0s\nstalled_after: 5000d\n" + providers(FACEWAP),
+        [
+            f"1: history: {DURATION}",
+            "2: poll_interval: too short; the shortest is 10ms",
+            "3: stalled_after: longer than ten years; write a duration such as 15s, 10m, 24h or 7d",
+        ],
+    ),
+    "a whole number written as no": (
+        "task_series_limit: no\n" + providers(FACEWAP),
+        [f"1: task_series_limit: {WHOLE_NUMBER}"],
+    ),
+    "a whole number with a point": (
+        "task_series_limit: 1.5\n" + providers(FACEWAP),
+        [f"1: task_series_limit: {WHOLE_NUMBER}"],
+    ),
+    "a whole number of 5000 digits": (
+        f"task_series_limit: {'9' * 5000}\n" + providers(FACEWAP),
+        [f"1: task_series_limit: {WHOLE_NUMBER}"],
+    ),
+    "neither true nor false": (
+        providers(FACEWAP, "    bearer: maybe\n"),
+        ["6: providers[0].bearer: neither true nor false; write one of them"],
+    ),
+    "buckets that are no list": ("duration_buckets: 5s\n" + providers(FACEWAP), [f"1: duration_buckets: {LIST}"]),
+    "no buckets": ("duration_buckets: []\n" + providers(FACEWAP), ["1: duration_buckets: empty; write at least one"]),
+    "a bucket that is no duration": (
+        "duration_buckets:\n  - 1s\n  - x\n" + providers(FACEWAP),
+        [f"3: duration_buckets[1]: {DURATION}"],
+    ),
+    "buckets out of order": (
+        "duration_buckets: [5s, 1s]\n" + providers(FACEWAP),
+        ["1: duration_buckets: not ascending; write each bound once, the smallest first"],
+    ),
+    "too many buckets": (
+        f"duration_buckets: [{', '.join(f'{n}s' for n in range(1, 52))}]\n" + providers(FACEWAP),
+        ["1: duration_buckets: too many; the most is 50"],
+    ),
+    "a provider that is a text": (
+        "providers: [a]\n",
+        ["1: providers[0]: not a mapping; write `- name: ...` and `type: ...` with the vendor's settings"],
+    ),
+    "providers that are a mapping": ("providers: {a: b}\n", [f"1: providers: {LIST}"]),
+    "no providers": ("providers: []\n", ["1: providers: empty; write at least one"]),
+    "a ledger that is a text": (providers(FACEWAP) + "ledger: here\n", [f"6: ledger: {MAPPING}"]),
+    "a ledger without a path": (providers(FACEWAP) + "ledger:\n  path: ''\n", ["7: ledger.path: empty; write a text"]),
+    "an iam that is a text": (
+        providers(METASTUDIO.replace("auth_token", "iam")),
+        [f"5: providers[0].iam: {MAPPING}"],
+    ),
+    "watched ids that are no list": (
+        providers(DEERAPI, "    watch:\n      tasks:\n        sora: task_1\n      files: x\n"),
+        [f"7: providers[0].watch.tasks.sora: {LIST}", f"8: providers[0].watch.files: {LIST}"],
+    ),
+    # nothing after the colon
+    "null values": (
+        "poll_interval:\nledger: ~\n"
+        + providers("  - name:\n    type: deerapi\n    api_key: null\n    watch:\n      tasks:\n      files:\n"),
+        [
+            f"1: poll_interval: {DURATION}",
+            f"2: ledger: {MAPPING}",
+            "4: providers[0].name: not a text; write a value after the colon",
+            f"6: providers[0].api_key: not a text; {SECRET_FORMS}",
+            f"8: providers[0].watch.tasks: {MAPPING}",
+            f"9: providers[0].watch.files: {LIST}",
+        ],
+    ),
+    "null providers": ("providers:\n", [f"1: providers: {LIST}"]),
+    "null type": (providers("  - name: a\n    type:\n"), [f"3: providers[0].type: missing; allowed: {TYPES}"]),
+    # names, types, feeds
+    "no name": (
+        providers("  - type: deerapi\n    api_key: k\n"),
+        ["2: providers[0].name: missing; the label `provider`; unique"],
+    ),
+    "a name with a blank": (providers(FACEWAP.replace("swaps", "my swaps")), [f"2: providers[0].name: {NAME}"]),
+    "a name of 65 letters": (providers(FACEWAP.replace("swaps", "a" * 65)), [f"2: providers[0].name: {NAME}"]),
+    "a name of two lines": (providers(FACEWAP.replace("swaps", '"a\\nb"')), [f"2: providers[0].name: {NAME}"]),
+    "two providers of one name": (
+        providers(FACEWAP, DEERAPI.replace("deer\n", "swaps\n")),
+        ["6: providers[1].name: already the name of the provider in line 2; give each provider a name of its own"],
+    ),
+    "no type": (providers("  - name: a\n"), [f"2: providers[0].type: missing; allowed: {TYPES}"]),
+    "an unknown type": (
+        providers(FACEWAP.replace("facewap\n", "sora\n")),
+        [f"3: providers[0].type: unknown type; allowed: {TYPES}"],
+    ),
+    "a type that is a list": (
+        providers(FACEWAP.replace("facewap\n", "[facewap]\n")),
+        [f"3: providers[0].type: unknown type; allowed: {TYPES}"],
+    ),
+    "an unknown feed": (
+        providers(CHANJING, "    feeds:\n      - video\n      - sora\n"),
+        ["7: providers[0].feeds[1]: unknown feed; allowed: lip_sync, video"],
+    ),
+    "no feeds": (providers(DEERAPI, "    feeds: []\n"), ["5: providers[0].feeds: empty; allowed: sora"]),
+    "feeds that are no list": (providers(DEERAPI, "    feeds: sora\n"), [f"5: providers[0].feeds: {LIST}"]),
+    "an unknown kind to watch": (
+        providers(DEERAPI, "    watch:\n      tasks:\n        video: [a]\n"),
+        ["7: providers[0].watch.tasks.video: no feed of this provider; allowed: sora"],
+    ),
+    "a kind to watch that is not polled": (
+        providers(CHANJING, "    feeds: [video]\n    watch:\n      tasks: {lip_sync: [a]}\n"),
+        ["7: providers[0].watch.tasks.lip_sync: no feed of this provider; allowed: video"],
+    ),
+    # addresses
+    "no address": (
+        providers(FACEWAP.replace("    base_url: https://facewap.example\n", "")),
+        ["2: providers[0].base_url: missing; where the vendor's API starts"],
+    ),
+    "an address without a scheme": (
+        providers(FACEWAP.replace("https://", "")),
+        [f"4: providers[0].base_url: not a URL; {URL}"],
+    ),
+    "an address with a password": (
+        providers(FACEWAP.replace("https://", f"https://me:{SECRET}@")),
+        [
+            "4: providers[0].base_url: holds credentials, which would end up in logs; "
+            f"{URL}, and use the settings for credentials"
+        ],
+    ),
+    # credentials
+    "no credential of deerapi": (
+        providers("  - {name: a, type: deerapi}\n"),
+        ["2: providers[0].api_key: missing; the API key, for single tasks"],
+    ),
+    "no credential of facewap": (
+        providers("  - {name: a, type: facewap, base_url: 'https://f.example'}\n"),
+        ["2: providers[0].token: missing; the token of a logged-in user"],
+    ),
+    "no credential of chanjing": (providers("  - {name: a, type: chanjing}\n"), [f"2: providers[0]: {CHANJING_WAYS}"]),
+    "half a credential of chanjing": (
+        providers(f"  - {{name: a, type: chanjing, secret_key: {SECRET}}}\n"),
+        [f"2: providers[0]: {CHANJING_WAYS}"],
+    ),
+    "two credentials of chanjing": (
+        providers(CHANJING, f"    app_id: a\n    secret_key: {SECRET}\n"),
+        [f"2: providers[0]: {CHANJING_WAYS}"],
+    ),
+    "no project and no credential of metastudio": (
+        providers("  - {name: a, type: huawei_metastudio}\n"),
+        ["2: providers[0].project_id: missing; the project's id"],
+    ),
+    "no credential of metastudio": (
+        providers("  - {name: a, type: huawei_metastudio, project_id: p}\n"),
+        [f"2: providers[0]: {METASTUDIO_WAYS}"],
+    ),
+    "half a credential of metastudio": (
+        providers(f"  - {{name: a, type: huawei_metastudio, project_id: p, access_key: {SECRET}}}\n"),
+        [f"2: providers[0]: {METASTUDIO_WAYS}"],
+    ),
+    "two credentials of metastudio": (
+        providers(METASTUDIO, f"    access_key: a\n    secret_key: {SECRET}\n"),
+        [f"2: providers[0]: {METASTUDIO_WAYS}"],
+    ),
+    "half an iam user": (
+        providers(METASTUDIO.replace(f"auth_token: {SECRET}", "iam:\n      domain: d\n      username: u")),
+        [
+            "5: providers[0].iam.endpoint: missing; of the region, such as https://iam.cn-north-4.myhuaweicloud.com",
+            "5: providers[0].iam.password: missing; write a value",
+        ],
+    ),
+    "a secret and its file": (
+        providers(DEERAPI, "    api_key_file: x\n"),
+        ["2: providers[0]: both api_key and api_key_file are given; give one of them"],
+    ),
+    "a secret of two lines": (
+        providers(DEERAPI.replace(SECRET, f'"{SECRET}\\nx"')),
+        [f"4: providers[0].api_key: holds a line break or a control character; {SECRET_FORMS}"],
+    ),
+    "a secret that is a list": (
+        providers(DEERAPI.replace(SECRET, f"[{SECRET}]")),
+        [f"4: providers[0].api_key: not a text; {SECRET_FORMS}"],
+    ),
+    # variables
+    "a variable that is not set": (
+        providers(DEERAPI.replace(SECRET, "${NOPE}")),
+        ["4: providers[0].api_key: the environment variable NOPE is not set; set it, or write the value here"],
+    ),
+    "a variable that is not set, deep within": (
+        providers(DEERAPI, "    watch:\n      files:\n        - a\n        - ${NOPE}/b\n"),
+        ["8: providers[0].watch.files[1]: the environment variable NOPE is not set; set it, or write the value here"],
+    ),
+    "a variable that is empty": (
+        providers(DEERAPI.replace(SECRET, "${EMPTY}")),
+        [f"4: providers[0].api_key: is empty; {SECRET_FORMS}"],
+    ),
+    "a secret for a variable's name": (
+        providers(DEERAPI.replace(SECRET, f"${{{SECRET}}}")),
+        ["4: providers[0].api_key: not a variable; write ${NAME}, or $$ for a dollar sign"],
+    ),
+    "a variable without an end": (
+        providers(DEERAPI.replace(SECRET, f"${{{SECRET}")),
+        ["4: providers[0].api_key: not a variable; write ${NAME}, or $$ for a dollar sign"],
+    ),
+    "a secret where a word belongs": (
+        providers(DEERAPI.replace("deerapi\n", "${SECRET}\n")),
+        [f"3: providers[0].type: unknown type; allowed: {TYPES}"],
+    ),
+    # the ledger must remember for long enough
+    "more history than the ledger keeps": (
+        providers(FACEWAP) + "ledger:\n  retention: 1h\n",
+        ["7: ledger.retention: shorter than history; write at least as much"],
+    ),
+    "more history than the ledger keeps by default": (
+        "history: 30d\n" + providers(FACEWAP),
+        ["1: history: longer than ledger.retention; write at most as much, or more there"],
+    ),
+    "more history of one provider than the ledger keeps": (
+        providers(FACEWAP, "    history: 30d\n"),
+        ["6: providers[0].history: longer than ledger.retention; write at most as much, or more there"],
+    ),
+    "a longer recent window than the ledger keeps": (
+        "recent_window: 30d\n" + providers(FACEWAP),
+        ["1: recent_window: longer than ledger.retention; write at most as much, or more there"],
+    ),
+    # several at once
+    "faults of several providers, in the order of the file": (
+        "poll_interval: x\n"
+        + providers(FACEWAP.replace("https://", ""), DEERAPI.replace(SECRET, "${NOPE}"), CHANJING, "    feeds: [a]\n")
+        + "stalled_after: y\n",
+        [
+            f"1: poll_interval: {DURATION}",
+            f"5: providers[0].base_url: not a URL; {URL}",
+            "9: providers[1].api_key: the environment variable NOPE is not set; set it, or write the value here",
+            "13: providers[2].feeds[0]: unknown feed; allowed: lip_sync, video",
+            f"14: stalled_after: {DURATION}",
+        ],
+    ),
+    "a fault that providers inherit is told once": (
+        "history: x\n" + providers(FACEWAP, DEERAPI, "    history: y\n"),
+        [f"1: history: {DURATION}", f"10: providers[1].history: {DURATION}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fault_is_told_with_its_line_its_key_and_what_is_allowed(read: Load, name: str) -> None:
+    text, expected = BROKEN[name]
+    assert faults_of(read, text) == expected
+
+
+FILES: Mapping[str, tuple[bytes, str]] = {
+    "empty": (b"\n \n", "is empty"),
+    "two lines": (SECRET.encode() + b"\nmore\n", "holds a line break or a control character"),
+    "not text": (b"\xff" + SECRET.encode(), "the file is not UTF-8 text"),
+    "binary": (b"\x00\x01" + SECRET.encode(), "holds a line break or a control character"),
+    "huge": (SECRET.encode() * 10_000, "the file is larger than 64 KiB"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_secret_file_that_holds_no_secret_is_a_fault(read: Load, tmp_path: Path, name: str) -> None:
+    content, expected = FILES[name]
+    (tmp_path / "secret").write_bytes(content)
+    text = providers(DEERAPI.replace(f"api_key: {SECRET}", f"api_key_file: {tmp_path}/secret"))
+    told = f"4: providers[0].api_key_file: cannot be read: {expected}; give the path of a readable file that holds it"
+    assert faults_of(read, text) == [told]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/nonexistent/secret", "No such file or directory"),
+        ("/", "Is a directory"),
+        ('""', "Is a directory"),
+        ('"a\\0b"', "embedded null byte"),
+        ("/dev/zero", "the file is larger than 64 KiB"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_read_is_a_fault(read: Load, path: str, why: str) -> None:
+    text = providers(DEERAPI.replace(f"api_key: {SECRET}", f"api_key_file: {path}"))
+    told = f"4: providers[0].api_key_file: cannot be read: {why}; give the path of a readable file that holds it"
+    assert faults_of(read, text) == [told]
+
+
+def test_the_fault_of_a_secret_file_in_iam_names_the_file_key(read: Load) -> None:
+    iam = "iam:\n      {endpoint: https://i.example, domain: d, username: u,\n      password_file: /nonexistent}"
+    (fault,) = faults_of(read, providers(METASTUDIO.replace(f"auth_token: {SECRET}", iam)))
+    assert fault.startswith("7: providers[0].iam.password_file: cannot be read: No such file")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/nonexistent.yaml", "cannot be read: No such file or directory"), ("/", "cannot be read: Is a directory")],
+)
+def test_a_file_that_cannot_be_read_is_a_fault(path: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.faults == [f"{path}: {why}; name a readable file"]
+
+
+def test_a_file_that_never_ends_is_a_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("/dev/zero")
+    assert caught.value.faults == ["/dev/zero: larger than 4 MiB; that is not a configuration"]
+
+
+def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
+    config = read(providers(DEERAPI))
+    assert config.ledger.model_dump() == {"path": "videotask.sqlite3", "retention": 7 * 86400.0}
+    (deer,) = config.providers
+    assert deer.model_dump(exclude={"api_key"}) == {
+        "poll_interval": 15.0,
+        "request_timeout": 10.0,
+        "history": 86400.0,
+        "recent_window": 3600.0,
+        "stalled_after": 600.0,
+        "task_series_limit": 0,
+        "duration_buckets": DURATION_BUCKETS,
+        "name": "deer",
+        "type": "deerapi",
+        "base_url": "https://api.deerapi.com",
+        "rate_limit": 1.0,
+        "page_size": 100,
+        "feeds": None,
+        "watch": {"tasks": {}, "files": []},
+        "user_token": None,
+        "user_id": None,
+    }
+
+
+def test_a_provider_inherits_what_it_does_not_override(read: Load) -> None:
+    top = "poll_interval: 500ms\nstalled_after: 1h30m\ntask_series_limit: 5\nduration_buckets: [1s, 1m]\n"
+    swaps, deer = read(
+        top + providers(FACEWAP, "    poll_interval: 1m\n    duration_buckets: [2s]\n", DEERAPI)
+    ).providers
+    assert (swaps.poll_interval, deer.poll_interval) == (60.0, 0.5)
+    assert (swaps.stalled_after, deer.stalled_after) == (5400.0, 5400.0)
+    assert (swaps.task_series_limit, deer.task_series_limit) == (5, 5)
+    assert (swaps.duration_buckets, deer.duration_buckets) == ((2.0,), (1.0, 60.0))
+
+
+def test_every_form_of_a_provider_is_read(read: Load, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+    config = read(
+        f"""
+ledger: {{path: ":memory:", retention: 14d}}
+providers:
+  - name: d
+    type: deerapi
+    base_url: http://localhost:8080/deer/
+    api_key: ${{SECRET}}
+    user_token_file: {tmp_path}/token
+    user_id: 0042
+    rate_limit: 600/m
+    page_size: 20
+    watch: {{tasks: {{sora: [12, no, 12:30]}}, files: [tasks/*.json]}}
+  - {{name: c1, type: chanjing, access_token_file: {tmp_path}/token, feeds: [lip_sync]}}
+  - {{name: c2, type: chanjing, app_id: 007, secret_key: "{SECRET}"}}
+  - {{name: h1, type: huawei_metastudio, project_id: p, auth_token: "{SECRET}"}}
+  - {{name: h2, type: huawei_metastudio, project_id: p, access_key: a, secret_key_file: {tmp_path}/token}}
+  - name: h3
+    type: huawei_metastudio
+    project_id: p
+    iam: {{endpoint: https://iam.example, domain: d, username: yes, password_file: {tmp_path}/token}}
+  - {{name: f, type: facewap, base_url: https://f.example, token: "{SECRET}", bearer: yes, created_at_offset: 0s}}
+"""
+    )
+    assert config.ledger.model_dump() == {"path": ":memory:", "retention": 14 * 86400.0}
+    found = {one.name: one.model_dump() for one in config.providers}
+    deer = found["d"]
+    assert (deer["base_url"], deer["rate_limit"], deer["page_size"]) == ("http://localhost:8080/deer", 10.0, 20)
+    assert (deer["user_id"], deer["watch"]) == (
+        "0042",
+        {"tasks": {"sora": ["12", "no", "12:30"]}, "files": ["tasks/*.json"]},
+    )
+    assert (found["c1"]["feeds"], found["c2"]["app_id"]) == (["lip_sync"], "007")
+    assert found["h3"]["iam"]["username"] == "yes"
+    assert (found["f"]["bearer"], found["f"]["created_at_offset"]) == (True, 0.0)
+    secrets = [
+        getattr(one, name)
+        for one in config.providers
+        for name in ("api_key", "user_token", "access_token", "auth_token", "token")
+        if getattr(one, name, None)
+    ]
+    assert [secret.reveal() for secret in secrets] == [SECRET] * 5
+    assert SECRET not in f"{config} {config!r} {config.model_dump()} {config.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("${SECRET}", SECRET),
+        ("a${SECRET}b${SECRET}", f"a{SECRET}b{SECRET}"),
+        ("$$", "$"),
+        ("a$$b", "a$b"),
+        ("$${SECRET}", "${SECRET}"),
+        ("$SECRET", "$SECRET"),
+        ("$$$${SECRET}", "$${SECRET}"),
+        ("'*${SECRET}'", f"*{SECRET}"),
+        ("${ODD}", f"a: *{SECRET} # $X ${{Y}}"),  # what a variable holds is not read again
+        ("'null'", "null"),
+        ("010", "010"),
+    ],
+)
+def test_variables_and_dollar_signs_in_values(read: Load, written: str, expected: str) -> None:
+    (deer,) = read(providers(DEERAPI.replace(SECRET, written))).providers
+    assert isinstance(deer, deerapi.Settings)
+    assert deer.api_key.reveal() == expected
+
+
+def test_a_byte_order_mark_is_no_fault(read: Load) -> None:
+    assert len(read(b"\xef\xbb\xbf" + providers(DEERAPI).encode()).providers) == 1
+
+
+def test_merged_keys_may_be_overridden(read: Load) -> None:
+    base = "  - &base {name: a, type: facewap, base_url: 'https://f.example', token: t, poll_interval: 1s}\n"
+    more = "  - &more {<<: *base, name: b, poll_interval: 2s}\n"
+    both = "  - {<<: [*more, *base], name: c}\n"
+    found = read(providers(base, more, both)).providers
+    assert [(one.name, one.poll_interval) for one in found] == [("a", 1.0), ("b", 2.0), ("c", 2.0)]
+
+
+def test_a_mapping_with_merged_keys_may_be_used_twice(read: Load) -> None:
+    first = DEERAPI + "    watch: &first {files: [a], tasks: {}}\n"
+    second = DEERAPI.replace("deer\n", "d2\n") + "    watch: &second {<<: *first, files: [b]}\n"
+    third = DEERAPI.replace("deer\n", "d3\n") + "    watch: *second\n"
+    found = read(providers(first, second, third)).providers
+    assert [one.watch.files for one in found] == [["a"], ["b"], ["b"]]
+
+
+# The annotated example
+
+
+ENVIRONMENT = {
+    "DEERAPI_API_KEY": "a",
+    "DEERAPI_USER_TOKEN": "b",
+    "CHANJING_APP_ID": "c",
+    "CHANJING_SECRET_KEY": "d",
+    "HUAWEI_PROJECT_ID": "e",
+    "HUAWEI_ACCESS_KEY": "f",
+    "HUAWEI_SECRET_KEY": "g",
+    "FACEWAP_TOKEN": "h",
+}
+
+
+def test_the_example_is_good_and_has_every_vendor() -> None:
+    config = load(EXAMPLE, ENVIRONMENT)
+    assert [one.type for one in config.providers] == list(VENDORS)
+
+
+def test_the_example_shows_the_defaults() -> None:
+    config = load(EXAMPLE, ENVIRONMENT)
+    shown = config.model_dump(exclude={"providers"})
+    assert shown == {"ledger": LedgerSettings().model_dump()} | PollSettings().model_dump()
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    """Every key that a part of the configuration may have, with those of the parts within."""
+    keys = set(model.model_fields)
+    if issubclass(model, Settings):
+        keys |= {f"{name}_file" for name in model.secret_names()}
+    for field in model.model_fields.values():
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, Settings):
+                keys |= keys_of(part)
+    return keys
+
+
+@pytest.mark.parametrize(
+    "model", [Config, LedgerSettings, WatchSettings, *(vendor.settings for vendor in VENDORS.values())]
+)
+def test_the_example_explains_every_setting(model: type[BaseModel]) -> None:
+    explained = set()
+    for line in EXAMPLE.read_text().splitlines():
+        explained |= {word.strip("#-{ ").partition(":")[0] for word in line.split(", ")}
+    assert keys_of(model) - explained == set()
+
+
+def test_the_example_has_a_comment_for_every_setting() -> None:
+    settings = [line for line in EXAMPLE.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
+    bare = [line for line in settings if "#" not in line]
+    assert [line for line in bare if not line.rstrip().endswith(":")] == []
+
+
+def test_no_setting_of_the_example_is_a_secret_in_clear() -> None:
+    config: Any = load(EXAMPLE, dict.fromkeys(ENVIRONMENT, SECRET))
+    for one in config.providers:
+        for name in one.secret_names():
+            secret = getattr(one, name)
+            assert secret is None or secret.reveal() == SECRET

@@ -1,0 +1,327 @@
+"""The ledger on disk: what goes in comes out, all or nothing, and a file that cannot be used is told so."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.counts import Counts
+from exporter.ledger import Book, Ledger, Sweep
+from exporter.settings import PollSettings
+from exporter.store import VERSION, Changes, Store, StoreError
+from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Task
+
+START = 1_700_000_000.0
+
+seconds = st.floats(-1e11, 1e11)
+maybe_seconds = st.none() | seconds
+ids = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "id": ids,
+    "state": st.sampled_from(State),
+    "first_seen": seconds,
+    "changed": seconds,
+    "appeared": st.booleans(),
+    "reason": st.none() | st.sampled_from(Reason),
+    "progress": st.none() | st.floats(0, 1),
+    "submitted": maybe_seconds,
+    "started": maybe_seconds,
+    "ended": maybe_seconds,
+    "dated": maybe_seconds,
+    "seen_started": maybe_seconds,
+    "seen_ended": maybe_seconds,
+    "output_seconds": st.none() | st.floats(0, 1e9),
+    "missing": st.integers(0, 1000),
+    "told": st.frozensets(st.sampled_from(["queue", "rejected_ended", *Field])),
+}
+tasks = st.builds(Task, **FIELDS)
+
+
+def changes(*of: Task, counts: Counts | None = None, forgotten: tuple[str, ...] = (), kind: str = "kind") -> Changes:
+    return Changes("vendor", kind, 1.0, 2.0, 3.0, of, counts or Counts(), forgotten)
+
+
+def ended(task_id: str, at: float = START) -> Task:
+    return Task(task_id, State.SUCCEEDED, first_seen=START, changed=START, ended=at)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "ledger.sqlite3")
+
+
+# --- Round trips
+
+
+def test_every_field_of_a_task_takes_part_in_the_round_trip() -> None:
+    assert [field.name for field in dataclasses.fields(Task)] == list(FIELDS)
+
+
+@given(st.lists(tasks, max_size=5, unique_by=lambda task: task.id))
+def test_every_field_of_every_task_comes_back(given_tasks: list[Task]) -> None:
+    store = Store(":memory:")
+    store.commit(changes(*given_tasks))
+    back = {task.id: task for task in store.load("vendor", "kind").in_flight}
+    back |= {task.id: task for task in store.ended_since("vendor", "kind", -1e12)}
+    told = {task.id: task for task in given_tasks if not task.state.is_end or task.placed_at is not None}
+    assert back == told
+    ends = {task.id for task in given_tasks if task.state in ENDS}
+    assert store.ended_among("vendor", "kind", [task.id for task in given_tasks]) == ends
+    store.close()
+
+
+def test_a_feed_that_was_never_seen_is_empty() -> None:
+    record = Store(":memory:").load("vendor", "kind")
+    assert (record.since, record.horizon, record.polled, record.counts, record.in_flight) == (None, None, None, {}, [])
+
+
+def test_feeds_are_apart(path: str) -> None:
+    store = Store(path)
+    store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 1.0})))
+    store.commit(changes(ended("b"), kind="other"))
+    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
+    assert store.load("vendor", "other").counts == {}
+    assert store.load("other", "kind").since is None
+
+
+def test_totals_committed_twice_count_once() -> None:
+    store = Store(":memory:")
+    for _ in range(2):
+        store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 7.0})))
+    assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 7.0}
+
+
+def test_more_ids_than_a_query_takes_are_found() -> None:
+    store = Store(":memory:")
+    every = [f"task-{number}" for number in range(1234)]
+    store.commit(changes(*map(ended, every)))
+    assert store.ended_among("vendor", "kind", ["unknown", *every]) == set(every)
+
+
+def test_what_is_forgotten_is_gone() -> None:
+    store = Store(":memory:")
+    store.commit(changes(ended("a"), ended("b")))
+    store.commit(changes(forgotten=("a", "never-known")))
+    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"b"}
+
+
+def test_the_oldest_ends_are_forgotten_first() -> None:
+    store = Store(":memory:")
+    store.commit(changes(*(ended(str(age), START - age) for age in (1, 5, 3)), Task("in flight", State.RUNNING, 0, 0)))
+    assert store.ended_before("vendor", "kind", START + 1, limit=2) == ["5", "3"]
+    assert store.ended_before("vendor", "kind", START, limit=2) == []  # they were seen to end only then
+
+
+# --- All or nothing
+
+
+def test_a_commit_that_fails_changes_nothing(path: str) -> None:
+    store = Store(path)
+    store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 1.0})))
+    broken = Task("c", State.RUNNING, first_seen=None, changed=START)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        store.commit(changes(ended("b"), broken, counts=Counts({("finished_total", "succeeded"): 2.0})))
+    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
+    assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 1.0}
+    store.commit(changes(ended("b")))
+    store.close()
+    assert Store(path).ended_among("vendor", "kind", ["b"]) == {"b"}
+
+
+def test_a_commit_outlives_a_process_that_never_closes(path: str, tmp_path: Path) -> None:
+    store = Store(path)
+    store.commit(changes(ended("a")))
+    left = tmp_path / "left behind"
+    left.mkdir()
+    for file in tmp_path.glob("ledger.sqlite3*"):  # as they are after kill -9
+        (left / file.name).write_bytes(file.read_bytes())
+    assert Store(str(left / "ledger.sqlite3")).ended_among("vendor", "kind", ["a"]) == {"a"}
+
+
+# --- A restart shows the same book
+
+rows = st.builds(
+    Observation,
+    id=st.sampled_from(["a", "b", "c", "d"]),
+    state=st.sampled_from(State),
+    reason=st.sampled_from(Reason),
+    progress=st.none() | st.floats(0, 1),
+    submitted=st.none() | st.floats(START - 7200, START + 600),
+    started=st.none() | st.floats(START - 7200, START + 600),
+    ended=st.none() | st.floats(START - 7200, START + 600),
+    dated=st.none() | st.floats(START - 7200, START + 600),
+    output_seconds=st.none() | st.sampled_from([0.0, 12.5]),
+    unmapped=st.frozensets(st.sampled_from(Field), max_size=2),
+)
+sweeps = st.tuples(
+    st.lists(rows, max_size=4),  # listed
+    st.lists(rows, max_size=2),  # looked up
+    st.sets(st.sampled_from(["a", "b", "c"])),  # missing
+    st.booleans(),  # complete
+    st.sampled_from([1.0, 15.0, 600.0, 86400.0]),  # seconds since the last one
+)
+Told = tuple[list[Observation], list[Observation], set[str], bool, float]
+
+
+async def replayed(told: list[Told], store: Store) -> tuple[Book, Book]:
+    """The book in memory after these sweeps, and the one that a restart would make."""
+    made_of = ("vendor", "kind", Clock.OBSERVED, PollSettings())
+    ledger = Ledger(store, 30 * 86400)
+    now = START
+    book = ledger.open(*made_of, now)
+    for listed, looked_up, missing, complete, after in told:
+        now += after
+        sweep = Sweep(missing=missing, complete=complete)
+        sweep.listed = {row.id: (row, now) for row in listed}
+        sweep.looked_up = {row.id: (row, now) for row in looked_up}
+        await ledger.record(book, sweep, now)
+    again = Ledger(store, 30 * 86400).open(*made_of, now)
+    assert sorted(again.recent(now), key=lambda task: task.id) == sorted(book.recent(now), key=lambda task: task.id)
+    return book, again
+
+
+@given(st.lists(sweeps, max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
+    store = Store(":memory:")
+    book, again = asyncio.run(replayed(told, store))
+    assert again.counts == book.counts
+    assert again.in_flight == book.in_flight
+    assert (again.since, again.horizon, again.polled) == (book.since, book.horizon, book.polled)
+    store.close()
+
+
+@given(st.lists(sweeps, max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(told: list[Told]) -> None:
+    store = Store(":memory:")
+    book, _ = asyncio.run(replayed(told, store))
+    finished = {key[1]: count for key, count in book.counts.items() if key[0] == "finished_total"}
+    touched = {row.id for listed, looked_up, *_ in told for row in [*listed, *looked_up]}
+    assert sum(finished.values()) <= len(touched)
+    assert sum(finished.values()) + len(book.in_flight) <= len(touched)
+    assert book.counts["failures_total", Reason.TIMEOUT] <= finished.get("failed", 0)
+    reasons = sum(count for key, count in book.counts.items() if key[0] == "failures_total")
+    assert reasons == finished.get("failed", 0)
+    store.close()
+
+
+# --- Tokens
+
+
+def test_tokens_survive_a_restart(path: str) -> None:
+    store = Store(path)
+    assert store.load_token("chanjing:1") is None
+    store.save_token("chanjing:1", "first", 10.0)
+    store.save_token("chanjing:1", "second", 20.5)
+    store.close()
+    assert Store(path).load_token("chanjing:1") == ("second", 20.5)
+
+
+# --- The file
+
+
+def test_the_file_is_for_its_owner_alone(path: str, tmp_path: Path) -> None:
+    store = Store(path)
+    store.commit(changes(ended("a")))
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    Store(str(tmp_path / "deep" / "down" / "ledger.sqlite3")).close()
+    assert (tmp_path / "deep" / "down" / "ledger.sqlite3").is_file()
+
+
+def test_a_second_exporter_on_the_same_file_is_refused(path: str) -> None:
+    first = Store(path)
+    with pytest.raises(StoreError, match=r"ledger\.sqlite3: database is locked; is another exporter running on it\?"):
+        Store(path, patience=0.1)
+    first.close()
+    Store(path).close()
+
+
+def test_a_second_exporter_is_refused_also_on_a_file_that_was_there_before(path: str) -> None:
+    Store(path).close()
+    first = Store(path)
+    with pytest.raises(StoreError, match="another exporter"):
+        Store(path, patience=0.1)
+    first.close()
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+    before = Path(path).read_bytes()
+    with pytest.raises(StoreError, match=rf"newer version \(format {VERSION + 1}, this one knows {VERSION}\)"):
+        Store(path)
+    assert Path(path).read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused_and_left_alone(path: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE songs (id INTEGER PRIMARY KEY)")
+    database.close()
+    with pytest.raises(StoreError, match="not a ledger"):
+        Store(path)
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: str) -> None:
+    Path(path).write_text("provider: deerapi\n" * 100)
+    with pytest.raises(StoreError, match=r"ledger\.sqlite3: file is not a database"):
+        Store(path)
+    assert Path(path).read_text().startswith("provider: deerapi")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Is a directory"):
+        Store(str(tmp_path))
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"ledger\.sqlite3: (Not a directory|File exists)"):
+        Store(str(tmp_path / "file" / "ledger.sqlite3"))
+    with pytest.raises(StoreError):
+        Store("/proc/no-such-folder/ledger.sqlite3")
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(StoreError, match="null"):
+        Store("ledger\0.sqlite3")
+
+
+def test_damaged_content_is_told_as_such(path: str) -> None:
+    store = Store(path)
+    store.commit(changes(Task("a", State.RUNNING, START, START)))
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE tasks SET state = 'melted'")
+    database.close()
+    with pytest.raises(StoreError, match=r"ledger\.sqlite3: 'melted' is not a valid State"):
+        Store(path).load("vendor", "kind")
+
+
+def test_a_store_that_is_closed_says_so(path: str) -> None:
+    store = Store(path)
+    store.close()
+    for call in (
+        lambda: store.commit(changes(ended("a"))),
+        lambda: store.load("vendor", "kind"),
+        lambda: store.ended_among("vendor", "kind", ["a"]),
+        lambda: store.load_token("a"),
+    ):
+        with pytest.raises(StoreError, match="closed"):
+            call()
+    store.close()
