@@ -290,6 +290,18 @@ def reload_by_request(exporter: Exporter) -> None:
     assert answer.read() == b"The configuration was reloaded.\n"
 
 
+def test_a_reload_cannot_move_the_ledger_and_says_so(start: Start, vendors: str, tmp_path: Path) -> None:
+    write(tmp_path, facewap(vendors))
+    exporter = start("--config.file=config.yaml", ANYWHERE)
+    exporter.wait_for("a sweep", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("ledger.sqlite3", "other.sqlite3"))
+    reload_by_signal(exporter)
+    told = 'level=warn msg="the ledger\'s settings have changed; they take effect with a restart"'
+    exporter.wait_for("the warning", lambda: told in exporter.stderr)
+    assert not (tmp_path / "other.sqlite3").exists()
+
+
 @pytest.mark.parametrize("reload", [reload_by_signal, reload_by_request])
 def test_a_reload_takes_the_new_providers_and_leaves_the_others_in_peace(
     start: Start, vendors: str, tmp_path: Path, reload: Callable[[Exporter], None]
