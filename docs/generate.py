@@ -9,7 +9,7 @@ from typing import Any
 from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
 from exporter.providers import VENDORS
 from exporter.providers.client import ENDPOINTS
-from exporter.providers.provider import CALL_ERRORS
+from exporter.providers.errors import CALL_ERRORS
 from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
 
 FILE = Path(__file__).with_name("metrics.md")

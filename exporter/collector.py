@@ -17,18 +17,16 @@ from dataclasses import dataclass, field
 from exporter.ledger import EARLIEST, Book, Ledger, Sweep
 from exporter.providers import connect
 from exporter.providers.client import CONCURRENCY
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     AnswerTooLarge,
     CallError,
     ContractBroken,
-    Feed,
-    Page,
-    Provider,
     RequestInvalid,
     TaskNotFound,
     TimedOut,
     VendorFailed,
 )
+from exporter.providers.provider import Feed, Page, Provider
 from exporter.settings import ProviderSettings
 from exporter.store import StoreError
 from exporter.tasks import Observation

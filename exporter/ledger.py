@@ -13,13 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from exporter.counts import Counts, Key
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord, Store
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State, Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 EARLIEST = 946684800.0
 """The year 2000: what a vendor dates before it is a slip, such as year 1 for "unset"."""
@@ -392,6 +398,7 @@ class Ledger:
         self._retention = retention
         self._books: dict[tuple[str, str], Book] = {}
         self._writing = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
         """The book of a feed, out of the store the first time. Raises StoreError."""
@@ -402,6 +409,7 @@ class Ledger:
             book = Book(provider, kind, clock, settings, self._retention, record, recent)
             self._books[provider, kind] = book
         book.settings, book.interval = settings, settings.poll_interval
+        book.retention = max(self._retention, settings.history, settings.recent_window)
         return book
 
     async def ended_among(self, book: Book, ids: Collection[str]) -> set[str]:
@@ -409,7 +417,7 @@ class Ledger:
         unknown = [task_id for task_id in ids if task_id not in book.in_flight]
         if not unknown:
             return set()
-        return await asyncio.to_thread(self.store.ended_among, book.provider, book.kind, unknown)
+        return await self._in_store(self.store.ended_among, book.provider, book.kind, unknown)
 
     async def record(self, book: Book, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
         """Settles a sweep, commits it and takes it over; the ids to `keep` are not forgotten. Raises StoreError.
@@ -423,20 +431,25 @@ class Ledger:
         async with self._writing:
             forgotten: list[str] = []
             if sweep.complete and book.horizon is not None:
-                limit = min(book.horizon, now - self._retention) - REMEMBERED_LONGER
+                limit = min(book.horizon, now - book.retention) - REMEMBERED_LONGER
                 at_once = FORGET_AT_ONCE + len(keep)
-                old = await asyncio.to_thread(self.store.ended_before, book.provider, book.kind, limit, at_once)
+                old = await self._in_store(self.store.ended_before, book.provider, book.kind, limit, at_once)
                 forgotten = [task_id for task_id in old if task_id not in keep]
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = {*sweep.listed, *sweep.looked_up} - sweep.ended_before
             sweep.ended_before |= await self.ended_among(book, unsure)
             settled = book.settle(sweep, now, forgotten)
-            await asyncio.to_thread(self.store.commit, settled.changes)
+            await self._in_store(self.store.commit, settled.changes)
             book.adopt(settled)
             return settled
 
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
         async with self._writing:
-            await asyncio.to_thread(self.store.close)
+            await self._in_store(self.store.close)
+            self._thread.shutdown(wait=False)
+
+    async def _in_store(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Calls the store in its own thread: neither the event loop waits for the disk, nor the disk for a slow DNS."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))

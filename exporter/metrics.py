@@ -17,7 +17,8 @@ from exporter import __version__
 from exporter.collector import FeedLoop
 from exporter.ledger import Book, Exemplar
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
-from exporter.providers.provider import CALL_ERRORS, Provider
+from exporter.providers.errors import CALL_ERRORS
+from exporter.providers.provider import Provider
 from exporter.tasks import ENDS, IN_FLIGHT, MEASURED_ENDS, Field, Phase, Reason, State, Task
 
 PREFIX = "videotask_"
@@ -357,8 +358,8 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "poll_interval_seconds",
         "gauge",
         (),
-        "The poll interval in force: the one that is set, or the length of a sweep where that is longer.",
-        lambda view: [((), view.book.interval)],
+        "The poll interval in force.",
+        lambda view: [((), view.loop.provider.settings.poll_interval)],
     ),
     Metric(
         "feed_info",

@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from exporter.tasks import ID_LENGTH, is_task_id
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -258,10 +260,19 @@ class PollSettings(Settings):
     )
 
 
+def _watched_id(value: Any) -> str:
+    if not isinstance(value, str) or not is_task_id(value):
+        raise fault(f"not a task id; write a text of 1 to {ID_LENGTH} printable characters")
+    return value
+
+
+WatchedId = Annotated[str, BeforeValidator(_watched_id)]
+
+
 class WatchSettings(Settings):
     """Ids of tasks to follow in feeds that cannot be listed."""
 
-    tasks: dict[str, list[str]] = Field(default_factory=dict, description="kind: list of task ids")
+    tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="kind: list of task ids")
     files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
 
 

@@ -73,6 +73,14 @@ class Field(StrEnum):
     OUTPUT = "output"
 
 
+ID_LENGTH = 128
+
+
+def is_task_id(value: object) -> bool:
+    """Whether a value can be a task's id: a text that is fit for a label and, once quoted, for a URL."""
+    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH and value.isprintable() and value.strip(".") != ""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A task as one response of the vendor shows it, normalised.

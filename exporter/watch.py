@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 from exporter.settings import WatchSettings
+from exporter.tasks import ID_LENGTH, is_task_id
 
 log = logging.getLogger(__name__)
 
 _SIZE_LIMIT = 64 * 1024 * 1024
-_ID_LENGTH = 128
 
 Stamp = tuple[int, int, int]
 _UNREAD: Stamp = (0, 0, 0)
@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, list[str]]:
         ):
             raise ValueError(expected)
         for task_id in group["ids"]:
-            if not isinstance(task_id, str) or not 0 < len(task_id) <= _ID_LENGTH or not task_id.isprintable():
-                raise ValueError(f"an id is not a text of 1 to {_ID_LENGTH} printable characters")
+            if not is_task_id(task_id):
+                raise ValueError(f"an id is not a text of 1 to {ID_LENGTH} printable characters")
             kinds.setdefault(group["kind"], []).append(task_id)
     return kinds

@@ -573,11 +573,9 @@ async def test_the_last_end_of_each_state_is_dated(scene: Scene, sora: FeedLoop,
     assert last == {"succeeded": now - 10, "failed": now - 30}
 
 
-async def test_the_poll_interval_is_that_of_the_settings_unless_a_sweep_takes_longer(scene: Scene) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], poll_interval="500ms")
+async def test_the_poll_interval_is_that_of_the_settings(scene: Scene) -> None:
+    scene.connect(ACCOUNTS[0], poll_interval="500ms")
     assert scene.values("videotask_poll_interval_seconds", "kind") == {"sora": 0.5}
-    sora.book.interval = 7.0
-    assert scene.values("videotask_poll_interval_seconds", "kind") == {"sora": 7.0}
 
 
 async def test_infos_name_the_type_and_the_clock(scene: Scene) -> None:

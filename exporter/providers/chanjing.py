@@ -17,16 +17,9 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
+from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import (
-    ContractBroken,
-    Feed,
-    Page,
-    TaskNotFound,
-    Vault,
-    Vendor,
-    refusal,
-)
+from exporter.providers.provider import Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import (
     Length,

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from exporter import __version__
 from exporter.counts import Counts
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     AnswerTooLarge,
     CallError,
     ConnectionFailed,

@@ -15,17 +15,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
+from exporter.providers.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import (
-    AuthRefused,
-    ContractBroken,
-    Feed,
-    Page,
-    TaskNotFound,
-    Vault,
-    Vendor,
-    refusal,
-)
+from exporter.providers.provider import Feed, Page, Vault, Vendor
 from exporter.providers.wire import (
     Length,
     Percent,
@@ -190,6 +182,9 @@ class Sora(Feed):
         return [await self._client.call("detail", "GET", url, headers=headers, read=self._detail)]
 
     def _detail(self, answer: Answer) -> Observation:
+        raw = answer.json()
+        if isinstance(raw, dict) and str(_refused_with(raw)).lower() in NOT_FOUND:
+            raise TaskNotFound
         data = _data(answer, Reason.UNKNOWN)
         if not data:
             raise TaskNotFound
@@ -250,16 +245,20 @@ def _listing(answer: Answer) -> list[Any] | NumberedPage:
     return data if isinstance(data, list) else shaped(NumberedPage, data)
 
 
+def _refused_with(raw: dict[str, Any]) -> object:
+    """The code of an envelope, or of the error that stands in its place."""
+    error = raw.get("error")
+    fields = error if isinstance(error, dict) else raw
+    return fields.get("code") or fields.get("type")
+
+
 def _data(answer: Answer, otherwise: Reason) -> Any:
     """What is inside the envelope: {code: "success", data} or {success: true, data}; a refusal has three forms."""
     raw = answer.json()
     if not isinstance(raw, dict):
         raise ContractBroken("the answer is not of the documented shape")
-    error = raw.get("error")
-    fields = error if isinstance(error, dict) else raw
-    code, message = fields.get("code") or fields.get("type"), fields.get("message")
-    if str(code).lower() in NOT_FOUND:
-        raise TaskNotFound
+    error, code = raw.get("error"), _refused_with(raw)
+    message = (error if isinstance(error, dict) else raw).get("message")
     good = raw.get("success") is True or (raw.get("success") is None and str(code).lower() == "success")
     if error or answer.status >= 400 or not good:
         text = message if isinstance(message, str) else ""

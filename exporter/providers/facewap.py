@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
+from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import ContractBroken, Feed, Page, TaskNotFound, Vault, Vendor, refusal
+from exporter.providers.provider import Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken
 from exporter.providers.wire import TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
 from exporter.settings import Duration, ProviderSettings, Rate, Secret

@@ -21,16 +21,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
+from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of, reason_of_status
-from exporter.providers.provider import (
-    ContractBroken,
-    Feed,
-    Page,
-    TaskNotFound,
-    Vault,
-    Vendor,
-    refusal,
-)
+from exporter.providers.provider import Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault

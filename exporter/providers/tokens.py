@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from exporter.providers.provider import AuthRefused, Vault
+from exporter.providers.errors import AuthRefused
+from exporter.providers.provider import Vault
 from exporter.settings import Secret
 
 T = TypeVar("T")

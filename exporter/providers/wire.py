@@ -13,12 +13,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from exporter.providers.provider import ContractBroken
-from exporter.tasks import Field, Observation, Reason, State
+from exporter.providers.errors import ContractBroken
+from exporter.tasks import Field, Observation, Reason, State, is_task_id
 
 M = TypeVar("M", bound=BaseModel)
-
-_ID_LENGTH = 128
 
 
 class Wire(BaseModel):
@@ -49,8 +47,8 @@ class Wire(BaseModel):
 
 
 def _task_id(value: Any) -> str:
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not text or len(text) > _ID_LENGTH or not text.isprintable():
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not is_task_id(text):
         raise ValueError("not an id")
     return text
 

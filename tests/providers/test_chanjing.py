@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     AuthRefused,
     BalanceExhausted,
     CallError,

@@ -21,7 +21,7 @@ import pytest
 
 from exporter.counts import Counts
 from exporter.providers.client import LONGEST_BACKOFF, LONGEST_PAUSE, SIZE_LIMIT, Answer, Client, RateLimit, retry_after
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     AnswerTooLarge,
     AuthRefused,
     CallError,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.providers.failures import reason_of, reason_of_status
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     CALL_ERRORS,
     AuthRefused,
     BalanceExhausted,
@@ -17,6 +16,7 @@ from exporter.providers.provider import (
     VendorFailed,
     refusal,
 )
+from exporter.providers.failures import reason_of, reason_of_status
 from exporter.tasks import Reason
 
 CODES = {"10400": Reason.AUTH, "quota": Reason.INSUFFICIENT_BALANCE}

@@ -14,8 +14,7 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 
-from exporter.providers.huawei_metastudio import Signature
-from exporter.providers.provider import (
+from exporter.providers.errors import (
     AuthRefused,
     BalanceExhausted,
     CallError,
@@ -25,6 +24,7 @@ from exporter.providers.provider import (
     TaskNotFound,
     VendorFailed,
 )
+from exporter.providers.huawei_metastudio import Signature
 from exporter.settings import Secret
 from exporter.tasks import Clock, Field, Observation, Reason, State
 

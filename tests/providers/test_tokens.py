@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.providers.provider import AuthRefused, VendorFailed
+from exporter.providers.errors import AuthRefused, VendorFailed
 from exporter.providers.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from exporter.providers import VENDORS, chanjing, deerapi, facewap, huawei_metastudio
 from exporter.providers.client import Client
-from exporter.providers.provider import ContractBroken
+from exporter.providers.errors import ContractBroken
 from exporter.providers.wire import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
 from exporter.tasks import Field, Observation, Reason, State
 
