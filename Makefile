@@ -29,8 +29,7 @@ format: dev ## put the code in order
 	$(BIN)/ruff format .
 
 docs: runtime ## write docs/metrics.md from the catalogue in the code
-	$(BIN)/python -m exporter.metrics_docs >docs/metrics.md.new
-	mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/python docs/generate.py
 
 lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions
 	scripts/lock $(if $(UPGRADE),--upgrade)

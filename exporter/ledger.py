@@ -33,6 +33,9 @@ EARLIEST = 946684800.0
 STALE_AFTER = 3
 """Poll intervals without success after which in-flight data is no longer shown, nor a transition dated."""
 
+LEAST_STALE = 1.0
+"""Seconds for which data is fresh in any case: at an interval of milliseconds a busy machine would make it flicker."""
+
 LEAST_PATIENCE = 5.0
 """Seconds between two looks that are close enough in any case: vendors' own times are hardly finer."""
 
@@ -144,7 +147,7 @@ class Book:
 
     def is_stale(self, now: float) -> bool:
         """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
-        return self.polled is None or now - self.polled > STALE_AFTER * self.interval
+        return self.polled is None or now - self.polled > max(STALE_AFTER * self.interval, LEAST_STALE)
 
     @property
     def _patience(self) -> float:

@@ -419,22 +419,6 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         [f"3: providers[0].type: unknown type; allowed: {TYPES}"],
     ),
     # the ledger must remember for long enough
-    "more history than the ledger keeps": (
-        providers(FACEWAP) + "ledger:\n  retention: 1h\n",
-        ["7: ledger.retention: shorter than history; write at least as much"],
-    ),
-    "more history than the ledger keeps by default": (
-        "history: 30d\n" + providers(FACEWAP),
-        ["1: history: longer than ledger.retention; write at most as much, or more there"],
-    ),
-    "more history of one provider than the ledger keeps": (
-        providers(FACEWAP, "    history: 30d\n"),
-        ["6: providers[0].history: longer than ledger.retention; write at most as much, or more there"],
-    ),
-    "a longer recent window than the ledger keeps": (
-        "recent_window: 30d\n" + providers(FACEWAP),
-        ["1: recent_window: longer than ledger.retention; write at most as much, or more there"],
-    ),
     # several at once
     "faults of several providers, in the order of the file": (
         "poll_interval: x\n"

@@ -583,6 +583,19 @@ async def test_ends_are_remembered_for_all_of_the_retention_from_the_start() -> 
     assert desk.finished == {"succeeded": 1}
 
 
+@pytest.mark.parametrize("setting", ["history", "recent_window"])
+async def test_ends_are_remembered_as_long_as_any_setting_looks_back(setting: str) -> None:
+    settings: dict[str, Any] = {setting: "10d"}
+    desk = Desk(retention=2 * DAY, **settings)
+    await desk.sweep(seen("a", S, submitted=START - HOUR, ended=START))
+    for _ in range(9):
+        await desk.sweep(after=DAY)
+    assert await desk.ledger.ended_among(desk.book, ["a"]) == {"a"}
+    for _ in range(4):
+        await desk.sweep(after=DAY)
+    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+
+
 async def test_what_still_counts_is_still_remembered() -> None:
     """A vendor's clock may be hours off: an end is remembered longer than a listed one is news."""
     desk = Desk(retention=2 * DAY)
