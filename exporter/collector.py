@@ -10,11 +10,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from exporter.ledger import EARLIEST, Book, Ledger, Sweep
+from exporter.ledger import Book, Ledger
 from exporter.providers import connect
 from exporter.providers.client import CONCURRENCY
 from exporter.providers.errors import (
@@ -29,7 +29,9 @@ from exporter.providers.errors import (
 from exporter.providers.provider import Feed, Page, Provider
 from exporter.settings import ProviderSettings
 from exporter.store import StoreError
+from exporter.sweep import Sweep
 from exporter.tasks import Observation
+from exporter.times import EARLIEST
 from exporter.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -136,7 +138,7 @@ class FeedLoop:
             page = await self.feed.list_page(index, in_flight=in_flight)
             at = self._clock()
             news = [one for one in page.observations if one.id not in sweep.listed]
-            _add(sweep.listed, page.observations, at)
+            sweep.show(page.observations, at, listed=True)
             sweep.spoiled += page.spoiled
             sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in news])
             yield page
@@ -190,7 +192,7 @@ class FeedLoop:
                     return
                 else:
                     sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in observations])
-                    _add(sweep.looked_up, observations, self._clock())
+                    sweep.show(observations, self._clock(), listed=False)
                     if observations and task_id not in sweep.looked_up:
                         sweep.replaced.add(task_id)
                     if all(one.state.is_end for one in observations):
@@ -229,14 +231,6 @@ async def _failure_of(step: Awaitable[object]) -> Exception | None:
         log.debug("unexpected error in a sweep", exc_info=failure)
         return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
     return None
-
-
-def _add(into: dict[str, tuple[Observation, float]], observations: Iterable[Observation], at: float) -> None:
-    """The later of two observations of a task counts, but no end is taken back."""
-    for observation in observations:
-        before = into.get(observation.id)
-        if before is None or not before[0].state.is_end:
-            into[observation.id] = observation, at
 
 
 def _is_oldest_first(observations: Sequence[Observation]) -> bool:

@@ -13,19 +13,9 @@ from prometheus_client.registry import Collector as Readable
 from prometheus_client.samples import Exemplar as FamilyExemplar
 
 from exporter.collector import FeedLoop
-from exporter.metrics import (
-    EXPORTER_METRICS,
-    FEED_METRICS,
-    PREFIX,
-    PROVIDER_METRICS,
-    TASK_METRICS,
-    Distribution,
-    FeedView,
-    Labels,
-    ProviderView,
-    Reloads,
-)
+from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Reloads
 from exporter.providers.provider import Provider
+from exporter.views import Distribution, FeedView, Labels, ProviderView
 
 Format = tuple[Callable[[CollectorRegistry], bytes], str]
 

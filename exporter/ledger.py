@@ -22,13 +22,12 @@ from typing import ParamSpec, TypeVar
 from exporter.counts import Counts, Key
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord, Store
+from exporter.sweep import Sweep
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State, Task
+from exporter.times import Times, believed
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-EARLIEST = 946684800.0
-"""The year 2000: what a vendor dates before it is a slip, such as year 1 for "unset"."""
 
 STALE_AFTER = 3
 """Poll intervals without success after which in-flight data is no longer shown, nor a transition dated."""
@@ -47,39 +46,6 @@ FORGET_AT_ONCE = 1000
 REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
 
-_HISTOGRAMS = {
-    Phase.QUEUE: "queue_duration_seconds",
-    Phase.RUN: "run_duration_seconds",
-    Phase.TOTAL: "total_duration_seconds",
-}
-
-
-@dataclass
-class Sweep:
-    """What one poll of a feed brought."""
-
-    listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
-    """By id, with the Unix time of the answer: what list pages showed."""
-    looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-    """Ids that the vendor does not know."""
-    spoiled: int = 0
-    """Rows that were no tasks at all."""
-    ended_before: set[str] = field(default_factory=set)
-    """Ids whose end is in the ledger already."""
-    replaced: set[str] = field(default_factory=set)
-    """Ids whose look-up showed other tasks in their place: those are what counts."""
-    finished: set[str] = field(default_factory=set)
-    """Ids whose look-up showed nothing but ends."""
-    cut: bool = False
-    """Whether the page limit ended the reading."""
-    gap: bool = False
-    """Whether tasks may have come and gone unseen."""
-    complete: bool = False
-
-    def saw(self, task_id: str) -> bool:
-        return task_id in self.listed or task_id in self.looked_up or task_id in self.missing
-
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -96,6 +62,26 @@ class Exemplar:
     task_id: str
     value: float
     at: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a sweep adds to the counters, and the tasks that stand for it in the histograms."""
+
+    bounds: Sequence[float]
+    counts: Counts = field(default_factory=Counts)
+    exemplars: dict[Key, Exemplar] = field(default_factory=dict)
+
+    def measure(self, phase: Phase, task: Task, at: float) -> bool:
+        """Observes the duration of a phase, and tells whether it is known."""
+        length = task.duration(phase)
+        if length is None:
+            return False
+        metric = f"{phase}_duration_seconds"
+        key = (metric,) if phase is Phase.QUEUE else (metric, task.state)
+        bound = self.counts.observe(*key, value=length, bounds=self.bounds)
+        self.exemplars[*key, bound] = Exemplar(task.id, length, at)
+        return True
 
 
 @dataclass(frozen=True)
@@ -170,7 +156,7 @@ class Book:
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
         """What a sweep changes. Neither the book nor the store is touched."""
-        grown, exemplars = Counts(), dict[Key, Exemplar]()
+        growth = Growth(self.settings.duration_buckets)
         tasks: list[Task] = []
         floor = self.floor(now)
         seen: dict[str, float] = {}
@@ -180,17 +166,17 @@ class Book:
                 if task_id in sweep.ended_before or not self._is_news(observation, at, sweep, floor):
                     continue
                 task = self._newcomer(observation, at, is_listed=task_id in sweep.listed)
-            after = self._advance(task, observation, at, grown, exemplars)
+            after = self._advance(task, observation, at, growth)
             if after is not self.in_flight.get(task_id):
                 tasks.append(after)
             if not after.state.is_end:
                 seen[task_id] = at
-        tasks += self._missed(sweep.missing - sweep.listed.keys() - sweep.looked_up.keys(), now, grown)
+        tasks += self._missed(sweep.missing - sweep.listed.keys() - sweep.looked_up.keys(), now, growth)
         if sweep.spoiled:
-            grown.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
+            growth.counts.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
         if sweep.gap and sweep.complete:
-            grown.add("history_gaps_total")
-        totals = Counts({key: self._grown(key, by) for key, by in grown.items()})
+            growth.counts.add("history_gaps_total")
+        totals = Counts({key: self._grown(key, by) for key, by in growth.counts.items()})
         horizon = max(floor, now - self.retention) if sweep.complete else self.horizon
         changes = Changes(
             self.provider,
@@ -202,7 +188,7 @@ class Book:
             counts=totals,
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
-        return Settled(changes, now, sweep.complete, seen, exemplars)
+        return Settled(changes, now, sweep.complete, seen, growth.exemplars)
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -248,8 +234,7 @@ class Book:
             return False
         if observation.id in sweep.looked_up or not observation.state.is_end:
             return True
-        submitted, _, ended, dated, _ = _believed(observation, at)
-        placed = next((one for one in (ended, dated, submitted) if one is not None), None)
+        placed = believed(observation, at).placed
         return placed is None or placed >= floor
 
     def _newcomer(self, observation: Observation, at: float, is_listed: bool) -> Task:
@@ -259,44 +244,45 @@ class Book:
             appeared = observation.submitted >= self.polled - self._patience - CLOCK_SKEW
         return Task(observation.id, observation.state, first_seen=at, changed=at, appeared=appeared)
 
-    def _advance(
-        self, task: Task, observation: Observation, at: float, grown: Counts, exemplars: dict[Key, Exemplar]
-    ) -> Task:
-        """The task after an observation; what it adds to the counters goes into `grown`."""
+    def _advance(self, task: Task, observation: Observation, at: float, growth: Growth) -> Task:
+        """The task after an observation; what it adds to the counters goes into `growth`."""
         is_new = task.id not in self.in_flight
+        times = believed(observation, at)
+        rejected = {f"rejected_{name}" for name in times.rejected}
+        for unmapped in observation.unmapped - task.told:
+            growth.counts.add("unmapped_values_total", unmapped)
+        if rejected - task.told:
+            growth.counts.add("rejected_timestamps_total", by=len(rejected - task.told))
+        after = self._moved(task, observation, times, at, is_new)
+        after = replace(after, told=task.told | observation.unmapped | rejected)
+        after = self._queue_counted(after, growth, at)
+        if after.state.is_end:
+            self._count_end(after, growth, at)
+        return after if after != task or is_new else task
+
+    def _moved(self, task: Task, observation: Observation, times: Times, at: float, is_new: bool) -> Task:
+        """The task as the observation shows it, with the times at which it was seen to start and to end."""
         state = observation.state
         changed = is_new or state is not task.state or observation.progress != task.progress
-        submitted, started, ended, dated, rejected = _believed(observation, at)
-        told = frozenset(observation.unmapped) | {f"rejected_{name}" for name in rejected}
-        after = replace(
+        witnessed = self._witnessed(task, is_new, at)
+        # Out of `blocked` and `unknown` a task may go on with what it had begun before.
+        starts = state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED)
+        ends = state.is_end and not is_new
+        return replace(
             task,
             state=state,
             reason=observation.reason,
             progress=observation.progress,
             changed=at if changed else task.changed,
-            submitted=submitted if submitted is not None else task.submitted,
-            started=started if started is not None else task.started,
-            ended=ended if state.is_end else None,
-            dated=dated if dated is not None else task.dated,
+            submitted=times.submitted if times.submitted is not None else task.submitted,
+            started=times.started if times.started is not None else task.started,
+            ended=times.ended if state.is_end else None,
+            dated=times.dated if times.dated is not None else task.dated,
+            seen_started=at if starts and witnessed else task.seen_started,
+            seen_ended=at if ends and witnessed else task.seen_ended,
             output_seconds=observation.output_seconds,
             missing=0,
-            told=task.told | told,
         )
-        if self._witnessed(task, is_new, at):
-            # Out of `blocked` and `unknown` a task may go on with what it had begun before.
-            if state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED):
-                after = replace(after, seen_started=at)
-            if state.is_end and not is_new:
-                after = replace(after, seen_ended=at)
-        for unmapped in observation.unmapped - task.told:
-            grown.add("unmapped_values_total", unmapped)
-        grown_rejections = len({f"rejected_{name}" for name in rejected} - task.told)
-        if grown_rejections:
-            grown.add("rejected_timestamps_total", by=grown_rejections)
-        after = self._queue_counted(after, grown, exemplars, at)
-        if state.is_end:
-            self._count_end(after, grown, exemplars, at)
-        return after if after != task or is_new else task
 
     def _witnessed(self, task: Task, is_new: bool, at: float) -> bool:
         """Whether the last look at the task is so close that what has changed since can be dated by this one."""
@@ -304,7 +290,7 @@ class Book:
             return task.appeared
         return at - self.last_seen.get(task.id, 0.0) <= self._patience
 
-    def _queue_counted(self, task: Task, grown: Counts, exemplars: dict[Key, Exemplar], at: float) -> Task:
+    def _queue_counted(self, task: Task, growth: Growth, at: float) -> Task:
         """Counts the time in the queue once, as soon as it is known for good.
 
         Where the vendor gives times, its start may still come; so ours stands in only at the end.
@@ -313,48 +299,28 @@ class Book:
             return task
         if self.clock is Clock.PROVIDER and task.started is None and not task.state.is_end:
             return task
-        length = task.duration(Phase.QUEUE)
-        if length is None:
+        if not growth.measure(Phase.QUEUE, task, at):
             return task
-        self._observe(Phase.QUEUE, (), task, length, grown, exemplars, at)
         return replace(task, told=task.told | {"queue"})
 
-    def _count_end(self, task: Task, grown: Counts, exemplars: dict[Key, Exemplar], at: float) -> None:
-        grown.add("finished_total", task.state)
+    def _count_end(self, task: Task, growth: Growth, at: float) -> None:
+        growth.counts.add("finished_total", task.state)
         if task.state is State.FAILED:
-            grown.add("failures_total", task.reason or Reason.UNKNOWN)
+            growth.counts.add("failures_total", task.reason or Reason.UNKNOWN)
         if task.output_seconds:
-            grown.add("output_seconds_total", by=task.output_seconds)
-        placed = task.placed_at
-        key = ("last_finished_timestamp_seconds", task.state)
-        if placed is not None:
-            grown[key] = max(grown[key], placed)
+            growth.counts.add("output_seconds_total", by=task.output_seconds)
+        if task.placed_at is not None:
+            key = ("last_finished_timestamp_seconds", task.state)
+            growth.counts[key] = max(growth.counts[key], task.placed_at)
         if task.state not in MEASURED_ENDS:
             return
         if "queue" not in task.told:
-            grown.add("unmeasured_durations_total", Phase.QUEUE)
+            growth.counts.add("unmeasured_durations_total", Phase.QUEUE)
         for phase in (Phase.RUN, Phase.TOTAL):
-            length = task.duration(phase)
-            if length is None:
-                grown.add("unmeasured_durations_total", phase)
-            else:
-                self._observe(phase, (task.state,), task, length, grown, exemplars, at)
+            if not growth.measure(phase, task, at):
+                growth.counts.add("unmeasured_durations_total", phase)
 
-    def _observe(
-        self,
-        phase: Phase,
-        labels: tuple[str, ...],
-        task: Task,
-        length: float,
-        grown: Counts,
-        exemplars: dict[Key, Exemplar],
-        at: float,
-    ) -> None:
-        key = (_HISTOGRAMS[phase], *labels)
-        bound = grown.observe(*key, value=length, bounds=self.settings.duration_buckets)
-        exemplars[*key, bound] = Exemplar(task.id, length, at)
-
-    def _missed(self, missing: Collection[str], now: float, grown: Counts) -> Iterable[Task]:
+    def _missed(self, missing: Collection[str], now: float, growth: Growth) -> Iterable[Task]:
         for task_id in missing:
             task = self.in_flight.get(task_id)
             if task is None:
@@ -362,35 +328,8 @@ class Book:
             after = replace(task, missing=task.missing + 1)
             if after.missing >= LOST_AFTER:
                 after = replace(after, state=State.LOST, reason=None, seen_ended=now, changed=now)
-                self._count_end(after, grown, {}, now)
+                self._count_end(after, growth, now)
             yield after
-
-
-def _believed(
-    observation: Observation, now: float
-) -> tuple[float | None, float | None, float | None, float | None, list[str]]:
-    """The vendor's times that are possible, and the names of those that are not.
-
-    Impossible: before the year 2000, in the future, a start or an end before the submission, a start after the end.
-    """
-    rejected: list[str] = []
-
-    def possible(name: str, at: float | None, not_before: float | None = None) -> float | None:
-        if at is None:
-            return None
-        if EARLIEST <= at <= now + CLOCK_SKEW and (not_before is None or at >= not_before - 1.0):  # whole seconds
-            return at
-        rejected.append(name)
-        return None
-
-    submitted = possible("submitted", observation.submitted)
-    started = possible("started", observation.started, submitted)
-    ended = possible("ended", observation.ended, submitted)
-    dated = possible("dated", observation.dated)
-    if started is not None and ended is not None and started > ended + 1.0:
-        rejected.append("started")
-        started = None
-    return submitted, started, ended, dated, rejected
 
 
 class Ledger:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter.ledger import FORGET_AT_ONCE, Ledger, Sweep
+from exporter.ledger import FORGET_AT_ONCE, Ledger
 from exporter.settings import PollSettings
 from exporter.store import Store, StoreError
+from exporter.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
 
 START = 1_700_000_000.0

@@ -17,12 +17,13 @@ from starlette.responses import Response
 
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition, prefers_openmetrics
-from exporter.ledger import Ledger, Sweep
+from exporter.ledger import Ledger
 from exporter.metrics import Reloads
 from exporter.providers import VENDORS, connect
 from exporter.providers.provider import Provider
 from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, World, app, running
 from exporter.store import Store
+from exporter.sweep import Sweep
 from exporter.tasks import Field, Observation, Phase, Reason, State
 from exporter.watch import Watch
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.counts import Counts
-from exporter.ledger import Book, Ledger, Sweep
+from exporter.ledger import Book, Ledger
 from exporter.settings import PollSettings
 from exporter.store import VERSION, Changes, Store, StoreError
+from exporter.sweep import Sweep
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Task
 
 START = 1_700_000_000.0

@@ -19,12 +19,13 @@ from exporter import __version__
 from exporter.collector import FeedLoop
 from exporter.config import ConfigError
 from exporter.exposition import Exposition
-from exporter.ledger import Ledger, Sweep
+from exporter.ledger import Ledger
 from exporter.metrics import Reloads
 from exporter.providers import VENDORS, connect
 from exporter.providers.provider import Provider
 from exporter.simulator import PREFIXES, Credentials, HandClock, World, app, hang, running
 from exporter.store import Store, StoreError
+from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
 from exporter.watch import Watch
 from exporter.web import app as web

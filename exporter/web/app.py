@@ -18,9 +18,9 @@ from exporter import __version__
 from exporter.collector import FeedLoop
 from exporter.config import ConfigError
 from exporter.exposition import Exposition, Polled
-from exporter.metrics import FeedView
 from exporter.store import StoreError
 from exporter.tasks import IN_FLIGHT
+from exporter.views import FeedView
 
 _PAGES = Environment(loader=PackageLoader("exporter.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 

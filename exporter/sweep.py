@@ -1,0 +1,43 @@
+"""What one poll of a feed brings together, for the ledger to settle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from exporter.tasks import Observation
+
+
+@dataclass
+class Sweep:
+    """What one poll of a feed brought."""
+
+    listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
+    """By id, with the Unix time of the answer: what list pages showed."""
+    looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    """Ids that the vendor does not know."""
+    spoiled: int = 0
+    """Rows that were no tasks at all."""
+    ended_before: set[str] = field(default_factory=set)
+    """Ids whose end is in the ledger already."""
+    replaced: set[str] = field(default_factory=set)
+    """Ids whose look-up showed other tasks in their place: those are what counts."""
+    finished: set[str] = field(default_factory=set)
+    """Ids whose look-up showed nothing but ends."""
+    cut: bool = False
+    """Whether the page limit ended the reading."""
+    gap: bool = False
+    """Whether tasks may have come and gone unseen."""
+    complete: bool = False
+
+    def show(self, observations: Iterable[Observation], at: float, *, listed: bool) -> None:
+        """Takes in what a page or a look-up shows. The later of two observations counts, but no end is taken back."""
+        into = self.listed if listed else self.looked_up
+        for observation in observations:
+            before = into.get(observation.id)
+            if before is None or not before[0].state.is_end:
+                into[observation.id] = observation, at
+
+    def saw(self, task_id: str) -> bool:
+        return task_id in self.listed or task_id in self.looked_up or task_id in self.missing
