@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
+        weakref.finalize(self, self._db.close)  # a store that nobody closed lets go of its file all the same
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second exporter on the same file would count twice
