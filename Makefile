@@ -1,7 +1,7 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs lock image clean runtime dev prometheus
+.PHONY: help demo test endurance lint format docs lock image clean runtime dev prometheus
 
 BIN := .venv/bin
 # More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
@@ -11,13 +11,16 @@ PYTHON ?=
 export PYTHON
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
 
 test: lint prometheus ## check style and types, then run every test
 	$(BIN)/python -m pytest $(ARGS)
+
+endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
+	$(BIN)/python -m benchmarks.endurance $(ARGS)
 
 lint: dev ## check style and types only
 	$(BIN)/ruff check .
@@ -28,7 +31,7 @@ format: dev ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: runtime ## write docs/metrics.md from the catalogue in the code
+docs: runtime ## write what docs/ has from the code: the metrics, the table of faults
 	$(BIN)/python docs/generate.py
 
 lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions

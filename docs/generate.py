@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from the catalogue in exporter/metrics.py: `make docs`."""
+"""Writes what the documents have from the code: docs/metrics.md from the catalogue, a table of docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_ME
 from exporter.providers import VENDORS
 from exporter.providers.client import ENDPOINTS
 from exporter.providers.errors import CALL_ERRORS
+from exporter.simulator.matrix import MATRIX, Fault, Shown
 from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
 
 FILE = Path(__file__).with_name("metrics.md")
+RELIABILITY = Path(__file__).with_name("reliability.md")
+BEGIN, END = "<!-- faults: written by make docs -->", "<!-- end of faults -->"
 
 HEAD = """\
 # Metrics
@@ -100,9 +103,47 @@ def _labels() -> Iterator[str]:
     yield f"| `error` | {_words(error.error for error in CALL_ERRORS)} |"
 
 
+SHOWN: dict[Shown, str] = {
+    "withdrawn": "stay for three intervals, then are withdrawn",
+    "true": "true",
+    "true a sweep later": "true",
+    "unknown": "move to `unknown`",
+    "as before": "stay as they were",
+}
+COUNTED: dict[Shown, str] = {
+    "withdrawn": "stand still",
+    "true": "true",
+    "true a sweep later": "true a sweep later",
+    "unknown": "stand still",
+    "as before": "new tasks wait for the next sweep",
+}
+
+
+def faults() -> str:
+    """The table of faults."""
+    head = "| fault of a feed | `up` | `api_errors_total` | `history_gaps_total` | in-flight gauges | task counters |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *(_fault(fault) for fault in MATRIX)])
+
+
+def _fault(fault: Fault) -> str:
+    kinds = [kind for _, kind in fault.feeds]
+    every = [kind for vendor in VENDORS.values() for kind in vendor.kinds]
+    only = "" if len(kinds) == len(every) else f" ({_words(kind for kind in every if kind in kinds)})"
+    error = f"`{fault.error}` grows" if fault.error else "–"
+    gaps = f"+{fault.gaps}" if fault.gaps else "–"
+    return f"| {fault.name}{only} | {fault.up} | {error} | {gaps} | {SHOWN[fault.shown]} | {COUNTED[fault.shown]} |"
+
+
+def reliability() -> str:
+    """The page with the present table in it."""
+    before, _, rest = RELIABILITY.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{faults()}\n{END}{rest.partition(END)[2]}"
+
+
 def _words(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
 if __name__ == "__main__":
     FILE.write_text(metrics(), encoding="utf-8")
+    RELIABILITY.write_text(reliability(), encoding="utf-8")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import platform
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 from exporter import __version__, logs, simulator
 from exporter.collector import Collector
@@ -32,6 +36,8 @@ NAME = "videotask-exporter"
 COMMANDS = ("run", "check-config", "demo", "simulate")
 STOP_WITHIN = 4.0
 """Seconds after which a stop no longer waits for anything; five are promised."""
+LEAVE_WITHIN = 0.5
+"""Seconds that threads get after everything has been closed."""
 DEMO_RATE = 10.0
 DEMO_HISTORY = 600.0
 """Seconds before the start from which simulated tasks are there already."""
@@ -140,17 +146,27 @@ def _run(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
     read = partial(load, arguments.config)
     addresses = arguments.addresses or [arguments.default_address]
-    return asyncio.run(_serve(read(), addresses, reread=read, lifecycle=arguments.lifecycle))
+    return _lived(_serve(read(), addresses, reread=read, lifecycle=arguments.lifecycle))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
-    return asyncio.run(_serve_demo(arguments))
+    return _lived(_serve_demo(arguments))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
-    return asyncio.run(_serve_simulator(arguments))
+    return _lived(_serve_simulator(arguments))
+
+
+def _lived(life: Coroutine[Any, Any, int]) -> int:
+    """Like asyncio.run, but a thread that hangs, such as one that asks a dead name server, keeps no process alive."""
+    with asyncio.Runner() as runner:
+        code = runner.run(life)
+        last_resort = threading.Timer(LEAVE_WITHIN, os._exit, [code])
+        last_resort.daemon = True
+        last_resort.start()
+        return code
 
 
 async def _serve(
@@ -162,11 +178,13 @@ async def _serve(
     welcome: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
     """The exporter's life: start, serve until a signal, stop. `reread` makes it reload on SIGHUP."""
+    # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     sockets = listen(addresses)
     store = Store(config.ledger.path)
     ledger = Ledger(store, config.ledger.retention)
     collector = Collector(ledger)
-    reloads = Reloads(succeeded_at=time.time())
+    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses)
 
     async def reload() -> None:
         if server.should_exit:

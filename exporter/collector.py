@@ -12,8 +12,9 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from exporter.absence import Absences
 from exporter.ledger import Book, Ledger
 from exporter.providers import connect
 from exporter.providers.client import CONCURRENCY
@@ -27,6 +28,7 @@ from exporter.providers.errors import (
     VendorFailed,
 )
 from exporter.providers.provider import Feed, Page, Provider
+from exporter.pulse import Pulse
 from exporter.settings import ProviderSettings
 from exporter.store import StoreError
 from exporter.sweep import Sweep
@@ -42,6 +44,9 @@ PAGE_LIMIT = 100
 JITTER = 1.0
 """Seconds over which the first sweeps are spread, so that a start does not hit all vendors in the same instant."""
 
+WATCH_EVERY = 5.0
+"""Seconds between two looks of the watchdog."""
+
 ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge, TimedOut)
 """Errors of a look-up that may concern one task alone; any other ends the sweep."""
 
@@ -56,10 +61,12 @@ class FeedStatus:
     error: str = ""
     """What the last failed sweep failed of, in words that may be shown."""
     down_since: float | None = None
+    restarts: int = 0
+    """How often the watchdog had to start the loop anew."""
 
 
 class FeedLoop:
-    """Polls one feed, for ever."""
+    """Polls one feed, for ever. Between `start` and `stop`, `revive` watches over it."""
 
     def __init__(
         self,
@@ -82,6 +89,33 @@ class FeedLoop:
         self._watched: Sequence[str] = ()
         self._finished: set[str] = set()  # watched ids that need no look-up any more
         self._asked: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
+        self._absences = Absences(look_ups_list=feed.lists_in_flight)
+        self._depth = 1  # pages to read before known ground ends the reading
+        self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
+        self.pulse = Pulse(provider.settings)
+
+    def start(self) -> None:
+        self.pulse.beat()
+        self._running.append(asyncio.create_task(self.run(), name=f"{self.provider.name}/{self.feed.kind}"))
+
+    async def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def revive(self, now: float) -> None:
+        """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
+        if not self.pulse.is_overdue(now, has_died=self._running[-1].done()):
+            return
+        silence = round(self.pulse.silence(now), 1)
+        about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
+        log.error("a loop did not come round and is started anew", extra=about)
+        self._tell(RuntimeError("the loop did not come round; this is a bug of the exporter"))
+        self.status.restarts += 1
+        self.pulse.restarted()
+        self._running[-1].cancel()
+        self._running = [task for task in self._running if not _is_over(task)]
+        self.start()
 
     async def run(self) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
@@ -90,21 +124,28 @@ class FeedLoop:
         due = time.monotonic()
         while True:
             await self.sweep()
+            self.pulse.came_round()
             due = max(due + interval, time.monotonic())
-            await asyncio.sleep(max(due - time.monotonic(), self.provider.client.limit.pause_left))
+            rest = max(due - time.monotonic(), self.provider.client.limit.pause_left)
+            self.pulse.beat(rest)
+            await asyncio.sleep(rest)
 
     async def sweep(self) -> None:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
+        self.pulse.beat()
         started = time.monotonic()
         sweep = Sweep()
         unread = await _failure_of(self._read(sweep, started))
+        self.pulse.beat()
         sweep.complete = unread is None
+        interval = self.provider.settings.poll_interval
+        sweep.missing = self._absences.missed(sweep, self.book.in_flight, interval, self._clock())
         unkept = await _failure_of(self._ledger.record(self.book, sweep, self._clock(), keep=self._watched))
         error = unkept or unread
         if error is None:
             self._finished |= sweep.finished
         duration = time.monotonic() - started
-        self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
+        self.book.interval = max(interval, duration if error is None else 0.0)
         self.status.poll_duration = duration
         self._tell(error)
 
@@ -121,14 +162,19 @@ class FeedLoop:
         """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
         floor = self.book.floor(self._clock())
         reached = False
+        read = 0
         async for page in self._pages(sweep, in_flight=False):
+            read += 1
             bottom = page.observations[-1] if page.observations else None
             if bottom is None or _is_oldest_first(page.observations):
                 continue
             known = bottom.id in self.book.in_flight or bottom.id in sweep.ended_before
-            if (known and self.book.swept) or _is_before(bottom, floor):
+            if (known and self.book.swept and read >= self._depth) or _is_before(bottom, floor):
                 reached = True
                 break
+        # A row that moves up from a page not yet read to one that has been is shown on neither: so as far down once
+        # more, but not for ever, for there are vendors whose last page begins with the end of the one before it.
+        self._depth = read if sweep.shifted and self._depth == 1 else 1
         ground = bool(sweep.ended_before) or any(task_id in self.book.in_flight for task_id in sweep.listed)
         sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
         self._had_rows = bool(sweep.listed)
@@ -136,11 +182,15 @@ class FeedLoop:
     async def _pages(self, sweep: Sweep, *, in_flight: bool) -> AsyncIterator[Page]:
         for index in range(PAGE_LIMIT):
             page = await self.feed.list_page(index, in_flight=in_flight)
+            self.pulse.beat()
             at = self._clock()
             news = [one for one in page.observations if one.id not in sweep.listed]
             sweep.show(page.observations, at, listed=True)
             sweep.spoiled += page.spoiled
             sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in news])
+            if not in_flight:
+                sweep.whole = page.last and not sweep.spoiled
+                sweep.shifted |= 0 < len(news) < len(page.observations) and index > 0
             yield page
             repeats = index > 0 and not news and (page.observations or page.spoiled)
             if page.last or repeats:  # a vendor that has no more may show the last page again
@@ -154,6 +204,7 @@ class FeedLoop:
 
     async def _due(self, sweep: Sweep) -> list[str]:
         """The ids to look up: watched ones, and tasks in flight that no page showed; the longest unasked first."""
+        self._finished &= set(self._watched)  # nobody asks for the others again
         followed = self._finished | self.book.in_flight.keys()
         new = [task_id for task_id in self._watched if task_id not in followed]
         ended = await self._ledger.ended_among(self.book, new)
@@ -179,12 +230,14 @@ class FeedLoop:
                 late = time.monotonic() - started > self.provider.settings.poll_interval
                 if fatal or (late and (self.book.swept if answered else failures)):
                     return
+                self.pulse.beat()
                 self._asked[task_id] = self._clock()
                 try:
                     observations = await self.feed.look_up(task_id)
                 except TaskNotFound:
-                    sweep.missing.add(task_id)
+                    sweep.not_found.add(task_id)
                 except ONE_TASK_ERRORS as error:
+                    sweep.unanswered.add(task_id)
                     failures.append(error)
                     continue
                 except CallError as error:
@@ -221,6 +274,13 @@ class FeedLoop:
         self.status.up, self.status.error = False, f"{cause}: {error}"
 
 
+def _is_over(task: asyncio.Task[None]) -> bool:
+    """Whether a loop's task has ended; what it ended of is told."""
+    if task.done() and not task.cancelled():
+        log.debug("unexpected end of a loop", exc_info=task.exception())
+    return task.done()
+
+
 async def _failure_of(step: Awaitable[object]) -> Exception | None:
     """What a step of a sweep failed of. Only a cancellation gets through: whatever else happens, the loop goes on."""
     try:
@@ -250,7 +310,6 @@ class _Polled:
 
     provider: Provider
     loops: list[FeedLoop]
-    running: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Collector:
@@ -261,6 +320,7 @@ class Collector:
         self._clock = clock
         self._polled: dict[str, _Polled] = {}
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
+        self._watchdog: asyncio.Task[None] | None = None
 
     @property
     def providers(self) -> list[Provider]:
@@ -284,9 +344,28 @@ class Collector:
                 if name not in self._polled:
                     self._polled[name] = self._start(one)
             self._polled = {name: self._polled[name] for name in settings}
+            self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
+
+    def check(self, now: float) -> None:
+        """Starts loops anew that do not come round. `now` is monotonic time."""
+        for loop in self.loops:
+            loop.revive(now)
+
+    async def _watch(self) -> None:
+        while True:
+            asleep = time.monotonic()
+            await asyncio.sleep(WATCH_EVERY)
+            now = time.monotonic()
+            if now - asleep < 2 * WATCH_EVERY:  # else the whole process stood still, and the loops had no chance
+                self.check(now)
 
     async def stop(self) -> None:
         async with self._changing:
+            if self._watchdog:
+                self._watchdog.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._watchdog
+                self._watchdog = None
             await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
 
     def _start(self, settings: ProviderSettings) -> _Polled:
@@ -296,14 +375,11 @@ class Collector:
         for feed in provider.feeds:
             book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
             loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock))
-        running = [asyncio.create_task(loop.run(), name=f"{settings.name}/{loop.feed.kind}") for loop in loops]
-        return _Polled(provider, loops, running)
+        for loop in loops:
+            loop.start()
+        return _Polled(provider, loops)
 
     async def _stop(self, name: str) -> None:
         polled = self._polled.pop(name)
-        for task in polled.running:
-            task.cancel()
-        for task in polled.running:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*(loop.stop() for loop in polled.loops))
         await polled.provider.aclose()

@@ -7,23 +7,28 @@ the vendor is asked again.
 The promise to count each end once rests on three things. The store remembers the ids of ended tasks. It forgets only
 ends that lie well before the `horizon`, and an unknown task that a list shows to have ended before the horizon is not
 counted. And a counter and the tasks that moved it are committed together.
+
+The horizon never goes back, so no clock may carry it off: it follows the newest date that the vendor shows, as long as
+our own clock admits that date.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from exporter.counts import Counts, Key
+from exporter.counts import Key
+from exporter.growth import Exemplar, Growth
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord, Store
 from exporter.sweep import Sweep
-from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State, Task
+from exporter.tasks import CLOCK_SKEW, Clock, Field, Observation, Phase, State, Task
 from exporter.times import Times, believed
 
 P = ParamSpec("P")
@@ -42,6 +47,10 @@ LOST_AFTER = 2
 """Sweeps in a row that must miss a task before it counts as lost: a single blank answer proves nothing."""
 
 FORGET_AT_ONCE = 1000
+"""Old ends that a sweep forgets beside twice as many as it shows: so many at the most can it have added."""
+
+UNREACHED = "unreached"
+"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
 
 REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
@@ -53,35 +62,6 @@ class End:
 
     at: float
     task: Task
-
-
-@dataclass(frozen=True, slots=True)
-class Exemplar:
-    """A task that stands for a bucket."""
-
-    task_id: str
-    value: float
-    at: float
-
-
-@dataclass(frozen=True)
-class Growth:
-    """What a sweep adds to the counters, and the tasks that stand for it in the histograms."""
-
-    bounds: Sequence[float]
-    counts: Counts = field(default_factory=Counts)
-    exemplars: dict[Key, Exemplar] = field(default_factory=dict)
-
-    def measure(self, phase: Phase, task: Task, at: float) -> bool:
-        """Observes the duration of a phase, and tells whether it is known."""
-        length = task.duration(phase)
-        if length is None:
-            return False
-        metric = f"{phase}_duration_seconds"
-        key = (metric,) if phase is Phase.QUEUE else (metric, task.state)
-        bound = self.counts.observe(*key, value=length, bounds=self.bounds)
-        self.exemplars[*key, bound] = Exemplar(task.id, length, at)
-        return True
 
 
 @dataclass(frozen=True)
@@ -115,16 +95,27 @@ class Book:
         self.interval = settings.poll_interval
         """The interval in force: the one set, or as long as a sweep takes where that is longer."""
         self.retention = retention
+        self.exemplars: dict[Key, Exemplar] = {}
+        self.in_doubt = False
+        """Whether a commit has begun of which the store has not said what became."""
+        self.load(record, recent)
+
+    def load(self, record: FeedRecord, recent: Iterable[Task]) -> None:
+        """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
         self.since = record.since
         self.horizon = record.horizon
         self.polled = record.polled
         self.counts = record.counts
         self.in_flight = {task.id: task for task in record.in_flight}
-        self.last_seen = dict.fromkeys(self.in_flight, record.polled or 0.0)
-        self.exemplars: dict[Key, Exemplar] = {}
+        self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent: deque[End] = deque()
         for task in recent:
             self._remember(task)
+
+    def _surely_seen(self, task: Task) -> float:
+        """When a task out of the store was last seen, as far as that is certain."""
+        reached = self.polled is not None and not task.missing and UNREACHED not in task.told
+        return max(self.polled or 0.0, task.changed) if reached else task.changed
 
     @property
     def swept(self) -> bool:
@@ -133,7 +124,8 @@ class Book:
 
     def is_stale(self, now: float) -> bool:
         """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
-        return self.polled is None or now - self.polled > max(STALE_AFTER * self.interval, LEAST_STALE)
+        # A time ahead of now is of a clock that has been set back: how old it is nobody knows.
+        return self.polled is None or abs(now - self.polled) > max(STALE_AFTER * self.interval, LEAST_STALE)
 
     @property
     def _patience(self) -> float:
@@ -144,15 +136,17 @@ class Book:
         """What ended before this is not counted when it is first seen: it was, or it is older than the history."""
         return self.horizon if self.horizon is not None else now - self.settings.history
 
+    @property
+    def _forgotten_before(self) -> float:
+        """What ended before this may have been known and forgotten."""
+        if self.since is None or self.horizon is None or self.horizon - REMEMBERED_LONGER <= self.since:
+            return -math.inf
+        return self.horizon - REMEMBERED_LONGER
+
     def recent(self, now: float) -> list[Task]:
         """The tasks that ended within the recent window."""
-        since = now - self.settings.recent_window
-        self._trim(since)
-        return [end.task for end in self._recent if end.at >= since]
-
-    def _trim(self, since: float) -> None:
-        while self._recent and self._recent[0].at < since:
-            self._recent.popleft()
+        since, until = now - self.settings.recent_window, now + CLOCK_SKEW
+        return [end.task for end in self._recent if since <= end.at <= until]
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
         """What a sweep changes. Neither the book nor the store is touched."""
@@ -160,10 +154,13 @@ class Book:
         tasks: list[Task] = []
         floor = self.floor(now)
         seen: dict[str, float] = {}
-        for task_id, (observation, at) in (sweep.listed | sweep.looked_up).items():
+        ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
+        shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
+        dates = {task_id: self._placed(observation, at) for task_id, (observation, at) in shown.items()}
+        for task_id, (observation, at) in shown.items():
             task = self.in_flight.get(task_id)
             if task is None:
-                if task_id in sweep.ended_before or not self._is_news(observation, at, sweep, floor):
+                if task_id in sweep.ended_before or not self._is_news(observation, dates[task_id], sweep, floor):
                     continue
                 task = self._newcomer(observation, at, is_listed=task_id in sweep.listed)
             after = self._advance(task, observation, at, growth)
@@ -171,13 +168,15 @@ class Book:
                 tasks.append(after)
             if not after.state.is_end:
                 seen[task_id] = at
-        tasks += self._missed(sweep.missing - sweep.listed.keys() - sweep.looked_up.keys(), now, growth)
+        tasks += self._missed(sweep.missing - shown.keys(), now, growth)
+        if sweep.complete:
+            tasks += self._unreached(self.in_flight.keys() - shown.keys() - sweep.missing - sweep.replaced)
         if sweep.spoiled:
             growth.counts.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
         if sweep.gap and sweep.complete:
             growth.counts.add("history_gaps_total")
-        totals = Counts({key: self._grown(key, by) for key, by in growth.counts.items()})
-        horizon = max(floor, now - self.retention) if sweep.complete else self.horizon
+        newest = max((date for date in dates.values() if date is not None), default=-math.inf)
+        horizon = max(floor, min(now, newest) - self.retention) if sweep.complete else self.horizon
         changes = Changes(
             self.provider,
             self.kind,
@@ -185,7 +184,7 @@ class Book:
             horizon=horizon,
             polled=now if sweep.complete else self.polled,
             tasks=tasks,
-            counts=totals,
+            counts=growth.onto(self.counts),
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
         return Settled(changes, now, sweep.complete, seen, growth.exemplars)
@@ -193,11 +192,14 @@ class Book:
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
         changes = settled.changes
+        # A clock that is days ahead in one sweep must not empty the window: the sweep before has to agree.
+        oldest = min(settled.at, self.polled if self.polled is not None else settled.at) - self.settings.recent_window
         self.since, self.horizon, self.polled = changes.since, changes.horizon, changes.polled
         self.counts.update(changes.counts)
         self.exemplars.update(settled.exemplars)
         self.last_seen.update(settled.seen)
-        for task in changes.tasks:
+        # The oldest first: lists show the newest first, and each end would have to be moved past all those before it.
+        for task in sorted(changes.tasks, key=lambda task: task.placed_at):
             if task.state.is_end:
                 self.in_flight.pop(task.id, None)
                 self.last_seen.pop(task.id, None)
@@ -207,38 +209,39 @@ class Book:
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)
-        self._trim(settled.at - self.settings.recent_window)
+        while self._recent and self._recent[0].at < oldest:
+            self._recent.popleft()
 
     def _remember(self, task: Task) -> None:
-        at = task.placed_at
-        if at is None:
+        if not task.is_dated:
             return
+        at = task.placed_at
         position = len(self._recent)
         while position and self._recent[position - 1].at > at:
             position -= 1
         self._recent.insert(position, End(at, task))
 
-    def _grown(self, key: Key, by: float) -> float:
-        if key[0] == "last_finished_timestamp_seconds":
-            return max(self.counts[key], by)
-        return self.counts[key] + by
+    def _placed(self, observation: Observation, at: float) -> float | None:
+        """The date of a row; what the horizon has come by is no future, whatever our clock says."""
+        known = self.horizon + self.retention if self.horizon is not None else at
+        return believed(observation, max(at, known)).placed
 
-    def _is_news(self, observation: Observation, at: float, sweep: Sweep, floor: float) -> bool:
+    def _is_news(self, observation: Observation, placed: float | None, sweep: Sweep, floor: float) -> bool:
         """Whether a task that the ledger does not know belongs into it.
 
         What is listed waits for a complete sweep, and what is looked up beside it waits too, so that the next sweep
-        still finds the ground where this one stopped. What is looked up was asked for. And listed ends before the floor
-        have been counted, or never shall be.
+        still finds the ground where this one stopped. What is looked up was asked for. Listed ends before the floor
+        have been counted, or never shall be; and what is old enough to have been forgotten does not begin again when
+        the vendor takes its end back, or calls it by a word that nobody knows yet.
         """
         if sweep.listed and not sweep.complete:
             return False
-        if observation.id in sweep.looked_up or not observation.state.is_end:
+        if observation.id in sweep.looked_up or placed is None:
             return True
-        placed = believed(observation, at).placed
-        return placed is None or placed >= floor
+        return placed >= (floor if observation.state.is_end else self._forgotten_before)
 
     def _newcomer(self, observation: Observation, at: float, is_listed: bool) -> Task:
-        appeared = is_listed and self.polled is not None and at - self.polled <= self._patience
+        appeared = is_listed and self.polled is not None and abs(at - self.polled) <= self._patience
         if appeared and self.polled is not None and observation.submitted is not None:
             # What the vendor says was there long before did not just appear: the list was blank, or a clock is off.
             appeared = observation.submitted >= self.polled - self._patience - CLOCK_SKEW
@@ -254,10 +257,10 @@ class Book:
         if rejected - task.told:
             growth.counts.add("rejected_timestamps_total", by=len(rejected - task.told))
         after = self._moved(task, observation, times, at, is_new)
-        after = replace(after, told=task.told | observation.unmapped | rejected)
+        after = replace(after, told=(task.told | observation.unmapped | rejected) - {UNREACHED})
         after = self._queue_counted(after, growth, at)
         if after.state.is_end:
-            self._count_end(after, growth, at)
+            growth.end(after, at)
         return after if after != task or is_new else task
 
     def _moved(self, task: Task, observation: Observation, times: Times, at: float, is_new: bool) -> Task:
@@ -288,7 +291,7 @@ class Book:
         """Whether the last look at the task is so close that what has changed since can be dated by this one."""
         if is_new:
             return task.appeared
-        return at - self.last_seen.get(task.id, 0.0) <= self._patience
+        return abs(at - self.last_seen.get(task.id, 0.0)) <= self._patience
 
     def _queue_counted(self, task: Task, growth: Growth, at: float) -> Task:
         """Counts the time in the queue once, as soon as it is known for good.
@@ -303,23 +306,6 @@ class Book:
             return task
         return replace(task, told=task.told | {"queue"})
 
-    def _count_end(self, task: Task, growth: Growth, at: float) -> None:
-        growth.counts.add("finished_total", task.state)
-        if task.state is State.FAILED:
-            growth.counts.add("failures_total", task.reason or Reason.UNKNOWN)
-        if task.output_seconds:
-            growth.counts.add("output_seconds_total", by=task.output_seconds)
-        if task.placed_at is not None:
-            key = ("last_finished_timestamp_seconds", task.state)
-            growth.counts[key] = max(growth.counts[key], task.placed_at)
-        if task.state not in MEASURED_ENDS:
-            return
-        if "queue" not in task.told:
-            growth.counts.add("unmeasured_durations_total", Phase.QUEUE)
-        for phase in (Phase.RUN, Phase.TOTAL):
-            if not growth.measure(phase, task, at):
-                growth.counts.add("unmeasured_durations_total", phase)
-
     def _missed(self, missing: Collection[str], now: float, growth: Growth) -> Iterable[Task]:
         for task_id in missing:
             task = self.in_flight.get(task_id)
@@ -328,8 +314,13 @@ class Book:
             after = replace(task, missing=task.missing + 1)
             if after.missing >= LOST_AFTER:
                 after = replace(after, state=State.LOST, reason=None, seen_ended=now, changed=now)
-                self._count_end(after, growth, now)
+                growth.end(after, now)
             yield after
+
+    def _unreached(self, ids: Iterable[str]) -> Iterable[Task]:
+        for task in (self.in_flight[task_id] for task_id in ids):
+            if UNREACHED not in task.told:
+                yield replace(task, told=task.told | {UNREACHED})
 
 
 class Ledger:
@@ -341,6 +332,7 @@ class Ledger:
         self._books: dict[tuple[str, str], Book] = {}
         self._writing = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._closing = False
 
     def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
         """The book of a feed, out of the store the first time. Raises StoreError."""
@@ -371,23 +363,36 @@ class Ledger:
 
     async def _record(self, book: Book, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
         async with self._writing:
-            forgotten: list[str] = []
-            if sweep.complete and book.horizon is not None:
-                limit = min(book.horizon, now - book.retention) - REMEMBERED_LONGER
-                at_once = FORGET_AT_ONCE + len(keep)
-                old = await self._in_store(self.store.ended_before, book.provider, book.kind, limit, at_once)
-                forgotten = [task_id for task_id in old if task_id not in keep]
+            if self._closing:  # nothing of it is written yet, and the end does not wait for it
+                raise asyncio.CancelledError
+            if book.in_doubt:
+                recent = now - book.settings.recent_window
+                record = await self._in_store(self.store.load, book.provider, book.kind)
+                book.load(record, await self._in_store(self.store.ended_since, book.provider, book.kind, recent))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = {*sweep.listed, *sweep.looked_up} - sweep.ended_before
             sweep.ended_before |= await self.ended_among(book, unsure)
-            settled = book.settle(sweep, now, forgotten)
+            settled = book.settle(sweep, now, await self._to_forget(book, sweep, now, keep))
+            book.in_doubt = True  # a commit that fails may have been written all the same
             await self._in_store(self.store.commit, settled.changes)
             book.adopt(settled)
+            book.in_doubt = False
             return settled
+
+    async def _to_forget(self, book: Book, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
+        """Old ends, of which none is still shown."""
+        shown = sweep.listed.keys() | sweep.looked_up.keys()
+        if not (shown and sweep.complete and book.horizon is not None):
+            return []
+        limit = min(book.horizon, now - book.retention) - REMEMBERED_LONGER
+        at_once = FORGET_AT_ONCE + 3 * len(shown) + len(keep)
+        old = await self._in_store(self.store.ended_before, book.provider, book.kind, limit, at_once)
+        return [task_id for task_id in old if task_id not in keep and task_id not in shown]
 
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
+        self._closing = True
         async with self._writing:
             await self._in_store(self.store.close)
             self._thread.shutdown(wait=False)

@@ -37,10 +37,11 @@ class Metric(Generic[S]):
 
 @dataclass
 class Reloads:
-    """How the last reading of the configuration went."""
+    """How the last reading of the configuration went, and of the ledger at the start."""
 
     successful: bool = True
     succeeded_at: float = 0.0
+    ledger_losses: int = 0
 
 
 def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
@@ -251,6 +252,13 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         lambda view: [((), view.loop.provider.settings.poll_interval)],
     ),
     Metric(
+        "loop_restarts_total",
+        "counter",
+        (),
+        "Times that the loop of the feed did not come round and was started anew: a bug of the exporter.",
+        lambda view: [((), view.loop.status.restarts)],
+    ),
+    Metric(
         "feed_info",
         "gauge",
         ("clock",),
@@ -332,5 +340,12 @@ EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
         (),
         "When the configuration was last read with success.",
         lambda reloads: [((), reloads.succeeded_at)],
+    ),
+    Metric(
+        "ledger_losses_total",
+        "counter",
+        (),
+        "Ledgers that were found damaged at a start and set aside; after each the counters of tasks began anew.",
+        lambda reloads: [((), reloads.ledger_losses)],
     ),
 )

@@ -15,8 +15,12 @@ class Sweep:
     listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
     """By id, with the Unix time of the answer: what list pages showed."""
     looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
+    not_found: set[str] = field(default_factory=set)
+    """Ids of which a look-up says that the vendor does not know them."""
+    unanswered: set[str] = field(default_factory=set)
+    """Ids whose look-up failed in a way that may concern them alone."""
     missing: set[str] = field(default_factory=set)
-    """Ids that the vendor does not know."""
+    """Tasks in flight that count as missed: a single blank answer proves nothing, nor do all at once."""
     spoiled: int = 0
     """Rows that were no tasks at all."""
     ended_before: set[str] = field(default_factory=set)
@@ -25,6 +29,10 @@ class Sweep:
     """Ids whose look-up showed other tasks in their place: those are what counts."""
     finished: set[str] = field(default_factory=set)
     """Ids whose look-up showed nothing but ends."""
+    whole: bool = False
+    """Whether the list was read to its end, and every row of it was a task."""
+    shifted: bool = False
+    """Whether rows came again on a later page: the list moved while it was read, and others may have slipped by."""
     cut: bool = False
     """Whether the page limit ended the reading."""
     gap: bool = False
@@ -40,4 +48,4 @@ class Sweep:
                 into[observation.id] = observation, at
 
     def saw(self, task_id: str) -> bool:
-        return task_id in self.listed or task_id in self.looked_up or task_id in self.missing
+        return task_id in self.listed or task_id in self.looked_up or task_id in self.not_found

@@ -108,7 +108,8 @@ class Task:
 
     `submitted`, `started` and `ended` are the vendor's times as far as they are possible. The observed times stand
     beside them: when the task was first seen, and when it was seen to start and to end, if two observations close to
-    each other enclose that moment. `told` names what has been counted of it already, so that it is counted once.
+    each other enclose that moment. `told` names what has been counted of it already, so that it is counted once, and
+    whether the last complete sweep failed to reach it.
     """
 
     id: str
@@ -144,9 +145,18 @@ class Task:
         return self.ended if self.ended is not None else self.seen_ended
 
     @property
-    def placed_at(self) -> float | None:
-        """The best date of its end: the end, what the vendor dates it by, or the submission."""
-        return next((at for at in (self.ended_at, self.dated, self.submitted) if at is not None), None)
+    def placed_at(self) -> float:
+        """The best date of its end: the end, what the vendor dates it by, the submission, or when it was seen."""
+        return next((at for at in self._dates if at is not None), self.changed)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether anything but our seeing it dates its end."""
+        return any(at is not None for at in self._dates)
+
+    @property
+    def _dates(self) -> tuple[float | None, ...]:
+        return self.ended_at, self.dated, self.submitted
 
     def duration(self, phase: Phase) -> float | None:
         """Seconds of a phase, or None where nobody can know them.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from exporter.collector import FeedLoop
-from exporter.ledger import Book, Exemplar
+from exporter.growth import Exemplar
+from exporter.ledger import Book
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.providers.provider import Provider
 from exporter.tasks import IN_FLIGHT, State, Task

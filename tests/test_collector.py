@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -33,10 +35,11 @@ from exporter.simulator import (
     Simulator,
     World,
     app,
+    faults,
     hang,
     serve,
 )
-from exporter.store import Store
+from exporter.store import Changes, Store
 from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
 from exporter.watch import Watch
 
@@ -550,6 +553,183 @@ async def test_an_account_without_tasks_counts_no_gaps(site: Site, poll: Poll) -
     assert polled.counted("finished_total") == {"succeeded": 1}
 
 
+# --- Lost tasks
+
+
+def details(known: Callable[[str], Response]) -> ASGIApp:
+    """Chanjing's detail of lip-syncs, by id."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await known(Request(scope).query_params["id"])(scope, receive, send)
+
+    return answer
+
+
+NOT_FOUND = JSONResponse({"code": 40000, "msg": "参数错误", "data": None})
+
+
+@pytest.mark.parametrize("step", [1.0, 4.0])
+async def test_a_task_is_lost_at_its_second_miss_seconds_after_the_first(site: Site, poll: Poll, step: float) -> None:
+    site.world.add(endless(LIP_SYNC, "stays", 50), Life("goes", *LIP_SYNC, NOW - 5, 2.0, vanishes_after=15.0))
+    polled = poll(LIP_SYNC, poll_interval="1s")
+    await polled.sweep(after=1.0)
+    await polled.sweep(after=STEP)
+    lost = []
+    for _ in range(4):
+        await polled.sweep(after=step)
+        lost.append(polled.counted("finished_total").get("lost", 0))
+    assert lost == ([0, 0, 1, 1] if step == 1.0 else [1, 1, 1, 1])
+    assert set(polled.book.in_flight) == {"stays"}
+
+
+async def test_a_restart_between_two_misses_does_not_make_them_one(site: Site, poll: Poll) -> None:
+    site.world.add(endless(LIP_SYNC, "stays", 50), Life("goes", *LIP_SYNC, NOW - 5, 2.0, vanishes_after=15.0))
+    polled = poll(LIP_SYNC)
+    await polled.sweep(after=1.0)
+    await polled.sweep()
+    again = poll(LIP_SYNC, polled.store)
+    await again.sweep(after=1.0)
+    assert again.counted("finished_total") == {}
+    await again.sweep()
+    assert again.counted("finished_total") == {"lost": 1}
+
+
+@every_feed
+async def test_a_vendor_that_shows_nothing_at_all_loses_nothing(site: Site, poll: Poll, feed: Feed) -> None:
+    """As when it answers from a database that is being restored."""
+    site.world.add(*(endless(feed, f"runs-{number}", 50 + number) for number in range(3)), ended(feed, "done", 60))
+    polled = poll(feed)
+    await polled.sweep()
+    site.fake.faults[LISTS[feed]] = JSONResponse(EMPTY[feed])
+    unknown = {SORA: {"code": "task_not_exist"}, FACE_SWAP: EMPTY[FACE_SWAP]}.get(feed)
+    site.fake.faults[f"{feed[0]}/{feed[1]}/detail"] = JSONResponse(unknown) if unknown else NOT_FOUND
+    await polled.sweep(5)
+    assert polled.is_up()
+    assert len(polled.book.in_flight) == 3
+    site.fake.faults.clear()
+    await polled.sweep()
+    assert told(polled.book) == truth(site, feed)
+
+
+async def test_a_list_that_has_lost_sight_of_all_in_flight_proves_nothing_where_look_ups_go_there_too(
+    site: Site, poll: Poll
+) -> None:
+    """As from a copy of the database that lags behind: the ended tasks are there."""
+    feed = DIGITAL_HUMAN
+    site.world.add(*(endless(feed, f"runs-{number}", 50 + number) for number in range(3)), ended(feed, "done", 60))
+    polled = poll(feed)
+    await polled.sweep()
+    site.fake.faults[LISTS[feed]] = faults.rows(lambda rows: [row for row in rows if row["job_id"] == "done"])
+    await polled.sweep(5)
+    assert polled.is_up()
+    assert len(polled.book.in_flight) == 3
+    site.fake.faults[LISTS[feed]] = faults.rows(lambda rows: [row for row in rows if row["job_id"] != "runs-1"])
+    await polled.sweep(2)
+    assert set(polled.book.in_flight) == {"runs-0", "runs-2"}
+    assert polled.counted("finished_total") == {"succeeded": 1, "lost": 1}
+
+
+@every_feed
+async def test_a_vendor_that_goes_on_showing_nothing_is_believed_in_the_end(site: Site, poll: Poll, feed: Feed) -> None:
+    lives = [Life(f"goes-{number}", *feed, NOW - 5, 2.0, vanishes_after=30.0) for number in range(3)]
+    site.world.add(*lives)
+    polled = poll(feed)
+    await polled.sweep(14)
+    assert told(polled.book) == truth(site, feed)
+    assert polled.counted("finished_total") == {"lost": 3}
+
+
+async def test_a_task_gone_from_a_whole_list_is_lost_where_the_detail_cannot_tell(site: Site, poll: Poll) -> None:
+    site.world.add(endless(LIP_SYNC, "stays", 50), Life("goes", *LIP_SYNC, NOW - 5, 2.0, vanishes_after=25.0))
+    site.fake.faults["chanjing/lip_sync/detail"] = Response("<html>", 500)
+    polled = poll(LIP_SYNC)
+    await polled.sweep(5)
+    assert polled.counted("finished_total") == {}
+    await polled.sweep(10)
+    assert polled.counted("finished_total") == {"lost": 1}
+    assert told(polled.book) == truth(site, LIP_SYNC)
+
+
+async def test_a_task_below_the_pages_that_were_read_is_not_lost_while_the_detail_cannot_tell(
+    site: Site, poll: Poll
+) -> None:
+    site.world.add(endless(LIP_SYNC, "old", 5000), *(ended(LIP_SYNC, f"{ago}", ago * 10) for ago in range(1, 10)))
+    polled = poll(LIP_SYNC, page_size=3)
+    await polled.sweep()
+    site.fake.faults["chanjing/lip_sync/detail"] = Response("<html>", 500)
+    await polled.sweep(30)
+    assert set(polled.book.in_flight) == {"old"}
+
+
+async def test_a_task_that_was_never_listed_is_not_lost_for_not_being_listed(site: Site, poll: Poll) -> None:
+    rows = [lip_sync("listed")]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    alive = JSONResponse({"code": 0, "data": lip_sync("watched", status=10)})
+    site.fake.faults["chanjing/lip_sync/detail"] = alive
+    polled = poll(LIP_SYNC, watch={"tasks": {"lip_sync": ["watched"]}})
+    await polled.sweep(2)
+    assert set(polled.book.in_flight) == {"watched"}
+    site.fake.faults["chanjing/lip_sync/detail"] = Response("<html>", 500)
+    await polled.sweep(30)
+    assert set(polled.book.in_flight) == {"watched"}
+
+
+@pytest.mark.parametrize("status", [10, 20, 30])
+async def test_a_lost_task_that_comes_back_is_not_counted_again(site: Site, poll: Poll, status: int) -> None:
+    rows = [lip_sync("stays", status=10), lip_sync("goes", status=10)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    site.fake.faults["chanjing/lip_sync/detail"] = details(lambda task_id: NOT_FOUND)
+    polled = poll(LIP_SYNC)
+    await polled.sweep()
+    gone = rows.pop()
+    await polled.sweep(2)
+    assert polled.counted("finished_total") == {"lost": 1}
+    rows.append(gone | {"status": status})
+    await polled.sweep(2)
+    assert polled.counted("finished_total") == {"lost": 1}
+    assert set(polled.book.in_flight) == {"stays"}
+
+
+async def test_one_row_that_slips_by_between_two_pages_is_found_by_the_next_sweep(site: Site, poll: Poll) -> None:
+    """The order of rows changes while the list is read: one comes twice, and one not at all."""
+    rows = [lip_sync(str(number), create_time=int(NOW) - number) for number in range(9)]
+    other_order = [rows[3], *rows[:3], *rows[4:]]
+
+    async def reordered(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+
+        async def again() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        shown = rows if json.loads(body)["page"] == 1 else other_order
+        await listing(shown)(scope, again, send)
+
+    site.fake.faults[LISTS[LIP_SYNC]] = reordered
+    polled = poll(LIP_SYNC, page_size=3)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 8}
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 9}
+    site.requests(LIP_SYNC)
+    await polled.sweep()
+    assert site.requests(LIP_SYNC) == {"list": 1}
+
+
+async def test_a_last_page_that_is_filled_up_from_the_one_before_is_not_read_at_each_sweep(
+    site: Site, poll: Poll
+) -> None:
+    rows = [lip_sync(str(number), create_time=int(NOW) - number) for number in range(12)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing([*rows[:10], *rows[-5:]])
+    polled = poll(LIP_SYNC, page_size=5)
+    asked = []
+    for _ in range(4):
+        await polled.sweep()
+        asked.append(site.requests(LIP_SYNC)["list"])
+    assert asked == [3, 3, 1, 1]
+    assert polled.counted("finished_total") == {"succeeded": 12}
+
+
 # --- Watched tasks
 
 
@@ -1013,3 +1193,105 @@ async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, collec
     async with asyncio.timeout(5):
         await collector.stop()
     assert collector.providers == []
+
+
+# --- The watchdog
+
+MUCH_LATER = 1e6
+"""Seconds after which any loop that gives no sign of life is overdue."""
+
+
+def is_healthy(loop: FeedLoop) -> bool:
+    return not loop.pulse.is_stuck(time.monotonic())
+
+
+async def test_a_loop_that_does_not_come_round_is_started_anew(
+    site: Site, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.fake.faults["facewap"] = hang
+    await collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
+    (loop,) = collector.loops
+    asked = site.fake.facewap.requests
+    await until(lambda: asked["face_swap/list"] == 1)
+    del site.fake.faults["facewap"]
+    collector.check(time.monotonic())
+    assert loop.status.restarts == 0
+    collector.check(time.monotonic() + MUCH_LATER)
+    assert (loop.status.restarts, loop.status.up, is_healthy(loop)) == (1, False, True)
+    assert [one.levelname for one in caplog.records if "started anew" in one.getMessage()] == ["ERROR"]
+    await until(lambda: loop.status.up is True)
+    collector.check(time.monotonic())
+    assert (loop.status.restarts, is_healthy(loop)) == (1, True)
+
+
+async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> None:
+    broken = False
+
+    def clock() -> float:
+        if broken:
+            raise RuntimeError("the clock is out of order")
+        return site.clock()
+
+    collector = Collector(Ledger(Store(":memory:"), 7 * 24 * HOUR), clock)
+    await collector.apply([site.settings("facewap", poll_interval="10ms")])
+    (loop,) = collector.loops
+    await until(lambda: loop.status.up is True)
+    broken = True
+    asked = site.fake.facewap.requests
+    await until(lambda: not any(task.get_name() == "facewap/face_swap" for task in asyncio.all_tasks()))
+    broken = False
+    before = asked["face_swap/list"]
+    await until(lambda: loop.status.restarts == 1)  # the watchdog comes round by itself
+    await until(lambda: asked["face_swap/list"] > before and loop.status.up is True)
+    collector.check(time.monotonic())
+    assert loop.status.restarts == 1
+    await collector.stop()
+
+
+class StuckStore(Store):
+    """A store on a disk that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self.disk = threading.Event()
+
+    def commit(self, changes: Changes) -> None:
+        self.disk.wait()
+        super().commit(changes)
+
+
+async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goes_on(site: Site) -> None:
+    store = StuckStore()
+    collector = Collector(Ledger(store, 7 * 24 * HOUR), site.clock)
+    site.world.add(ended(FACE_SWAP, "done", 60))
+    try:
+        await collector.apply([site.settings("facewap", poll_interval="10ms")])
+        (loop,) = collector.loops
+        await until(lambda: site.fake.facewap.requests["face_swap/list"] >= 1)
+        collector.check(time.monotonic() + MUCH_LATER)
+        assert is_healthy(loop)
+        collector.check(time.monotonic() + MUCH_LATER)
+        assert (loop.status.restarts, is_healthy(loop)) == (2, False)
+    finally:
+        store.disk.set()
+    await until(lambda: is_healthy(loop) and loop.status.up is True)
+    assert counted(loop.book, "finished_total") == {"succeeded": 1}
+    await collector.stop()
+
+
+async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, collector: Collector) -> None:
+    """At one call a minute, and while the vendor has asked for an hour's pause, silence means nothing."""
+    site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "3600"})
+    site.fake.faults["chanjing"] = hang
+    await collector.apply(
+        [
+            site.settings("facewap", poll_interval="1s"),
+            site.settings("chanjing", poll_interval="1s", rate_limit="1/m", request_timeout="10s"),
+        ]
+    )
+    await until(lambda: [loop.status.up for loop in collector.loops if loop.feed.kind == "face_swap"] == [False])
+    now = time.monotonic()
+    collector.check(now + 600)
+    assert [loop.status.restarts for loop in collector.loops] == [0, 0, 0]
+    collector.check(now + 3600 + 600)
+    assert [loop.status.restarts for loop in collector.loops] == [1, 1, 1]

@@ -11,7 +11,7 @@ import pytest
 
 from exporter.ledger import FORGET_AT_ONCE, Ledger
 from exporter.settings import PollSettings
-from exporter.store import Store, StoreError
+from exporter.store import Changes, Store, StoreError
 from exporter.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
 
@@ -41,6 +41,7 @@ class Desk:
         **settings: Any,
     ) -> None:
         self.now = now
+        self._shown = 0
         self.store = store or Store(":memory:")
         self.ledger = Ledger(self.store, retention)
         self._made_of = (clock, self.store, retention)
@@ -50,6 +51,12 @@ class Desk:
     def restarted(self, **settings: Any) -> Desk:
         """The exporter after a restart, with other settings if any are given."""
         return Desk(*self._made_of, now=self.now, **(self.settings | settings))
+
+    async def sweep_of_something_new(self, *rows: Observation, **facts: Any) -> None:
+        """A sweep that shows a task of this very moment too: the horizon follows what the vendor dates."""
+        self._shown += 1
+        row = seen(f"new-{self._shown}", R, submitted=self.now + facts.get("after", STEP))
+        await self.sweep(row, *rows, **facts)
 
     async def sweep(
         self,
@@ -135,6 +142,12 @@ async def test_a_task_that_flaps_before_its_end_counts_once(desk: Desk) -> None:
 async def test_an_end_seen_by_list_and_look_up_in_one_sweep_counts_once(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(seen("a", S), looked_up=[seen("a", S)])
+    assert desk.finished == {"succeeded": 1}
+
+
+async def test_a_look_up_takes_no_listed_end_back(desk: Desk) -> None:
+    await desk.sweep(seen("a", R))
+    await desk.sweep(seen("a", S), looked_up=[seen("a", R)])
     assert desk.finished == {"succeeded": 1}
 
 
@@ -402,6 +415,23 @@ async def test_a_restart_between_two_looks_dates_a_transition_only_if_it_was_sho
     assert desk.book.in_flight["b"].seen_started == START + 2 * STEP
 
 
+async def test_a_restart_does_not_make_an_old_look_a_new_one(desk: Desk) -> None:
+    """Sweeps that do not get to every task are complete all the same: they have not seen those."""
+    names = ("unreached", "missed", "found")
+    await desk.sweep(*(seen(name, Q) for name in names))
+    for _ in range(3):
+        await desk.sweep(seen("found", Q), after=100)
+    await desk.sweep(seen("found", Q), missing={"missed"}, after=1)
+    desk = desk.restarted()
+    await desk.sweep(*(seen(name, R) for name in names))
+    started = {name: task.seen_started for name, task in desk.book.in_flight.items()}
+    assert started == {"unreached": None, "missed": None, "found": desk.now}
+    await desk.sweep(*(seen(name, Q) for name in names))
+    desk = desk.restarted()
+    await desk.sweep(*(seen(name, R) for name in names))
+    assert all(task.seen_started for task in desk.book.in_flight.values())
+
+
 async def test_the_queue_is_counted_early_where_times_are_observed(desk: Desk) -> None:
     await desk.sweep()
     await desk.sweep(seen("a", Q))
@@ -567,7 +597,7 @@ async def test_what_is_forgotten_never_counts_again() -> None:
     rows = [seen("a", S, submitted=START - 60, ended=START - 30), seen("b", F, submitted=START - 60)]
     await desk.sweep(*rows)
     for _ in range(10):
-        await desk.sweep(after=DAY / 2)
+        await desk.sweep_of_something_new(after=DAY / 2)
     assert await desk.ledger.ended_among(desk.book, ["a", "b"]) == set()
     for again in (desk, desk.restarted()):
         await again.sweep(*rows)
@@ -590,10 +620,10 @@ async def test_ends_are_remembered_as_long_as_any_setting_looks_back(setting: st
     desk = Desk(retention=2 * DAY, **settings)
     await desk.sweep(seen("a", S, submitted=START - HOUR, ended=START))
     for _ in range(9):
-        await desk.sweep(after=DAY)
+        await desk.sweep_of_something_new(after=DAY)
     assert await desk.ledger.ended_among(desk.book, ["a"]) == {"a"}
     for _ in range(4):
-        await desk.sweep(after=DAY)
+        await desk.sweep_of_something_new(after=DAY)
     assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
 
 
@@ -601,8 +631,8 @@ async def test_what_still_counts_is_still_remembered() -> None:
     """A vendor's clock may be hours off: an end is remembered longer than a listed one is news."""
     desk = Desk(retention=2 * DAY)
     row = seen("a", S, submitted=START, ended=START + 14 * HOUR)
-    for _ in range(40):
-        await desk.sweep(row, after=DAY / 8)
+    for turn in range(40):
+        await desk.sweep_of_something_new(*([row] if turn % 2 else []), after=DAY / 8)
     assert desk.finished == {"succeeded": 1}
 
 
@@ -610,7 +640,7 @@ async def test_watched_ids_are_never_forgotten() -> None:
     desk = Desk(retention=2 * DAY)
     row = seen("watched", S, submitted=START - 60, ended=START - 30)
     for _ in range(10):
-        await desk.sweep(looked_up=[row], keep={"watched"}, after=DAY)
+        await desk.sweep_of_something_new(looked_up=[row], keep={"watched"}, after=DAY)
     assert desk.finished == {"succeeded": 1}
 
 
@@ -619,7 +649,7 @@ async def test_many_watched_ids_do_not_keep_the_others_from_being_forgotten() ->
     watched = [seen(f"w{number}", S, submitted=START - 100, ended=START - 90) for number in range(FORGET_AT_ONCE)]
     await desk.sweep(seen("other", S, submitted=START - 60, ended=START - 30), looked_up=watched)
     for _ in range(5):
-        await desk.sweep(keep={row.id for row in watched}, after=DAY)
+        await desk.sweep_of_something_new(keep={row.id for row in watched}, after=DAY)
     assert await desk.ledger.ended_among(desk.book, ["other", "w0"]) == {"w0"}
 
 
@@ -646,9 +676,99 @@ async def test_a_clock_that_steps_back_counts_nothing_again() -> None:
     row = seen("a", S, submitted=START - 60, ended=START - 30)
     await desk.sweep(row)
     for _ in range(10):
-        await desk.sweep(after=DAY)
-    await desk.sweep(row, after=-9 * DAY)
+        await desk.sweep_of_something_new(after=DAY)
+    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+    for back in (-9 * DAY, -8 * DAY, -20_000 * DAY):  # before the task was submitted, and before there were vendors
+        await desk.sweep(row, after=back)
+        assert desk.finished == {"succeeded": 1}
+
+
+async def test_a_clock_that_is_days_ahead_for_a_while_hides_no_end_thereafter() -> None:
+    desk = Desk(retention=2 * DAY)
+    await desk.sweep(seen("a", R, submitted=START))
+    ahead: dict[str, Any] = {"after": 400 * DAY}
+    for _ in range(3):
+        await desk.sweep(seen("a", R, submitted=START), **ahead)
+        ahead = {}
+    await desk.sweep(seen("undated", R))  # nothing in this one but our clock
+    await desk.sweep()
+    await desk.sweep(after=-400 * DAY)
+    await desk.sweep(seen("quick", S, submitted=desk.now + 1, ended=desk.now + 9))
     assert desk.finished == {"succeeded": 1}
+    assert [task.id for task in desk.book.recent(desk.now)] == ["quick"]
+
+
+async def test_a_clock_that_is_ahead_for_one_sweep_leaves_the_recent_window_alone(desk: Desk) -> None:
+    await desk.sweep(seen("a", S, ended=START), seen("b", R))
+    await desk.sweep(seen("b", R), after=DAY)
+    await desk.sweep(seen("b", R), after=-DAY)
+    assert [task.id for task in desk.book.recent(desk.now)] == ["a"]
+
+
+async def test_an_end_that_our_clock_dates_days_ahead_is_not_recent_now(desk: Desk) -> None:
+    for after in (STEP, DAY, STEP):
+        await desk.sweep(seen("a", S if after == STEP and desk.now > START + DAY else R), after=after)
+    assert [task.id for task in desk.book.recent(desk.now)] == ["a"]
+    await desk.sweep(after=-DAY)
+    assert desk.book.recent(desk.now) == []
+
+
+async def test_data_of_a_time_to_come_is_stale(desk: Desk) -> None:
+    """The clock was days ahead for one sweep: until it is there, no outage would make the data old."""
+    await desk.sweep(seen("a", R))
+    await desk.sweep(seen("a", R), after=10 * DAY)
+    assert not desk.book.is_stale(desk.now - 1)
+    await desk.sweep(complete=False, after=-10 * DAY)
+    assert desk.book.is_stale(desk.now)
+
+
+async def test_a_clock_that_is_set_back_dates_no_transition(desk: Desk) -> None:
+    await desk.sweep()
+    await desk.sweep(seen("a", Q))
+    await desk.sweep(seen("a", R), seen("b", R), after=-DAY)
+    await desk.sweep(seen("a", S), seen("b", S))
+    assert desk.measured(Phase.RUN, S) == (0, 0)
+    assert desk.counted("unmeasured_durations_total") == {"queue": 2, "run": 2, "total": 2}
+
+
+@pytest.mark.parametrize("again", [R, State.UNKNOWN])
+async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_again(again: State) -> None:
+    """An old row comes to life, or all of them do: the vendor calls its ends by words that nobody knows yet."""
+    desk = Desk(retention=2 * DAY)
+    dates = {"submitted": START - 60, "dated": START - 50}
+    await desk.sweep(seen("a", S, ended=START - 30, **dates))
+    for _ in range(5):
+        await desk.sweep_of_something_new(after=DAY)
+    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+    await desk.sweep(seen("a", again, **dates))
+    assert "a" not in desk.book.in_flight
+    await desk.sweep(seen("a", S, ended=START - 30, **dates))
+    assert desk.finished == {"succeeded": 1}
+
+
+async def test_what_is_still_shown_is_still_remembered() -> None:
+    desk = Desk(retention=2 * DAY)
+    for _ in range(10):
+        await desk.sweep_of_something_new(seen("undated", S), after=DAY)
+    assert desk.finished == {"succeeded": 1}
+
+
+async def test_an_end_that_nothing_dates_is_forgotten_by_the_time_it_was_seen() -> None:
+    desk = Desk(retention=2 * DAY)
+    await desk.sweep(seen("undated", S))
+    for days in range(6):
+        assert await desk.ledger.ended_among(desk.book, ["undated"]) == ({"undated"} if days < 5 else set())
+        await desk.sweep_of_something_new(after=DAY)
+
+
+async def test_forgetting_keeps_up_with_any_number_of_ends_in_a_sweep() -> None:
+    desk = Desk(retention=2 * DAY)
+    for _ in range(10):
+        ended = desk.now + DAY
+        rows = [seen(f"{desk.now:.0f}-{number}", S, submitted=ended) for number in range(2 * FORGET_AT_ONCE)]
+        await desk.sweep(*rows, after=DAY)
+    remembered = len(desk.store.ended_since("vendor", "kind", 0.0))
+    assert remembered <= 5 * 2 * FORGET_AT_ONCE  # two days of retention, one beyond, one of the last sweep's horizon
 
 
 # --- The recent window
@@ -709,6 +829,29 @@ async def test_a_change_is_not_taken_over_that_the_store_refused(desk: Desk) -> 
     with pytest.raises(StoreError):
         await desk.sweep(seen("a", S))
     assert (desk.finished, set(desk.book.in_flight)) == ({}, {"a"})
+
+
+async def test_a_commit_that_was_written_and_failed_all_the_same_counts_once() -> None:
+    class Liar(Store):
+        lies = False
+
+        def commit(self, changes: Changes) -> None:
+            super().commit(changes)
+            if self.lies:
+                raise StoreError("the disk gave no answer")
+
+    store = Liar(":memory:")
+    desk = Desk(store=store)
+    await desk.sweep(seen("a", R), seen("b", R))
+    store.lies = True
+    for served in ({}, {"succeeded": 1}):  # what was surely committed, and what was found at the next attempt
+        with pytest.raises(StoreError):
+            await desk.sweep(seen("a", S), seen("b", R))
+        assert desk.finished == served
+    store.lies = False
+    await desk.sweep(seen("a", S), seen("b", F))
+    assert desk.finished == {"succeeded": 1, "failed": 1}
+    assert [task.id for task in desk.restarted().book.in_flight.values()] == []
 
 
 async def test_an_end_that_two_sweeps_saw_at_the_same_time_counts_once(desk: Desk) -> None:

@@ -59,6 +59,7 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_last_successful_poll_timestamp_seconds": ("gauge", FEED),
     "videotask_poll_duration_seconds": ("gauge", FEED),
     "videotask_poll_interval_seconds": ("gauge", FEED),
+    "videotask_loop_restarts_total": ("counter", FEED),
     "videotask_api_requests_total": ("counter", {"provider", "endpoint", "code"}),
     "videotask_api_errors_total": ("counter", {"provider", "endpoint", "error"}),
     "videotask_api_request_duration_seconds": ("histogram", {"provider", "endpoint"}),
@@ -68,14 +69,17 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_exporter_build_info": ("gauge", {"version", "pythonversion"}),
     "videotask_exporter_config_last_reload_successful": ("gauge", set()),
     "videotask_exporter_config_last_reload_success_timestamp_seconds": ("gauge", set()),
+    "videotask_ledger_losses_total": ("counter", set()),
 }
 AFTER_A_TRY = {"videotask_up", "videotask_poll_duration_seconds"}
 ALWAYS = {
     "videotask_poll_interval_seconds",
+    "videotask_loop_restarts_total",
     "videotask_feed_info",
     *(name for name in CATALOGUE if name.startswith(("videotask_api_", "videotask_exporter_"))),
     "videotask_rate_limit_wait_seconds_total",
     "videotask_provider_info",
+    "videotask_ledger_losses_total",
 }
 """What there is before any feed has been polled."""
 
@@ -599,6 +603,13 @@ async def test_the_exporter_tells_of_its_last_reload(clock: HandClock) -> None:
     scene.exposition = Exposition(scene, Reloads(successful=False, succeeded_at=123.5), clock)
     assert scene.values("videotask_exporter_config_last_reload_successful") == {(): 0}
     assert scene.values("videotask_exporter_config_last_reload_success_timestamp_seconds") == {(): 123.5}
+
+
+async def test_the_exporter_tells_of_ledgers_lost(clock: HandClock) -> None:
+    scene = Scene(clock)
+    assert scene.values("videotask_ledger_losses_total") == {(): 0}
+    scene.exposition = Exposition(scene, Reloads(ledger_losses=2), clock)
+    assert scene.values("videotask_ledger_losses_total") == {(): 2}
 
 
 async def test_a_body_does_not_change_while_nothing_happens(scene: Scene, clock: HandClock) -> None:

@@ -62,8 +62,9 @@ def test_clocks_slightly_out_of_step_make_a_duration_of_zero_and_no_more(begin: 
         ({"seen_ended": 3.0, "dated": 2.0, "submitted": 1.0}, 3.0),
         ({"dated": 2.0, "submitted": 1.0}, 2.0),
         ({"submitted": 1.0}, 1.0),
-        ({}, None),
+        ({}, 1000.0),  # when it was seen
     ],
 )
-def test_an_end_is_placed_by_the_best_date_there_is(facts: dict[str, float], placed: float | None) -> None:
+def test_an_end_is_placed_by_the_best_date_there_is(facts: dict[str, float], placed: float) -> None:
     assert task(**facts).placed_at == placed
+    assert task(**facts).is_dated == bool(facts)

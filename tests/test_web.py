@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from exporter import __version__
-from exporter.collector import FeedLoop
+from exporter.collector import Collector, FeedLoop
 from exporter.config import ConfigError
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
@@ -182,6 +183,69 @@ async def test_the_exporter_is_healthy_while_every_vendor_is_down(house: House, 
     assert [loop.status.up for loop in house.loops] == [False, False]
     answer = await http.get("/-/healthy")
     assert (answer.status_code, answer.text) == (200, "The exporter is healthy.\n")
+
+
+async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_started_anew() -> None:
+    simulator = app(World(rate=0))
+    simulator.faults["facewap"] = hang
+    collector = Collector(Ledger(Store(":memory:"), 7 * 86400.0))
+    much_later = 1e6
+    async with (
+        running(simulator) as url,
+        served(web.create(collector, Exposition(collector, Reloads(), time.time))) as http,
+    ):
+        given = {"name": "faces", "type": "facewap", "base_url": url + PREFIXES["facewap"], "request_timeout": "1h"}
+        settings = VENDORS["facewap"].settings.model_validate(
+            given | {"poll_interval": "10ms", "token": Credentials().facewap_token}
+        )
+        await collector.apply([settings])
+        for status in (200, 503):
+            collector.check(time.monotonic() + much_later)
+            assert (await http.get("/-/healthy")).status_code == status
+        answer = await http.get("/-/healthy")
+        assert answer.text == "Started anew in vain, does not come round: faces/face_swap.\n"
+        metrics = (await http.get("/metrics")).text
+        assert 'videotask_loop_restarts_total{kind="face_swap",provider="faces"} 2.0' in metrics
+        assert 'videotask_up{kind="face_swap",provider="faces"} 0.0' in metrics
+        simulator.faults.clear()
+        collector.check(time.monotonic() + much_later)
+        (loop,) = collector.loops
+        async with asyncio.timeout(30):
+            while not loop.status.up:  # noqa: ASYNC110  # polling is what the web does too
+                await asyncio.sleep(0.01)
+        assert (await http.get("/-/healthy")).status_code == 200
+        await collector.stop()
+
+
+FRESH = ("videotask_tasks", "videotask_stalled_tasks", "videotask_progress_ratio_gcount")
+LASTING = (
+    "videotask_up",
+    "videotask_last_successful_poll_timestamp_seconds",
+    "videotask_finished_total",
+    "videotask_recent_tasks",
+)
+
+
+async def test_what_is_in_flight_is_withdrawn_after_three_intervals_and_comes_back_with_the_next_success() -> None:
+    simulator = app(World(rate=0))
+
+    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
+
+        async def shown(*names: str) -> list[bool]:
+            text = (await http.get("/metrics")).text
+            return [f'\n{name}{{kind="lip_sync",' in text for name in names]
+
+        await see(house, State.RUNNING, State.SUCCEEDED)
+        simulator.faults["chanjing"] = Response("<html>", 500)
+        for seconds, fresh in ((10, True), (10, True), (10, True), (0.1, False), (1e6, False)):
+            house.clock.now += seconds
+            await house.loops[0].sweep()
+            assert await shown(*FRESH) == [fresh] * 3
+            assert await shown(*LASTING) == [True] * 4
+        assert '\nvideotask_up{kind="lip_sync",provider="studio"} 0.0' in (await http.get("/metrics")).text
+        simulator.faults.clear()
+        await see(house, State.RUNNING)
+        assert await shown(*FRESH) == [True] * 3
 
 
 async def test_it_answers_while_a_vendor_hangs() -> None:

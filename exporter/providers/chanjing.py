@@ -149,7 +149,7 @@ def _listing(answer: Answer) -> Listing:
 def _token(answer: Answer) -> tuple[str, float]:
     class Issued(BaseModel):
         access_token: str = Field(min_length=1, max_length=8192)
-        expire_in: float
+        expire_in: float = Field(allow_inf_nan=False)
 
     issued = shaped(Issued, _data(answer))
     if not (issued.access_token.isascii() and issued.access_token.isprintable()):

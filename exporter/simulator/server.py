@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE = 1  # seconds that requests still open get at the end
 PATIENCE = 10.0  # seconds for the server to come up
@@ -35,6 +36,14 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Protocol(H11Protocol):
+    """HTTP whose connections the application can reach, so that a fault may break them: `scope["state"]`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -90,6 +99,7 @@ def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=_Protocol,
             lifespan="off",
             log_config=None,  # the host's logging stays as it is
             log_level="critical",

@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.simulator.world import World
 
+WELL = "simulator.well"
+"""Where a request's scope has the application that answers as if there were no fault."""
+
 Handler = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
 
@@ -108,11 +111,16 @@ class _Endpoint:
         vendor = self._vendor
         name = f"{vendor.type}/{self._endpoint}"
         vendor.requests[self._endpoint] += 1
-        answer = nearest(vendor.faults, name)
-        if answer is None:
-            limit = nearest(vendor.limits, name)
-            allowed = limit is None or limit.allows()
-            answer = await self._handler(Request(scope, receive)) if allowed else vendor.over_limit()
+        fault = nearest(vendor.faults, name)
+        if fault is None:
+            await self._well(scope, receive, send)
+        else:
+            await fault({**scope, WELL: self._well}, receive, send)
+
+    async def _well(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = nearest(self._vendor.limits, f"{self._vendor.type}/{self._endpoint}")
+        allowed = limit is None or limit.allows()
+        answer = await self._handler(Request(scope, receive)) if allowed else self._vendor.over_limit()
         await answer(scope, receive, send)
 
 

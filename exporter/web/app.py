@@ -59,6 +59,10 @@ def create(
         return HTMLResponse(_PAGES.get_template("index.html").render(version=__version__, feeds=rows))
 
     async def healthy(request: Request) -> Response:
+        now = time.monotonic()
+        stuck = [f"{loop.provider.name}/{loop.feed.kind}" for loop in polled.loops if loop.pulse.is_stuck(now)]
+        if stuck:
+            return PlainTextResponse(f"Started anew in vain, does not come round: {', '.join(stuck)}.\n", 503)
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:

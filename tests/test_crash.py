@@ -1,0 +1,198 @@
+"""Killed with SIGKILL at any instant, again and again: no count goes back, and in the end all of them are the truth."""
+
+from __future__ import annotations
+
+import http.client
+import math
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.simulator import PREFIXES, Credentials, World, app, serve
+
+if TYPE_CHECKING:
+    from conftest import Exporter
+
+    Start = Callable[..., Exporter]
+    WaitFor = Callable[[str, Callable[[], object]], None]
+
+Scrape = dict[str, float]
+
+AT_START = "while it starts, perhaps before it has opened the ledger"
+ANY = "at any instant"
+ON_AN_ANSWER = "when an answer has just come: had it been committed?"
+
+pytestmark = pytest.mark.slow
+
+SEED = 20
+KILLS = 100
+SPEED = 1000.0
+FEEDS = (
+    ("deerapi", "sora"),
+    ("chanjing", "lip_sync"),
+    ("chanjing", "video"),
+    ("huawei_metastudio", "digital_human"),
+    ("facewap", "face_swap"),
+)
+KEYS = Credentials()
+CONFIG = """\
+poll_interval: 50ms
+ledger: {{path: {ledger}}}
+providers:
+  - {{name: deerapi, type: deerapi, rate_limit: 1000/s, base_url: "{url}{deerapi}", api_key: {keys.deerapi_api_key},
+      user_token: {keys.deerapi_user_token}, user_id: "{keys.deerapi_user_id}"}}
+  - {{name: chanjing, type: chanjing, rate_limit: 1000/s, base_url: "{url}{chanjing}",
+      access_token: {keys.chanjing_access_token}}}
+  - {{name: huawei_metastudio, type: huawei_metastudio, rate_limit: 1000/s, base_url: "{url}{huawei_metastudio}",
+      project_id: {keys.huawei_project_id}, auth_token: {keys.huawei_auth_token}}}
+  - {{name: facewap, type: facewap, rate_limit: 1000/s, base_url: "{url}{facewap}",
+      token: {keys.facewap_token}}}
+"""
+COUNTED = re.compile(
+    r"(?m)^(videotask_(?:finished_total|failures_total|unmeasured_durations_total|output_seconds_total"
+    r"|history_gaps_total|unmapped_values_total|rejected_timestamps_total|ledger_losses_total"
+    r"|(?:queue|run|total)_duration_seconds_(?:bucket|count|sum))(?:\{[^}]*\})?) (\S+)$"
+)
+"""Every sample of every counter and histogram of tasks."""
+
+
+class Watcher:
+    """Reads /metrics, and notes whatever went back since the time before."""
+
+    def __init__(self) -> None:
+        self.seen: Scrape = {}
+        self.scrapes = 0
+        self.went_back: list[str] = []
+
+    def scrape(self, url: str, then: Callable[[], object] | None = None) -> bool:
+        """Whether a whole answer came; what is to be done `then` is done before it is read."""
+        try:
+            with urllib.request.urlopen(f"{url}metrics", timeout=10) as answer:  # noqa: S310
+                body = answer.read()
+        except (urllib.error.URLError, http.client.HTTPException, OSError):
+            return False
+        if then:
+            then()
+        now = {name: float(value) for name, value in COUNTED.findall(body.decode())}
+        for name, before in self.seen.items():
+            if name not in now or now[name] < before:
+                self.went_back.append(f"{name}: {before} -> {now.get(name)}")
+        self.seen = now
+        self.scrapes += 1
+        return True
+
+    def value(self, metric: str, **labels: str) -> float:
+        """The sum of the samples that have these labels."""
+        wanted = {f'{name}="{value}"' for name, value in labels.items()}
+        named = ((name.partition("{")[0], set(re.findall(r'\w+="[^"]*"', name)), n) for name, n in self.seen.items())
+        return sum(n for name, told, n in named if name == f"videotask_{metric}" and wanted <= told)
+
+
+def address(exporter: Exporter) -> str | None:
+    """Where it listens; None if it ended before it said so."""
+    while exporter.process.poll() is None:
+        found = re.search(r"msg=listening url=(http://\S+)\n", exporter.stderr)
+        if found:
+            return found[1]
+        time.sleep(0.005)
+    return None
+
+
+def live_and_die(exporter: Exporter, watcher: Watcher, random: Random) -> int:
+    """Reads /metrics from the first instant to a kill at a random one; returns how often there was an answer."""
+    before = watcher.scrapes
+    instant = random.choices((AT_START, ANY, ON_AN_ANSWER), (1, 2, 3))[0]
+    delay = random.uniform(0, 1.5 if instant == AT_START else 0.6)
+    due = math.inf
+    killer = threading.Timer(delay, exporter.process.kill)
+    if instant == AT_START:
+        killer.start()
+    url = address(exporter)
+    while exporter.process.poll() is None and url is not None:
+        answered = watcher.scrape(url, exporter.process.kill if time.monotonic() > due else None)
+        if answered and instant == ON_AN_ANSWER:
+            due = min(due, time.monotonic() + delay)
+        elif answered and killer.ident is None:
+            killer.start()
+    exporter.process.wait()
+    killer.cancel()
+    return watcher.scrapes - before
+
+
+def test_kills_at_random_instants_cost_no_count_and_double_none(
+    start: Start, wait_for: WaitFor, tmp_path: Path
+) -> None:
+    random = Random(SEED)
+    world = World(SEED, SPEED, rate=0.2)
+    watcher = Watcher()
+    config, ledger = tmp_path / "config.yaml", tmp_path / "ledger.sqlite3"
+    seen_alive, counted_alive = 0, 0
+    with serve(app(world, limits={})) as vendors:
+        config.write_text(CONFIG.format(url=vendors.url, ledger=ledger, keys=KEYS, **PREFIXES))
+        flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+        # One that lives to read the history of every feed, which takes longer than the lives to come.
+        first = start(*flags)
+        first.wait_for("the first sweeps", lambda: first.stderr.count("first sweep is complete") == len(FEEDS))
+        first.process.kill()
+        for _ in range(KILLS):
+            finished = watcher.value("finished_total")
+            exporter = start(*flags)
+            seen_alive += live_and_die(exporter, watcher, random) > 0
+            counted_alive += watcher.value("finished_total") > finished
+            assert exporter.process.returncode == -9, exporter.stderr
+            assert "level=error" not in exporter.stderr
+            assert watcher.went_back == []
+
+        world.stop_arrivals()
+        exporter = start(*flags)
+        exporter.wait_for("the end of all tasks", lambda: world.in_flight() == 0)
+        truth = world.truth()
+        submitted = sum(truth[provider][kind]["submitted"] for provider, kind in FEEDS)
+
+        def has_counted_all() -> bool:
+            return watcher.scrape(exporter.url) and watcher.value("finished_total") >= submitted
+
+        exporter.wait_for("all ends being counted", has_counted_all)
+        time.sleep(0.5)  # ten more sweeps, in which nothing may be counted twice
+        assert watcher.scrape(exporter.url)
+        assert exporter.end() == 0
+
+    assert watcher.went_back == []
+    assert seen_alive > KILLS / 2
+    assert counted_alive > KILLS / 2  # the kills came while tasks ended
+    assert watcher.value("history_gaps_total") == 0
+    unmapped = watcher.value("unmapped_values_total")
+    assert unmapped == watcher.value("unmapped_values_total", field="reason")  # the vendors' words for failures alone
+    assert 0 < unmapped <= watcher.value("failures_total", reason="unknown")
+    assert watcher.value("ledger_losses_total") == 0
+    for provider, kind in FEEDS:
+        told, feed = truth[provider][kind], {"provider": provider, "kind": kind}
+        for state, count in told["finished"].items():
+            assert watcher.value("finished_total", **feed, state=state) == count, (feed, state)
+        for reason, count in told["failures"].items():
+            assert watcher.value("failures_total", **feed, reason=reason) == count, (feed, reason)
+        assert watcher.value("output_seconds_total", **feed) == pytest.approx(told["output_seconds"], rel=1e-4)
+        measured_ends = told["finished"]["succeeded"] + told["finished"]["failed"]
+        for phase in ("run", "total"):
+            # Each succeeded or failed task is measured once or counted once as unmeasured.
+            measured = watcher.value(f"{phase}_duration_seconds_count", **feed)
+            assert measured + watcher.value("unmeasured_durations_total", **feed, phase=phase) == measured_ends
+            buckets = watcher.value(f"{phase}_duration_seconds_bucket", **feed, le="+Inf")
+            assert buckets == measured
+            if provider not in ("deerapi", "huawei_metastudio"):
+                continue  # only these say when a task started and ended
+            for state, undated in (("succeeded", 0), ("failed", told["undated"])):
+                true = told["durations"][phase].get(state, {"count": 0, "whole_seconds": 0})
+                measured = watcher.value(f"{phase}_duration_seconds_count", **feed, state=state)
+                # An end that the vendor never dates is measured if the exporter was there to see it.
+                assert true["count"] <= measured <= true["count"] + undated, (feed, phase, state)
+                if provider == "deerapi" and not undated:  # its times are whole seconds
+                    assert watcher.value(f"{phase}_duration_seconds_sum", **feed, state=state) == true["whole_seconds"]
