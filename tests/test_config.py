@@ -516,7 +516,7 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "name": "deer",
         "type": "deerapi",
         "base_url": "https://api.deerapi.com",
-        "rate_limit": 1.0,
+        "rate_limit": 3.0,
         "page_size": 100,
         "feeds": None,
         "watch": {"tasks": {}, "files": []},

@@ -79,7 +79,7 @@ class Settings(ProviderSettings):
 
     type: Literal["deerapi"]
     base_url: BaseUrl = "https://api.deerapi.com"
-    rate_limit: Rate = Field(default=1.0, description="the gateway allows 180 requests in 180 s from one address")
+    rate_limit: Rate = Field(default=3.0, description="the gateway allows 180 list pages in 180 s from one address")
     page_size: int = Field(default=100, ge=1, le=500, description="tasks asked for on one list page")
     api_key: Secret = Field(description="the API key, for single tasks")
     user_token: Secret | None = Field(default=None, description="the user's system access token, for the list")
