@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ def nearest(table: Mapping[str, T], endpoint: str) -> T | None:
     return None
 
 
-class Vendor:
+class Vendor(ABC):
     """One fake vendor. Subclasses give the routes, and say how it answers who asks too often.
 
     Endpoints have names such as `sora/list`, `sora/detail` or `token`. `requests` counts what arrived at each,
@@ -91,12 +92,13 @@ class Vendor:
         self.faults = faults
         self.requests: Counter[str] = Counter()
 
+    @abstractmethod
     def routes(self) -> list[BaseRoute]:
-        raise NotImplementedError
+        """The endpoints, below the vendor's prefix."""
 
+    @abstractmethod
     def over_limit(self) -> Response:
         """What the vendor answers beyond its rate limit."""
-        raise NotImplementedError
 
     def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
         """A route that counts, fails and limits as told, and else is answered by `handler`."""
