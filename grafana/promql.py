@@ -1,0 +1,118 @@
+"""Selectors of PromQL, made from the catalogue of metrics.
+
+A metric, a label or a label's value that the exporter does not serve is an error while the files are generated, so that
+a name changed in the code cannot live on in a dashboard or a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
+from exporter.providers import VENDORS
+from exporter.providers.client import ENDPOINTS
+from exporter.providers.errors import CALL_ERRORS
+from exporter.tasks import Clock, Field, Phase, Reason, State
+
+STANDARD = {
+    "up": "gauge",
+    "scrape_duration_seconds": "gauge",
+    "scrape_samples_scraped": "gauge",
+    "process_cpu_seconds_total": "counter",
+    "process_resident_memory_bytes": "gauge",
+    "process_start_time_seconds": "gauge",
+    "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "python_gc_collections_total": "counter",
+}
+"""What Prometheus itself records of each target, and what every exporter in Python serves, by type."""
+
+TARGET = ("job", "instance")
+"""The labels that Prometheus gives to every series of a target."""
+
+CLOSED: Mapping[str, frozenset[str]] = {
+    "state": frozenset(State),
+    "reason": frozenset(Reason),
+    "phase": frozenset(Phase),
+    "stat": frozenset(STATS),
+    "field": frozenset(Field),
+    "clock": frozenset(Clock),
+    "endpoint": frozenset(ENDPOINTS),
+    "error": frozenset(error.error for error in CALL_ERRORS),
+    "type": frozenset(VENDORS),
+    "kind": frozenset(kind for vendor in VENDORS.values() for kind in vendor.kinds),
+}
+
+_SUFFIXES = {
+    "histogram": ("_bucket", "_count", "_sum"),
+    "gaugehistogram": ("_bucket", "_gcount", "_gsum"),
+}
+
+Value = str | tuple[str, ...]
+"""What a label has to be: one text, or one of several."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Series that can be selected: the type of their metric, and the labels that the exporter gives them."""
+
+    type: str
+    labels: tuple[str, ...]
+
+
+def _served() -> dict[str, Series]:
+    entries: list[tuple[Metric[Any], tuple[str, ...]]] = [
+        *((metric, ("provider", "kind", *metric.labels)) for metric in (*TASK_METRICS, *FEED_METRICS)),
+        *((metric, metric.labels) for metric in (*PROVIDER_METRICS, *EXPORTER_METRICS)),
+    ]
+    series = {name: Series(type_, ()) for name, type_ in STANDARD.items()}
+    for metric, labels in entries:
+        for suffix in _SUFFIXES.get(metric.type, ("",)):
+            more = ("le",) if suffix == "_bucket" else ()
+            series[f"{PREFIX}{metric.name}{suffix}"] = Series(metric.type, (*labels, *more))
+    return series
+
+
+SERVED = _served()
+"""Every series that can be asked for, by its full name."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Selects series, always narrowed by the same regular expressions: those of `within` whose label a series has."""
+
+    within: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, metric: str, **labels: Value) -> str:
+        """A selector. `metric` is named without our prefix. Raises LookupError for what is not in the catalogue."""
+        name = metric if metric in STANDARD else PREFIX + metric
+        if name not in SERVED:
+            raise LookupError(f"no metric {name!r} in the catalogue")
+        known = SERVED[name].labels
+        matchers = [
+            f'{label}=~"{pattern}"'
+            for label, pattern in self.within.items()
+            if label not in labels and (label in TARGET or label in known)
+        ]
+        for label, value in labels.items():
+            if label not in (*known, *TARGET):
+                raise LookupError(f"no label {label!r} of {name!r} in the catalogue")
+            values = (value,) if isinstance(value, str) else value
+            if unknown := set(values) - CLOSED.get(label, frozenset(values)):
+                raise LookupError(f"no value {min(unknown)!r} of the label {label!r} in the catalogue")
+            matchers.append(f'{label}="{value}"' if isinstance(value, str) else f'{label}=~"{"|".join(value)}"')
+        return f"{name}{{{','.join(matchers)}}}" if matchers else name
+
+
+EVERYWHERE = Scope()
+"""For rules: no narrowing."""
+
+CHOSEN = Scope({label: f"${label}" for label in (*TARGET, "provider", "kind")})
+"""For dashboards: narrowed by their variables."""
+
+
+def by(*labels: str) -> str:
+    """The grouping clause of an aggregation."""
+    return f"by ({', '.join(labels)})"
