@@ -63,10 +63,10 @@ class Series:
 
 
 def _served() -> dict[str, Series]:
-    entries: list[tuple[Metric[Any], tuple[str, ...]]] = [
-        *((metric, ("provider", "kind", *metric.labels)) for metric in (*TASK_METRICS, *FEED_METRICS)),
-        *((metric, metric.labels) for metric in (*PROVIDER_METRICS, *EXPORTER_METRICS)),
-    ]
+    entries: list[tuple[Metric[Any], tuple[str, ...]]] = []
+    entries += [(metric, ("provider", "kind", *metric.labels)) for metric in (*TASK_METRICS, *FEED_METRICS)]
+    entries += [(metric, metric.labels) for metric in PROVIDER_METRICS]
+    entries += [(metric, metric.labels) for metric in EXPORTER_METRICS]
     series = {name: Series(type_, ()) for name, type_ in STANDARD.items()}
     for metric, labels in entries:
         for suffix in _SUFFIXES.get(metric.type, ("",)):
