@@ -17,7 +17,7 @@ demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
 
 test: lint prometheus ## check style and types, then run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
 	$(BIN)/python -m benchmarks.endurance $(ARGS)

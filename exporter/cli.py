@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
-import os
 import platform
-import signal
-import socket
 import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
-from exporter import __version__, logs, simulator
-from exporter.collector import Collector
-from exporter.config import Config, ConfigError, LedgerSettings, load
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.metrics import Reloads
+from exporter import __version__, logs
+from exporter.config import ConfigError, load
+from exporter.demo import serve_demo, serve_simulator
 from exporter.providers import VENDORS
+from exporter.service import Options, lived, serve
 from exporter.settings import seconds_of
-from exporter.store import Store, StoreError
-from exporter.web import app as web
-from exporter.web.server import AddressError, Server, listen
-
-log = logging.getLogger("exporter")
+from exporter.store import StoreError
+from exporter.web.server import AddressError
 
 NAME = "videotask-exporter"
 COMMANDS = ("run", "check-config", "demo", "simulate")
-STOP_WITHIN = 4.0
-"""Seconds after which a stop no longer waits for anything; five are promised."""
-LEAVE_WITHIN = 0.5
-"""Seconds that threads get after everything has been closed."""
-DEMO_RATE = 10.0
-DEMO_HISTORY = 600.0
-"""Seconds before the start from which simulated tasks are there already."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,209 +123,15 @@ def _check_config(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
     read = partial(load, arguments.config)
-    addresses = arguments.addresses or [arguments.default_address]
-    return _lived(_serve(read(), addresses, reread=read, lifecycle=arguments.lifecycle))
+    options = Options(arguments.addresses or [arguments.default_address], lifecycle=arguments.lifecycle)
+    return lived(serve(read(), options, reread=read))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
-    return _lived(_serve_demo(arguments))
+    return lived(serve_demo(arguments))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
-    return _lived(_serve_simulator(arguments))
-
-
-def _lived(life: Coroutine[Any, Any, int]) -> int:
-    """Like asyncio.run, but a thread that hangs, such as one that asks a dead name server, keeps no process alive."""
-    with asyncio.Runner() as runner:
-        code = runner.run(life)
-        last_resort = threading.Timer(LEAVE_WITHIN, os._exit, [code])
-        last_resort.daemon = True
-        last_resort.start()
-        return code
-
-
-async def _serve(
-    config: Config,
-    addresses: Sequence[str],
-    *,
-    reread: Callable[[], Config] | None = None,
-    lifecycle: bool = False,
-    welcome: Callable[[Sequence[str]], None] | None = None,
-) -> int:
-    """The exporter's life: start, serve until a signal, stop. `reread` makes it reload on SIGHUP."""
-    # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
-    sockets = listen(addresses)
-    store = Store(config.ledger.path)
-    ledger = Ledger(store, config.ledger.retention)
-    collector = Collector(ledger)
-    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses)
-
-    async def reload() -> None:
-        if server.should_exit:
-            return
-        try:
-            fresh = (reread or (lambda: config))()
-            await collector.apply(fresh.providers)
-        except (ConfigError, StoreError) as error:
-            reloads.successful = False
-            log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
-            raise
-        reloads.successful, reloads.succeeded_at = True, time.time()
-        log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
-        if fresh.ledger != config.ledger:
-            log.warning("the ledger's settings have changed; they take effect with a restart")
-
-    exposition = Exposition(collector, reloads, time.time)
-    server = Server(web.create(collector, exposition, reload=reload if lifecycle else None))
-    async with _signals(server, reload if reread else None):
-        serving = asyncio.create_task(server.serve(sockets))
-        try:
-            await collector.apply(config.providers)
-            (welcome or _log_addresses)([_url(one) for one in sockets])
-            await serving
-        finally:
-            server.should_exit = True
-            await _within(STOP_WITHIN, serving, collector.stop())
-            await ledger.close()
-    log.info("stopped")
-    return 0
-
-
-@asynccontextmanager
-async def _signals(server: Server, reload: Callable[[], Awaitable[None]] | None) -> AsyncIterator[None]:
-    """SIGTERM and SIGINT end the server, a second one at once; SIGHUP reloads."""
-    loop = asyncio.get_running_loop()
-    reloading: set[asyncio.Task[None]] = set()
-
-    def stop() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-
-    async def reload_quietly() -> None:
-        with suppress(ConfigError, StoreError):  # it has been logged
-            await (reload() if reload else asyncio.sleep(0))
-
-    def hang_up() -> None:
-        task = asyncio.create_task(reload_quietly())
-        reloading.add(task)
-        task.add_done_callback(reloading.discard)
-
-    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: hang_up} if reload else {})
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
-
-
-async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
-    """Waits for these together, but no longer than so many seconds; what takes longer is cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in awaitables]
-    _, late = await asyncio.wait(tasks, timeout=seconds)
-    for task in late:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            log.error("an error while stopping", extra={"error": type(result).__name__})
-
-
-def _log_addresses(urls: Sequence[str]) -> None:
-    for url in urls:
-        log.info("listening", extra={"url": url})
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}/"
-
-
-async def _serve_demo(arguments: argparse.Namespace) -> int:
-    fake = _simulator(arguments)
-    async with simulator.running(fake) as url, _arrivals(fake, arguments):
-
-        def welcome(urls: Sequence[str]) -> None:
-            status = urls[0]
-            print(
-                "The exporter runs on simulated vendors; nothing leaves this machine.\n"
-                f"  status page  {status}\n"
-                f"  metrics      {status}metrics\n"
-                f"  the truth    {url}/truth  (what the simulated vendors know)\n"
-                f"Tasks live {arguments.speed:g} times as fast as real ones. Ctrl+C ends the demo.",
-                flush=True,
-            )
-
-        addresses = arguments.addresses or [arguments.default_address]
-        return await _serve(_demo_config(url, fake, arguments.poll_interval), addresses, welcome=welcome)
-
-
-async def _serve_simulator(arguments: argparse.Namespace) -> int:
-    fake = _simulator(arguments)
-    sockets = listen(arguments.addresses or [arguments.default_address])
-    server = Server(fake)
-    async with _signals(server, None), _arrivals(fake, arguments):
-        url = _url(sockets[0]).rstrip("/")
-        print("Simulated vendors; their base URLs:")
-        for name, prefix in simulator.PREFIXES.items():
-            print(f"  {name:18} {url}{prefix}")
-        print(f"  {'(the truth)':18} {url}/truth\nCtrl+C ends them.", flush=True)
-        await server.serve(sockets)
-    return 0
-
-
-def _simulator(arguments: argparse.Namespace) -> simulator.Simulator:
-    world = simulator.World(arguments.seed, arguments.speed, rate=DEMO_RATE / arguments.speed, history=DEMO_HISTORY)
-    return simulator.app(world, limits={})
-
-
-@asynccontextmanager
-async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) -> AsyncIterator[None]:
-    """Ends the arrival of new tasks after the time that was asked for."""
-    loop = asyncio.get_running_loop()
-    seconds: float | None = arguments.arrivals_for
-    timer = None if seconds is None else loop.call_later(seconds, fake.world.stop_arrivals)
-    try:
-        yield
-    finally:
-        if timer:
-            timer.cancel()
-
-
-def _demo_config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config:
-    """Every feed of every vendor, at the simulator, with the keys that it takes."""
-    keys, at = fake.credentials, {name: url + prefix for name, prefix in simulator.PREFIXES.items()}
-    providers = (
-        {
-            "type": "deerapi",
-            "api_key": keys.deerapi_api_key,
-            "user_token": keys.deerapi_user_token,
-            "user_id": keys.deerapi_user_id,
-        },
-        {"type": "chanjing", "app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key},
-        {
-            "type": "huawei_metastudio",
-            "project_id": keys.huawei_project_id,
-            "access_key": keys.huawei_access_key,
-            "secret_key": keys.huawei_secret_key,
-        },
-        {"type": "facewap", "token": keys.facewap_token},
-    )
-    common = {
-        "poll_interval": f"{round(poll_interval * 1000)}ms",
-        "rate_limit": "100/s",
-        "stalled_after": "1m",
-        "task_series_limit": "20",
-    }
-    settings = [
-        VENDORS[one["type"]].settings.model_validate(
-            {**common, **one, "name": one["type"], "base_url": at[one["type"]]}
-        )
-        for one in providers
-    ]
-    return Config(ledger=LedgerSettings(path=":memory:"), providers=settings)
+    return lived(serve_simulator(arguments))

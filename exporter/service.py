@@ -1,0 +1,153 @@
+"""The exporter's life: it starts, serves and polls until a signal, reloads in between, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.collector import Collector
+from exporter.config import Config, ConfigError
+from exporter.exposition import Exposition
+from exporter.ledger import Ledger
+from exporter.metrics import Reloads
+from exporter.store import Store, StoreError
+from exporter.web import app as web
+from exporter.web.server import Server, listen
+
+log = logging.getLogger("exporter")
+
+STOP_WITHIN = 4.0
+"""Seconds after which a stop no longer waits for anything; five are promised."""
+
+LEAVE_WITHIN = 0.5
+"""Seconds that threads get after everything has been closed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the exporter is run, beside what its configuration says."""
+
+    addresses: Sequence[str]
+    lifecycle: bool = False
+    """Whether POST /-/reload is allowed."""
+
+
+def lived(life: Coroutine[Any, Any, int]) -> int:
+    """Like asyncio.run, but a thread that hangs, such as one that asks a dead name server, keeps no process alive."""
+    with asyncio.Runner() as runner:
+        code = runner.run(life)
+        last_resort = threading.Timer(LEAVE_WITHIN, os._exit, [code])
+        last_resort.daemon = True
+        last_resort.start()
+        return code
+
+
+async def serve(
+    config: Config,
+    options: Options,
+    *,
+    reread: Callable[[], Config] | None = None,
+    welcome: Callable[[Sequence[str]], None] | None = None,
+) -> int:
+    """The exporter's life: start, serve until a signal, stop. `reread` makes it reload on SIGHUP.
+
+    Raises AddressError, ConfigError, StoreError.
+    """
+    # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
+    sockets = listen(options.addresses)
+    store = Store(config.ledger.path)
+    ledger = Ledger(store, config.ledger.retention)
+    collector = Collector(ledger)
+    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses)
+
+    async def reload() -> None:
+        if server.should_exit:
+            return
+        try:
+            fresh = (reread or (lambda: config))()
+            await collector.apply(fresh.providers)
+        except (ConfigError, StoreError) as error:
+            reloads.successful = False
+            log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
+            raise
+        reloads.successful, reloads.succeeded_at = True, time.time()
+        log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
+        if fresh.ledger != config.ledger:
+            log.warning("the ledger's settings have changed; they take effect with a restart")
+
+    exposition = Exposition(collector, reloads, time.time)
+    server = Server(web.create(collector, exposition, reload=reload if options.lifecycle else None))
+    async with signals(server, reload if reread else None):
+        serving = asyncio.create_task(server.serve(sockets))
+        try:
+            await collector.apply(config.providers)
+            (welcome or _log_addresses)([url_of(one) for one in sockets])
+            await serving
+        finally:
+            server.should_exit = True
+            await _within(STOP_WITHIN, serving, collector.stop())
+            await ledger.close()
+    log.info("stopped")
+    return 0
+
+
+@asynccontextmanager
+async def signals(server: Server, reload: Callable[[], Awaitable[None]] | None) -> AsyncIterator[None]:
+    """SIGTERM and SIGINT end the server, a second one at once; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    async def reload_quietly() -> None:
+        with suppress(ConfigError, StoreError):  # it has been logged
+            await (reload() if reload else asyncio.sleep(0))
+
+    def hang_up() -> None:
+        task = asyncio.create_task(reload_quietly())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: hang_up} if reload else {})
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
+    """Waits for these together, but no longer than so many seconds; what takes longer is cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in awaitables]
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error("an error while stopping", extra={"error": type(result).__name__})
+
+
+def _log_addresses(urls: Sequence[str]) -> None:
+    for url in urls:
+        log.info("listening", extra={"url": url})
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}/"
