@@ -25,8 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from exporter.book import REMEMBERED_LONGER
 from exporter.collector import FeedLoop
-from exporter.ledger import REMEMBERED_LONGER, Ledger
+from exporter.ledger import Ledger
 from exporter.providers.client import Client
 from exporter.providers.errors import TaskNotFound
 from exporter.providers.provider import Feed, Page, Provider

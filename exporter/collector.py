@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from exporter.absence import Absences
-from exporter.ledger import Book, Ledger
+from exporter.book import Book
+from exporter.ledger import Ledger
 from exporter.providers import connect
 from exporter.providers.client import CONCURRENCY
 from exporter.providers.errors import (
@@ -32,7 +33,7 @@ from exporter.pulse import Pulse
 from exporter.settings import ProviderSettings
 from exporter.store import StoreError
 from exporter.sweep import Sweep
-from exporter.tasks import Observation
+from exporter.tasks import Observation, Step, Task
 from exporter.times import EARLIEST
 from exporter.watch import Watch
 
@@ -116,6 +117,10 @@ class FeedLoop:
         self._running[-1].cancel()
         self._running = [task for task in self._running if not _is_over(task)]
         self.start()
+
+    async def story(self, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
+        return await self._ledger.find(self.book, task_id)
 
     async def run(self) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""

@@ -21,64 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter import salvage
+from exporter import salvage, schema
 from exporter.counts import Counts
 from exporter.salvage import Damaged
-from exporter.tasks import ENDS, Reason, State, Task
+from exporter.tasks import ENDS, Reason, State, Step, Task
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE feeds (
-    id INTEGER PRIMARY KEY,
-    provider TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    since REAL,    -- when the first complete sweep ended
-    horizon REAL,  -- what ended before this is not counted any more
-    polled REAL,   -- when the last successful sweep ended
-    UNIQUE (provider, kind)
-) STRICT;
-CREATE TABLE tasks (
-    feed INTEGER NOT NULL REFERENCES feeds,
-    id TEXT NOT NULL,
-    state TEXT NOT NULL,
-    first_seen REAL NOT NULL,
-    changed REAL NOT NULL,
-    appeared INTEGER NOT NULL,
-    reason TEXT,
-    progress REAL,
-    submitted REAL,
-    started REAL,
-    ended REAL,
-    dated REAL,
-    seen_started REAL,
-    seen_ended REAL,
-    output_seconds REAL,
-    missing INTEGER NOT NULL,
-    told TEXT NOT NULL,
-    placed REAL,   -- the date of an ended task; NULL while in flight
-    is_end INTEGER NOT NULL,
-    PRIMARY KEY (feed, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX tasks_placed ON tasks (feed, placed) WHERE is_end;
-CREATE INDEX tasks_in_flight ON tasks (feed) WHERE NOT is_end;
-CREATE TABLE counts (
-    feed INTEGER NOT NULL REFERENCES feeds,
-    key TEXT NOT NULL,
-    value REAL NOT NULL,
-    PRIMARY KEY (feed, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE tokens (owner TEXT PRIMARY KEY, token TEXT NOT NULL, expires REAL NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE losses (count INTEGER NOT NULL) STRICT;  -- one row: how many ledgers before this one were set aside
-"""
-
 _COLUMNS = (
     "id, state, first_seen, changed, appeared, reason, progress, submitted, started, ended, dated, "
-    "seen_started, seen_ended, output_seconds, missing, told"
+    "seen_started, seen_ended, output_seconds, said, missing, told"
 )
-_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {_COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 19)})"  # noqa: S608  # our own constants
+_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {_COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 20)})"  # noqa: S608  # our own constants
 _IDS_AT_ONCE = 500
 _BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
     *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
@@ -91,6 +45,10 @@ _ADVICE = {
 _LOSSES = "SELECT coalesce(max(count), 0) FROM losses"
 _UNREADABLE = "text that cannot be read"
 _DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+STEPS_KEPT = 86400.0
+"""Seconds for which it is kept what was seen of a task and when."""
 
 
 class StoreError(Exception):
@@ -110,6 +68,7 @@ class Changes:
     counts: Counts = field(default_factory=Counts)
     """New totals of the counters that have grown, not differences: to commit them twice changes nothing."""
     forgotten: Sequence[str] = ()
+    steps: Sequence[Step] = ()
 
 
 @dataclass(frozen=True)
@@ -167,23 +126,24 @@ class Store:
             tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
         if (version or tables) and "feeds" not in tables:
             raise StoreError(f"{self.path}: not a ledger, but a database of something else; set another ledger.path")
-        if version > VERSION:
+        if version > schema.VERSION:
             raise StoreError(
-                f"{self.path}: written by a newer version (format {version}, this one knows {VERSION}); "
+                f"{self.path}: written by a newer version (format {version}, this one knows {schema.VERSION}); "
                 "run that version, or set ledger.path to another file"
             )
         if tables:
             self._check()
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        if tables and version < schema.VERSION:
+            with self._transaction():
+                schema.upgrade(self._db, version)
         if not tables:
             with self._transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
+                schema.create(self._db)
                 # Told by the names beside it, so that a crash between setting aside and this hides no loss.
                 losses = 0 if self.path == ":memory:" else salvage.losses_beside(self.path)
                 self._db.execute("INSERT INTO losses (count) VALUES (?)", (losses,))
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
         self.losses = self._db.execute(_LOSSES).fetchone()[0]
 
     def _check(self) -> None:
@@ -286,6 +246,7 @@ class Store:
                     (changes.since, changes.horizon, changes.polled, feed),
                 )
                 self._db.executemany(_UPSERT_TASK, (_row(feed, task) for task in changes.tasks))
+                self._keep(feed, changes.steps)
                 self._db.executemany(
                     "INSERT OR REPLACE INTO counts (feed, key, value) VALUES (?, ?, ?)",
                     ((feed, json.dumps(key), value) for key, value in changes.counts.items()),
@@ -293,6 +254,51 @@ class Store:
                 self._db.executemany(
                     "DELETE FROM tasks WHERE feed = ? AND id = ?", ((feed, gone) for gone in changes.forgotten)
                 )
+
+    def _keep(self, feed: int, steps: Sequence[Step]) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO steps (feed, id, at, state, progress) VALUES (?, ?, ?, ?, ?)",
+            ((feed, step.task_id, step.at, step.state, step.progress) for step in steps),
+        )
+        if steps:
+            # They are written in the order of time, whatever the feed: the oldest come first.
+            oldest = f"SELECT rowid FROM steps ORDER BY rowid LIMIT {2 * len(steps)}"  # noqa: S608  # a number
+            limit = max(step.at for step in steps) - STEPS_KEPT
+            self._db.execute(f"DELETE FROM steps WHERE at < ? AND rowid IN ({oldest})", (limit,))  # noqa: S608
+
+    def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
+        with self._lock, _told(self.path):
+            about = (self._feed(provider, kind), task_id)
+            row = self._db.execute(f"SELECT {_COLUMNS} FROM tasks WHERE feed = ? AND id = ?", about).fetchone()  # noqa: S608
+            steps = self._db.execute(
+                "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at", about
+            )
+            return (_task(row), [Step(one[0], one[1], State(one[2]), one[3]) for one in steps]) if row else None
+
+    def watched(self, provider: str, kind: str) -> list[str]:
+        """The ids that were asked for, the first ones first. Raises StoreError."""
+        with self._lock, _told(self.path):
+            rows = self._db.execute(
+                "SELECT id FROM watched WHERE feed = ? ORDER BY at, id", (self._feed(provider, kind),)
+            )
+            return [row[0] for row in rows]
+
+    def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
+        """Keeps ids that were asked for, all or none; those that are known stay as they are. Raises StoreError."""
+        with self._lock, _told(self.path):
+            feed = self._feed(provider, kind)
+            with self._transaction():
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)", ((feed, one, at) for one in ids)
+                )
+
+    def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
+        """Forgets ids that were asked for. Raises StoreError."""
+        with self._lock, _told(self.path):
+            feed = self._feed(provider, kind)
+            with self._transaction():
+                self._db.executemany("DELETE FROM watched WHERE feed = ? AND id = ?", ((feed, one) for one in ids))
 
     def load_token(self, owner: str) -> tuple[str, float] | None:
         """A token kept from before, and when it ends. Raises StoreError."""
@@ -370,6 +376,7 @@ def _row(feed: int, task: Task) -> tuple[object, ...]:
         task.seen_started,
         task.seen_ended,
         task.output_seconds,
+        task.said,
         task.missing,
         " ".join(sorted(task.told)),
         task.placed_at if task.state in ENDS else None,
@@ -378,7 +385,7 @@ def _row(feed: int, task: Task) -> tuple[object, ...]:
 
 
 def _task(row: Sequence[Any]) -> Task:
-    identity, state, first_seen, changed, appeared, reason, *facts, missing, told = row
+    identity, state, first_seen, changed, appeared, reason, *facts, told = row
     return Task(
         identity,
         State(state),
@@ -386,5 +393,5 @@ def _task(row: Sequence[Any]) -> Task:
         changed,
         bool(appeared),
         Reason(reason) if reason else None,
-        *(*facts, missing, frozenset(told.split())),
+        *(*facts, frozenset(told.split())),
     )

@@ -6,7 +6,8 @@ seconds as floats, durations seconds, progress a ratio from 0 to 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -99,6 +100,9 @@ class Observation:
     ended: float | None = None
     dated: float | None = None
     output_seconds: float | None = None
+    said: Callable[[], str] = field(default=str, compare=False)
+    """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content. They are
+    worked out when they are asked for: lists show the same failures again at every sweep."""
     unmapped: frozenset[Field] = frozenset()
 
 
@@ -128,6 +132,8 @@ class Task:
     seen_started: float | None = None
     seen_ended: float | None = None
     output_seconds: float | None = None
+    said: str = ""
+    """The vendor's own words about a failure, fit to be shown."""
     missing: int = 0
     """How many sweeps in a row did not find it at the vendor."""
     told: frozenset[str] = frozenset()
@@ -171,6 +177,17 @@ class Task:
         if begin is None or end is None or end - begin < -CLOCK_SKEW:
             return None
         return max(0.0, end - begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was seen of a task at one moment, and differs from what was seen before."""
+
+    task_id: str
+    at: float
+    """By our clock."""
+    state: State
+    progress: float | None = None
 
 
 CLOCK_SKEW = 60.0

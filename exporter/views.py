@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from exporter.book import Book
 from exporter.collector import FeedLoop
 from exporter.growth import Exemplar
-from exporter.ledger import Book
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.providers.provider import Provider
 from exporter.tasks import IN_FLIGHT, State, Task

@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.book import Book
 from exporter.collector import PAGE_LIMIT, Collector, FeedLoop
-from exporter.ledger import Book, Ledger
+from exporter.ledger import Ledger
 from exporter.providers import VENDORS, connect
 from exporter.settings import ProviderSettings
 from exporter.simulator import (

@@ -894,3 +894,37 @@ async def test_two_feeds_share_a_store_and_nothing_else(desk: Desk) -> None:
     await desk.ledger.record(other, Sweep(listed={"a": (seen("a", F), START)}, complete=True), START)
     assert desk.finished == {"succeeded": 1}
     assert other.counts["finished_total", "failed"] == 1
+
+
+# --- The story of a task
+
+
+async def test_the_story_of_a_task_tells_its_states_and_the_tenths_of_its_progress(desk: Desk) -> None:
+    for state, progress in ((Q, None), (R, 0.0), (R, 0.05), (R, 0.12), (R, 0.19), (R, 0.19), (F, 0.19)):
+        await desk.sweep(seen("a", state, progress=progress, said=lambda: "too long"))
+    found = await desk.restarted().ledger.find(desk.book, "a")
+    assert found is not None
+    task, steps = found
+    assert (task.state, task.said) == (F, "too long")
+    assert [(step.state, step.progress) for step in steps] == [(Q, None), (R, 0.0), (R, 0.12), (F, 0.19)]
+    assert [round((step.at - START) / STEP) for step in steps] == [1, 2, 4, 7]
+
+
+async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
+    await desk.sweep(seen("a", R))
+    await desk.sweep(missing={"a"})
+    await desk.sweep(missing={"a"})
+    found = await desk.ledger.find(desk.book, "a")
+    assert found is not None
+    assert [step.state for step in found[1]] == [R, State.LOST]
+
+
+async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
+    await desk.sweep(seen("a", S, said=lambda: "the address of the result"))
+    found = await desk.ledger.find(desk.book, "a")
+    assert found is not None
+    assert found[0].said == ""
+
+
+async def test_of_a_task_that_nobody_knows_there_is_no_story(desk: Desk) -> None:
+    assert await desk.ledger.find(desk.book, "a") is None

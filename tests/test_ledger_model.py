@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from exporter.book import Book
 from exporter.counts import Counts
-from exporter.ledger import Book, Ledger
+from exporter.ledger import Ledger
 from exporter.settings import PollSettings
 from exporter.store import Changes, Store, StoreError
 from exporter.sweep import Sweep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.book import Book
 from exporter.counts import Counts
-from exporter.ledger import Book, Ledger
+from exporter.ledger import Ledger
+from exporter.schema import VERSION
 from exporter.settings import PollSettings
-from exporter.store import VERSION, Changes, Store, StoreError
+from exporter.store import STEPS_KEPT, Changes, Store, StoreError
 from exporter.sweep import Sweep
-from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Task
+from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
 
 START = 1_700_000_000.0
 
@@ -39,6 +42,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "seen_started": maybe_seconds,
     "seen_ended": maybe_seconds,
     "output_seconds": st.none() | st.floats(0, 1e9),
+    "said": st.text(st.characters(codec="utf-8"), max_size=20),
     "missing": st.integers(0, 1000),
     "told": st.frozensets(st.sampled_from(["queue", "rejected_ended", *Field])),
 }
@@ -321,3 +325,113 @@ def test_a_store_that_is_closed_says_so(path: str) -> None:
         with pytest.raises(StoreError, match="closed"):
             call()
     store.close()
+
+
+# --- The story of a task
+
+
+def stepped(*steps: Step) -> Changes:
+    return dataclasses.replace(changes(), steps=steps)
+
+
+def test_what_was_seen_of_a_task_is_told_in_order_and_each_once() -> None:
+    store = Store(":memory:")
+    store.commit(changes(Task("a", State.RUNNING, 1.0, 3.0, progress=0.5)))
+    first, second = Step("a", 1.0, State.QUEUED), Step("a", 3.0, State.RUNNING, 0.5)
+    store.commit(stepped(second, Step("b", 2.0, State.QUEUED)))
+    store.commit(stepped(first, second))
+    assert store.find("vendor", "kind", "a") == (Task("a", State.RUNNING, 1.0, 3.0, progress=0.5), [first, second])
+    assert store.find("vendor", "other", "a") is None
+    assert store.find("vendor", "kind", "b") is None, "steps alone are no task"
+
+
+def test_steps_of_yesterday_are_dropped_as_new_ones_come() -> None:
+    store = Store(":memory:")
+    store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0)))
+    store.commit(stepped(*(Step("a", float(at), State.RUNNING) for at in range(10))))
+    late = STEPS_KEPT + 4.5
+    store.commit(stepped(*(Step("b", late + number / 100, State.QUEUED) for number in range(10))))
+    found = store.find("vendor", "kind", "a")
+    assert found is not None
+    assert [step.at for step in found[1]] == [5.0, 6.0, 7.0, 8.0, 9.0]
+
+
+# --- Ids that were asked for
+
+
+def test_ids_that_were_asked_for_survive_a_restart_until_they_are_dropped(path: str) -> None:
+    store = Store(path)
+    store.watch("vendor", "kind", ["b", "a"], 1.0)
+    store.watch("vendor", "kind", ["c", "a"], 2.0)
+    store.watch("vendor", "other", ["x"], 2.0)
+    store.close()
+    again = Store(path)
+    assert again.watched("vendor", "kind") == ["a", "b", "c"]
+    again.unwatch("vendor", "kind", ["a", "b", "unknown"])
+    assert (again.watched("vendor", "kind"), again.watched("vendor", "other")) == (["c"], ["x"])
+    again.close()
+
+
+# --- Earlier formats
+
+FIRST_FORMAT = """
+CREATE TABLE feeds (
+    id INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    since REAL,
+    horizon REAL,
+    polled REAL,
+    UNIQUE (provider, kind)
+) STRICT;
+CREATE TABLE tasks (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    first_seen REAL NOT NULL,
+    changed REAL NOT NULL,
+    appeared INTEGER NOT NULL,
+    reason TEXT,
+    progress REAL,
+    submitted REAL,
+    started REAL,
+    ended REAL,
+    dated REAL,
+    seen_started REAL,
+    seen_ended REAL,
+    output_seconds REAL,
+    missing INTEGER NOT NULL,
+    told TEXT NOT NULL,
+    placed REAL,
+    is_end INTEGER NOT NULL,
+    PRIMARY KEY (feed, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_placed ON tasks (feed, placed) WHERE is_end;
+CREATE INDEX tasks_in_flight ON tasks (feed) WHERE NOT is_end;
+CREATE TABLE counts (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    key TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (feed, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (owner TEXT PRIMARY KEY, token TEXT NOT NULL, expires REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE losses (count INTEGER NOT NULL) STRICT;
+"""
+ITS_TASK = "1, 'a', 'failed', 1, 2, 0, 'timeout', 0.5, 1, 1, 2, 2, NULL, NULL, 4, 1, 'queue', 2, 1"
+
+
+def test_a_ledger_of_the_first_format_is_brought_up_to_date(path: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(FIRST_FORMAT)
+        database.execute("INSERT INTO feeds VALUES (1, 'vendor', 'kind', 1.0, 2.0, 3.0)")
+        database.execute(f"INSERT INTO tasks VALUES ({ITS_TASK})")  # noqa: S608
+        database.execute("INSERT INTO losses VALUES (3)")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        store = Store(path)
+        (task,) = store.ended_since("vendor", "kind", 0.0)
+        known = (task.id, task.reason, task.output_seconds, task.missing, task.told)
+        assert known == ("a", Reason.TIMEOUT, 4.0, 1, frozenset({"queue"}))
+        assert (task.said, store.losses, store.watched("vendor", "kind")) == ("", 3, [])
+        store.close()

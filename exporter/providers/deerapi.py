@@ -214,10 +214,13 @@ class Sora(Feed):
         """One row or detail as an observation. Raises ValueError where it shows no task."""
         row, broken = Row.read(raw)
         state = STATES.get(row.status.strip().lower()) if row.status else None
-        reason, words, length = None, "", None
+        words: tuple[str, ...] = ()
+        reason, length = None, None
         if state is State.FAILED:  # only then: on a success, fail_reason may hold the URL of the result
-            words = f"{row.fail_reason} {row.upstream.failure_reason or ''}".strip()
-            reason = Reason.MODERATION if row.upstream.moderated else reason_of(text=words, codes=CODES)
+            upstream = row.upstream
+            words = (row.fail_reason, upstream.failure_reason or "")
+            text = " ".join(words).strip()
+            reason = Reason.MODERATION if upstream.moderated else reason_of(text=text, codes=CODES)
         elif state is State.SUCCEEDED:
             length = row.upstream.output_seconds
         return observation(
@@ -226,6 +229,7 @@ class Sora(Feed):
             broken,
             reason=reason,
             words=words,
+            raw=raw,
             progress=row.progress,
             submitted=row.submit_time,
             started=row.start_time,

@@ -104,7 +104,7 @@ class FaceSwap(Feed):
         dated = row.created_at + self._settings.created_at_offset if row.created_at is not None else None
         state = None if row.state is None else STATES.get(row.state)
         reason = reason_of(text=row.reason, codes=REASONS)
-        return observation(row.prompt_id, state, broken, reason=reason, words=row.reason, dated=dated)
+        return observation(row.prompt_id, state, broken, reason=reason, words=[row.reason], raw=raw, dated=dated)
 
 
 def _data(answer: Answer) -> Any:

@@ -7,16 +7,24 @@ of the wrong shape costs that part alone and is counted under its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from exporter.providers.errors import ContractBroken
+from exporter.redaction import redacted
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 
 M = TypeVar("M", bound=BaseModel)
+
+SHORTEST_ECHO = 6
+"""Characters that a text of the row has at the least to be taken out of the words; shorter ones are codes."""
+
+DEPTH = 8
+"""How deep a row is searched for texts; what lies deeper is no field of a task."""
 
 
 class Wire(BaseModel):
@@ -146,20 +154,40 @@ def observation(
     broken: frozenset[Field],
     *,
     reason: Reason | None = None,
-    words: str = "",
+    words: Sequence[str] = (),
+    raw: object = None,
     **facts: float | None,
 ) -> Observation:
     """An observation in which what no table maps is named: a state, or the reason of a failure.
 
-    `words` is what the vendor says of a failure: said, but mapped to no `reason`, it counts as unmapped.
+    `words` is what the vendor says of a failure: said, but mapped to no `reason`, it counts as unmapped. `raw` is the
+    row they stand in: what else it holds, such as a prompt, is not repeated where the words quote it.
     """
     if state is None:
         state, broken = State.UNKNOWN, broken | {Field.STATE}
     if state is not State.FAILED:
         reason = None
     elif reason is None:
-        reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if words.strip() else set())
-    return Observation(task_id, state, reason, unmapped=broken, **facts)
+        reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
+    said = partial(_said, words, raw) if any(words) else str
+    return Observation(task_id, state, reason, said=said, unmapped=broken, **facts)
+
+
+def _said(words: Sequence[str], raw: object) -> str:
+    text = " ".join(one.strip() for one in words if one.strip())
+    for other in sorted(set(_texts(raw)) - set(words), key=len, reverse=True):
+        if len(other) >= SHORTEST_ECHO:
+            text = text.replace(other, "(content)")
+    return redacted(text)
+
+
+def _texts(raw: object, depth: int = 0) -> Iterator[str]:
+    """The texts in a row, as deep as vendors nest them."""
+    if isinstance(raw, str):
+        yield raw
+    elif isinstance(raw, dict | list) and depth < DEPTH:
+        for value in raw.values() if isinstance(raw, dict) else raw:
+            yield from _texts(value, depth + 1)
 
 
 TaskId = Annotated[str, BeforeValidator(_task_id)]

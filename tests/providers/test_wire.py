@@ -225,7 +225,7 @@ def test_an_envelope_of_another_shape_is_told_by_the_place_alone() -> None:
 def test_what_no_table_maps_is_named(
     state: State | None, reason: Reason | None, words: str, seen: tuple[State, Reason | None, set[Field]]
 ) -> None:
-    one = observation("a", state, frozenset({Field.OUTPUT}), reason=reason, words=words)
+    one = observation("a", state, frozenset({Field.OUTPUT}), reason=reason, words=[words])
     assert (one.state, one.reason) == seen[:2]
     assert one.unmapped == seen[2] | {Field.OUTPUT}
 
@@ -306,3 +306,15 @@ def test_any_row_with_a_good_id_is_an_observation(
     assert one.unmapped <= set(Field)
     with suppress(ValueError):
         assert isinstance(observe.observe(data.draw(JSON)), Observation)
+
+
+def test_the_words_of_a_failure_do_not_repeat_what_else_the_row_holds() -> None:
+    prompt = "a lighthouse keeper dances in the rain"
+    words = f"blocked: {prompt} (code 7)"
+    row = {"id": "a", "msg": words, "input": {"texts": [prompt]}}
+    one = observation("a", State.FAILED, frozenset(), reason=Reason.MODERATION, words=[words], raw=row)
+    assert one.said() == "blocked: (content) (code 7)"
+
+
+def test_what_did_not_fail_says_nothing() -> None:
+    assert observation("a", State.RUNNING, frozenset()).said() == ""

@@ -1,0 +1,91 @@
+"""The tables of the ledger's file, and how a file of an earlier format becomes one of this."""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 2
+
+_TABLES = """
+CREATE TABLE feeds (
+    id INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    since REAL,    -- when the first complete sweep ended
+    horizon REAL,  -- what ended before this is not counted any more
+    polled REAL,   -- when the last successful sweep ended
+    UNIQUE (provider, kind)
+) STRICT;
+CREATE TABLE tasks (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    first_seen REAL NOT NULL,
+    changed REAL NOT NULL,
+    appeared INTEGER NOT NULL,
+    reason TEXT,
+    progress REAL,
+    submitted REAL,
+    started REAL,
+    ended REAL,
+    dated REAL,
+    seen_started REAL,
+    seen_ended REAL,
+    output_seconds REAL,
+    said TEXT NOT NULL,
+    missing INTEGER NOT NULL,
+    told TEXT NOT NULL,
+    placed REAL,   -- the date of an ended task; NULL while in flight
+    is_end INTEGER NOT NULL,
+    PRIMARY KEY (feed, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_placed ON tasks (feed, placed) WHERE is_end;
+CREATE INDEX tasks_in_flight ON tasks (feed) WHERE NOT is_end;
+CREATE TABLE counts (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    key TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (feed, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (owner TEXT PRIMARY KEY, token TEXT NOT NULL, expires REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE losses (  -- one row: how many ledgers before this one were set aside
+    count INTEGER NOT NULL
+) STRICT;
+"""
+
+_SINCE_2 = """
+CREATE TABLE steps (  -- what was seen of a task and when: its states, and the tenths of its progress
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    state TEXT NOT NULL,
+    progress REAL,
+    UNIQUE (feed, id, at)
+) STRICT;
+CREATE TABLE watched (  -- ids to follow that no file and no setting names
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,  -- when it was asked for
+    PRIMARY KEY (feed, id)
+) STRICT, WITHOUT ROWID;
+"""
+
+_UPGRADES = {1: "ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';\n" + _SINCE_2}
+"""By the version that they start from."""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Makes the tables of a new ledger; to be called within a transaction."""
+    _execute(db, _TABLES + _SINCE_2)
+
+
+def upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Brings the tables of an earlier version to this one; to be called within a transaction."""
+    for earlier in range(version, VERSION):
+        _execute(db, _UPGRADES[earlier])
+
+
+def _execute(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
