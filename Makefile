@@ -1,7 +1,7 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test endurance lint format docs lock image clean runtime dev prometheus
+.PHONY: help demo test endurance lint format docs lock image clean dashboards runtime dev prometheus
 
 BIN := .venv/bin
 # More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
@@ -11,7 +11,7 @@ PYTHON ?=
 export PYTHON
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
@@ -30,6 +30,9 @@ lint: dev ## check style and types only
 format: dev ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dashboards: dev ## write the dashboards, alerts and recording rules from the code in grafana/
+	$(BIN)/python -m grafana.generate
 
 docs: runtime ## write what docs/ has from the code: the metrics, the table of faults
 	$(BIN)/python docs/generate.py

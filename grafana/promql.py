@@ -84,13 +84,17 @@ class Scope:
     """Selects series, always narrowed by the same regular expressions: those of `within` whose label a series has."""
 
     within: Mapping[str, str] = field(default_factory=dict)
+    served: Mapping[str, Series] = field(default_factory=lambda: SERVED, repr=False)
 
     def __call__(self, metric: str, **labels: Value) -> str:
-        """A selector. `metric` is named without our prefix. Raises LookupError for what is not in the catalogue."""
-        name = metric if metric in STANDARD else PREFIX + metric
-        if name not in SERVED:
+        """A selector. Raises LookupError for what is not in the catalogue.
+
+        `metric` is named without our prefix; "up" is Prometheus' own, ours has to be told from it by its full name.
+        """
+        name = metric if metric in STANDARD or metric.startswith(PREFIX) else PREFIX + metric
+        if name not in self.served:
             raise LookupError(f"no metric {name!r} in the catalogue")
-        known = SERVED[name].labels
+        known = self.served[name].labels
         matchers = [
             f'{label}=~"{pattern}"'
             for label, pattern in self.within.items()
@@ -111,6 +115,12 @@ EVERYWHERE = Scope()
 
 CHOSEN = Scope({label: f"${label}" for label in (*TARGET, "provider", "kind")})
 """For dashboards: narrowed by their variables."""
+
+EACH_INTERVAL = "$__rate_interval"
+"""How far a rate looks back at each point of a graph: Grafana makes it long enough for a few scrapes."""
+
+WHOLE_RANGE = "$__range"
+"""The time range that a dashboard shows."""
 
 
 def by(*labels: str) -> str:

@@ -1,0 +1,15 @@
+"""The dashboards."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from grafana.boards.exporter import exporter
+from grafana.boards.overview import overview
+from grafana.boards.provider import provider
+from grafana.promql import CHOSEN, Scope
+
+
+def dashboards(select: Scope = CHOSEN) -> list[Dashboard]:
+    """All of them."""
+    return [overview(select), provider(select), exporter(select)]

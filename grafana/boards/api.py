@@ -1,0 +1,112 @@
+"""The part of the Provider dashboard that is about the vendor's API."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models import units
+
+from exporter.tasks import State
+from grafana import palette, panels
+from grafana.boards import frame
+from grafana.panels import Column, columns, graph, query
+from grafana.promql import EACH_INTERVAL, Scope, by
+
+CODES = {
+    r"2\d\d": palette.GOOD,
+    r"3\d\d": palette.NEUTRAL,
+    r"4\d\d": palette.WARNING,
+    r"5\d\d": palette.BAD,
+    "error": palette.STATES[State.UNKNOWN],
+}
+"""The colours of HTTP statuses; `error` is no answer at all."""
+
+
+def api(select: Scope) -> list[panels.Panel]:
+    """How the vendor answers, and how often it is asked."""
+
+    def requests(grouped: str) -> str:
+        return f"sum {by(grouped)} (rate({select('api_requests_total')}[{EACH_INTERVAL}]))"
+
+    latency = f"sum {by('le', 'endpoint')} (rate({select('api_request_duration_seconds_bucket')}[{EACH_INTERVAL}]))"
+    return [
+        graph(
+            "API requests by status",
+            query(requests("code"), "{{code}}"),
+            about="Requests to the vendor by HTTP status; error means that no answer came. Good: 200 alone. 401 and "
+            "403: credentials; 429: rate limit; 5xx and error: the vendor or the network.",
+            empty=frame.NO_CALLS,
+            size=(8, 8),
+            unit=units.RequestsPerSecond,
+            stacked=True,
+            colours=CODES,
+        ),
+        graph(
+            "API errors by class",
+            query(
+                f"sum {by('error')} (increase({select('api_errors_total')}[{EACH_INTERVAL}]))",
+                "{{error}}",
+            ),
+            about="Failed calls by class, in each minute or more. Good: none. auth, insufficient_balance and "
+            "invalid_request are ours to mend; contract means that the vendor changed its API.",
+            empty=frame.NO_CALLS,
+            size=(8, 8),
+            unit=units.Short,
+            bars=True,
+            stacked=True,
+            interval="1m",
+            colours=palette.ERRORS,
+        ),
+        graph(
+            "API latency by endpoint",
+            query(f"histogram_quantile(0.5, {latency}) >= 0", "{{endpoint}} p50"),
+            query(f"histogram_quantile(0.95, {latency}) >= 0", "{{endpoint}} p95"),
+            about="From sending a request to the end of its answer. Good: well below request_timeout (10 s by "
+            "default).",
+            empty=frame.NO_CALLS,
+            size=(8, 8),
+            unit=units.Seconds,
+            interval="1m",
+        ),
+        graph(
+            "Requests by endpoint",
+            query(requests("endpoint"), "{{endpoint}}"),
+            about="What the exporter asks for. Many detail calls mean many tasks that the lists do not show, or "
+            "watched ids; the vendor's rate limit bounds the sum.",
+            empty=frame.NO_CALLS,
+            size=(8, 8),
+            unit=units.RequestsPerSecond,
+            stacked=True,
+        ),
+        graph(
+            "Waiting for the rate limit",
+            query(
+                f"sum {by('provider')} (rate({select('rate_limit_wait_seconds_total')}[{EACH_INTERVAL}]))",
+                "{{provider}}",
+            ),
+            about="Seconds spent per second waiting for the provider's own rate_limit, summed over calls that wait at "
+            "once. Good: near 0. Else raise rate_limit if the vendor allows it, or poll_interval.",
+            empty=frame.NO_CALLS,
+            size=(8, 8),
+            unit=units.NoUnit,
+        ),
+        columns(
+            "Who this is",
+            {
+                "provider": Column("Provider"),
+                "type": Column("Type"),
+                "kind": Column("Kind"),
+                "clock": Column("Clock"),
+            },
+            [
+                (
+                    Column("Configured", units.Short, hidden=True),
+                    f"max {by('provider', 'kind', 'clock')} ({select('feed_info')}) * on (provider) "
+                    f"group_left (type) max {by('provider', 'type')} ({select('provider_info')})",
+                )
+            ],
+            about="The type of each provider, and whose clock the durations of its feeds come from: the provider's "
+            "own, or what the exporter observed, which is off by up to a poll interval.",
+            empty=frame.NO_EXPORTER,
+            size=(8, 8),
+            unit=units.Short,
+        ),
+    ]

@@ -1,0 +1,313 @@
+"""The Overview: what is in flight, how it ends, and whose fault it is if it does not."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import units
+
+from exporter.tasks import Phase, State
+from grafana import identity, palette, panels
+from grafana.boards import frame
+from grafana.boards.scales import (
+    AGE_STEPS,
+    ANY_IS_BAD,
+    ANY_IS_NOTABLE,
+    FEED,
+    MEASURED,
+    NO_ENDS,
+    RATIO_STEPS,
+    UNMEASURED,
+    UP_WORDS,
+)
+from grafana.boards.verdict import verdict
+from grafana.panels import Column, columns, graph, latest, number, query
+from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
+
+
+def overview(select: Scope = CHOSEN) -> dashboard.Dashboard:
+    """The dashboard to begin with."""
+    rows: frame.Rows = {
+        "": [verdict(select), *_numbers(select), _feeds(select), _alerts()],
+        "Tasks": _tasks(select),
+        "Failures": _failures(select),
+        "Durations": _durations(select),
+        "In the time range": [_totals(select)],
+    }
+    about = "What is in flight at the vendors, how fast and how well it ends, and whose fault it is if it does not."
+    return frame.board(identity.OVERVIEW, about, rows, select)
+
+
+def _numbers(select: Scope) -> list[panels.Panel]:
+    ended = f"sum({select('recent_tasks', state=MEASURED)})"
+    return [
+        number(
+            "In flight",
+            latest(f"sum({select('tasks')})"),
+            about="Tasks queued, running, blocked or in an unknown state now. Compare with what was submitted.",
+            empty="Not known now",
+            size=(4, 3),
+            unit=units.Short,
+        ),
+        number(
+            "Ended recently",
+            latest(f"sum({select('recent_tasks')})"),
+            about="Tasks that ended within recent_window (one hour by default), however they ended. Good: about as "
+            "many as come in.",
+            empty="No sweep yet",
+            size=(4, 3),
+            unit=units.Short,
+        ),
+        number(
+            "Recent success ratio",
+            latest(f"sum({select('recent_tasks', state=State.SUCCEEDED)}) / ({ended} > 0)"),
+            about="Succeeded of those that succeeded or failed within recent_window. Good: above 95 %. Below, see the "
+            "reasons of failures.",
+            empty="No ends",
+            size=(4, 3),
+            unit=units.PercentUnit,
+            maximum=1,
+            steps=RATIO_STEPS,
+        ),
+        number(
+            "Stalled",
+            latest(f"sum({select('stalled_tasks')})"),
+            about="Running tasks without a change of state or progress for stalled_after. Good: none. Else look the "
+            "tasks up on the Provider dashboard and ask the vendor.",
+            empty="Not known now",
+            size=(4, 3),
+            unit=units.Short,
+            steps=ANY_IS_NOTABLE,
+        ),
+        number(
+            "Feeds down",
+            latest(f"sum(1 - {select('videotask_up')})"),
+            about="Feeds whose last sweep failed. Good: none. Which, is in the table; why, on the Provider dashboard.",
+            empty="No sweep yet",
+            size=(4, 3),
+            unit=units.Short,
+            steps=ANY_IS_BAD,
+        ),
+        number(
+            "Oldest data",
+            latest(f"time() - min({select('last_successful_poll_timestamp_seconds')})"),
+            about="Age of the oldest feed's data. Good: little more than its poll interval. The thresholds fit "
+            "intervals of up to 30 s.",
+            empty="No sweep yet",
+            size=(4, 3),
+            unit=units.Seconds,
+            steps=AGE_STEPS,
+        ),
+    ]
+
+
+def _feeds(select: Scope) -> panels.Panel:
+    to_provider = ("Look at this feed in depth", frame.PROVIDER_PAGE)
+    ended = f"sum {FEED} ({select('recent_tasks', state=MEASURED)})"
+    succeeded = f"sum {FEED} ({select('recent_tasks', state=State.SUCCEEDED)})"
+    return columns(
+        "Feeds",
+        {"provider": Column("Provider", link=to_provider), "kind": Column("Kind", link=to_provider)},
+        [
+            (
+                Column("State", units.Short, words=UP_WORDS, width=80),
+                f"min {FEED} ({select('videotask_up')}) or -1 * max {FEED} ({select('feed_info')})",
+            ),
+            (
+                Column("Age of data", units.Seconds, steps=AGE_STEPS, width=100),
+                f"time() - min {FEED} ({select('last_successful_poll_timestamp_seconds')})",
+            ),
+            (Column("In flight", units.Short, width=80), f"sum {FEED} ({select('tasks')})"),
+            (
+                Column("Oldest", units.Seconds, width=90),
+                f"time() - min {FEED} ({select('oldest_task_timestamp_seconds')})",
+            ),
+            (Column("Stalled", units.Short, steps=ANY_IS_NOTABLE, width=75), f"sum {FEED} ({select('stalled_tasks')})"),
+            (Column("Ended", units.Short, width=75), f"sum {FEED} ({select('recent_tasks')})"),
+            (
+                Column("Success", units.PercentUnit, steps=RATIO_STEPS, width=80),
+                f"{succeeded} / ({ended} > 0)",
+            ),
+        ],
+        about="Every feed now: whether its last sweep succeeded, how old its data is, what is in flight and for how "
+        "long (since submission while queued, since the start while running), and how tasks ended within "
+        "recent_window. Good: all up. A dash: nothing to tell, or withdrawn because the data is too old. Follow a name "
+        "to its Provider dashboard.",
+        empty=frame.NO_EXPORTER,
+        size=(16, 9),
+        unit=units.Short,
+    )
+
+
+def _alerts() -> panels.Panel:
+    return panels.alerts(
+        "Alerts",
+        "VideoTask",
+        about="Alerts of the exporter that fire or are about to, of Prometheus and of Grafana. Good: none. Each links "
+        "to its section of the runbook. Empty also if the rules are not installed.",
+        size=(8, 9),
+    )
+
+
+def _tasks(select: Scope) -> list[panels.Panel]:
+    ended = f"sum {FEED} ({select('recent_tasks', state=MEASURED)})"
+    succeeded = f"sum {FEED} ({select('recent_tasks', state=State.SUCCEEDED)})"
+    state = by("provider", "kind", "state")
+    return [
+        graph(
+            "In flight by state",
+            query(f"sum {by('state')} ({select('tasks')})", "{{state}}"),
+            about="Tasks in flight by state. Good: queued stays low while running is steady. A queue that grows while "
+            "nothing ends is the vendor's; unknown means that the vendor uses a word that is new to us.",
+            empty=frame.WITHDRAWN,
+            size=(12, 8),
+            unit=units.Short,
+            stacked=True,
+            colours=palette.STATES,
+        ),
+        graph(
+            "Ends per minute",
+            query(f"60 * sum {by('state')} (rate({select('finished_total')}[{EACH_INTERVAL}]))", "{{state}}"),
+            about="How fast tasks end, by how they end. Each bar is the mean of five minutes or more, so few tasks "
+            "make fractions. Good: as many as come in, nearly all succeeded.",
+            empty=frame.NO_TASKS,
+            size=(12, 8),
+            unit=units.CountsPerMinute,
+            bars=True,
+            stacked=True,
+            interval="5m",
+            colours=palette.STATES,
+        ),
+        graph(
+            "Recent success ratio by feed",
+            query(f"{succeeded} / ({ended} > 0)", "{{provider}} {{kind}}"),
+            about="Succeeded of those that succeeded or failed within recent_window. Good: above 95 %. One feed that "
+            "falls is its vendor's matter; all at once are more likely ours.",
+            empty=NO_ENDS,
+            size=(8, 8),
+            unit=units.PercentUnit,
+            maximum=1,
+            steps=RATIO_STEPS,
+        ),
+        graph(
+            "Age of the oldest task",
+            query(
+                f"time() - min {state} ({select('oldest_task_timestamp_seconds')})", "{{provider}} {{kind}} {{state}}"
+            ),
+            about="How long the oldest queued task has waited, and the oldest running one has run. Good: a few times "
+            "the usual duration at most. A straight rise is one task that hangs.",
+            empty="No task is queued or running, or the data is too old to be shown",
+            size=(8, 8),
+            unit=units.Seconds,
+        ),
+        graph(
+            "Stalled tasks",
+            query(f"sum {FEED} ({select('stalled_tasks')})", "{{provider}} {{kind}}"),
+            about="Running tasks without a change of state or progress for stalled_after. Good: none. A feed without "
+            "progress (digital_human, face_swap) counts every task that runs longer than that: raise stalled_after "
+            "there.",
+            empty=frame.WITHDRAWN,
+            size=(8, 8),
+            unit=units.Short,
+            steps=ANY_IS_NOTABLE,
+        ),
+    ]
+
+
+def _failures(select: Scope) -> list[panels.Panel]:
+    return [
+        graph(
+            "Failures by reason",
+            query(f"sum {by('reason')} (increase({select('failures_total')}[{EACH_INTERVAL}]))", "{{reason}}"),
+            about="Failed tasks by reason, in each five minutes or more. Whose fault: moderation and invalid_input are "
+            "the request's; insufficient_balance and auth the account's; the others the vendor's. Good: none.",
+            empty=frame.NO_TASKS,
+            size=(12, 8),
+            unit=units.Short,
+            bars=True,
+            stacked=True,
+            interval="5m",
+            colours=palette.REASONS,
+        ),
+        graph(
+            "Recent failures by feed and reason",
+            query(
+                f"sum {by('provider', 'kind', 'reason')} ({select('recent_failures')}) > 0",
+                "{{provider}} {{kind}} {{reason}}",
+            ),
+            about="Failed tasks within recent_window: which feed, and why. Good: nothing here.",
+            empty="Good: no task failed within the recent window",
+            size=(12, 8),
+            unit=units.Short,
+            colours=palette.REASONS,
+        ),
+    ]
+
+
+def _durations(select: Scope) -> list[panels.Panel]:
+    def recent(phase: Phase, stat: str) -> str:
+        return f"max {FEED} ({select('recent_duration_seconds', phase=phase, stat=stat)})"
+
+    def both(title: str, phase: Phase, about: str) -> panels.Panel:
+        return graph(
+            title,
+            query(recent(phase, "p50"), "{{provider}} {{kind}} p50"),
+            query(recent(phase, "p95"), "{{provider}} {{kind}} p95"),
+            about=f"{about} Of the tasks that ended within recent_window: exact, however few they are.",
+            empty=UNMEASURED,
+            size=(12, 8),
+            unit=units.Seconds,
+        )
+
+    return [
+        both(
+            "Queue: recent p50 and p95",
+            Phase.QUEUE,
+            "From submission to start. A rise means that the vendor is short of capacity, or that we submit too much.",
+        ),
+        both(
+            "Run: recent p50 and p95",
+            Phase.RUN,
+            "From start to end. A rise means that the vendor is slow, or that longer clips are asked for.",
+        ),
+    ]
+
+
+def _totals(select: Scope) -> panels.Panel:
+    def ended(**labels: State) -> str:
+        return f"sum {FEED} (increase({select('finished_total', **labels)}[{WHOLE_RANGE}]))"
+
+    def quantile(share: float, metric: str) -> str:
+        buckets = f"sum {by('le', 'provider', 'kind')} (increase({select(metric)}[{WHOLE_RANGE}]))"
+        return f"histogram_quantile({share}, {buckets}) >= 0"
+
+    measured = f"sum {FEED} (increase({select('finished_total', state=MEASURED)}[{WHOLE_RANGE}]))"
+    return columns(
+        "What each feed did",
+        {
+            "provider": Column("Provider", link=("Look at this feed in depth", frame.PROVIDER_PAGE)),
+            "kind": Column("Kind"),
+        },
+        [
+            (Column("Ended", units.Short), ended()),
+            (Column("Succeeded", units.Short), ended(state=State.SUCCEEDED)),
+            (Column("Failed", units.Short), ended(state=State.FAILED)),
+            (
+                Column("Success ratio", units.PercentUnit, steps=RATIO_STEPS),
+                f"{ended(state=State.SUCCEEDED)} / ({measured} > 0)",
+            ),
+            (
+                Column("Video produced", units.Seconds),
+                f"sum {FEED} (increase({select('output_seconds_total')}[{WHOLE_RANGE}])) > 0",
+            ),
+            (Column("Queue p50", units.Seconds), quantile(0.5, "queue_duration_seconds_bucket")),
+            (Column("Queue p95", units.Seconds), quantile(0.95, "queue_duration_seconds_bucket")),
+            (Column("Run p50", units.Seconds), quantile(0.5, "run_duration_seconds_bucket")),
+            (Column("Run p95", units.Seconds), quantile(0.95, "run_duration_seconds_bucket")),
+        ],
+        about="Counted over the whole time range: how tasks ended, the seconds of video produced, and durations from "
+        "the histograms (as exact as their buckets). Prometheus extrapolates at the edges, so few tasks may be off by "
+        "one. A dash: the vendor does not tell, or nothing ended.",
+        empty="No sweep within the time range: widen it, or see the top of this dashboard",
+        size=(24, 8),
+        unit=units.Short,
+    )

@@ -1,0 +1,297 @@
+"""The kinds of panel that the dashboards are made of, one function each.
+
+Every panel says what it shows, what good looks like and what to do (`about`), and why it may be empty (`empty`).
+Numbers have a unit, decimals that fit it, and an axis that begins at 0: nothing here is ever negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any, NotRequired, Protocol, Required, Self, TypedDict, TypeVar, Unpack
+from zlib import crc32
+
+from grafana_foundation_sdk.builders import common as parts
+from grafana_foundation_sdk.builders import dashboard, heatmap, prometheus, stat, statetimeline, table, text, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common, units
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
+
+from grafana import palette
+
+DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+DECIMALS: Mapping[str, int] = {
+    units.Short: 0,
+    units.PercentUnit: 0,
+    units.Seconds: 1,
+    units.CountsPerMinute: 2,
+    units.RequestsPerSecond: 2,
+    units.BytesIEC: 1,
+    units.NoUnit: 2,
+    units.String: 0,
+}
+"""The units in use, and how many decimals make sense in each."""
+
+Panel = Builder[model.Panel]
+Steps = Sequence[tuple[float, str]]
+"""Thresholds: from which value on a colour holds, the first from the lowest value on."""
+Words = Mapping[str, tuple[str, str]]
+"""What to write for a value, and in which colour."""
+
+
+class Options(TypedDict):
+    """What every panel of numbers is told."""
+
+    about: Required[str]
+    empty: Required[str]
+    size: Required[tuple[int, int]]
+    """Width in the 24 columns of the grid, and height."""
+    unit: Required[str]
+    maximum: NotRequired[float]
+    steps: NotRequired[Steps]
+    colours: NotRequired[Mapping[str, str]]
+    """The colours of series by their names: by the last word of the legend."""
+    words: NotRequired[Words]
+    interval: NotRequired[str]
+    """The least distance of two points: tasks are few, and minutes tell more than seconds."""
+
+
+class _Builder(Protocol):
+    """What the builders of all kinds of panel have in common."""
+
+    def id(self, id_val: int, /) -> Self: ...
+    def title(self, title: str, /) -> Self: ...
+    def description(self, description: str, /) -> Self: ...
+    def datasource(self, datasource: model.DataSourceRef, /) -> Self: ...
+    def span(self, w: int, /) -> Self: ...
+    def height(self, h: int, /) -> Self: ...
+    def targets(self, targets: list[Builder[Any]], /) -> Self: ...
+    def unit(self, unit: str, /) -> Self: ...
+    def decimals(self, decimals: float, /) -> Self: ...
+    def min(self, min_val: float, /) -> Self: ...
+    def max(self, max_val: float, /) -> Self: ...
+    def no_value(self, no_value: str, /) -> Self: ...
+    def interval(self, interval: str, /) -> Self: ...
+    def mappings(self, mappings: list[model.ValueMapping], /) -> Self: ...
+    def thresholds(self, thresholds: Builder[model.ThresholdsConfig], /) -> Self: ...
+    def color_scheme(self, color: Builder[model.FieldColor], /) -> Self: ...
+    def override_by_regexp(self, regexp: str, properties: list[model.DynamicConfigValue], /) -> Self: ...
+
+
+B = TypeVar("B", bound=_Builder)
+
+
+def identity(title: str) -> int:
+    """The id of the panel of this title: links to a panel outlive a change of the order."""
+    return 1 + crc32(title.encode()) % 1_000_000
+
+
+def query(expr: str, legend: str, *, exemplars: bool = False) -> prometheus.Dataquery:
+    """A query over the time range; `legend` names its series."""
+    return _query(expr).range().legend_format(legend).exemplar(exemplars)
+
+
+def latest(expr: str, legend: str = "") -> prometheus.Dataquery:
+    """A query of the end of the time range."""
+    return _query(expr).instant().legend_format(legend)
+
+
+def _query(expr: str) -> prometheus.Dataquery:
+    return prometheus.Dataquery().expr(expr).datasource(DATASOURCE)
+
+
+def _common(builder: B, title: str, queries: Sequence[prometheus.Dataquery], options: Options) -> B:
+    width, height = options["size"]
+    named = [each.ref_id(letter) for each, letter in zip(queries, ascii_uppercase, strict=False)]
+    builder.id(identity(title)).title(title).description(options["about"]).datasource(DATASOURCE)
+    builder.span(width).height(height).targets([*named]).no_value(options["empty"])
+    builder.unit(options["unit"]).decimals(DECIMALS[options["unit"]]).min(0)
+    if "maximum" in options:
+        builder.max(options["maximum"])
+    if "interval" in options:
+        builder.interval(options["interval"])
+    builder.thresholds(_thresholds(options.get("steps", [(0, palette.NEUTRAL)])))
+    builder.mappings(_mappings(options.get("words", {})))
+    for name, colour in options.get("colours", {}).items():
+        builder.override_by_regexp(f"/(^| ){name}$/", [model.DynamicConfigValue("color", _fixed(colour))])
+    return builder
+
+
+def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    (_, base), *others = steps
+    listed = [model.Threshold(None, base), *(model.Threshold(value, colour) for value, colour in others)]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(listed)
+
+
+def _mappings(words: Words) -> list[model.ValueMapping]:
+    if not words:
+        return []
+    results = {
+        value: model.ValueMappingResult(text=text_, color=colour, index=index)
+        for index, (value, (text_, colour)) in enumerate(words.items())
+    }
+    return [model.ValueMap(options=results)]
+
+
+def _fixed(colour: str) -> model.FieldColor:
+    return model.FieldColor(mode=model.FieldColorModeId.FIXED, fixed_color=colour)
+
+
+def _scheme(mode: model.FieldColorModeId) -> dashboard.FieldColor:
+    return dashboard.FieldColor().mode(mode)
+
+
+def graph(
+    title: str, *queries: prometheus.Dataquery, bars: bool = False, stacked: bool = False, **options: Unpack[Options]
+) -> timeseries.Panel:
+    """Values over time, as lines, or as bars where each point counts what happened since the last."""
+    panel = _common(timeseries.Panel(), title, queries, options)
+    panel.color_scheme(_scheme(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)).line_width(2)
+    panel.draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
+    panel.fill_opacity(60 if bars or stacked else 0).show_points(common.VisibilityMode.AUTO)
+    panel.span_nulls(False)
+    if stacked:
+        panel.stacking(parts.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if "steps" in options:
+        panel.thresholds_style(parts.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
+    panel.tooltip(parts.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
+    return panel.legend(
+        parts.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .calcs([])
+    )
+
+
+def number(title: str, *queries: prometheus.Dataquery, **options: Unpack[Options]) -> stat.Panel:
+    """One number, or the words for it."""
+    panel = _common(stat.Panel(), title, queries, options)
+    panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).color_mode(common.BigValueColorMode.VALUE)
+    panel.graph_mode(common.BigValueGraphMode.NONE).justify_mode(common.BigValueJustifyMode.AUTO)
+    panel.text_mode(common.BigValueTextMode.VALUE).orientation(common.VizOrientation.AUTO)
+    return panel.reduce_options(parts.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
+
+
+def timeline(title: str, *queries: prometheus.Dataquery, **options: Unpack[Options]) -> statetimeline.Panel:
+    """When something was in which condition."""
+    panel = _common(statetimeline.Panel(), title, queries, options)
+    panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).merge_values(True).line_width(0).fill_opacity(80)
+    panel.show_value(common.VisibilityMode.NEVER).row_height(0.8)
+    return panel.legend(
+        parts.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .calcs([])
+    )
+
+
+def distribution(title: str, expr: str, *, exemplars: bool = False, **options: Unpack[Options]) -> heatmap.Panel:
+    """A histogram over time: the darker a cell, the more fell into its bucket. `unit` is that of the buckets."""
+    buckets = query(expr, "{{le}}", exemplars=exemplars).format(PromQueryFormat.HEATMAP)
+    panel = _common(heatmap.Panel(), title, [buckets], options)
+    panel.calculate(False).cell_gap(1).show_legend().mode(common.TooltipDisplayMode.SINGLE).show_y_histogram()
+    panel.y_axis(heatmap.YAxisConfig().unit(options["unit"]).axis_placement(common.AxisPlacement.LEFT))
+    panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Viridis").exponent(0.5).steps(32))
+    panel.filter_values(heatmap.FilterValueRange().le(1e-9))
+    return panel.exemplars_color(palette.STATES["failed"])
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: a label of the series, or the value of a query. `link` is where its cells lead."""
+
+    title: str
+    unit: str = units.String
+    steps: Steps = ()
+    words: Words | None = None
+    bar: bool = False
+    hidden: bool = False
+    link: tuple[str, str] | None = None
+    width: int | None = None
+
+
+def columns(
+    title: str,
+    labels: Mapping[str, Column],
+    values: Sequence[tuple[Column, str]],
+    **options: Unpack[Options],
+) -> table.Panel:
+    """A row for each combination of the labels, with the values of the queries that have them."""
+    queries = [latest(expr).format(PromQueryFormat.TABLE) for _, expr in values]
+    panel = _common(table.Panel(), title, queries, options)
+    panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).show_header(True)
+    panel.cell_height(common.TableCellHeight.SM).filterable(False)
+    letters = [f"Value #{letter}" for letter in ascii_uppercase[: len(values)]] if len(values) > 1 else ["Value"]
+    order = [*labels, *letters]
+    if len(values) > 1:
+        panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    placed: dict[str, object] = {"indexByName": {name: index for index, name in enumerate(order)}}
+    arranged = placed | {"excludeByName": {"Time": True}, "renameByName": {}}
+    panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=arranged))
+    for name, column in [*labels.items(), *zip(letters, (column for column, _ in values), strict=True)]:
+        panel.override_by_name(name, _properties(column))
+    return panel
+
+
+def _properties(column: Column) -> list[model.DynamicConfigValue]:
+    given: dict[str, object] = {
+        "displayName": column.title,
+        "unit": column.unit,
+        "decimals": DECIMALS[column.unit],
+        "noValue": "–",
+    }
+    if column.steps:
+        given["thresholds"] = _thresholds(column.steps).build()
+    if column.words:
+        given["mappings"] = _mappings(column.words)
+    if column.bar:
+        given |= {"min": 0, "max": 1}
+        mode, shown = common.BarGaugeDisplayMode.BASIC, common.BarGaugeValueMode.TEXT
+        given["custom.cellOptions"] = common.TableBarGaugeCellOptions(mode, shown)
+    elif column.steps or column.words:
+        given["custom.cellOptions"] = common.TableColorTextCellOptions()
+    if column.hidden:
+        given["custom.hidden"] = True
+    if column.width is not None:
+        given["custom.width"] = column.width
+    if column.link:
+        text_, url = column.link
+        given["links"] = [{"title": text_, "url": url, "targetBlank": not url.startswith("/")}]
+    return [model.DynamicConfigValue(id_val, value) for id_val, value in given.items()]
+
+
+def words(title: str, content: str, *, about: str, size: tuple[int, int]) -> text.Panel:
+    """A text in Markdown."""
+    width, height = size
+    panel = text.Panel().id(identity(title)).title(title).description(about).span(width).height(height)
+    return panel.mode(TextMode.MARKDOWN).content(content)
+
+
+def alerts(title: str, name: str, *, about: str, size: tuple[int, int]) -> dashboard.Panel:
+    """The alerts that fire or are about to, of Grafana and of Prometheus, whose names contain a text."""
+    width, height = size
+    options = {
+        "alertInstanceLabelFilter": "",
+        "alertName": name,
+        "dashboardAlerts": False,
+        "groupBy": [],
+        "groupMode": "default",
+        "maxItems": 20,
+        "sortOrder": 3,
+        "stateFilter": {"error": True, "firing": True, "noData": False, "normal": False, "pending": True},
+        "viewMode": "list",
+    }
+    panel = dashboard.Panel().type("alertlist").id(identity(title)).title(title).description(about)
+    return panel.span(width).height(height).options(options)
+
+
+def row(title: str) -> dashboard.Row:
+    """A heading."""
+    return dashboard.Row(title).id(identity(f"row {title}"))
