@@ -1,7 +1,7 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test endurance lint format docs lock image clean dashboards runtime dev prometheus
+.PHONY: help demo test endurance bench lint format docs lock image clean dashboards runtime dev prometheus
 
 BIN := .venv/bin
 # More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
@@ -17,10 +17,13 @@ demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
 
 test: lint prometheus ## check style and types, then run every test
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load $(ARGS)
 
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
 	$(BIN)/python -m benchmarks.endurance $(ARGS)
+
+bench: runtime ## measure speed and size against the goals and against others; takes ten minutes, ARGS=--quick seconds
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: dev ## check style and types only
 	$(BIN)/ruff check .

@@ -11,7 +11,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,26 +28,26 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def wait_for(what: str, holds: Callable[[], object]) -> None:
+def wait_for(what: str, holds: Callable[[], object], patience: float = PATIENCE, pause: float = 0.02) -> None:
     """Waits until something holds, and fails saying what did not."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not holds():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {PATIENCE:g} s in vain: {what}")
-        time.sleep(0.02)
+            pytest.fail(f"waited {patience:g} s in vain: {what}")
+        time.sleep(pause)
 
 
-@pytest.fixture(name="wait_for")
-def _wait_for() -> Callable[[str, Callable[[], object]], None]:
+@pytest.fixture(scope="session", name="wait_for")
+def _wait_for() -> Callable[..., None]:
     return wait_for
 
 
-@pytest.fixture
-def program() -> Callable[[str], str]:
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
     """Finds a program that this project does not bring: skips where it is missing, but never in CI."""
 
-    def find(name: str) -> str:
-        found = shutil.which(name)
+    def find(name: str, *other_names: str) -> str:
+        found = next(filter(None, map(shutil.which, (name, *other_names))), None)
         if found is None and os.environ.get("CI") == "true":
             pytest.fail(f"{name} is not on PATH, and CI skips no test; run scripts/install-prometheus")
         if found is None:
@@ -121,18 +123,52 @@ class Exporter:
         return self.process.wait(PATIENCE)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Exporter]]:
-    """Starts the exporter in a folder of the test; what still runs at its end is killed."""
+@contextmanager
+def exporters(folder: Path) -> Iterator[Callable[..., Exporter]]:
+    """What starts exporters in a folder; those that still run at the end are killed."""
     started: list[Exporter] = []
 
     def start(*arguments: str, **environment: str) -> Exporter:
-        folder = tmp_path / f"process{len(started)}" if started else tmp_path
-        folder.mkdir(exist_ok=True)
-        started.append(Exporter(folder, *arguments, **environment))
+        own = folder / f"process{len(started)}" if started else folder
+        own.mkdir(exist_ok=True)
+        started.append(Exporter(own, *arguments, **environment))
         return started[-1]
 
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait()
+    try:
+        yield start
+    finally:
+        for one in started:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Exporter]]:
+    """Starts the exporter in a folder of the test."""
+    with exporters(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="session", name="exporters")
+def _exporters() -> Callable[[Path], AbstractContextManager[Callable[..., Exporter]]]:
+    """For exporters that outlive a test."""
+    return exporters
+
+
+SHARING = (
+    ("tests/stack/test_alerts_reach_alertmanager.py", "tests/stack/test_dashboard_queries.py"),
+    ("tests/web/test_pages_in_browser.py",),
+)
+"""Modules that start what takes long to start, a stack and a browser: one process runs all tests of a line."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Any process runs any test, but for those that share. (The mark xdist_group does nothing under pytest 9.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it carries no types
+        def _split_scope(self, nodeid: str) -> str:
+            return next((modules[0] for modules in SHARING if nodeid.startswith(modules)), nodeid)
+
+    return Scheduling(config, log)

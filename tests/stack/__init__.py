@@ -1,0 +1,1 @@
+"""Tests with the real programs around the exporter: Prometheus and Alertmanager."""
