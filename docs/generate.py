@@ -1,7 +1,8 @@
-"""Writes what the documents have from the code: docs/metrics.md from the catalogue, a table of docs/reliability.md."""
+"""Writes what the documents have from the code: the metrics, the table of faults, the description of the API."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from exporter.providers.client import ENDPOINTS
 from exporter.providers.errors import CALL_ERRORS
 from exporter.simulator.matrix import MATRIX, Fault, Shown
 from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
+from exporter.web import openapi
 
 FILE = Path(__file__).with_name("metrics.md")
 RELIABILITY = Path(__file__).with_name("reliability.md")
 BEGIN, END = "<!-- faults: written by make docs -->", "<!-- end of faults -->"
+OPENAPI = Path(__file__).with_name("openapi.json")
+API = Path(__file__).with_name("api.md")
+API_BEGIN, API_END = "<!-- the API: written by make docs -->", "<!-- end of the API -->"
 
 HEAD = """\
 # Metrics
@@ -136,8 +141,68 @@ def _fault(fault: Fault) -> str:
 
 def reliability() -> str:
     """The page with the present table in it."""
-    before, _, rest = RELIABILITY.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{faults()}\n{END}{rest.partition(END)[2]}"
+    return _with(RELIABILITY, BEGIN, faults(), END)
+
+
+def description() -> str:
+    """The OpenAPI document."""
+    return json.dumps(openapi.document(), indent=2) + "\n"
+
+
+def api() -> str:
+    """The page with the present operations and answers in it."""
+    document = openapi.document()
+    text = "\n".join((*_operations(document["paths"]), *_models(document["components"]["schemas"])))
+    return _with(API, API_BEGIN, f"\n{text}\n", API_END)
+
+
+def _with(page: Path, begin: str, text: str, end: str) -> str:
+    """A page with what stands between two marks replaced."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+
+
+def _operations(paths: dict[str, Any]) -> Iterator[str]:
+    yield "| operation | what it does | answer |"
+    yield "| --- | --- | --- |"
+    for path, methods in paths.items():
+        for method, one in methods.items():
+            good = next(answer for status, answer in one["responses"].items() if status < "300")
+            content = good.get("content", {}).get("application/json", {}).get("schema", {})
+            words = ". ".join(filter(None, (one["summary"], one.get("description", "").rstrip("."))))
+            yield f"| `{method.upper()} {path}` | {words} | {_type(content) if '$ref' in content else '–'} |"
+    yield "\n## Parameters of `GET /api/v1/tasks`\n"
+    yield "| parameter | type | meaning |"
+    yield "| --- | --- | --- |"
+    for one in paths["/api/v1/tasks"]["get"]["parameters"]:
+        default = f"; default `{one['schema']['default']}`" if "default" in one["schema"] else ""
+        yield f"| `{one['name']}` | {_type(one['schema'])} | {one['description']}{default} |"
+
+
+def _models(schemas: dict[str, Any]) -> Iterator[str]:
+    for name, schema in sorted(schemas.items()):
+        yield f"\n## {name}\n\n{schema.get('description', '')}".rstrip()
+        if "enum" in schema:
+            yield f"\nOne of {_words(schema['enum'])}."
+        if "properties" in schema:
+            yield "\n| field | type | meaning |"
+            yield "| --- | --- | --- |"
+        for key, of in schema.get("properties", {}).items():
+            yield f"| `{key}` | {_type(of)} | {of.get('description', '')} |"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """The type of a value, in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if schema["type"] == "array":
+        return f"list of {_type(schema['items'])}"
+    if schema["type"] == "object":
+        return f"{_type(schema['additionalProperties'])} by {_type(schema['propertyNames'])}"
+    return str(schema["type"])
 
 
 def _words(words: Iterable[str]) -> str:
@@ -147,3 +212,5 @@ def _words(words: Iterable[str]) -> str:
 if __name__ == "__main__":
     FILE.write_text(metrics(), encoding="utf-8")
     RELIABILITY.write_text(reliability(), encoding="utf-8")
+    OPENAPI.write_text(description(), encoding="utf-8")
+    API.write_text(api(), encoding="utf-8")

@@ -227,15 +227,16 @@ class Book:
         """Whether a task that the ledger does not know belongs into it.
 
         What is listed waits for a complete sweep, and what is looked up beside it waits too, so that the next sweep
-        still finds the ground where this one stopped. What is looked up was asked for. Listed ends before the floor
-        have been counted, or never shall be; and what is old enough to have been forgotten does not begin again when
-        the vendor takes its end back, or calls it by a word that nobody knows yet.
+        still finds the ground where this one stopped. Listed ends before the floor have been counted, or never shall
+        be. What is looked up was asked for and counts at any age; but what is so old that it may have been counted and
+        forgotten does not begin again, also when the vendor takes its end back, or calls it by a new word.
         """
         if sweep.listed and not sweep.complete:
             return False
-        if observation.id in sweep.looked_up or placed is None:
+        if placed is None:
             return True
-        return placed >= (floor if observation.state.is_end else self._forgotten_before)
+        is_listed_end = observation.state.is_end and observation.id not in sweep.looked_up
+        return placed >= (floor if is_listed_end else self._forgotten_before)
 
     def _newcomer(self, observation: Observation, at: float, is_listed: bool) -> Task:
         appeared = is_listed and self.polled is not None and abs(at - self.polled) <= self._patience

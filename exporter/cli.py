@@ -9,16 +9,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from exporter import __version__, logs
-from exporter.config import ConfigError, load
+from exporter.config import Config, ConfigError, ConfigFile, load
 from exporter.demo import serve_demo, serve_simulator
+from exporter.doctor import consult
 from exporter.providers import VENDORS
 from exporter.service import Options, lived, serve
 from exporter.settings import seconds_of
 from exporter.store import StoreError
 from exporter.web.server import AddressError
+from exporter.web.webconfig import WebConfig
 
 NAME = "videotask-exporter"
-COMMANDS = ("run", "check-config", "demo", "simulate")
+COMMANDS = ("run", "check-config", "doctor", "demo", "simulate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,10 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     check = command(
         "check-config", _check_config, "check a configuration: exit 0 if it is good, 1 with its faults if not"
     )
+    doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
-    for sub in (run, check):
+    for sub in (run, check, doctor):
         sub.add_argument("--config.file", dest="config", required=True, metavar="FILE", help="the configuration, YAML")
+        sub.add_argument(
+            "--web.config.file", dest="web_config", metavar="FILE", help="TLS and users, in the format of Prometheus"
+        )
     for sub, address in ((run, ":10186"), (demo, "127.0.0.1:10186"), (simulate, "127.0.0.1:10187")):
         sub.add_argument(
             "--web.listen-address",
@@ -73,6 +79,36 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(default_address=address)
     run.add_argument(
         "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow a reload by POST /-/reload"
+    )
+    run.add_argument(
+        "--config.enable-auto-reload",
+        dest="auto_reload",
+        action="store_true",
+        help="reload the configuration when its content has changed",
+    )
+    run.add_argument(
+        "--config.auto-reload-interval",
+        dest="auto_reload_interval",
+        type=_interval,
+        default=30.0,
+        metavar="DURATION",
+        help="time between two looks at whether it has (default 30s)",
+    )
+    run.add_argument(
+        "--web.enable-watch-api",
+        dest="watch_api",
+        action="store_true",
+        help="allow anybody to have tasks followed by POST /api/v1/tasks; with users configured, they may anyway",
+    )
+    doctor.add_argument(
+        "--provider", dest="providers", action="append", default=[], metavar="NAME", help="only this one; repeatable"
+    )
+    doctor.add_argument("--json", dest="in_json", action="store_true", help="for machines; docs/doctor.md describes it")
+    doctor.add_argument(
+        "--fetch-token",
+        dest="fetch_token",
+        action="store_true",
+        help="ask for a new token where the ledger has none: at some vendors this ends the old one",
     )
     for sub in (demo, simulate):
         sub.add_argument(
@@ -115,16 +151,46 @@ def _speed(text: str) -> float:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
+    web = WebConfig(arguments.web_config) if arguments.web_config else None
     feeds = sum(len(one.feeds or VENDORS[one.type].kinds) for one in config.providers)
     print(f"{arguments.config}: good; providers: {len(config.providers)}, feeds: {feeds}")
+    if web:
+        tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
+        print(f"{arguments.web_config}: good; TLS: {tls}, password: {users}")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     logs.configure(arguments.level, arguments.style)
-    read = partial(load, arguments.config)
-    options = Options(arguments.addresses or [arguments.default_address], lifecycle=arguments.lifecycle)
-    return lived(serve(read(), options, reread=read))
+    file = ConfigFile(arguments.config)
+
+    def read() -> Config:
+        config = file.load()
+        logs.set_level(config.log.level or arguments.level)
+        return config
+
+    options = Options(
+        arguments.addresses or [arguments.default_address],
+        lifecycle=arguments.lifecycle,
+        auto_reload=arguments.auto_reload_interval if arguments.auto_reload else None,
+        watch_api=arguments.watch_api,
+        web=WebConfig(arguments.web_config) if arguments.web_config else None,
+    )
+    return lived(serve(read(), options, reread=read, has_changed=file.has_changed))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    logs.configure("error", "logfmt")  # what there is to say is in the report
+    config = load(arguments.config)
+    known = [one.name for one in config.providers]
+    if strangers := sorted(set(arguments.providers) - set(known)):
+        told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"
+        print(f"{NAME} doctor: error: {told}", file=sys.stderr)
+        return 2
+    tell = partial(print, flush=True)
+    return lived(
+        consult(config, arguments.providers, fetch_token=arguments.fetch_token, in_json=arguments.in_json, tell=tell)
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from exporter.absence import Absences
 from exporter.book import Book
@@ -31,11 +32,14 @@ from exporter.providers.errors import (
 from exporter.providers.provider import Feed, Page, Provider
 from exporter.pulse import Pulse
 from exporter.settings import ProviderSettings
+from exporter.status import FeedStatus
 from exporter.store import StoreError
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, Step, Task
 from exporter.times import EARLIEST
-from exporter.watch import Watch
+from exporter.watch import Following, Watch
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +52,11 @@ JITTER = 1.0
 WATCH_EVERY = 5.0
 """Seconds between two looks of the watchdog."""
 
+AT_ONCE = 50
+"""Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
+
 ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge, TimedOut)
 """Errors of a look-up that may concern one task alone; any other ends the sweep."""
-
-
-@dataclass
-class FeedStatus:
-    """How a feed's polling goes; what the exporter tells of itself, apart from the tasks."""
-
-    up: bool | None = None
-    """Whether the last sweep succeeded; None before the first has ended."""
-    poll_duration: float = 0.0
-    error: str = ""
-    """What the last failed sweep failed of, in words that may be shown."""
-    down_since: float | None = None
-    restarts: int = 0
-    """How often the watchdog had to start the loop anew."""
 
 
 class FeedLoop:
@@ -83,13 +76,11 @@ class FeedLoop:
         self.book = book
         self.status = FeedStatus()
         self._ledger = ledger
-        self._watch = watch
+        self.watch = watch
+        self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
         self._clock = clock
         # Whether the list must have known rows: it had rows the last time, or the ledger has tasks of late.
         self._had_rows = bool(book.in_flight or book.recent(clock()))
-        self._watched: Sequence[str] = ()
-        self._finished: set[str] = set()  # watched ids that need no look-up any more
-        self._asked: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
         self._absences = Absences(look_ups_list=feed.lists_in_flight)
         self._depth = 1  # pages to read before known ground ends the reading
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
@@ -128,40 +119,62 @@ class FeedLoop:
         await asyncio.sleep(random.uniform(0, min(interval, JITTER)))
         due = time.monotonic()
         while True:
+            due = min(due, time.monotonic())  # what made it come early puts off the next
             await self.sweep()
             self.pulse.came_round()
             due = max(due + interval, time.monotonic())
-            rest = max(due - time.monotonic(), self.provider.client.limit.pause_left)
+            self.status.next_sweep = self._clock() + max(due - time.monotonic(), self.provider.client.limit.pause_left)
+            await self._rest(due)
+
+    async def _rest(self, due: float) -> None:
+        """Rests until the next sweep is due, and looks up meanwhile what cannot wait; if it is much, the rest ends."""
+        while (rest := max(due - time.monotonic(), self.provider.client.limit.pause_left)) > 0:
             self.pulse.beat(rest)
-            await asyncio.sleep(rest)
+            paused = self.provider.client.limit.pause_left > 0
+            hurried: list[str] = await (asyncio.sleep(rest, []) if paused else self.following.hurried(rest))
+            if len(hurried) > AT_ONCE:
+                return
+            if hurried:
+                await self.glance(hurried)
 
     async def sweep(self) -> None:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
         self.pulse.beat()
+        self.status.next_sweep = None
         started = time.monotonic()
         sweep = Sweep()
         unread = await _failure_of(self._read(sweep, started))
         self.pulse.beat()
         sweep.complete = unread is None
-        interval = self.provider.settings.poll_interval
-        sweep.missing = self._absences.missed(sweep, self.book.in_flight, interval, self._clock())
-        unkept = await _failure_of(self._ledger.record(self.book, sweep, self._clock(), keep=self._watched))
-        error = unkept or unread
-        if error is None:
-            self._finished |= sweep.finished
+        error = await _failure_of(self._keep(sweep)) or unread
         duration = time.monotonic() - started
-        self.book.interval = max(interval, duration if error is None else 0.0)
+        self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
         self.status.poll_duration = duration
         self._tell(error)
 
+    async def glance(self, ids: Sequence[str]) -> None:
+        """Looks a few tasks up between two sweeps. What goes wrong is left to the next one, which asks again."""
+        self.pulse.beat()
+        sweep = Sweep()
+        await _failure_of(self._look_up(sweep, ids, time.monotonic()))
+        if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
+            await _failure_of(self._keep(sweep))
+
+    async def _keep(self, sweep: Sweep) -> None:
+        now, interval = self._clock(), self.provider.settings.poll_interval
+        sweep.missing = self._absences.missed(sweep, self.book.in_flight, interval, now)
+        await self._ledger.record(self.book, sweep, now, keep=self.following.ids)
+        if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
+            await self.following.settle(sweep)
+
     async def _read(self, sweep: Sweep, started: float) -> None:
-        self._watched = await asyncio.to_thread(self._watch.ids, self.feed.kind)
+        await self.following.read()
         if self.feed.lists:
             await self._read_list(sweep)
         unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._read_in_flight(sweep, set(unseen))
-        await self._look_up(sweep, await self._due(sweep), started)
+        await self._look_up(sweep, await self.following.due(sweep), started)
 
     async def _read_list(self, sweep: Sweep) -> None:
         """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
@@ -186,7 +199,7 @@ class FeedLoop:
 
     async def _pages(self, sweep: Sweep, *, in_flight: bool) -> AsyncIterator[Page]:
         for index in range(PAGE_LIMIT):
-            page = await self.feed.list_page(index, in_flight=in_flight)
+            page = await self._called(self.feed.list_page(index, in_flight=in_flight))
             self.pulse.beat()
             at = self._clock()
             news = [one for one in page.observations if one.id not in sweep.listed]
@@ -207,18 +220,6 @@ class FeedLoop:
             if unseen <= sweep.listed.keys():
                 break
 
-    async def _due(self, sweep: Sweep) -> list[str]:
-        """The ids to look up: watched ones, and tasks in flight that no page showed; the longest unasked first."""
-        self._finished &= set(self._watched)  # nobody asks for the others again
-        followed = self._finished | self.book.in_flight.keys()
-        new = [task_id for task_id in self._watched if task_id not in followed]
-        ended = await self._ledger.ended_among(self.book, new)
-        self._finished |= ended
-        due = {task_id: 0.0 for task_id in new if task_id not in ended} | self.book.last_seen
-        due = {task_id: max(seen, self._asked.get(task_id, 0.0)) for task_id, seen in due.items()}
-        self._asked = {task_id: at for task_id, at in self._asked.items() if task_id in due}
-        return sorted((task_id for task_id in due if not sweep.saw(task_id)), key=lambda task_id: due[task_id])
-
     async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float) -> None:
         """Looks ids up, several at a time. It stops when the next sweep is due, but at the first one only if all fail.
 
@@ -236,9 +237,9 @@ class FeedLoop:
                 if fatal or (late and (self.book.swept if answered else failures)):
                     return
                 self.pulse.beat()
-                self._asked[task_id] = self._clock()
+                self.following.looks_up(task_id)
                 try:
-                    observations = await self.feed.look_up(task_id)
+                    observations = await self._called(self.feed.look_up(task_id))
                 except TaskNotFound:
                     sweep.not_found.add(task_id)
                 except ONE_TASK_ERRORS as error:
@@ -270,13 +271,20 @@ class FeedLoop:
                 log.info("feed is up again", extra=about | {"down_seconds": round(now - self.status.down_since, 1)})
             elif self.status.up is None:
                 log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.book.in_flight)})
-            self.status.up, self.status.error, self.status.down_since = True, "", None
+            self.status.succeeded()
             return
-        cause = error.error if isinstance(error, CallError) else "ledger" if isinstance(error, StoreError) else "bug"
-        if self.status.down_since is None:
+        was_up = self.status.down_since is None
+        cause = self.status.failed(error, now, self.provider.settings)
+        if was_up:
             log.warning("feed is down", extra=about | {"cause": cause, "error": str(error)})
-            self.status.down_since = now
-        self.status.up, self.status.error = False, f"{cause}: {error}"
+
+    async def _called(self, call: Awaitable[T]) -> T:
+        """What a call brings. One that fails is kept for whoever looks at the feed."""
+        try:
+            return await call
+        except CallError as error:
+            self.status.note(error, self._clock())
+            raise
 
 
 def _is_over(task: asyncio.Task[None]) -> bool:
@@ -314,6 +322,7 @@ class _Polled:
     """A provider that is being polled."""
 
     provider: Provider
+    watch: Watch
     loops: list[FeedLoop]
 
 
@@ -382,9 +391,10 @@ class Collector:
             loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock))
         for loop in loops:
             loop.start()
-        return _Polled(provider, loops)
+        return _Polled(provider, watch, loops)
 
     async def _stop(self, name: str) -> None:
         polled = self._polled.pop(name)
         await asyncio.gather(*(loop.stop() for loop in polled.loops))
+        await polled.watch.aclose()
         await polled.provider.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.document import Document, KeyPath
+from exporter.logs import Level
 from exporter.providers import VENDORS
 from exporter.settings import Interval, PollSettings, ProviderSettings, Settings
 
@@ -27,9 +29,16 @@ class LedgerSettings(Settings):
     )
 
 
+class LogSettings(Settings):
+    """What is logged."""
+
+    level: Level | None = Field(default=None, description="debug, info, warn or error; default: --log.level")
+
+
 class Config(PollSettings):
     """The whole file."""
 
+    log: LogSettings = Field(default_factory=LogSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     providers: list[SerializeAsAny[ProviderSettings]] = Field(min_length=1, description="the accounts to poll")
 
@@ -42,8 +51,41 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+class ConfigFile:
+    """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._read: bytes | None = None
+
+    def load(self) -> Config:
+        """Its settings now. Raises ConfigError."""
+        self._read = self._digest()  # before it is read: what changes meanwhile is a change
+        return load(self._path)
+
+    def has_changed(self) -> bool:
+        """Whether its content is another than what was last read, were it good or not."""
+        return self._digest() != self._read
+
+    def _digest(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return hashlib.sha256(file.read(_SIZE_LIMIT + 1)).digest()
+        except OSError:
+            return None
+
+
 def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
     """The settings that a file describes, with `${VARIABLE}` taken from the environment. Raises ConfigError."""
+    document = read_document(path, environment)
+    config = _Reader(document).config()
+    if config is None or document.faults:
+        raise ConfigError(document.faults)
+    return config
+
+
+def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:
+    """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read."""
     try:
         with Path(path).open("rb") as file:
             text = file.read(_SIZE_LIMIT + 1)
@@ -51,11 +93,7 @@ def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Confi
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; name a readable file"]) from None
     if len(text) > _SIZE_LIMIT:
         raise ConfigError([f"{path}: larger than {_SIZE_LIMIT // 2**20} MiB; that is not a configuration"])
-    document = Document(str(path), text, environment)
-    config = _Reader(document).config()
-    if config is None or document.faults:
-        raise ConfigError(document.faults)
-    return config
+    return Document(str(path), text, environment)
 
 
 class _Reader:
@@ -132,7 +170,7 @@ class _Reader:
         twin = (*path[:-1], f"{path[-1]}_file") if path else path
         if not self._document.has(path) and self._document.has(twin):
             path = twin
-        self._fault(path, _message(detail, model))
+        self._fault(path, words_for(detail, model))
 
 
 def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +183,7 @@ def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _message(detail: ErrorDetails, model: type[Settings]) -> str:
+def words_for(detail: ErrorDetails, model: type[Settings]) -> str:
     """What is wrong and what is allowed. Never the value: it may be a secret in the wrong place."""
     limits = detail.get("ctx", {})
     match detail["type"]:
@@ -156,6 +194,8 @@ def _message(detail: ErrorDetails, model: type[Settings]) -> str:
         case "missing":
             field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
             return f"missing; {(field.description if field else None) or 'write a value'}"
+        case "literal_error":
+            return f"unknown; allowed: {str(limits['expected']).replace(' or ', ', ').replace(chr(39), '')}"
         case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
             return "not a whole number; write digits"
         case "bool_parsing" | "bool_type":

@@ -1,7 +1,7 @@
 """A YAML document as plain data that knows the line of each key, and the faults found in it.
 
 Scalars are taken as text, so that YAML's guesses (`no` for false, `010` for 8, a time of day for a number) never change
-a value. `${VARIABLE}` in them is replaced from the environment.
+a value. `${VARIABLE}` in them is replaced from the environment, where there is one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ _YAML_FAULTS = {
 
 
 class Document:
-    """One document: `content` is what it holds, `faults` are the lines that say what is wrong with it."""
+    """One document: `content` is what it holds, `faults` are the lines that say what is wrong with it.
 
-    def __init__(self, name: str, text: bytes, environment: Mapping[str, str]) -> None:
+    Without an environment, a dollar sign is a dollar sign.
+    """
+
+    def __init__(self, name: str, text: bytes, environment: Mapping[str, str] | None) -> None:
         self._name = name
         self._environment = environment
         self._lines: dict[KeyPath, int] = {(): 1}
@@ -142,16 +145,20 @@ class Document:
         return merged + own
 
     def _expanded(self, text: str, path: KeyPath) -> str:
+        environment = self._environment
+        if environment is None:
+            return text
+
         def value_of(match: re.Match[str]) -> str:
             if match[0] == "$$":
                 return "$"
             name = match[1]
             if not _VARIABLE_NAME.fullmatch(name) or not match[0].endswith("}"):
                 self.fault(path, "not a variable; write ${NAME}, or $$ for a dollar sign")
-            elif name not in self._environment:
+            elif name not in environment:
                 self.fault(path, f"the environment variable {name} is not set; set it, or write the value here")
             else:
-                return self._environment[name]
+                return environment[name]
             return ""
 
         return _VARIABLE.sub(value_of, text)

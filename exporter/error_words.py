@@ -6,16 +6,16 @@ Neither a prompt nor a credential is made of these alone; names of products, peo
 from __future__ import annotations
 
 _ENGLISH = """
-a about above accept accepted access account action active after again agent ai all allow allowed already an and
-another any api apigw app application are argument arrears as at auth authenticate authenticated authentication
+a about above accept accepted access account action active after again agent ai ak aksk all allow allowed already an
+and another any api apigw app application are argument arrears as at auth authenticate authenticated authentication
 authorised authorization authorized available back backend bad balance banned batch be been before below blocked body
 broken busy but by call called calls can cannot cause certificate channel check client code codes commit completed
 concurrency concurrent connect connection contact content could count created creating credential credentials credit
-credits current daily data date deadline denied deprecated description detail details dial did disabled does doesn
-domain done down due duplicate e empty enabled encoded encoding end endpoint enough environment error errors exceed
-exceeded exceeds exception exhausted exist existed exists expired expires fail failed failing failure field fields
-file find first for forbidden format found frequency frequent from full gateway get go grant group handle handled
-happened has have header headers hint hit host hour http https i iam id if illegal in inactive incorrect info
+credits current daily data date deadline decrypt denied deprecated description detail details dial did disabled does
+doesn domain done down due duplicate e empty enabled encoded encoding end endpoint enough environment error errors
+exceed exceeded exceeds exception exhausted exist existed exists expired expires fail failed failing failure field
+fields file find first for forbidden format found frequency frequent from full gateway get go grant group handle
+handled happened has have header headers hint hit host hour http https i iam id if illegal in inactive incorrect info
 information input insufficient internal invalid ip is it items its job jobs json key keys known last later layer less
 let limit limited limits link list load log logged login long longer looking mail maintenance malformed many match
 matched matches matching maximum may message meta method minute minutes missing mode model more msg mss must my name

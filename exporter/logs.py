@@ -10,9 +10,10 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
-LEVELS = ("debug", "info", "warn", "error")
+Level = Literal["debug", "info", "warn", "error"]
+LEVELS: tuple[str, ...] = get_args(Level)
 FORMATS = ("logfmt", "json")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -25,9 +26,15 @@ def configure(level: str, style: str) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else LogfmtFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel({"warn": "WARNING"}.get(level, level.upper()))
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Shows lines of this level and graver ones from now on."""
+    number = logging.getLevelNamesMapping()[{"warn": "WARNING"}.get(level, level.upper())]
+    logging.getLogger().setLevel(number)
     for chatty in ("httpx", "httpcore", "uvicorn", "asyncio"):  # they log URLs, and every request
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
 
 
 class LogfmtFormatter(logging.Formatter):

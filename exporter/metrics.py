@@ -41,6 +41,8 @@ class Reloads:
 
     successful: bool = True
     succeeded_at: float = 0.0
+    error: str = ""
+    """Why the last one failed, a line for each fault; empty if it did not."""
     ledger_losses: int = 0
 
 

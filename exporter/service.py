@@ -23,6 +23,7 @@ from exporter.metrics import Reloads
 from exporter.store import Store, StoreError
 from exporter.web import app as web
 from exporter.web.server import Server, listen
+from exporter.web.webconfig import WebConfig
 
 log = logging.getLogger("exporter")
 
@@ -40,6 +41,12 @@ class Options:
     addresses: Sequence[str]
     lifecycle: bool = False
     """Whether POST /-/reload is allowed."""
+    auto_reload: float | None = None
+    """Seconds between two looks at whether the configuration has changed; None to reload only when told to."""
+    watch_api: bool = False
+    """Whether POST /api/v1/tasks is allowed to anybody who reaches it."""
+    web: WebConfig | None = None
+    """TLS and users; without it, whoever reaches the exporter reads what it knows."""
 
 
 def lived(life: Coroutine[Any, Any, int]) -> int:
@@ -57,9 +64,12 @@ async def serve(
     options: Options,
     *,
     reread: Callable[[], Config] | None = None,
+    has_changed: Callable[[], bool] = lambda: False,
     welcome: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
-    """The exporter's life: start, serve until a signal, stop. `reread` makes it reload on SIGHUP.
+    """The exporter's life: start, serve until a signal, stop.
+
+    `reread` makes it reload on SIGHUP, and with `auto_reload` also when the configuration `has_changed`.
 
     Raises AddressError, ConfigError, StoreError.
     """
@@ -78,21 +88,30 @@ async def serve(
             fresh = (reread or (lambda: config))()
             await collector.apply(fresh.providers)
         except (ConfigError, StoreError) as error:
-            reloads.successful = False
+            reloads.successful, reloads.error = False, str(error)
             log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
             raise
-        reloads.successful, reloads.succeeded_at = True, time.time()
+        reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
         if fresh.ledger != config.ledger:
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
     exposition = Exposition(collector, reloads, time.time)
-    server = Server(web.create(collector, exposition, reload=reload if options.lifecycle else None))
-    async with signals(server, reload if reread else None):
+    application = web.create(
+        collector,
+        exposition,
+        reload=reload if options.lifecycle else None,
+        reloads=reloads,
+        takes_tasks=lambda: options.watch_api or (options.web is not None and options.web.has_users),
+        web_trouble=lambda: options.web.trouble if options.web else "",
+    )
+    server = Server(application, options.web)
+    looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
+    async with signals(server, reload if reread else None), _meanwhile(looking):
         serving = asyncio.create_task(server.serve(sockets))
         try:
             await collector.apply(config.providers)
-            (welcome or _log_addresses)([url_of(one) for one in sockets])
+            (welcome or _log_addresses)([url_of(one, secure=server.secure) for one in sockets])
             await serving
         finally:
             server.should_exit = True
@@ -131,6 +150,28 @@ async def signals(server: Server, reload: Callable[[], Awaitable[None]] | None) 
             loop.remove_signal_handler(number)
 
 
+async def _reload_on_change(
+    has_changed: Callable[[], bool], every: float, reload: Callable[[], Awaitable[None]]
+) -> None:
+    """Looks for ever, every so many seconds. What was read once is not read again, were it good or not."""
+    while True:
+        await asyncio.sleep(every)
+        if await asyncio.to_thread(has_changed):
+            with suppress(ConfigError, StoreError):  # it has been logged
+                await asyncio.shield(asyncio.ensure_future(reload()))  # the end waits for a reload under way
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Something that goes on in the background for as long."""
+    task = asyncio.create_task(work) if work else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+
+
 async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
     """Waits for these together, but no longer than so many seconds; what takes longer is cancelled."""
     tasks = [asyncio.ensure_future(one) for one in awaitables]
@@ -147,7 +188,7 @@ def _log_addresses(urls: Sequence[str]) -> None:
         log.info("listening", extra={"url": url})
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, secure: bool = False) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}/"
+    return f"http{'s' if secure else ''}://{shown}:{port}/"

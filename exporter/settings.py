@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -71,7 +72,7 @@ def _rate(value: Any) -> float:
     return rate
 
 
-def _base_url(value: Any) -> str:
+def _url(value: Any, *, takes_query: bool = False) -> str:
     allowed = "write http:// or https://, a host and, if needed, a port and a path"
     try:
         parts = urlsplit(value)
@@ -82,9 +83,13 @@ def _base_url(value: Any) -> str:
         raise fault(f"not a URL; {allowed}")
     if parts.username is not None or parts.password is not None:
         raise fault(f"holds credentials, which would end up in logs; {allowed}, and use the settings for credentials")
-    if "?" in value or "#" in value:
+    if "#" in value or ("?" in value and not takes_query):
         raise fault(f"holds a query or a fragment; {allowed}")
-    return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}"
+
+
+def _base_url(value: Any) -> str:
+    return _url(value).rstrip("/")
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
@@ -98,6 +103,9 @@ Rate = Annotated[float, BeforeValidator(_rate)]
 
 BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 """Where a vendor's API starts; without a trailing slash, without credentials."""
+
+WebUrl = Annotated[str, BeforeValidator(partial(_url, takes_query=True))]
+"""One page: without credentials, but for what its query may hold."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A word that may become a label."""
@@ -269,11 +277,37 @@ def _watched_id(value: Any) -> str:
 WatchedId = Annotated[str, BeforeValidator(_watched_id)]
 
 
+class WatchUrl(Settings):
+    """A URL that names ids in the form of the watch files."""
+
+    url: WebUrl = Field(description="the URL that answers the ids")
+    interval: Interval = Field(default=60.0, description="time between two requests")
+    request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
+    bearer_token: Secret | None = Field(default=None, description="sent in the header Authorization")
+
+
+def _not_guessable(secret: Secret | None) -> Secret | None:
+    if secret and len(secret.reveal()) < SECRET_LENGTH:
+        raise fault(f"too easily guessed; write at least {SECRET_LENGTH} characters")
+    return secret
+
+
+SECRET_LENGTH = 16
+"""Characters of a callback's secret at the least: whoever guesses it may have tasks looked up."""
+
+
 class WatchSettings(Settings):
     """Ids of tasks to follow in feeds that cannot be listed."""
 
     tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="kind: list of task ids")
     files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
+    http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer kinds and ids as JSON")
+    callback_secret: Annotated[Secret | None, AfterValidator(_not_guessable)] = Field(
+        default=None, description="what the vendor sends with its callbacks"
+    )
+    limit: int = Field(
+        default=100_000, ge=0, le=1_000_000, description="ids asked for by HTTP that a feed follows at once"
+    )
 
 
 class ProviderSettings(PollSettings):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
-COMMANDS = ("run", "check-config", "demo", "simulate")
+COMMANDS = ("run", "check-config", "doctor", "demo", "simulate")
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 KEYS = Credentials()
 
@@ -84,8 +84,12 @@ def test_help_of_run_names_the_flags(start: Start) -> None:
         "--help",
         "--version",
         "--config.file",
+        "--config.enable-auto-reload",
+        "--config.auto-reload-interval",
+        "--web.config.file",
         "--web.listen-address",
         "--web.enable-lifecycle",
+        "--web.enable-watch-api",
         "--log.level",
         "--log.format",
     }
@@ -203,9 +207,14 @@ def provider(name: str, type: str, url: str, **more: object) -> str:  # noqa: A0
 
 def write(folder: Path, *listed: str) -> None:
     head = "poll_interval: 50ms\nrequest_timeout: 60s\nledger: {path: ledger.sqlite3}\nproviders:\n"
-    new = folder / f"new{threading.get_ident()}.yaml"
-    new.write_text(head + "".join(listed).replace("}", ', rate_limit: "1000/s"}'))
-    new.replace(folder / "config.yaml")  # nobody ever sees half of it
+    replace(folder / "config.yaml", head + "".join(listed).replace("}", ', rate_limit: "1000/s"}'))
+
+
+def replace(file: Path, text: str) -> None:
+    """Writes a file so that nobody ever sees half of it."""
+    new = file.with_name(f"new{threading.get_ident()}")
+    new.write_text(text)
+    new.replace(file)
 
 
 def up(name: str, kind: str) -> str:
@@ -217,6 +226,7 @@ def listed(name: str) -> str:
 
 
 RELOADED = "videotask_exporter_config_last_reload_successful"
+RELOADED_AT = "videotask_exporter_config_last_reload_success_timestamp_seconds"
 
 
 def test_it_listens_on_every_address_that_is_named(start: Start, vendors: str, tmp_path: Path) -> None:
@@ -328,11 +338,11 @@ def test_a_broken_configuration_keeps_the_old_one_until_it_is_mended(
     write(tmp_path, facewap(vendors))
     exporter = start("--config.file=config.yaml", ANYWHERE)
     exporter.wait_for("a sweep", lambda: exporter.value(up("swaps", "face_swap")) == 1)
-    loaded = exporter.value("videotask_exporter_config_last_reload_success_timestamp_seconds")
+    loaded = exporter.value(RELOADED_AT)
     (tmp_path / "config.yaml").write_text(BAD)
     exporter.send(signal.SIGHUP)
     exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
-    assert exporter.value("videotask_exporter_config_last_reload_success_timestamp_seconds") == loaded
+    assert exporter.value(RELOADED_AT) == loaded
     (told,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
     assert 'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: not a duration' in told
     before = exporter.value(listed("swaps")) or 0
@@ -341,6 +351,53 @@ def test_a_broken_configuration_keeps_the_old_one_until_it_is_mended(
     exporter.send(signal.SIGHUP)
     exporter.wait_for("the mended one", lambda: exporter.value(RELOADED) == 1)
     exporter.wait_for("the added feed", lambda: exporter.value(up("studio", "video")) == 1)
+
+
+def test_a_change_of_the_configuration_is_seen_by_itself_and_a_broken_one_is_told_once(
+    start: Start, vendors: str, tmp_path: Path
+) -> None:
+    write(tmp_path, facewap(vendors))
+    flags = ("--config.enable-auto-reload", "--config.auto-reload-interval=50ms")
+    exporter = start("--config.file=config.yaml", ANYWHERE, *flags)
+
+    def some_sweeps_later() -> None:
+        swept = exporter.value(listed("swaps")) or 0
+        exporter.wait_for("ten sweeps", lambda: (exporter.value(listed("swaps")) or 0) >= swept + 10)
+
+    some_sweeps_later()
+    assert "reloaded" not in exporter.stderr
+    write(tmp_path, facewap(vendors), chanjing(vendors))
+    exporter.wait_for("the added feed", lambda: exporter.value(up("studio", "video")) == 1)
+    config = tmp_path / "config.yaml"
+    good = config.read_text()
+    replace(config, BAD)
+    exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
+    some_sweeps_later()
+    (told,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
+    assert 'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: not a duration' in told
+    config.unlink()
+    exporter.wait_for("another failure", lambda: exporter.stderr.count("was not reloaded") == 2)
+    replace(config, good)
+    exporter.wait_for("the mended one", lambda: exporter.value(RELOADED) == 1)
+
+
+def test_the_configuration_and_its_reload_change_what_is_logged(start: Start, vendors: str, tmp_path: Path) -> None:
+    write(tmp_path, facewap(vendors))
+    config = tmp_path / "config.yaml"
+    quiet = config.read_text()
+    config.write_text(quiet + "log: {level: info}\n")
+    exporter = start("--config.file=config.yaml", ANYWHERE, "--log.level=error")
+    assert exporter.url  # which a line of level info tells
+
+    def reload(text: str) -> int:
+        """How many lines tell of reloads once this configuration is in force."""
+        config.write_text(text)
+        before = exporter.value(RELOADED_AT)
+        reload_by_signal(exporter)
+        exporter.wait_for("the reload", lambda: exporter.value(RELOADED_AT) != before)
+        return exporter.stderr.count('level=info msg="configuration reloaded"')
+
+    assert [reload(text) for text in (quiet, quiet + "log: {level: debug}\n", quiet)] == [0, 1, 1]
 
 
 def test_reloads_at_once_are_done_one_after_the_other(start: Start, vendors: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from exporter.book import Book
 from exporter.collector import PAGE_LIMIT, Collector, FeedLoop
 from exporter.ledger import Ledger
 from exporter.providers import VENDORS, connect
+from exporter.providers.errors import FailedCall
 from exporter.settings import ProviderSettings
 from exporter.simulator import (
     DIGITAL_HUMAN,
@@ -1296,3 +1297,113 @@ async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, collector: C
     assert [loop.status.restarts for loop in collector.loops] == [0, 0, 0]
     collector.check(now + 3600 + 600)
     assert [loop.status.restarts for loop in collector.loops] == [1, 1, 1]
+
+
+# Failed calls, for whoever looks at a feed.
+
+
+async def test_failed_calls_outlive_the_successful_ones(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP)
+    site.fake.faults["facewap"] = JSONResponse({"code": 401, "msg": "token expired"})
+    await polled.sweep()
+    at = site.clock.now
+    site.fake.faults["facewap"] = Response("<h1>Bad Gateway</h1>", 502)
+    await polled.sweep()
+    site.fake.faults.clear()
+    await polled.sweep(30)
+    assert polled.is_up()
+    assert list(polled.loop.status.failed_calls) == [
+        FailedCall(
+            at,
+            "list",
+            200,
+            "auth",
+            "the vendor refused the call (HTTP 200, code 401)",
+            '{code: 401, msg: "token expired"}',
+        ),
+        FailedCall(
+            at + STEP,
+            "list",
+            502,
+            "provider_internal",
+            "the vendor refused the call (HTTP 502)",
+            "HTML, 20 bytes: Bad Gateway",
+        ),
+    ]
+
+
+async def test_the_last_twenty_failed_calls_are_kept(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP)
+    for number in range(25):
+        site.fake.faults["facewap"] = Response("", 500 + number)
+        await polled.sweep()
+    assert [call.status for call in polled.loop.status.failed_calls] == list(range(505, 525))
+
+
+async def test_failed_look_ups_are_kept_each_once(site: Site, poll: Poll) -> None:
+    polled = poll(SORA, user_token=None, watch={"tasks": {"sora": ["a", "b"]}})
+    site.fake.faults["deerapi"] = Response("", 500)
+    await polled.sweep()
+    assert [(call.endpoint, call.status) for call in polled.loop.status.failed_calls] == [("detail", 500)] * 2
+
+
+async def test_what_was_not_sent_during_a_pause_is_no_failed_call(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP)
+    site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "60"})
+    await polled.sweep(3)
+    assert polled.is_up() is False
+    assert "waiting" in polled.loop.status.error
+    assert [call.status for call in polled.loop.status.failed_calls] == [429]
+
+
+async def test_each_feed_keeps_its_own_failed_calls(site: Site, poll: Poll) -> None:
+    polled = poll("chanjing")
+    site.fake.faults["chanjing/video"] = Response("", 500)
+    await polled.sweep()
+    kept = {kind: len(loop.status.failed_calls) for kind, loop in polled.loops.items()}
+    assert kept == {"lip_sync": 0, "video": 1}
+
+
+async def test_failed_calls_are_not_logged(site: Site, poll: Poll, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    polled = poll(FACE_SWAP)
+    site.fake.faults["facewap"] = JSONResponse({"code": 401, "msg": "token expired"})
+    await polled.sweep(3)
+    assert len(polled.loop.status.failed_calls) == 3
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("exporter")] == ["feed is down"]
+    assert "token expired" not in caplog.text
+
+
+async def test_a_feed_that_is_down_says_what_to_do(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP)
+    await polled.sweep()
+    assert polled.loop.status.advice == ""
+    site.fake.faults["facewap"] = Response("", 402)
+    await polled.sweep()
+    assert polled.loop.status.advice.startswith("The account has no credit")
+    site.fake.faults.clear()
+    await polled.sweep()
+    assert polled.loop.status.advice == ""
+
+
+async def test_a_ledger_that_fails_says_what_to_do_too(poll: Poll) -> None:
+    polled = poll(FACE_SWAP)
+    polled.store.close()
+    await polled.sweep()
+    assert polled.loop.status.advice.startswith("Check the disk of ledger.path")
+    assert not polled.loop.status.failed_calls
+
+
+async def test_a_token_that_others_renew_is_told_with_the_call_that_was_refused(site: Site, poll: Poll) -> None:
+    keys = site.fake.credentials
+    polled = poll(LIP_SYNC, app_id=keys.chanjing_app_id, secret_key=keys.chanjing_secret_key)
+    for _ in range(4):
+        await polled.sweep(after=0.1)
+        site.fake.chanjing.renew_elsewhere()
+    status = polled.loop.status
+    assert "another holder renews it too" in status.error
+    assert status.advice.startswith("Somebody else asks for tokens with the same secret_key")
+    last = status.failed_calls[-1]
+    assert (last.endpoint, last.status, last.error) == ("list", 200, "auth")
+    assert "another holder" in last.words
+    assert "AccessToken验证失败" in last.excerpt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from exporter.config import Config, ConfigError, LedgerSettings, load
+from exporter.config import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings, load
 from exporter.providers import VENDORS, deerapi
 from exporter.settings import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
 
@@ -48,7 +49,7 @@ MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = "chanjing, deerapi, facewap, huawei_metastudio"
 TOP_KEYS = (
-    "duration_buckets, history, ledger, poll_interval, providers, recent_window, request_timeout, stalled_after, "
+    "duration_buckets, history, ledger, log, poll_interval, providers, recent_window, request_timeout, stalled_after, "
     "task_series_limit"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
@@ -96,6 +97,10 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     "an empty mapping": ("{}", ["1: providers: missing; the accounts to poll"]),
     "a list": ("- a\n", ["1: not a mapping; write keys such as `providers:` with values"]),
     "a text": (f"api_key:{SECRET}\n", ["1: not a mapping; write keys such as `providers:` with values"]),
+    "a level of the log that there is not": (
+        "log: {level: verbose}\n" + providers(FACEWAP),
+        ["1: log.level: unknown; allowed: debug, info, warn, error"],
+    ),
     # not YAML, or not what we take of it
     "an open bracket": (
         "providers: [\n",
@@ -187,7 +192,36 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     ),
     "an unknown key of watch": (
         providers(DEERAPI, "    watch:\n      task: {}\n"),
-        ["6: providers[0].watch.task: unknown key; did you mean tasks?; allowed: files, tasks"],
+        [
+            "6: providers[0].watch.task: unknown key; did you mean tasks?; allowed: callback_secret, "
+            "callback_secret_file, files, http, limit, tasks"
+        ],
+    ),
+    "watched URLs that are none": (
+        providers(
+            DEERAPI,
+            "    watch:\n      http:\n        - {}\n        - url: example.com/ids\n        - https://watch.example\n"
+            "        - {url: 'https://u:p@watch.example', interval: 0s, bearer_token_file: /nowhere, token: x}\n",
+        ),
+        [
+            "7: providers[0].watch.http[0].url: missing; the URL that answers the ids",
+            f"8: providers[0].watch.http[1].url: not a URL; {URL}",
+            "9: providers[0].watch.http[2]: not a mapping; write keys with values",
+            "10: providers[0].watch.http[3].url: holds credentials, which would end up in logs; "
+            f"{URL}, and use the settings for credentials",
+            "10: providers[0].watch.http[3].interval: too short; the shortest is 10ms",
+            "10: providers[0].watch.http[3].bearer_token_file: cannot be read: No such file or directory; give the "
+            "path of a readable file that holds it",
+            "10: providers[0].watch.http[3].token: unknown key; allowed: bearer_token, bearer_token_file, "
+            "interval, request_timeout, url",
+        ],
+    ),
+    "a callback's secret that anybody may guess": (
+        providers(DEERAPI, "    watch:\n      callback_secret: password1234567\n      limit: -1\n"),
+        [
+            "6: providers[0].watch.callback_secret: too easily guessed; write at least 16 characters",
+            "7: providers[0].watch.limit: too small; the least is 0",
+        ],
     ),
     "an unknown key of iam": (
         providers(
@@ -519,7 +553,7 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "rate_limit": 3.0,
         "page_size": 100,
         "feeds": None,
-        "watch": {"tasks": {}, "files": []},
+        "watch": {"tasks": {}, "files": [], "http": [], "callback_secret": None, "limit": 100_000},
         "user_token": None,
         "user_id": None,
     }
@@ -568,7 +602,13 @@ providers:
     assert (deer["base_url"], deer["rate_limit"], deer["page_size"]) == ("http://localhost:8080/deer", 10.0, 20)
     assert (deer["user_id"], deer["watch"]) == (
         "0042",
-        {"tasks": {"sora": ["12", "no", "12:30"]}, "files": ["tasks/*.json"]},
+        {
+            "tasks": {"sora": ["12", "no", "12:30"]},
+            "files": ["tasks/*.json"],
+            "http": [],
+            "callback_secret": None,
+            "limit": 100_000,
+        },
     )
     assert (found["c1"]["feeds"], found["c2"]["app_id"]) == (["lip_sync"], "007")
     assert found["h3"]["iam"]["username"] == "yes"
@@ -645,10 +685,36 @@ def test_the_example_is_good_and_has_every_vendor() -> None:
     assert [one.type for one in config.providers] == list(VENDORS)
 
 
+def test_a_file_has_changed_once_its_content_is_another_than_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(providers(FACEWAP))
+    file = ConfigFile(path)
+    assert file.load() == load(path)
+    os.utime(path, (0, 0))
+    assert not file.has_changed()
+    path.write_text("providers: {}")
+    for _ in range(2):
+        assert file.has_changed()
+    with pytest.raises(ConfigError):
+        file.load()
+    assert not file.has_changed()
+    path.unlink()
+    assert file.has_changed()
+    with pytest.raises(ConfigError):
+        file.load()
+    assert not file.has_changed()
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error", None])
+def test_a_level_of_the_log_may_be_set(read: Load, level: str | None) -> None:
+    assert read(f"log: {{{f'level: {level}' if level else ''}}}\n" + providers(FACEWAP)).log.level == level
+
+
 def test_the_example_shows_the_defaults() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
     shown = config.model_dump(exclude={"providers"})
-    assert shown == {"ledger": LedgerSettings().model_dump()} | PollSettings().model_dump()
+    own = {"ledger": LedgerSettings().model_dump(), "log": LogSettings().model_dump()}
+    assert shown == own | PollSettings().model_dump()
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:
@@ -664,7 +730,7 @@ def keys_of(model: type[BaseModel]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Config, LedgerSettings, WatchSettings, *(vendor.settings for vendor in VENDORS.values())]
+    "model", [Config, LedgerSettings, LogSettings, WatchSettings, *(vendor.settings for vendor in VENDORS.values())]
 )
 def test_the_example_explains_every_setting(model: type[BaseModel]) -> None:
     explained = set()

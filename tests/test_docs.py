@@ -27,6 +27,11 @@ def test_the_page_of_metrics_has_each_metric_once() -> None:
     assert set(rows) == NAMES
 
 
+def test_the_description_of_the_api_is_what_the_models_make() -> None:
+    assert generate.OPENAPI.read_text(encoding="utf-8") == generate.description(), "run make docs"
+    assert generate.API.read_text(encoding="utf-8") == generate.api(), "run make docs"
+
+
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
 )

@@ -137,6 +137,17 @@ def test_libraries_that_log_every_request_are_quiet_even_while_we_debug(
     assert [one.partition(" ")[2] for one in lines] == ["level=warn msg=trouble"]
 
 
+@pytest.mark.parametrize("name", ["exporter.test", "uvicorn.protocols", "httpx"])
+def test_the_level_changes_while_it_runs_for_libraries_too(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    logs.configure("error", "logfmt")
+    logging.getLogger(name).warning("one")
+    logs.set_level("warn")
+    logging.getLogger(name).warning("two")
+    logs.set_level("error")
+    logging.getLogger(name).warning("three")
+    assert [one.partition(" ")[2] for one in capsys.readouterr().err.splitlines()] == ["level=warn msg=two"]
+
+
 def test_configuring_twice_prints_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "logfmt")
     logs.configure("info", "logfmt")

@@ -12,6 +12,7 @@ import pytest
 
 from exporter.settings import WatchSettings
 from exporter.watch import Watch
+from exporter.watch.files import WatchedFiles
 
 
 def write(path: Path, **kinds: list[str]) -> Path:
@@ -26,17 +27,52 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def watch(*patterns: object, **tasks: list[str]) -> Watch:
-    return Watch("vendor", WatchSettings(tasks=tasks, files=[str(pattern) for pattern in patterns]))
+def watch(*patterns: object) -> WatchedFiles:
+    return WatchedFiles("vendor", [str(pattern) for pattern in patterns])
 
 
-def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:
+async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:
     write(tmp_path / "b.json", sora=["3", "1", "4"], video=["9"])
     write(tmp_path / "a.json", sora=["2"])
-    both = watch(tmp_path / "*.json", sora=["1", "2"])
-    assert both.ids("sora") == ["1", "2", "3", "4"]
-    assert both.ids("video") == ["9"]
-    assert both.ids("other") == []
+    both = Watch("vendor", WatchSettings(tasks={"sora": ["1", "2"]}, files=[str(tmp_path / "*.json")]))
+    assert await both.ids("sora") == ["1", "2", "3", "4"]
+    assert await both.ids("video") == ["9"]
+    assert await both.ids("other") == []
+
+
+async def test_what_cannot_be_used_is_told_until_it_can(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.json", "{}")
+    one = Watch("vendor", WatchSettings(files=[str(path)]))
+    assert await one.ids("sora") == []
+    assert one.troubles == [f'{path}: not of the form [{{"kind": "...", "ids": ["..."]}}]']
+    write(path, sora=["1"])
+    assert await one.ids("sora") == ["1"]
+    assert one.troubles == []
+
+
+async def test_a_kind_that_no_feed_has_is_told_and_spoils_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.json", sora=["1"], sorra=["2"])
+    one = Watch("vendor", WatchSettings(files=[str(path)]))
+    for _ in range(3):
+        assert await one.ids("sora") == ["1"]
+    said = "names a kind that no feed has; allowed: digital_human, face_swap, lip_sync, sora, video"
+    assert one.troubles == [f"{path}: {said}"]
+    assert [(record.levelno, vars(record)["error"]) for record in caplog.records] == [(logging.WARNING, said)]
+    write(path, sora=["1", "2"], video=["3"])
+    assert await one.ids("sora") == ["1", "2"]
+    assert one.troubles == []
+
+
+async def test_a_bad_file_that_goes_is_no_trouble_any_more(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.json", "")
+    one = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]))
+    await one.ids("sora")
+    assert one.troubles == [f"{path}: not JSON"]
+    path.unlink()
+    await one.ids("sora")
+    assert one.troubles == []
 
 
 def test_a_file_may_name_a_kind_more_than_once(tmp_path: Path) -> None:
@@ -160,7 +196,7 @@ def test_a_pattern_that_matches_nothing_useful_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert watch(pattern, sora=["1"]).ids("sora") == ["1"]
+    assert watch(pattern).ids("sora") == []
 
 
 def test_two_feeds_may_ask_at_once(tmp_path: Path) -> None:

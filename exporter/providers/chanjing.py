@@ -19,7 +19,7 @@ from exporter import tasks
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import Feed, Page, Vault, Vendor
+from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import (
     Length,
@@ -217,6 +217,7 @@ class AccountFeed(Feed):
 
 class LipSync(AccountFeed):
     kind = "lip_sync"
+    document = Document("Lip-syncing: task list", "https://doc.chanjing.cc/api/lip-syncing/get_task_list.html")
     list_path = "/open/v1/video_lip_sync/list"
     detail_path = "/open/v1/video_lip_sync/detail"
     states = LIP_SYNC_STATES
@@ -225,6 +226,9 @@ class LipSync(AccountFeed):
 
 class Video(AccountFeed):
     kind = "video"
+    document = Document(
+        "Video synthesis: video list", "https://mcp.chanjing.cc/api/video-synthesis/get-video-list.html"
+    )
     list_path = "/open/v1/video_list"
     detail_path = "/open/v1/video"
     states = VIDEO_STATES

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx
 from pydantic_core import from_json
@@ -24,6 +26,7 @@ from exporter.providers.errors import (
     TimedOut,
     refusal,
 )
+from exporter.redaction import excerpt
 
 T = TypeVar("T")
 
@@ -54,6 +57,30 @@ class Answer:
         except (ValueError, RecursionError):
             kind = "empty" if not self.body.strip() else "not JSON"
             raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call as it went, for an onlooker. It holds credentials and content: nothing of it is to be shown as it is."""
+
+    endpoint: str
+    request: httpx.Request
+    """As it was sent, signature and all."""
+    answer: Answer | None
+    """None where none came, or none that could be taken in whole."""
+    seconds: float
+    """From sending to the end of the answer, without waiting for a turn."""
+    error: CallError | None
+
+
+class Onlooker(Protocol):
+    """Whoever looks over the client's shoulder."""
+
+    def asked(self, endpoint: str) -> None:
+        """Before each call. Raises CallError to prevent it."""
+
+    def answered(self, exchange: Exchange) -> None:
+        """After each call, also a failed one."""
 
 
 class RateLimit:
@@ -126,6 +153,7 @@ class Client:
         self.counts = Counts()
         """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
+        self.onlooker: Onlooker | None = None
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._http = httpx.AsyncClient(
@@ -151,18 +179,44 @@ class Client:
         `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
         whole URL. Raises CallError, and what else `read` raises to tell the caller.
         """
+        if self.onlooker:
+            self.onlooker.asked(endpoint)
         async with self._slots:  # before the turn: calls that wait here must not leave in a bunch, or during a pause
             self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
             try:
-                answer = await self._exchange(endpoint, self._request(method, url, headers, json), auth)
-                result = _understood(answer, read)
+                request = self._request(method, url, headers, json)
+                result = await self._answered(endpoint, request, auth, read, _credentials(headers, json))
             except CallError as error:
+                error.endpoint = endpoint
                 if isinstance(error, RateLimited) or error.retry_after is not None:
                     self.limit.pause(error.retry_after)
                 self.counts.add("api_errors_total", endpoint, error.error)
                 raise
         self.limit.relax()
         return result
+
+    async def _answered(
+        self,
+        endpoint: str,
+        request: httpx.Request,
+        auth: httpx.Auth | None,
+        read: Callable[[Answer], T],
+        credentials: Collection[str],
+    ) -> T:
+        started = time.perf_counter()
+        answer, failure = None, None
+        try:
+            answer = await self._exchange(endpoint, request, auth)
+            return _understood(answer, read)
+        except CallError as error:
+            failure = error
+            if answer:
+                error.status, error.excerpt = answer.status, excerpt(answer.body, credentials)
+            raise
+        finally:
+            if self.onlooker:
+                seconds = time.perf_counter() - started
+                self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
 
     def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
         encoded = {name.encode(): value.encode() for name, value in (headers or {}).items()}
@@ -200,6 +254,9 @@ class Client:
                 if response.next_request is not None:
                     return _followed(request, response.next_request)
                 return Answer(response.status_code, response.headers, await _body(response))
+            except CallError as error:
+                error.status = response.status_code
+                raise
             finally:
                 await response.aclose()
         finally:
@@ -244,7 +301,7 @@ def _followed(request: httpx.Request, onward: httpx.Request) -> httpx.Request:
 
 def _reason_of(error: httpx.HTTPError) -> str:
     words: dict[type[httpx.HTTPError], str] = {
-        httpx.ConnectError: "cannot connect",
+        httpx.ConnectError: f"cannot connect{_why_not(error)}",
         httpx.ProxyError: "the proxy refused",
         httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
         httpx.ReadError: "the connection broke while reading",
@@ -252,6 +309,42 @@ def _reason_of(error: httpx.HTTPError) -> str:
         httpx.UnsupportedProtocol: "the URL cannot be used",
     }
     return words.get(type(error), f"the connection failed ({type(error).__name__})")
+
+
+def _why_not(error: BaseException) -> str:
+    """Why no connection came about, out of what lies beneath the library's error."""
+    reasons: tuple[tuple[type[BaseException], str], ...] = (
+        (socket.gaierror, ": the host has no address (DNS)"),
+        (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)"),
+        (ssl.SSLError, ": the other side does not speak TLS as we do"),
+        (ConnectionRefusedError, ": refused, nothing listens there"),
+    )
+    causes = list(_causes(error))
+    return next((why for kind, why in reasons if any(isinstance(cause, kind) for cause in causes)), "")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _credentials(headers: Mapping[str, str] | None, json: object) -> set[str]:
+    """Whatever a call sent that an answer must not repeat: its own headers, and the texts of its body."""
+    sent = {word for value in (headers or {}).values() for word in (value, *value.split())}
+    return sent | set(_texts(json))
+
+
+def _texts(json: object) -> Iterator[str]:
+    match json:
+        case str():
+            yield json
+        case dict():
+            for value in json.values():
+                yield from _texts(value)
+        case list():
+            for value in json:
+                yield from _texts(value)
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -17,7 +17,7 @@ from exporter import tasks
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import Feed, Page, Vault, Vendor
+from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.wire import (
     Length,
     Percent,
@@ -153,6 +153,8 @@ class NumberedPage(BaseModel):
 class Sora(Feed):
     kind = "sora"
     clock = Clock.PROVIDER
+    document = Document("Querying a video task (查询视频任务)", "https://apidoc.deerapi.com/api-284896330")
+    id_key = "task_id"
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings

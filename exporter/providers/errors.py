@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from exporter.providers.failures import reason_of, reason_of_status
 from exporter.tasks import Reason
@@ -33,6 +34,12 @@ class CallError(Exception):
     error: ClassVar[str]
     retry_after: float | None = None
     """Seconds that the vendor asks us to wait before the next call, where it does."""
+    endpoint: str = ""
+    """Of the client's ENDPOINTS; empty where nothing was sent."""
+    status: int | None = None
+    """The HTTP status; None where none came."""
+    excerpt: str = ""
+    """What the body said, redacted."""
 
 
 class AuthRefused(CallError):
@@ -95,6 +102,29 @@ class AnswerTooLarge(CallError):
 
 class TaskNotFound(Exception):
     """The vendor answers that it does not know the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """What is kept of a call that failed; all of it may be shown."""
+
+    at: float
+    """Unix seconds."""
+    endpoint: str
+    status: int | None
+    error: str
+    """A label of the tree above."""
+    words: str
+    excerpt: str
+
+    @classmethod
+    def of(cls, error: CallError, at: float) -> Self | None:
+        """The call that an error comes from; None if nothing was sent, as while the vendor has asked for a pause."""
+        call = error if error.endpoint else error.__context__  # what is raised on a refusal tells more of its cause
+        if not isinstance(call, CallError) or not call.endpoint:
+            return None
+        words = str(error if error.error == call.error else call)
+        return cls(at, call.endpoint, call.status, call.error, words, call.excerpt)
 
 
 CALL_ERRORS: tuple[type[CallError], ...] = (

@@ -17,7 +17,7 @@ from exporter import tasks
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
-from exporter.providers.provider import Feed, Page, Vault, Vendor
+from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken
 from exporter.providers.wire import TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
 from exporter.settings import Duration, ProviderSettings, Rate, Secret
@@ -63,6 +63,8 @@ class Row(Wire):
 class FaceSwap(Feed):
     kind = "face_swap"
     clock = Clock.OBSERVED
+    document = Document("Video history (视频历史), POST /videoTaskHistory")
+    id_key = "promptId"
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings

@@ -23,7 +23,7 @@ from exporter import tasks
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of, reason_of_status
-from exporter.providers.provider import Feed, Page, Vault, Vendor
+from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
@@ -173,7 +173,12 @@ class Signature(httpx.Auth):
 class DigitalHuman(Feed):
     kind = "digital_human"
     clock = Clock.PROVIDER
+    document = Document(
+        "Querying Video Production Tasks",
+        "https://support.huaweicloud.com/intl/en-us/api-metastudio/ListDigitalHumanVideo.html",
+    )
     lists_in_flight = True
+    id_key = "job_id"
 
     def __init__(self, settings: Settings, client: Client, vault: Vault) -> None:
         self._settings = settings

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from exporter.providers.client import Client
 from exporter.settings import ProviderSettings
-from exporter.tasks import Clock, Observation
+from exporter.tasks import Clock, Observation, is_task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,26 @@ class Page:
     spoiled: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The vendor's document of a feed, as people look for it; `url` is empty where it is not public."""
+
+    title: str
+    url: str = ""
+
+
 class Feed(ABC):
     """One family of tasks of a provider, with endpoints and a state vocabulary of its own."""
 
     kind: ClassVar[str]
     clock: ClassVar[Clock]
+    document: ClassVar[Document]
     lists: bool = True
     """Whether the vendor has a list endpoint that our credentials may read."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
+    id_key: ClassVar[str] = "id"
+    """What the vendor calls a task's id in the body of a callback."""
 
     @abstractmethod
     async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
@@ -41,6 +52,17 @@ class Feed(ABC):
 
         Raises TaskNotFound, CallError.
         """
+
+    def called_back(self, body: object) -> Sequence[str]:
+        """The ids of tasks that the body of a callback names. Anybody may have sent it: look-ups have to confirm it.
+
+        Vendors send what their detail shows: a task, or one or more of them as `data` of an envelope.
+        """
+        inner = body.get("data") if isinstance(body, dict) and self.id_key not in body else body
+        rows = inner if isinstance(inner, list) else [inner]
+        named = [row[self.id_key] for row in rows if isinstance(row, dict) and self.id_key in row]
+        ids = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in named]
+        return [one for one in ids if is_task_id(one)]
 
 
 class Vault(Protocol):

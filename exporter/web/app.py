@@ -1,42 +1,34 @@
-"""The ASGI application: /metrics, the landing page, health."""
+"""The ASGI application: what answers at which address, and what every answer has in common."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter import __version__
-from exporter.collector import FeedLoop
 from exporter.config import ConfigError
 from exporter.exposition import Exposition, Polled
+from exporter.metrics import Reloads
 from exporter.store import StoreError
-from exporter.tasks import IN_FLIGHT
-from exporter.views import FeedView
+from exporter.web import api, intake, pages
 
-_PAGES = Environment(loader=PackageLoader("exporter.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class FeedRow:
-    """One feed as a page shows it."""
-
-    provider: str
-    kind: str
-    type: str
-    up: bool | None
-    age: str
-    in_flight: dict[str, int | None]
-    """By state; None where what is known is too old to be shown, or nothing is."""
-    error: str
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every answer that does not say otherwise: no browser makes anything else of it, or shows it in a frame."""
 
 
 def create(
@@ -44,19 +36,37 @@ def create(
     exposition: Exposition,
     clock: Callable[[], float] = time.time,
     reload: Callable[[], Awaitable[None]] | None = None,
+    *,
+    reloads: Reloads | None = None,
+    takes_tasks: Callable[[], bool] = lambda: False,
+    web_trouble: Callable[[], str] = str,
 ) -> Starlette:
-    """The application on top of what is polled. With `reload`, POST /-/reload calls it.
+    """The application on top of what is polled.
 
-    `reload` raises ConfigError, StoreError.
+    With `reload`, which raises ConfigError and StoreError, POST /-/reload calls it; `reloads` tells how the last one
+    went. `takes_tasks` says at each POST /api/v1/tasks whether it is allowed, `web_trouble` what is wrong with the file
+    of TLS and users.
     """
+    app = Starlette(
+        routes=[
+            *pages.routes(polled, reloads or Reloads(), clock, web_trouble),
+            *api.routes(polled, clock),
+            *intake.routes(polled, takes_tasks),
+            *_operations(polled, exposition, reload),
+        ],
+        middleware=[Middleware(_framed), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)],
+        exception_handlers={404: _not_found, 405: _not_allowed},
+    )
+    app.router.redirect_slashes = False  # else to an absolute address, made of a header that anybody can write
+    return app
+
+
+def _operations(polled: Polled, exposition: Exposition, reload: Callable[[], Awaitable[None]] | None) -> list[Route]:
+    """What Prometheus and whoever runs the exporter ask for."""
 
     async def metrics(request: Request) -> Response:
         body, content_type = exposition.render(request.headers.get("Accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
-
-    async def index(request: Request) -> Response:
-        rows = [_row(loop, clock()) for loop in polled.loops]
-        return HTMLResponse(_PAGES.get_template("index.html").render(version=__version__, feeds=rows))
 
     async def healthy(request: Request) -> Response:
         now = time.monotonic()
@@ -80,33 +90,65 @@ def create(
             return PlainTextResponse(f"The configuration was not reloaded.\n{error}\n", 500)
         return PlainTextResponse("The configuration was reloaded.\n")
 
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/metrics", metrics),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready),
-            Route("/-/reload", reload_config, methods=["POST"]),
-        ],
-        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)],
+    return [
+        Route("/metrics", metrics),
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/-/reload", reload_config, methods=["POST"]),
+    ]
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return _refusal(request, 404, "There is nothing at this address", "It may be mistyped, or what was here has gone.")
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    allowed = ", ".join(_methods_at(request))
+    answer = _refusal(request, 405, "The method is not allowed here", f"Allowed: {allowed}.")
+    answer.headers["Allow"] = allowed
+    return answer
+
+
+def _refusal(request: Request, status: int, title: str, told: str) -> Response:
+    """A page, or below the API's path what programs read."""
+    # Not by the request's URL: its host is a header that anybody can write, and need not be one.
+    if request.scope["path"].startswith(api.PREFIX):
+        return api.refusal(status, f"{title[0].lower()}{title[1:]}; {told[0].lower()}{told[1:].rstrip('.')}")
+    return pages.problem(request, status, title, told)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All methods of the address, which may be several routes."""
+    here = [one for one in request.app.routes if isinstance(one, Route)]
+    return sorted(
+        {name for one in here if one.matches(request.scope)[0] is not Match.NONE for name in one.methods or ()}
     )
 
 
-def _row(loop: FeedLoop, now: float) -> FeedRow:
-    tasks = FeedView(loop, now).in_flight
-    return FeedRow(
-        provider=loop.provider.name,
-        kind=loop.feed.kind,
-        type=loop.provider.settings.type,
-        up=loop.status.up,
-        age=_age(now - loop.book.polled) if loop.book.polled is not None else "never",
-        in_flight={state.value: len(tasks[state]) if tasks else None for state in IN_FLIGHT},
-        error=loop.status.error,
-    )
+def _framed(app: ASGIApp) -> ASGIApp:
+    """What is around every answer: its headers, and an answer where the application has none."""
 
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
 
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith(api.PREFIX):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await app(scope, receive, send_with_headers)
+        except Exception as error:
+            if started:  # it can only be cut off
+                raise
+            log.error("a request could not be answered, which is a bug of the exporter", exc_info=error)
+            apology = PlainTextResponse("The exporter could not answer this. It is a bug; its log says where.\n", 500)
+            await apology(scope, receive, send_with_headers)
+
+    return answer

@@ -1,16 +1,24 @@
-"""Listens and serves: the addresses, and a uvicorn that leaves signals to its owner."""
+"""Listens and serves: the addresses, and a uvicorn that leaves signals to its owner and speaks TLS as it is told."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import re
 import socket
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from exporter.web.guard import Guard
+from exporter.web.limits import Connection, Limits, Opened, limited
+from exporter.web.webconfig import WebConfig
 
 GRACE = 2
 """Seconds that answers under way get when the server ends."""
@@ -23,19 +31,36 @@ class AddressError(Exception):
 
 
 class Server(uvicorn.Server):
-    """Serves an application on sockets until `should_exit`."""
+    """Serves an application on sockets until `should_exit`, as the web configuration demands and within limits."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, web: WebConfig | None = None, limits: Limits = Limits()) -> None:  # noqa: B008
+        # What clients send wrong is theirs; a port scan must not fill the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        app = limited(app, limits)
         super().__init__(
             uvicorn.Config(
-                app,
+                Guard(app, web) if web else app,
+                http=self._accept,  # type: ignore[arg-type]  # it is only called, with keywords
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=limits.idle,
                 timeout_graceful_shutdown=GRACE,
+                h11_max_incomplete_event_size=limits.head,
             )
         )
+        self.secure = web is not None and web.secure
+        """Whether TLS is spoken."""
+        self._web = web
+        self._opened = Opened(limits)
+
+    def _accept(self, **given: Any) -> asyncio.Protocol | asyncio.BufferedProtocol:
+        """What speaks on a new connection: with the certificates of this moment, where uvicorn would keep the first."""
+        access = self._web.now() if self._web else None
+        connection = Connection(self._opened, access.knows if access else lambda _: True, **given)
+        return _Secured(self._opened, connection, access.context) if access and access.context else connection
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # An answer that the end cuts off is no error of ours; uvicorn would log it as two.
@@ -45,6 +70,32 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Secured(SSLProtocol):
+    """TLS under a connection, as asyncio itself puts it there, and counted from before the handshake."""
+
+    max_size = 64 * 1024  # of the buffer that each connection has
+
+    def __init__(self, opened: Opened, connection: Connection, context: ssl.SSLContext) -> None:
+        super().__init__(
+            asyncio.get_running_loop(),
+            connection,
+            context,
+            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            server_side=True,
+            ssl_handshake_timeout=opened.limits.request,  # type: ignore[arg-type]  # any number does
+            ssl_shutdown_timeout=GRACE,
+        )
+        self._opened, self._connection = opened, connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._opened.add(self._connection, transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._opened.remove(self._connection)
+        super().connection_lost(exc)
 
 
 def listen(addresses: Sequence[str]) -> list[socket.socket]:

@@ -20,13 +20,24 @@ import httpx
 import pytest
 
 from exporter.counts import Counts
-from exporter.providers.client import LONGEST_BACKOFF, LONGEST_PAUSE, SIZE_LIMIT, Answer, Client, RateLimit, retry_after
+from exporter.providers.client import (
+    DURATION_BOUNDS,
+    LONGEST_BACKOFF,
+    LONGEST_PAUSE,
+    SIZE_LIMIT,
+    Answer,
+    Client,
+    Exchange,
+    RateLimit,
+    retry_after,
+)
 from exporter.providers.errors import (
     AnswerTooLarge,
     AuthRefused,
     CallError,
     ConnectionFailed,
     ContractBroken,
+    FailedCall,
     RateLimited,
     RequestInvalid,
     TaskNotFound,
@@ -145,7 +156,8 @@ async def test_an_answer_is_counted_by_its_status() -> None:
     async with client_of(answer) as client:
         assert await ask(client, "/tasks?state=A%2CB") == {"a": 1}
         assert outcome(client) == ({"200": 1}, {})
-        assert client.counts["api_request_duration_seconds", "list", "le", "0.01"] == 1
+        buckets, _ = client.counts.buckets("api_request_duration_seconds", "list", bounds=DURATION_BOUNDS)
+        assert dict(buckets)["+Inf"] == 1
     (request,) = seen
     assert str(request.url) == "https://vendor.example/api/tasks?state=A%2CB"
     assert request.headers["User-Agent"].startswith("videotask-exporter/")
@@ -215,24 +227,28 @@ async def test_an_idle_time_saves_up_no_burst(clock: FakeTime) -> None:
     assert [await limit.turn() for _ in range(3)] == [0, 0.5, 0.5]
 
 
-async def test_calls_that_wait_for_a_slot_take_their_turn_when_they_are_sent() -> None:
+async def test_calls_that_wait_for_a_slot_take_their_turn_when_they_are_sent(clock: FakeTime) -> None:
     sent: list[float] = []
     gate = asyncio.Event()
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(time.monotonic())
+        sent.append(clock.now)
         if len(sent) <= 8:
             await gate.wait()
         return response()
 
     client = Client("https://vendor.example", rate=50, transport=httpx.MockTransport(answer))
+    client.limit = RateLimit(50, clock, clock.sleep)
     calls = [asyncio.create_task(ask(client)) for _ in range(12)]
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(30):
+        while len(sent) < 8:  # noqa: ASYNC110  # what is sent is no event
+            await asyncio.sleep(0)
+    clock.now += 1
     gate.set()
     await asyncio.gather(*calls)
     await client.aclose()
     gaps = [later - earlier for earlier, later in pairwise(sent)]
-    assert min(gaps) > 0.01
+    assert min(gaps) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
@@ -549,10 +565,10 @@ async def test_a_redirect_that_says_not_where_to() -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("http://no-such-host.invalid", "cannot connect"),
+        ("http://no-such-host.invalid", r"cannot connect: the host has no address \(DNS\)$"),
         (f"http://{'a' * 64}.invalid", "cannot connect"),
         ("http://a..invalid", "cannot connect|cannot be used"),
-        ("http://127.0.0.1:1", "cannot connect"),
+        ("http://127.0.0.1:1", "cannot connect: refused, nothing listens there$"),
         ("http://%zz", "cannot connect|cannot be used"),
         ("http://xn--\u2603.invalid", "cannot be used"),
     ],
@@ -715,3 +731,109 @@ async def test_a_header_that_cannot_be_sent_is_an_error_that_hides_it() -> None:
 def test_the_counts_of_a_client_start_empty() -> None:
     client = Client("https://vendor.example")
     assert client.counts == Counts()
+
+
+# What failed calls tell.
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "excerpt"),
+    [
+        (plain(b'{"msg": "invalid token"}', "401 Unauthorized"), 401, '{msg: "invalid token"}'),
+        (plain(b"<h1>Bad Gateway</h1>", "502 Bad Gateway"), 502, "HTML, 20 bytes: Bad Gateway"),
+        (plain(b"", "503 Service Unavailable"), 503, "empty"),
+        (plain(b"not found"), 200, "text, 9 bytes: not found"),
+        (plain(b"\x00\x01"), 200, "binary, 2 bytes"),
+        (plain(b"", "302 Found", "Location: http://127.0.0.2:9/\r\n"), 302, ""),
+        (plain(b"x" * (SIZE_LIMIT + 1)), 200, ""),
+        (plain(b"x", headers="Content-Encoding: gzip\r\n"), 200, ""),
+        (plain(b"x", "500 Oops", "Content-Encoding: gzip\r\n"), 500, "empty"),
+        (b"", None, ""),
+    ],
+    ids=["refused", "page", "empty", "text", "binary", "redirect", "too large", "not packed", "unreadable", "none"],
+)
+async def test_a_failed_call_tells_endpoint_status_and_an_excerpt(
+    answer: bytes, status: int | None, excerpt: str
+) -> None:
+    async with client_at(answering(answer)) as client:
+        with pytest.raises(CallError) as failure:
+            await ask(client)
+    error = failure.value
+    assert (error.endpoint, error.status, error.excerpt) == ("list", status, excerpt)
+    assert FailedCall.of(error, 5.0) == FailedCall(5.0, "list", status, error.error, str(error), excerpt)
+
+
+async def test_a_call_that_is_not_sent_during_a_pause_tells_no_endpoint(clock: FakeTime) -> None:
+    async with client_of(lambda _: response(429), clock) as client:
+        with pytest.raises(RateLimited) as sent:
+            await ask(client)
+        with pytest.raises(RateLimited) as withheld:
+            await ask(client)
+    assert (sent.value.endpoint, sent.value.status) == ("list", 429)
+    assert (withheld.value.endpoint, withheld.value.status) == ("", None)
+    assert FailedCall.of(withheld.value, 5.0) is None
+
+
+async def test_an_error_raised_on_a_refusal_stands_for_the_refused_call() -> None:
+    async def ask_and_explain(client: Client) -> None:
+        try:
+            await ask(client)
+        except AuthRefused:
+            raise AuthRefused("thrown out") from None
+
+    async with client_of(lambda _: response(401)) as client:
+        with pytest.raises(AuthRefused, match="thrown out") as failure:
+            await ask_and_explain(client)
+    assert FailedCall.of(failure.value, 5.0) == FailedCall(5.0, "list", 401, "auth", "thrown out", "{}")
+
+
+@pytest.mark.parametrize("sent", ["token", "Bearer", "invalid", "access token invalid"])
+async def test_an_excerpt_repeats_nothing_that_was_sent(sent: str) -> None:
+    """Not even where it is made of words that error messages are made of."""
+    async with client_of(lambda _: response(401, json.dumps({"msg": f"wrong: {sent}"}).encode())) as client:
+        for credentials in ({"headers": {"X-Token": sent}}, {"json": {"auth": [{"key": sent}]}}):
+            with pytest.raises(AuthRefused) as failure:
+                await client.call("list", "GET", "/tasks", read=read, **credentials)
+            assert sent not in failure.value.excerpt
+
+
+class Witness:
+    """Looks on, and prevents calls of an endpoint."""
+
+    def __init__(self, withheld: str = "") -> None:
+        self.exchanges: list[Exchange] = []
+        self._withheld = withheld
+
+    def asked(self, endpoint: str) -> None:
+        if endpoint == self._withheld:
+            raise AuthRefused("withheld")
+
+    def answered(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+
+
+async def test_an_onlooker_sees_each_call_as_it_went() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return response(500) if request.url.path.endswith("/bad") else response(200, b"[1]", {"Date": "today"})
+
+    async with client_of(answer) as client:
+        client.onlooker = witness = Witness()
+        assert await ask(client) == [1]
+        with pytest.raises(VendorFailed) as failure:
+            await ask(client, "/bad")
+    good, bad = witness.exchanges
+    assert (good.endpoint, good.request.url.path, good.error) == ("list", "/api/tasks", None)
+    assert good.answer is not None
+    assert (good.answer.status, good.answer.body, good.answer.headers["Date"]) == (200, b"[1]", "today")
+    assert good.request.headers["Authorization"] == "TOKEN"
+    assert bad.error is failure.value
+    assert bad.seconds > 0
+
+
+async def test_an_onlooker_may_prevent_a_call() -> None:
+    async with client_of(lambda _: response()) as client:
+        client.onlooker = witness = Witness("list")
+        with pytest.raises(AuthRefused, match="withheld"):
+            await ask(client)
+    assert witness.exchanges == []
+    assert outcome(client) == ({}, {})

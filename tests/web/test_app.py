@@ -1,107 +1,43 @@
-"""The HTTP side, over real HTTP: formats, health, readiness, the landing page, reload."""
+"""The HTTP side as a whole, over real HTTP: formats, health, readiness, reload, and requests that are none."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
-from exporter import __version__
-from exporter.collector import Collector, FeedLoop
+from exporter.collector import Collector
 from exporter.config import ConfigError
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.logs import LogfmtFormatter
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.providers.provider import Provider
-from exporter.simulator import PREFIXES, Credentials, HandClock, World, app, hang, running
+from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
 from exporter.store import Store, StoreError
-from exporter.sweep import Sweep
-from exporter.tasks import Observation, State
-from exporter.watch import Watch
+from exporter.tasks import State
 from exporter.web import app as web
-from exporter.web.server import AddressError, Server, listen
+from exporter.web.server import AddressError, listen
+
+from .houses import House, house_at, see, served
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass
-class House:
-    """One Chanjing account, whose two feeds are polled when a test says so, behind the exporter's web application."""
-
-    clock: HandClock
-    provider: Provider
-    ledger: Ledger
-    loops: list[FeedLoop] = field(default_factory=list)
-    providers: list[Provider] = field(default_factory=list)
-
-    def app(self, reload: Callable[[], Awaitable[None]] | None = None) -> ASGIApp:
-        return web.create(self, Exposition(self, Reloads(), self.clock), self.clock, reload)
-
-    async def sweep(self) -> None:
-        for loop in self.loops:
-            await loop.sweep()
-
-
-@asynccontextmanager
-async def house_at(url: str) -> AsyncIterator[House]:
-    clock = HandClock()
-    ledger = Ledger(Store(":memory:"), 7 * 86400.0)
-    settings = VENDORS["chanjing"].settings.model_validate(
-        {
-            "name": "studio",
-            "type": "chanjing",
-            "base_url": url,
-            "access_token": Credentials().chanjing_access_token,
-            "poll_interval": "10s",
-            "request_timeout": "100ms",
-            "rate_limit": "100/s",
-        }
-    )
-    provider = connect(settings, ledger.store)
-    house = House(clock, provider, ledger, providers=[provider])
-    for feed in provider.feeds:
-        book = ledger.open("studio", feed.kind, feed.clock, settings, clock.now)
-        house.loops.append(FeedLoop(provider, feed, book, ledger, Watch("studio", settings.watch), clock))
-    yield house
-    await provider.aclose()
-    await ledger.close()
-
-
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     """At a vendor that cannot be reached."""
-    async with house_at("http://127.0.0.1:9") as house:
+    async with house_at() as house:
         yield house
-
-
-@asynccontextmanager
-async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIterator[httpx.AsyncClient]:
-    """The application on the exporter's own server, and a client of it that sends no header of its own accord."""
-    (listener,) = listen([address])
-    host, port = listener.getsockname()[:2]
-    server = Server(application)
-    serving = asyncio.create_task(server.serve([listener]))
-    try:
-        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
-            for name in ("accept", "accept-encoding"):
-                del client.headers[name]
-            yield client
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @pytest.fixture
@@ -272,103 +208,9 @@ async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(hou
         assert [loop.status.up for loop in house.loops] == [False, False]
 
 
-class Page(HTMLParser):
-    """The links of a page, and the cells of its table's body by rows."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.rows: list[list[str]] = []
-        self._cell: list[str] | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.links += [value or "" for name, value in attrs if name == "href"]
-        elif tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self._cell = []
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th") and self._cell is not None:
-            self.rows[-1].append(" ".join("".join(self._cell).split()))
-            self._cell = None
-
-    def handle_data(self, data: str) -> None:
-        if self._cell is not None:
-            self._cell.append(data)
-
-
-HEADINGS = ["Provider", "Kind", "Up", "Age of data", "Queued", "Running", "Blocked", "Unknown", "Type"]
-
-
-async def see(house: House, *states: State) -> None:
-    """A complete sweep of the first feed that shows these tasks."""
-    loop, now = house.loops[0], house.clock.now
-    listed = {f"t{n}": (Observation(f"t{n}", state), now) for n, state in enumerate(states)}
-    await house.ledger.record(loop.book, Sweep(listed=listed, complete=True), now)
-    loop.status.up = True
-
-
-async def test_the_page_shows_each_feed_and_what_is_in_flight(house: House, http: httpx.AsyncClient) -> None:
-    await see(house, State.QUEUED, State.QUEUED, State.RUNNING, State.BLOCKED)
-    house.clock.now += 15
-    await house.loops[1].sweep()
-    page = Page((await http.get("/")).text)
-    assert page.rows == [
-        HEADINGS,
-        ["studio", "lip_sync", "up", "15 s", "2", "1", "1", "0", "chanjing"],
-        ["studio", "video", "down", "never", "–", "–", "–", "–", "chanjing"],
-        ["studio/video: connection: cannot connect"],
-    ]
-
-
-async def test_the_page_does_not_show_old_numbers_as_if_they_were_fresh(house: House, http: httpx.AsyncClient) -> None:
-    await see(house, State.QUEUED)
-    house.clock.now += 31  # more than three intervals
-    page = Page((await http.get("/")).text)
-    assert page.rows[1] == ["studio", "lip_sync", "up", "31 s", "–", "–", "–", "–", "chanjing"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0 s"), (-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172800, "2 d")],
-)
-async def test_ages_are_told_in_units_that_a_person_reads(
-    house: House, http: httpx.AsyncClient, seconds: float, shown: str
-) -> None:
-    await see(house)
-    house.clock.now += seconds
-    assert Page((await http.get("/")).text).rows[1][3] == shown
-
-
-async def test_the_page_names_the_version_and_its_links_lead_somewhere(http: httpx.AsyncClient) -> None:
-    answer = await http.get("/")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert f"Version {__version__}." in answer.text
-    links = Page(answer.text).links
-    assert links == ["metrics", "-/healthy", "-/ready"]
-    for link in links:
-        assert (await http.get(f"/{link}")).status_code in (200, 503)
-    assert not re.search(r"https?://", answer.text)
-
-
-async def test_the_page_before_the_first_sweep_waits(http: httpx.AsyncClient) -> None:
-    assert [row[2:4] for row in Page((await http.get("/")).text).rows[1:]] == [["waiting", "never"]] * 2
-
-
-async def test_the_page_escapes_what_it_shows(house: House, http: httpx.AsyncClient) -> None:
-    house.loops[0].status.error = "<script>alert('x')</script> & \"more\""
-    text = (await http.get("/")).text
-    assert "<script" not in text
-    assert ["studio/lip_sync: <script>alert('x')</script> & \"more\""] in Page(text).rows
-
-
-async def test_a_page_without_providers_says_so(house: House) -> None:
+async def test_without_feeds_there_is_nothing_to_wait_for(house: House) -> None:
     house.loops = []
     async with served(house.app()) as http:
-        assert "No provider is configured." in (await http.get("/")).text
         assert (await http.get("/-/ready")).status_code == 200
 
 
@@ -452,3 +294,103 @@ def test_a_taken_address_is_refused_and_the_others_are_free_again() -> None:
         listen([other, address])
     (again,) = listen([other])
     again.close()
+
+
+# Requests that nobody should send
+
+
+async def status_of(http: httpx.AsyncClient, method: bytes, target: bytes, host: bytes = b"x") -> int:
+    """The status of the answer to a request as it stands, which no HTTP library would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+    try:
+        writer.write(b"%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (method, target, host))
+        answer = await reader.read()
+    finally:
+        writer.close()
+    head = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    assert head, (method, target, host, answer)
+    return int(head[1])
+
+
+ANYWHERE = rb"""
+/ // /// /? /??x /# /% /%zz /%00 /%ff /%0a%0d /; * //evil.example/ http://evil.example/ /\evil.example
+/metrics/ /metrics?name[]=x /-/ready/x /../../etc/passwd /%2e%2e/%2e%2e/etc/passwd /..%2f..%2fetc%2fpasswd
+/static/ /static/../app.py /static/%2e%2e%2fapp.py /static/%2e%2e/app.py /static/x%00.css
+"""
+BELOW_TASKS = rb"""
+?state=<script> ?state[]=running ?page=NaN ?page=99999999999999999999 ?id=%00%ff ?%00=%00 ?= ?&&& ?sort=__class__
+/ /x /studio /studio/lip_sync /studio/lip_sync/ /studio/lip_sync/%00 /studio/lip_sync/%e2%80%ae
+/studio/lip_sync/..%2f.. /studio/lip_sync/%3Cscript%3E /studio/lip_sync/a?b=c /%22/%27/%0a /../../metrics
+"""
+LONG = (b"?id=" + b"%f0%9f%8e%ac" * 300, b"?" + b"a=1&" * 900, b"/studio/lip_sync/" + b"x" * 6000)
+TARGETS = (
+    *(*ANYWHERE.split(), b"/" * 500, b"/static/" + b"x" * 999),
+    *(path + rest for path in (b"/tasks", b"/api/v1/tasks") for rest in (*BELOW_TASKS.split(), *LONG)),
+)
+HOSTS = (b"", b"[", b"[::1", b"]", b"a b", b"\x80\xff", b"evil.example:99999", b"x:y:z", b"<script>", b"/", b"x" * 4000)
+WAYS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"BREW", b"get", b"__")
+
+
+async def test_no_request_makes_the_server_fail_and_scrapes_go_on(
+    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await see(house, State.QUEUED, State.FAILED)
+    caplog.clear()
+    here = (b"/", b"/tasks", b"/tasks/studio/lip_sync/t0", b"/api/v1/tasks", b"/metrics", b"/nothing", b"/-/reload")
+    answers = {(b"GET", target, b"x"): await status_of(http, b"GET", target) for target in TARGETS}
+    answers |= {(b"GET", path, host): await status_of(http, b"GET", path, host) for path in here for host in HOSTS}
+    answers |= {(way, path, b"x"): await status_of(http, way, path) for path in here for way in WAYS}
+    assert {asked: status for asked, status in answers.items() if not 200 <= status < 500} == {}
+    assert {status for (_, target, _), status in answers.items() if b"passwd" in target or b"app.py" in target} == {404}
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert (await http.get("/metrics")).status_code == 200
+
+
+async def test_nothing_redirects_to_where_a_header_says(http: httpx.AsyncClient) -> None:
+    for path in ("/metrics/", "/tasks/", "/-/healthy/", "/static"):
+        answer = await http.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code == 404, path
+
+
+async def test_every_answer_tells_browsers_to_make_nothing_else_of_it(http: httpx.AsyncClient) -> None:
+    for path in ("/", "/tasks", "/metrics", "/-/healthy", "/-/reload", "/api/v1/providers", "/api/v1/x", "/nothing"):
+        headers = (await http.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "no-referrer", path
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+
+
+async def test_what_is_not_there_is_told_to_people_as_a_page_and_to_programs_as_json(http: httpx.AsyncClient) -> None:
+    page, answer = await http.get("/nothing"), await http.get("/api/nothing")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "There is nothing at this address" in page.text
+    assert answer.json() == {"error": "there is nothing at this address; it may be mistyped, or what was here has gone"}
+
+
+class Broken:
+    """What is polled, if the exporter had a bug."""
+
+    loops = ()
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        raise KeyError("s3cr3t")
+
+
+async def test_a_bug_costs_one_answer_and_its_line_in_the_log_tells_where_but_not_what(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polled = Broken()
+    async with served(web.create(polled, Exposition(polled, Reloads(), time.time))) as http:
+        answer = await http.get("/api/v1/providers")
+        assert (answer.status_code, answer.text) == (
+            500,
+            "The exporter could not answer this. It is a bug; its log says where.\n",
+        )
+        assert (await http.get("/-/healthy")).status_code == 200
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    line = LogfmtFormatter().format(record)
+    assert 'level=error msg="a request could not be answered, which is a bug of the exporter"' in line
+    assert "exception=KeyError" in line
+    assert "s3cr3t" not in line

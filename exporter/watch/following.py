@@ -1,0 +1,175 @@
+"""Which tasks a feed follows by id: those it is told to watch, those that were asked for, those in flight.
+
+Ids that were asked for are in the ledger until the end of their task is, or until the vendor has not known them for
+long: then they are let go. Whoever watches ids by other ways takes them back where they were written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from exporter.book import Book
+from exporter.ledger import Ledger
+from exporter.sweep import Sweep
+from exporter.watch.sources import Watch
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_AFTER = 86400.0
+"""Seconds for which the vendor must deny an id that was asked for, and nothing else be heard of it, to be let go."""
+
+APART = 1.0
+"""Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
+
+
+class TooMany(Exception):
+    """More ids were asked for than the feed may follow; none was taken. The text says how many it may."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""
+
+    new: int
+    known: int
+    ended: int
+
+
+class Following:
+    """The ids of one feed, and which of them need a look-up."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        ledger: Ledger,
+        book: Book,
+        *,
+        lists: bool,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`lists` tells that the feed can be listed: then what is new there waits for the next sweep."""
+        self.ids: Sequence[str] = ()
+        """The ids that are watched or were asked for, as far as the last sweep has read them."""
+        self._watch = watch
+        self._ledger = ledger
+        self._book = book
+        self._lists = lists
+        self._clock = clock
+        self._ticks = ticks
+        self._asked_for: set[str] = set()
+        self._finished: set[str] = set()  # ids that need no look-up any more
+        self._looked_up: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
+        self._denied: dict[str, float] = {}  # since when the vendor has not known an id that was asked for
+        self._taking = asyncio.Lock()
+        self._hurried: dict[str, None] = {}
+        self._hurry = asyncio.Event()
+        self._hurried_at = ticks() - APART
+
+    async def read(self) -> None:
+        """Reads the ids for a sweep. Raises StoreError."""
+        self._hurried.clear()  # the sweep brings them; those that come from here on wait for its end
+        self._hurry.clear()
+        watched = await self._watch.ids(self._book.kind)
+        asked_for = await self._ledger.watched(self._book)
+        self._asked_for = set(asked_for)
+        self.ids = list(dict.fromkeys([*watched, *asked_for]))
+
+    async def due(self, sweep: Sweep) -> list[str]:
+        """The ids to look up: watched ones, and tasks in flight that no page showed; the longest unasked first.
+
+        Raises StoreError.
+        """
+        self._finished &= set(self.ids)  # nobody asks for the others again
+        followed = self._finished | self._book.in_flight.keys()
+        new = [task_id for task_id in self.ids if task_id not in followed]
+        ended = await self._ledger.ended_among(self._book, new)
+        self._finished |= ended
+        due = {task_id: 0.0 for task_id in new if task_id not in ended} | self._book.last_seen
+        due = {task_id: max(seen, self._looked_up.get(task_id, 0.0)) for task_id, seen in due.items()}
+        self._looked_up = {task_id: at for task_id, at in self._looked_up.items() if task_id in due}
+        return sorted((task_id for task_id in due if not sweep.saw(task_id)), key=lambda task_id: due[task_id])
+
+    def looks_up(self, task_id: str) -> None:
+        """Notes that an id is being looked up."""
+        self._looked_up[task_id] = self._clock()
+
+    async def settle(self, sweep: Sweep) -> None:
+        """Takes over what a sweep has shown, once it is in the ledger, and lets ids go. Raises StoreError."""
+        shown = sweep.listed | sweep.looked_up
+        # Also an end that a list shows, but that is too old to be counted.
+        listed_ends = {one for one in self._asked_for & sweep.listed.keys() if sweep.listed[one][0].state.is_end}
+        self._finished |= sweep.finished | listed_ends
+        now = self._ticks()
+        self._denied = {
+            task_id: at for task_id, at in self._denied.items() if task_id in self._asked_for - shown.keys()
+        }
+        for task_id in sweep.not_found & self._asked_for:
+            self._denied.setdefault(task_id, now)
+        given_up = {one for one in sweep.not_found & self._denied.keys() if now - self._denied[one] >= GIVE_UP_AFTER}
+        gone = self._asked_for & (self._finished | given_up)
+        if gone:
+            await self._ledger.unwatch(self._book, gone)
+            self._asked_for -= gone
+        if given_up:
+            about = {"provider": self._book.provider, "kind": self._book.kind, "ids": len(given_up)}
+            log.info("ids that the vendor has not known for a day are no longer followed", extra=about)
+
+    async def ask_for(self, ids: Iterable[str]) -> Verdict:
+        """Follows tasks until their ends are counted, all or none of them; returns when that is on the disk.
+
+        Raises StoreError, TooMany.
+        """
+        wanted = list(dict.fromkeys(ids))
+        async with self._taking:
+            ended = await self._ledger.ended_among(self._book, wanted)
+            asked_for = set(await self._ledger.watched(self._book))
+            open_ones = [one for one in wanted if one not in ended and one not in self._book.in_flight]
+            untold = [one for one in open_ones if one not in asked_for]
+            room = max(0, self._watch.limit - len(asked_for))
+            if len(untold) > room:
+                raise TooMany(
+                    f"too many: the feed follows {len(asked_for)} ids that were asked for and takes {room} more, "
+                    f"not {len(untold)}; wait until tasks have ended, or raise watch.limit"
+                )
+            if untold:
+                await self._ledger.watch(self._book, untold, self._clock())
+            watched = set(self.ids)
+            new = [one for one in untold if one not in watched]
+            self._asked_for.update(untold)
+            self.ids = [*self.ids, *new]
+        if not self._lists:
+            self._look_soon(new)
+        return Verdict(len(new), len(wanted) - len(new) - len(ended), len(ended))
+
+    async def hint(self, ids: Iterable[str]) -> None:
+        """Takes a hint at tasks that have changed: a look-up has to confirm it. Raises StoreError, TooMany."""
+        hinted = set(ids)
+        # What a list has yet to show is left to it: known before its turn, it would end the reading too early.
+        followed = hinted & (self._book.in_flight.keys() | (set() if self._lists else set(self.ids)))
+        self._look_soon(followed - self._finished)
+        if not self._lists and hinted - followed:
+            await self.ask_for(sorted(hinted - followed))
+
+    def _look_soon(self, ids: Iterable[str]) -> None:
+        self._hurried.update(dict.fromkeys(ids))
+        if self._hurried:
+            self._hurry.set()
+
+    async def hurried(self, within: float) -> list[str]:
+        """Waits up to so many seconds for ids to be looked up before the next sweep; none if none came."""
+        try:
+            async with asyncio.timeout(within):
+                await self._hurry.wait()
+                await asyncio.sleep(self._hurried_at + APART - self._ticks())
+        except TimeoutError:
+            return []
+        self._hurried_at = self._ticks()
+        ids = list(self._hurried)
+        self._hurried.clear()
+        self._hurry.clear()
+        return ids

@@ -1,0 +1,40 @@
+"""What one provider is told to watch: by its settings, by files that change, by URLs that are asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from exporter.settings import WatchSettings
+from exporter.watch.files import WatchedFiles
+from exporter.watch.urls import WatchedUrl
+
+
+class Watch:
+    """The sources of one provider's ids, which its feeds share. Whoever has asked for ids closes it at the end."""
+
+    def __init__(self, provider: str, settings: WatchSettings) -> None:
+        self._settings = settings
+        self._files = WatchedFiles(provider, settings.files)
+        self._urls = [WatchedUrl(provider, one) for one in settings.http]
+
+    @property
+    def limit(self) -> int:
+        """How many ids that were asked for a feed may follow at once."""
+        return self._settings.limit
+
+    async def ids(self, kind: str) -> list[str]:
+        """The ids to follow in a feed, each once, in the order in which they were given."""
+        ids = list(self._settings.tasks.get(kind, ()))
+        if self._settings.files:
+            ids += await asyncio.to_thread(self._files.ids, kind)
+        for told in await asyncio.gather(*(url.ids(kind) for url in self._urls)):
+            ids += told
+        return list(dict.fromkeys(ids))
+
+    @property
+    def troubles(self) -> list[str]:
+        """Which files and URLs cannot be used now, or not as a whole, and why."""
+        return self._files.troubles + [url.trouble for url in self._urls if url.trouble]
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(url.aclose() for url in self._urls))

@@ -1,0 +1,245 @@
+"""Which tasks are asked for, by page and API alike: filters, search, order, page.
+
+What can be found are the tasks in flight and those that ended within the recent window.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+from starlette.datastructures import QueryParams
+
+from exporter.collector import FeedLoop
+from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
+
+PAGE_LIMIT = 1_000_000
+PER_PAGE_LIMIT = 500
+
+
+class QueryError(Exception):
+    """A query that cannot be answered. The text names the parameter, what is wrong and what is allowed."""
+
+
+class Sort(StrEnum):
+    """What tasks are ordered by. Where nobody knows the value of a task, it comes last."""
+
+    CHANGED = "changed"  # when its state or progress was last seen to change
+    SUBMITTED = "submitted"  # or first seen, where nobody knows
+    STARTED = "started"
+    ENDED = "ended"
+    DURATION = "duration"  # from the submission to the end, or to now
+    PROGRESS = "progress"
+    PROVIDER = "provider"
+    KIND = "kind"
+    ID = "id"
+    STATE = "state"
+    REASON = "reason"
+
+
+class Direction(StrEnum):
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,15}", value):
+        raise PydanticCustomError("whole", "not a whole number; write digits")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+class TaskQuery(BaseModel):
+    """Which tasks are asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    provider: str | None = Field(default=None, min_length=1, description="only tasks of this provider")
+    kind: str | None = Field(default=None, min_length=1, description="only tasks of the feeds with this name")
+    state: tuple[State, ...] = Field(default=(), description="only tasks in one of these states; may be repeated")
+    reason: tuple[Reason, ...] = Field(
+        default=(), description="only tasks that failed for one of these reasons; may be repeated"
+    )
+    id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=ID_LENGTH,
+        description="only tasks whose id holds this text, in whatever case",
+    )
+    sort: Sort = Field(default=Sort.CHANGED, description="what the tasks are ordered by; unknown values come last")
+    direction: Direction = Field(default=Direction.DESCENDING, description="the way of the order")
+    page: Whole = Field(default=1, ge=1, le=PAGE_LIMIT, description="which page, from 1")
+    per_page: Whole = Field(default=50, ge=1, le=PER_PAGE_LIMIT, description="tasks on a page")
+
+    def encoded(self, **changes: object) -> str:
+        """As the query of a URL, with some values changed; what is as by default is left out."""
+        return urlencode(self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True), doseq=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task, and the feed that it is of."""
+
+    loop: FeedLoop
+    task: Task
+    stale: bool
+    """Whether it is in flight as far as is known, but was seen too long ago to be shown as if that were fresh."""
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """One page of what a query finds."""
+
+    query: TaskQuery
+    rows: Sequence[Row]
+    total: int
+    """The tasks that match, on all pages."""
+    known: int
+    """The tasks that could be found without any filter."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, math.ceil(self.total / self.query.per_page))
+
+
+def parse(params: QueryParams, *, strict: bool = False) -> TaskQuery:
+    """The query that a URL's parameters describe. Raises QueryError.
+
+    An empty value is as good as none, as forms send it; a `strict` reading refuses it: a program's slip asks for all.
+    """
+    given: dict[str, Any] = {}
+    for name, value in params.multi_items():
+        if not (value or strict):
+            continue
+        if name in _SEVERAL:
+            given.setdefault(name, []).append(value)
+        elif name in given:
+            raise QueryError(f"{name}: given more than once; give it once")
+        else:
+            given[name] = value
+    try:
+        return TaskQuery.model_validate(given)
+    except ValidationError as error:
+        raise QueryError("; ".join(dict.fromkeys(map(_words, error.errors(include_url=False))))) from None
+
+
+def find(loops: Sequence[FeedLoop], query: TaskQuery, now: float) -> TaskPage:
+    """The page of tasks that a query asks for. Raises QueryError for a provider or kind that is not polled.
+
+    Equal values are ordered by provider, kind and id: pages neither overlap nor leave gaps while nothing changes.
+    """
+    for name, value, polled in (
+        ("provider", query.provider, {loop.provider.name for loop in loops}),
+        ("kind", query.kind, {loop.feed.kind for loop in loops}),
+    ):
+        if value is not None and value not in polled:
+            raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
+    known = total = 0
+    matches = _filter_of(query)
+
+    def matching() -> Iterator[tuple[FeedLoop, Task]]:
+        nonlocal known, total
+        for loop in loops:
+            book = loop.book
+            wanted = query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
+            for tasks in (book.in_flight.values(), book.recent(now)):
+                known += len(tasks)
+                for task in tasks if wanted else ():
+                    if matches(task):
+                        total += 1
+                        yield loop, task
+
+    # A heap of the pages up to this one: what is in flight may be far more than what is shown.
+    first = (query.page - 1) * query.per_page
+    upmost = heapq.nlargest if query.direction is Direction.DESCENDING else heapq.nsmallest
+    shown = upmost(first + query.per_page, matching(), key=_order_of(query, now))[first:]
+    rows = [Row(loop, task, not task.state.is_end and loop.book.is_stale(now)) for loop, task in shown]
+    return TaskPage(query, rows, total, known)
+
+
+def feed_of(loops: Sequence[FeedLoop], provider: str, kind: str) -> FeedLoop | None:
+    """The feed with these names, if it is polled."""
+    return next((loop for loop in loops if (loop.provider.name, loop.feed.kind) == (provider, kind)), None)
+
+
+_SEVERAL = ("state", "reason")
+
+
+def _filter_of(query: TaskQuery) -> Callable[[Task], bool]:
+    states, reasons, text = frozenset(query.state), frozenset(query.reason), (query.id or "").casefold()
+
+    def matches(task: Task) -> bool:
+        return (
+            (not states or task.state in states)
+            and (not reasons or task.reason in reasons)
+            and (not text or text in task.id.casefold())
+        )
+
+    return matches
+
+
+Value = str | float | None
+
+
+def _order_of(query: TaskQuery, now: float) -> Callable[[tuple[FeedLoop, Task]], tuple[object, ...]]:
+    descending = query.direction is Direction.DESCENDING
+    value_of = _VALUES[query.sort]
+
+    def order(found: tuple[FeedLoop, Task]) -> tuple[object, ...]:
+        loop, task = found
+        value = value_of(loop, task, now)
+        is_known = value is not None
+        return is_known is descending, value if is_known else 0, loop.provider.name, loop.feed.kind, task.id
+
+    return order
+
+
+def _duration(task: Task, now: float) -> float | None:
+    if task.state.is_end:
+        return task.duration(Phase.TOTAL)
+    return None if task.submitted_at is None else now - task.submitted_at
+
+
+_VALUES: dict[Sort, Callable[[FeedLoop, Task, float], Value]] = {
+    Sort.CHANGED: lambda loop, task, now: task.changed,
+    Sort.SUBMITTED: lambda loop, task, now: task.first_seen if task.submitted_at is None else task.submitted_at,
+    Sort.STARTED: lambda loop, task, now: task.started_at,
+    Sort.ENDED: lambda loop, task, now: task.placed_at if task.state.is_end else None,
+    Sort.DURATION: lambda loop, task, now: _duration(task, now),
+    Sort.PROGRESS: lambda loop, task, now: task.progress,
+    Sort.PROVIDER: lambda loop, task, now: loop.provider.name,
+    Sort.KIND: lambda loop, task, now: loop.feed.kind,
+    Sort.ID: lambda loop, task, now: task.id,
+    Sort.STATE: lambda loop, task, now: task.state,
+    Sort.REASON: lambda loop, task, now: task.reason,
+}
+
+
+def _words(detail: ErrorDetails) -> str:
+    """What is wrong with a parameter and what is allowed; never the value, which nobody has checked."""
+    name, limits = str(detail["loc"][0]), detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown parameter; allowed: {', '.join(TaskQuery.model_fields)}"
+        case "enum":
+            return f"{name}: unknown; allowed: {limits['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+        case "greater_than_equal":
+            return f"{name}: too small; the least is {limits['ge']}"
+        case "less_than_equal":
+            return f"{name}: too large; the most is {limits['le']}"
+        case "string_too_short":
+            return f"{name}: empty; write a text, or leave it out"
+        case "string_too_long":
+            return f"{name}: too long; the most is {limits['max_length']} characters"
+    return f"{name}: {detail['msg']}"

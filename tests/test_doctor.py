@@ -1,0 +1,592 @@
+"""The doctor: what it says of vendors that are well and of vendors that are not, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields
+from email.utils import formatdate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.advice import Cause
+from exporter.config import Config, LedgerSettings
+from exporter.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
+from exporter.doctor import INTERRUPTED, consult
+from exporter.providers import VENDORS, connect
+from exporter.simulator import (
+    DIGITAL_HUMAN,
+    FACE_SWAP,
+    LIP_SYNC,
+    MARKERS,
+    PREFIXES,
+    SORA,
+    VIDEO,
+    Credentials,
+    Feed,
+    HandClock,
+    Life,
+    Simulator,
+    World,
+    app,
+    hang,
+    serve,
+)
+from exporter.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
+from exporter.simulator.profiles import PROFILES
+from exporter.store import Changes, Store
+from exporter.tasks import State
+
+if TYPE_CHECKING:
+    from conftest import Exporter
+
+    Start = Callable[..., Exporter]
+
+pytestmark = pytest.mark.anyio
+
+TAG = "s3cr3t-TAG"
+KEYS = Credentials(**{one.name: f"{TAG}-{one.name.replace('_', '-')}" for one in fields(Credentials)})
+CREDENTIALS: dict[str, dict[str, Any]] = {
+    "deerapi": {
+        "api_key": KEYS.deerapi_api_key,
+        "user_token": KEYS.deerapi_user_token,
+        "user_id": KEYS.deerapi_user_id,
+    },
+    "chanjing": {"access_token": KEYS.chanjing_access_token},
+    "huawei_metastudio": {
+        "project_id": KEYS.huawei_project_id,
+        "access_key": KEYS.huawei_access_key,
+        "secret_key": KEYS.huawei_secret_key,
+    },
+    "facewap": {"token": KEYS.facewap_token},
+}
+APPLICATION: dict[str, Any] = {
+    "access_token": None,
+    "app_id": KEYS.chanjing_app_id,
+    "secret_key": KEYS.chanjing_secret_key,
+}
+FEEDS = (SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP)
+LEVELS = {"trouble": 1, "warning": 0}
+
+
+@dataclass
+class Practice:
+    """Simulated vendors, and a doctor who is sent to them."""
+
+    fake: Simulator
+    world: World
+    url: str
+    said: list[str] = field(default_factory=list)
+    ledger: str = ":memory:"
+
+    def provider(self, vendor: str, **given: Any) -> dict[str, Any]:
+        common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
+        merged = common | CREDENTIALS[vendor] | given
+        return {name: value for name, value in merged.items() if value is not None}
+
+    async def consult(self, *providers: dict[str, Any], **options: Any) -> int:
+        settings = [VENDORS[one["type"]].settings.model_validate(one) for one in providers]
+        config = Config(ledger=LedgerSettings(path=self.ledger), providers=settings)
+        chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
+        return await consult(config, tell=self.said.append, **chosen)
+
+    async def report(self, feed: Feed, *, expect: int | None = None, fetch_token: bool = False, **given: Any) -> Any:
+        """What the doctor says of one feed, as a machine reads it."""
+        provider = self.provider(feed[0], feeds=[feed[1]], **given)
+        code = await self.consult(provider, fetch_token=fetch_token)
+        (report,) = json.loads(self.said[-1])["feeds"]
+        assert code == (0 if report["well"] else 1)
+        assert expect in (None, code), self.said[-1]
+        return report
+
+    async def text(self, *providers: dict[str, Any]) -> str:
+        await self.consult(*providers, in_json=False)
+        return "\n".join(self.said)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(time.time())
+
+
+class Door:
+    """One server for all tests, with the simulator of the present test behind it."""
+
+    def __init__(self) -> None:
+        self.behind: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.behind is not None
+        await self.behind(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[tuple[Door, str]]:
+    door = Door()
+    with serve(door) as server:
+        yield door, server.url
+
+
+@pytest.fixture
+def practice(clock: HandClock, door: tuple[Door, str]) -> Practice:
+    world = World(clock=clock, rate=0)
+    fake = app(world, KEYS, limits={})
+    for feed in FEEDS:
+        for number, (age, queue, run, end) in enumerate(
+            ((5, 60, 60, State.SUCCEEDED), (30, 10, 60, State.SUCCEEDED), (90, 10, 30, State.SUCCEEDED),
+             (95, 10, 30, State.FAILED))
+        ):  # fmt: skip
+            reason = PROFILES[feed].failures[0].reason if end is State.FAILED else None
+            world.add(Life(f"task-{number}", *feed, clock() - age, queue, run, end, reason, output_seconds=5.0))
+    entrance, url = door
+    entrance.behind = fake
+    return Practice(fake, world, url)
+
+
+@asynccontextmanager
+async def answering_raw(answer: Callable[[], bytes], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that answers each request with these bytes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def causes(report: Any) -> list[tuple[str, str]]:
+    return [(finding["level"], finding["cause"]) for finding in report["findings"]]
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids="/".join)
+async def test_a_feed_that_works_is_well(practice: Practice, feed: Feed) -> None:
+    report = await practice.report(feed, expect=0)
+    assert [(call["endpoint"], call["status"], call["error"]) for call in report["calls"]] == [
+        ("list", 200, ""),
+        ("detail", 200, ""),
+    ]
+    assert report["findings"] == []
+    understood = report["understood"]
+    assert understood["rows"] == 4
+    queued = {"queued": 1, "running": 1} if feed != VIDEO else {"running": 2}
+    assert understood["states"] == {"succeeded": 1, "failed": 1} | queued
+    assert sum(understood["reasons"].values()) == 1
+    assert understood["broken"] == {}
+    assert understood["clock"] == ("provider" if feed in (SORA, DIGITAL_HUMAN) else "observed")
+    labels = f'kind="{feed[1]}",provider="{feed[0]}"'
+    assert f"videotask_up{{{labels}}} 1.0" in report["series"]
+    assert f'videotask_finished_total{{{labels},state="succeeded"}} 1.0' in report["series"]
+    assert f'videotask_tasks{{{labels},state="running"}} {queued["running"]}.0' in report["series"]
+
+
+async def test_fields_are_told_by_how_often_they_are_given(practice: Practice) -> None:
+    report = await practice.report(DIGITAL_HUMAN, expect=0)
+    assert report["understood"]["fields"] == {
+        "submitted": {"given": 4, "of": 4},
+        "started": {"given": 3, "of": 3},
+        "ended": {"given": 2, "of": 2},
+        "dated": {"given": 0, "of": 2},
+        "progress": {"given": 0, "of": 1},
+        "output_seconds": {"given": 1, "of": 1},
+    }
+
+
+async def test_the_detail_asked_for_is_that_of_a_task_in_flight(practice: Practice) -> None:
+    report = await practice.report(SORA, expect=0)
+    assert report["calls"][1]["request"] == "GET /sora/v1/videos/task-0"
+    practice.world.clock.now += 300  # type: ignore[attr-defined]
+    report = await practice.report(SORA, expect=0)
+    assert report["calls"][1]["request"] == "GET /sora/v1/videos/task-0"  # the newest, where all have ended
+
+
+async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -> None:
+    assert await practice.consult(*(practice.provider(vendor) for vendor in CREDENTIALS)) == 0
+    whole = json.loads(practice.said[-1])
+    assert whole["well"] is True
+    assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(FEEDS)
+    vendors = practice.fake.vendors.items()
+    asked = {f"{vendor}/{name}": count for vendor, one in vendors for name, count in one.requests.items()}
+    once = {f"{vendor}/{kind}/{endpoint}": 1 for vendor, kind in FEEDS for endpoint in ("list", "detail")}
+    del once["huawei_metastudio/digital_human/detail"]  # where the detail is the list of one job
+    assert asked == once | {"huawei_metastudio/digital_human/list": 2}
+
+
+async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
+    await practice.consult(*(practice.provider(vendor) for vendor in CREDENTIALS), names=["facewap", "deerapi"])
+    assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
+
+
+def refused(status: int, body: object) -> ASGIApp:
+    return JSONResponse(body, status)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that goes wrong, and what the doctor finds."""
+
+    feed: Feed
+    cause: Cause
+    fault: ASGIApp | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+    """A piece of the advice."""
+    level: str = "trouble"
+
+
+CASES: dict[str, Case] = {
+    "wrong host": Case(
+        LIP_SYNC, Cause.NO_ADDRESS, given={"base_url": "http://no.invalid"}, told="base_url (http://no.invalid)"
+    ),
+    "wrong port": Case(LIP_SYNC, Cause.REFUSED, given={"base_url": "http://127.0.0.1:1"}, told="HTTPS_PROXY"),
+    "https where there is none": Case(LIP_SYNC, Cause.TLS, given={"base_url": "https://{}"}, told="https://"),
+    "the connection is reset": Case(LIP_SYNC, Cause.CONNECTION, reset, told="firewall"),
+    "no answer": Case(LIP_SYNC, Cause.TIMEOUT, hang, {"request_timeout": "200ms"}, "request_timeout (0.2 s)"),
+    "wrong path": Case(DIGITAL_HUMAN, Cause.WRONG_URL, given={"base_url": "http://{}/huawei/v2"}, told="project_id"),
+    "a web page": Case(LIP_SYNC, Cause.WRONG_URL, HTML, told="login page"),
+    "a redirect to a login": Case(
+        LIP_SYNC, Cause.WRONG_URL, RedirectResponse("https://login.example/?token=s3cr3t-TAG"), told="login page"
+    ),
+    "a proxy's refusal": Case(LIP_SYNC, Cause.PROXY, answering(407), told="HTTPS_PROXY"),
+    "a wrong key": Case(SORA, Cause.TOKEN, given={"user_token": "wrong", "api_key": "wrong"}, told="user_token"),
+    "no right to read": Case(SORA, Cause.CREDENTIALS, refused(403, {"message": "Forbidden"}), told="api_key"),
+    "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="a new one ends the old one. Check access_token"),
+    "a foreign address": Case(
+        SORA, Cause.IP, refused(403, {"error": {"message": "IP 192.0.2.1 not allowed"}}), told="allowed addresses"
+    ),
+    "a foreign project": Case(DIGITAL_HUMAN, Cause.PROJECT, given={"project_id": "other"}, told="Check project_id"),
+    "a wrong secret key": Case(DIGITAL_HUMAN, Cause.SIGNATURE, given={"secret_key": "wrong"}, told="clock"),
+    "no token in the ledger": Case(LIP_SYNC, Cause.TOKEN_NOT_FETCHED, given=APPLICATION, told="--fetch-token"),
+    "too many calls": Case(LIP_SYNC, Cause.RATE, answering(429), told="Lower rate_limit (1000/s)"),
+    "no credit": Case(LIP_SYNC, Cause.BALANCE, refused(200, {"code": 40002, "msg": "余额不足"}), told="Top it up"),
+    "a wrong parameter": Case(LIP_SYNC, Cause.REQUEST, refused(200, {"code": 40000, "msg": "参数错误"}), told="(50)"),
+    "a fault of the vendor": Case(LIP_SYNC, Cause.VENDOR, answering(502), told="status page"),
+    "another contract": Case(LIP_SYNC, Cause.CONTRACT, refused(200, {"ok": True}), told="newer version"),
+    "too large": Case(LIP_SYNC, Cause.SIZE, HUGE, told="Lower page_size (50)"),
+    "unheard-of states": Case(LIP_SYNC, Cause.DRIFT, rows(each(unheard_of)), told="report it", level="warning"),
+    "rows that are no tasks": Case(LIP_SYNC, Cause.DRIFT, rows(lambda good: [*good, 7]), told="left", level="warning"),
+    "no tasks": Case(LIP_SYNC, Cause.NO_TASKS, rows(lambda _: []), told="access_token and the tasks", level="warning"),
+    "nothing to watch": Case(SORA, Cause.NOTHING_TO_WATCH, given={"user_token": None}, told="With user_token"),
+    "an unknown task": Case(
+        SORA, Cause.NOT_FOUND, given={"user_token": None, "watch": {"tasks": {"sora": ["gone"]}}}, told="too old",
+        level="warning",
+    ),
+    }  # fmt: skip
+TESTED_BELOW = {Cause.SLOW, Cause.CLOCK, Cause.TOKEN_FETCHED, Cause.TOKEN_RENEWED_ELSEWHERE, Cause.WATCH}
+OF_THE_EXPORTER = {Cause.LEDGER, Cause.BUG}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+async def test_what_goes_wrong_is_found_with_what_to_do_about_it(practice: Practice, case: Case) -> None:
+    if case.fault is not None:
+        practice.fake.faults["/".join(case.feed)] = case.fault
+    given = dict(case.given)
+    if "{}" in given.get("base_url", ""):
+        given["base_url"] = given["base_url"].format(practice.url.removeprefix("http://"))
+    report = await practice.report(case.feed, expect=LEVELS[case.level], **given)
+    assert causes(report) == [(case.level, case.cause)]
+    assert case.told in report["findings"][0]["advice"]
+    assert (
+        f'videotask_up{{kind="{case.feed[1]}",provider="{case.feed[0]}"}} {float(case.level == "warning")}'
+        in (report["series"])
+    )
+    assert TAG not in practice.said[-1]
+    assert not any(marker in practice.said[-1] for marker in MARKERS)
+
+
+def test_every_cause_is_reached_by_a_test() -> None:
+    assert {case.cause for case in CASES.values()} | TESTED_BELOW | OF_THE_EXPORTER == set(Cause)
+
+
+async def test_calls_that_take_too_long_altogether_are_given_up(practice: Practice) -> None:
+    provider = practice.provider("chanjing", rate_limit="1/h", feeds=["lip_sync"])
+    assert await practice.consult(provider, patience=0.5) == 1
+    (report,) = json.loads(practice.said[-1])["feeds"]
+    assert causes(report) == [("trouble", "slow")]
+    assert "Raise rate_limit (0.0166667/m)" in report["findings"][0]["advice"]
+
+
+async def test_a_vendor_that_hangs_holds_up_no_other(practice: Practice) -> None:
+    practice.fake.faults["deerapi"] = hang
+    hanging = practice.provider("deerapi", request_timeout="1m", name="hanging")
+    begun = asyncio.create_task(practice.consult(practice.provider("facewap"), hanging, in_json=False))
+    async with asyncio.timeout(30):
+        while not practice.said:  # noqa: ASYNC110  # what it says is no event
+            await asyncio.sleep(0.01)
+    assert practice.said[0].startswith("facewap/face_swap (facewap at ")
+    assert not begun.done()
+    begun.cancel()
+    await asyncio.gather(begun, return_exceptions=True)
+
+
+def dated(seconds: float, status: str, body: bytes) -> bytes:
+    """An answer of a vendor whose clock is ahead."""
+    head = f"HTTP/1.1 {status}\r\nDate: {formatdate(time.time() + seconds, usegmt=True)}\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\nContent-Type: application/json\r\n\r\n" + body
+
+
+async def test_signatures_that_are_refused_with_the_clocks_apart_are_laid_to_the_clock(practice: Practice) -> None:
+    body = b'{"error_code": "APIGW.0301", "error_msg": "Incorrect IAM information"}'
+    async with answering_raw(lambda: dated(3600, "401 Unauthorized", body)) as url:
+        report = await practice.report(DIGITAL_HUMAN, expect=1, base_url=url)
+    assert causes(report) == [("trouble", "clock")]
+    assert report["calls"][0]["skew"] == pytest.approx(3600, abs=30)
+    assert "NTP" in report["findings"][0]["advice"]
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(-7300, "2 hours behind"), (7300, "2 hours ahead of")])
+async def test_clocks_that_differ_are_told(practice: Practice, ahead: float, told: str) -> None:
+    body = b'{"code": 200, "msg": "", "data": []}'
+    async with answering_raw(lambda: dated(ahead, "200 OK", body)) as url:
+        text = await practice.text(practice.provider("facewap", base_url=url))
+    assert f"the vendor's is {told} ours" in text
+    assert "WARNING (clock)" in text
+
+
+@pytest.mark.parametrize(
+    ("skew", "told"),
+    [
+        (0.0, "the vendor's agrees with ours"),
+        (-1.9, "the vendor's agrees with ours"),
+        (-3.2, "the vendor's is 3 s behind ours"),
+        (119.0, "the vendor's is 119 s ahead of ours"),
+        (-121.0, "the vendor's is 2 minutes behind ours"),
+        (5 * 3600.0, "the vendor's is 5 hours ahead of ours"),
+        (-400 * 86400.0, "the vendor's is 400 days behind ours"),
+    ],
+)
+def test_a_difference_of_clocks_is_told_in_the_unit_that_fits(skew: float, told: str) -> None:
+    call = Call("list", "GET /", {}, "", 200, 2, 0.1, skew, "", "", "")
+    assert f"  clock     {told}" in as_text(FeedReport("mine", "facewap", "face_swap", "http://a", [call])).splitlines()
+
+
+async def test_a_certificate_that_nobody_trusts_is_told(practice: Practice) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with answering_raw(bytes, tls) as url:
+        report = await practice.report(FACE_SWAP, expect=1, base_url=url)
+    assert causes(report) == [("trouble", "tls")]
+    assert "the certificate is not trusted" in report["findings"][0]["what"]
+
+
+async def test_a_list_that_is_refused_does_not_hide_whether_details_are(practice: Practice) -> None:
+    watch = {"tasks": {"sora": ["task-3"]}}
+    report = await practice.report(SORA, expect=1, user_token="wrong", watch=watch)
+    assert causes(report) == [("trouble", "token")]
+    assert [(call["endpoint"], call["error"]) for call in report["calls"]] == [
+        ("list", "auth"),
+        ("list", "auth"),  # with and without Bearer
+        ("detail", ""),
+    ]
+    assert report["understood"]["states"] == {"failed": 1}
+
+
+async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text("{")
+    watch = {"tasks": {"sora": ["task-1"]}, "files": [str(tmp_path / "*.json")]}
+    report = await practice.report(SORA, expect=0, user_token=None, watch=watch)
+    assert causes(report) == [("warning", "watch")]
+    assert report["findings"][0]["what"] == f"{tmp_path}/ids.json: not JSON"
+
+
+async def test_watched_ids_that_are_not_there_yet_are_no_trouble(practice: Practice, tmp_path: Path) -> None:
+    watch = {"files": [str(tmp_path / "*.json")]}
+    report = await practice.report(SORA, expect=0, user_token=None, watch=watch)
+    assert causes(report) == [("warning", "nothing_to_watch")]
+
+
+class TestTokens:
+    """Tokens that the exporter asks for: a new one logs the other holders out."""
+
+    async def test_a_new_token_is_asked_for_only_if_that_is_said(self, practice: Practice) -> None:
+        issued = practice.fake.chanjing.tokens_issued
+        report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
+        assert causes(report) == [("trouble", "token_not_fetched")]
+        assert report["calls"] == []
+        assert practice.fake.chanjing.tokens_issued == issued
+
+        report = await practice.report(LIP_SYNC, expect=0, fetch_token=True, **APPLICATION)
+        assert causes(report) == [("warning", "token_fetched")]
+        assert report["calls"][0]["request"] == "POST /open/v1/access_token"
+        assert json.loads(report["calls"][0]["body"]) == {"app_id": "<secret>", "secret_key": "<secret>"}
+        assert practice.fake.chanjing.tokens_issued == issued + 1
+        assert TAG not in practice.said[-1]
+
+    async def test_the_token_in_the_ledger_serves(self, practice: Practice, tmp_path: Path) -> None:
+        exporter = await self.held(practice, tmp_path)
+        issued = practice.fake.chanjing.tokens_issued
+        practice.said.clear()
+        report = await practice.report(LIP_SYNC, expect=0, **APPLICATION)
+        assert [call["endpoint"] for call in report["calls"]] == ["list", "detail"]
+        assert practice.fake.chanjing.tokens_issued == issued
+        exporter.close()
+
+    async def test_a_token_in_the_ledger_that_is_refused_is_told(self, practice: Practice, tmp_path: Path) -> None:
+        exporter = await self.held(practice, tmp_path)
+        practice.fake.chanjing.renew_elsewhere()
+        report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
+        assert causes(report) == [("trouble", "token"), ("trouble", "token_not_fetched")]
+        assert "at some vendors whoever asks for a new one ends the old one" in report["findings"][0]["advice"]
+        exporter.close()
+
+    @staticmethod
+    async def held(practice: Practice, folder: Path) -> Store:
+        """An exporter's ledger, open and locked, with its token."""
+        practice.ledger = str(folder / "ledger.sqlite3")
+        store = Store(practice.ledger)
+        settings = VENDORS["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
+        provider = connect(settings, store)
+        await provider.feeds[0].list_page(0)
+        await provider.aclose()
+        return store
+
+
+async def test_the_ledger_stays_as_it_is(practice: Practice, tmp_path: Path) -> None:
+    exporter = await TestTokens.held(practice, tmp_path)
+    exporter.watch("deerapi", "sora", ["task-2"], time.time())
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    report = await practice.report(SORA, expect=0, user_token=None)
+    assert report["calls"][0]["request"] == "GET /sora/v1/videos/task-2"  # which it was asked to follow
+    await practice.report(LIP_SYNC, expect=0, fetch_token=True, **APPLICATION)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+    exporter.commit(Changes("deerapi", "sora", None, None, None))  # it has lost nothing by it, least of all its lock
+    exporter.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"x" * 5000])
+async def test_a_ledger_that_cannot_be_read_is_none(practice: Practice, tmp_path: Path, content: bytes) -> None:
+    practice.ledger = str(tmp_path / "ledger.sqlite3")
+    Path(practice.ledger).write_bytes(content)
+    report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
+    assert causes(report) == [("trouble", "token_not_fetched")]
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite3"]
+    assert Path(practice.ledger).read_bytes() == content
+
+
+CONTENT = f"{TAG} {' '.join(MARKERS)}"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """A fault of the vendor that shows all that it was sent, and what its tasks are about."""
+    request = Request(scope, receive)
+    sent = {"url": str(request.url), "headers": dict(request.headers), "body": (await request.body()).decode()}
+    error = {"code": CONTENT, "message": CONTENT, "msg": CONTENT, "error": {"code": CONTENT, "message": sent}}
+    await JSONResponse({**error, "error_code": CONTENT, "error_msg": sent, TAG: sent}, 500)(scope, receive, send)
+
+
+@pytest.mark.parametrize("fault", [None, echo, Response(f"<html>{CONTENT}", 403), RedirectResponse(f"http://a/?{TAG}")])
+async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | None) -> None:
+    if fault:
+        practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
+    iam = {
+        "endpoint": practice.url + PREFIXES["huawei_iam"],
+        "domain": KEYS.huawei_domain,
+        "username": KEYS.huawei_username,
+        "password": KEYS.huawei_password,
+    }
+    providers = [
+        *(practice.provider(vendor) for vendor in CREDENTIALS),
+        practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=iam),
+        practice.provider("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
+        practice.provider("chanjing", name="application", **APPLICATION),
+        practice.provider("facewap", name="bearer", bearer=True),
+    ]
+    for in_json in (False, True):
+        await practice.consult(*providers, in_json=in_json, fetch_token=True)
+    told = "\n".join(practice.said)
+    assert "POST http://127.0.0.1:" in told  # IAM, which is not below base_url
+    assert [word for word in (TAG, *MARKERS) if word in told] == []
+
+
+def test_the_json_is_as_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for part in (FeedReport, Call, Understood, Share, Finding):
+        for one in fields(part):
+            assert f"`{one.name}`" in page, f"{part.__name__}.{one.name}"
+    assert [cause for cause in Cause if f"`{cause}`" not in page] == []
+
+
+class TestCommand:
+    """The doctor as a process of its own."""
+
+    @staticmethod
+    def write(folder: Path, url: str, **given: Any) -> str:
+        provider = {"name": "swaps", "type": "facewap", "base_url": f"{url}/facewap", "token": "demo-facewap-token"}
+        (folder / "config.yaml").write_text(json.dumps({"providers": [provider | given]}))
+        return "--config.file=config.yaml"
+
+    def test_it_says_what_it_found_and_whether_all_is_well(self, start: Start, tmp_path: Path) -> None:
+        with serve(app(World(seed=3, history=60), limits={})) as address:
+            well = start("doctor", self.write(tmp_path, address.url))
+            assert well.end(None) == 0
+            assert well.stdout.endswith("All is well.\n")
+            assert "swaps/face_swap (facewap at http://127.0.0.1" in well.stdout
+            assert well.stderr == ""
+            assert [path.name for path in tmp_path.iterdir() if "sqlite" in path.name] == []
+
+            (tmp_path / "process1").mkdir()
+            ill = start("doctor", self.write(tmp_path / "process1", address.url, token="wrong"), "--json")
+            assert ill.end(None) == 1
+            assert json.loads(ill.stdout)["well"] is False
+            assert ill.stderr == ""
+
+    def test_a_wrong_name_is_a_wrong_command_line(self, start: Start, tmp_path: Path) -> None:
+        process = start("doctor", self.write(tmp_path, "http://127.0.0.1:1"), "--provider=swap")
+        assert process.end(None) == 2
+        assert process.stderr == "videotask-exporter doctor: error: no provider is named swap; there are: swaps\n"
+
+    def test_a_proxy_that_refuses_is_told(self, start: Start, tmp_path: Path) -> None:
+        with serve(Response("no", 403)) as proxy:
+            process = start("doctor", self.write(tmp_path, "https://vendor.invalid"), "--json", HTTPS_PROXY=proxy.url)
+            assert process.end(None) == 1
+        (report,) = json.loads(process.stdout)["feeds"]
+        assert causes(report) == [("trouble", "proxy")]
+        assert "HTTPS_PROXY" in report["findings"][0]["advice"]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_it(self, start: Start, tmp_path: Path, number: signal.Signals) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            process = start("doctor", self.write(tmp_path, url, request_timeout="1m"))
+            caller, _ = silent.accept()
+            with caller:
+                caller.recv(1)
+                assert process.end(number) == INTERRUPTED
+        assert process.stdout == process.stderr == ""
+
+    def test_it_runs_beside_the_exporter(self, start: Start, tmp_path: Path) -> None:
+        fake = app(World(seed=3, history=60), limits={})
+        application = {"name": "lips", "type": "chanjing", "app_id": "demo-app-id", "secret_key": "demo-app-secret"}
+        with serve(fake) as address:
+            ledger = {"path": str(tmp_path / "ledger.sqlite3")}
+            provider = application | {"base_url": f"{address.url}/chanjing"}
+            (tmp_path / "process1").mkdir()
+            for folder in (tmp_path, tmp_path / "process1"):
+                config = {"poll_interval": "100ms", "ledger": ledger, "providers": [provider]}
+                (folder / "config.yaml").write_text(json.dumps(config))
+            exporter = start("--config.file=config.yaml", "--web.listen-address=127.0.0.1:0")
+            up = 'videotask_up{kind="lip_sync",provider="lips"}'
+            exporter.wait_for("a sweep", lambda: exporter.value(up) == 1)
+            doctor = start("doctor", "--config.file=config.yaml")
+            assert doctor.end(None) == 0, doctor.stdout
+            assert fake.chanjing.tokens_issued == 1
+            asked = fake.chanjing.requests["lip_sync/list"]
+            exporter.wait_for("another sweep", lambda: fake.chanjing.requests["lip_sync/list"] > asked + 1)
+            assert exporter.value(up) == 1
+            assert exporter.end() == 0

@@ -1,0 +1,5 @@
+"""What the tests of the HTTP side share."""
+
+from .serving import authority, folder
+
+__all__ = ["authority", "folder"]

@@ -1,0 +1,219 @@
+"""Users and passwords, over real HTTP: who comes in, what it costs, and that nothing of a password stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import logging
+import time
+
+import bcrypt
+import pytest
+
+from exporter.settings import Secret
+from exporter.web.auth import QUEUE, REMEMBERED, Users
+
+from .serving import Folder, hashed, serving, users
+
+SLOW = 10
+"""A cost of nearly a tenth of a second."""
+
+
+def basic(user: str, password: str) -> bytes:
+    return b"Basic " + base64.b64encode(f"{user}:{password}".encode())
+
+
+async def test_who_is_let_in(folder: Folder) -> None:
+    expected = {
+        ("dave", "dave123"): 200,
+        ("carol", "carol123"): 200,
+        ("dave", "bad"): 401,
+        ("dave", ""): 401,
+        ("dave", "carol123"): 401,
+        ("nonexistent", "nonexistent"): 401,
+        ("", ""): 401,
+        ("DAVE", "dave123"): 401,
+    }
+    async with serving(folder.config(users(dave="dave123", carol="carol123"))) as address:
+        for _ in range(2):
+            assert {given: (await address.get(auth=given)).status_code for given in expected} == expected
+        asked = await address.get()
+        assert asked.status_code == 401
+        assert asked.headers["www-authenticate"].startswith("Basic ")
+        assert "www-authenticate" not in (await address.get(auth=("dave", "dave123"))).headers
+
+
+async def test_a_header_that_is_no_log_in_is_refused(folder: Folder) -> None:
+    headers = [
+        *("", "Basic", "Basic !!!!", "Basic ZGF2ZQ==", "Bearer ZGF2ZTpkYXZlMTIz", "ZGF2ZTpkYXZlMTIz"),
+        *("Digest username=dave", "Basic " + "A" * 9000, "Basic /////w==", "dave:dave123", "Basic dave:dave123"),
+    ]
+    async with serving(folder.config(users(dave="dave123"))) as address, address.http() as client:
+        for header in headers:
+            assert (await client.get("/", headers={"Authorization": header})).status_code == 401, header
+        for scheme in ("Basic", "basic", "BASIC "):
+            header = f"{scheme} ZGF2ZTpkYXZlMTIz"
+            assert (await client.get("/", headers={"Authorization": header})).status_code == 200, header
+
+
+@pytest.mark.parametrize("password", ["a:b:", "pässwörd密码", " ", "x" * 72, "x" * 200, "a\0b", '"\\'])
+async def test_any_password_that_can_be_hashed_can_be_used(password: str) -> None:
+    stored = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
+    some = Users({"Zoë": Secret(stored)})
+    assert await some.admit(basic("Zoë", password))
+    assert not await some.admit(basic("Zoë", "y" + password))
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+async def test_hashes_of_all_tools_are_taken(folder: Folder, prefix: str) -> None:
+    made = hashed("secret").replace("$2b$", prefix)
+    async with serving(folder.config(f"basic_auth_users: {{ann: {made}}}")) as address:
+        assert (await address.get(auth=("ann", "secret"))).status_code == 200
+        assert (await address.get(auth=("ann", "guess"))).status_code == 401
+
+
+async def test_every_path_asks_for_a_password(folder: Folder) -> None:
+    async with serving(folder.config(users(ann="secret"))) as address:
+        for path in ("/", "/metrics", "/-/healthy", "/-/ready", "/unknown", "/echo"):
+            assert (await address.get(path)).status_code == 401, path
+
+
+async def test_health_may_be_asked_for_without_a_password(folder: Folder) -> None:
+    async with serving(folder.config("health_without_auth: true\n" + users(ann="secret"))) as address:
+        found = {
+            path: (await address.get(path)).status_code
+            for path in (
+                "/-/healthy",
+                "/-/ready",
+                "/",
+                "/metrics",
+                "/-/healthy/",
+                "/-/healthy/../../metrics",
+                "//-/ready",
+            )
+        }
+    assert [path for path, status in found.items() if status == 200] == ["/-/healthy", "/-/ready"]
+    assert set(found.values()) == {200, 401}
+
+
+async def test_a_callback_is_left_to_its_own_secret(folder: Folder) -> None:
+    async with serving(folder.config(users(ann="secret"))) as address:
+        assert (await address.get("/api/v1/callbacks/vendor/kind")).status_code == 404, "this application has none"
+        for path in ("/api/v1/callbacks", "/api/v1/tasks", "/x/api/v1/callbacks/vendor/kind"):
+            assert (await address.get(path)).status_code == 401, path
+
+
+async def test_the_event_loop_goes_on_while_passwords_are_checked() -> None:
+    some = Users({"ann": Secret(hashed("secret", SLOW))})
+    guesses = [asyncio.create_task(some.admit(basic("ann", f"guess{n}"))) for n in range(4)]
+    turns = 0
+    while not all(guess.done() for guess in guesses):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 100  # a handful, were they checked in it
+
+
+async def test_one_who_is_known_does_not_wait_for_those_who_guess() -> None:
+    some = Users({"ann": Secret(hashed("secret"))})
+    assert await some.admit(basic("ann", "secret"))
+    guesses = [asyncio.create_task(some.admit(basic("ann", f"guess{n}"))) for n in range(3)]
+    await asyncio.sleep(0)
+    assert await some.admit(basic("ann", "secret"))
+    assert not any(guess.done() for guess in guesses)
+    assert await asyncio.gather(*guesses) == [False] * 3
+
+
+async def test_so_many_guesses_wait_and_the_rest_is_told_to_come_again(folder: Folder) -> None:
+    web = folder.config(f"basic_auth_users: {{ann: {hashed('secret', SLOW)}}}")
+    some = web.now().users
+    assert some
+    async with serving(web) as address:
+        guesses = [asyncio.create_task(some.admit(basic("ann", f"guess{n}"))) for n in range(QUEUE)]
+        late = await address.get(auth=("ann", "secret"))
+        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+        assert await asyncio.gather(*guesses) == [False] * QUEUE
+        assert (await address.get(auth=("ann", "secret"))).status_code == 200
+
+
+async def test_an_unknown_user_costs_as_much_as_a_known_one() -> None:
+    some, cheap = Users({"ann": Secret(hashed("secret", 9))}), Users({"ann": Secret(hashed("secret", 4))})
+    took: dict[str, list[float]] = {"known": [], "unknown": [], "cheap": []}
+    for attempt in range(5):
+        for what, asked, user in (("known", some, "ann"), ("unknown", some, "nobody"), ("cheap", cheap, "ann")):
+            began = time.perf_counter()
+            assert not await asked.admit(basic(user, f"wrong{attempt}"))
+            took[what].append(time.perf_counter() - began)
+    known, unknown, less = (min(took[what]) for what in ("known", "unknown", "cheap"))
+    assert 1 / 4 < unknown / known < 4
+    assert less < min(known, unknown) / 4
+
+
+async def test_a_right_password_is_checked_once() -> None:
+    some = Users({"ann": Secret(hashed("secret", SLOW))})
+    began = time.perf_counter()
+    assert await some.admit(basic("ann", "secret"))
+    once = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in range(20):
+        assert await some.admit(basic("ann", "secret"))
+    assert time.perf_counter() - began < 10 * once
+
+
+async def test_the_same_log_in_many_times_at_once_is_checked_once() -> None:
+    some = Users({"ann": Secret(hashed("secret", SLOW))})
+    began = time.perf_counter()
+    assert await some.admit(basic("ann", "wrong")) is False
+    once = time.perf_counter() - began
+    began = time.perf_counter()
+    assert all(await asyncio.gather(*(some.admit(basic("ann", "secret")) for _ in range(QUEUE))))
+    assert time.perf_counter() - began < once * QUEUE / 2
+
+
+async def test_a_name_cannot_borrow_letters_from_the_password() -> None:
+    some = Users({"ab": Secret(hashed("c")), "a": Secret(hashed("x"))})
+    assert await some.admit(basic("ab", "c"))
+    assert not await some.admit(basic("a", "bc"))
+
+
+async def test_what_is_remembered_of_log_ins_is_bounded_and_forgets_the_least_used() -> None:
+    stored = Secret(hashed("secret"))
+    some = Users({f"user{n}": stored for n in range(REMEMBERED + 1)})
+    for n in range(REMEMBERED):
+        assert await some.admit(basic(f"user{n}", "secret"))
+    assert await some.admit(basic("user0", "secret"))
+    assert await some.admit(basic(f"user{REMEMBERED}", "secret"))
+    marks = some._admitted
+    assert len(marks) == REMEMBERED
+    assert some._mark(b"user0", b"secret") in marks
+    assert some._mark(b"user1", b"secret") not in marks
+
+
+async def test_no_password_stays_in_memory_or_reaches_the_log(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    right, wrong = "correct-horse-battery", "wrong-horse-battery"
+    some = Users({"ann": Secret(hashed(right))})
+    assert await some.admit(basic("ann", right))
+    assert not await some.admit(basic("ann", wrong))
+    kept: list[object] = [some]
+    for _ in range(4):
+        kept += gc.get_referents(*kept)
+    texts = [one if isinstance(one, bytes) else one.encode() for one in kept if isinstance(one, (bytes, str))]
+    assert b"ann" in texts
+    assert not [one for one in texts if b"horse" in one]
+    async with serving(folder.config(users(ann=right))) as address:
+        await address.get(auth=("ann", right))
+        await address.get(auth=("ann", wrong))
+    assert "horse" not in caplog.text
+    assert base64.b64encode(f"ann:{right}".encode()).decode() not in caplog.text
+
+
+async def test_a_password_that_was_changed_is_no_longer_good(folder: Folder) -> None:
+    async with serving(folder.config(users(ann="old", bob="same"))) as address:
+        assert (await address.get(auth=("ann", "old"))).status_code == 200
+        folder.write(web_yml=users(ann="new", bob="same"))
+        assert (await address.get(auth=("ann", "old"))).status_code == 401
+        assert (await address.get(auth=("ann", "new"))).status_code == 200
+        assert (await address.get(auth=("bob", "same"))).status_code == 200
+        folder.write(web_yml=users(bob="same"))
+        assert (await address.get(auth=("ann", "new"))).status_code == 401

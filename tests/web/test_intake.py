@@ -1,0 +1,858 @@
+"""Tasks asked for over HTTP and vendors' callbacks: what is followed, what is refused, and that a look-up decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.collector import FeedLoop
+from exporter.ledger import Ledger
+from exporter.providers import VENDORS, connect
+from exporter.providers.provider import Provider
+from exporter.settings import ProviderSettings
+from exporter.simulator import (
+    DIGITAL_HUMAN,
+    FACE_SWAP,
+    LIP_SYNC,
+    PREFIXES,
+    SORA,
+    HandClock,
+    Life,
+    Simulator,
+    World,
+    app,
+    hang,
+    serve,
+)
+from exporter.store import Store
+from exporter.tasks import State
+from exporter.watch import Following, Watch
+from exporter.web import intake
+from exporter.web.server import Server, listen
+
+if TYPE_CHECKING:
+    from conftest import Exporter
+
+    Start = Callable[..., Exporter]
+
+NOW = 1_790_000_000.0
+SECRET = "a-secret-between-us-0123456789"
+TASKS = "/api/v1/tasks"
+SORA_CALLBACK = "/api/v1/callbacks/deer/sora"
+
+
+async def until(what: str, holds: Callable[[], object]) -> None:
+    """Waits until something holds, and fails saying what did not."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited in vain: {what}")
+        await asyncio.sleep(0.005)
+
+
+class House:
+    """Feeds of some providers behind the endpoints, swept by hand. `deer` cannot be listed; `mute` has no secret."""
+
+    def __init__(self, site: Site, store: Store) -> None:
+        self.site = site
+        self.ledger = Ledger(store, 7 * 86400.0)
+        self.providers: list[Provider] = []
+        self.loops: list[FeedLoop] = []
+        self.watches: list[Watch] = []
+        self.allowed = True
+
+    def add(self, settings: ProviderSettings) -> None:
+        provider = connect(settings, self.ledger.store)
+        watch = Watch(settings.name, settings.watch)
+        self.providers.append(provider)
+        self.watches.append(watch)
+        for feed in provider.feeds:
+            book = self.ledger.open(settings.name, feed.kind, feed.clock, settings, self.site.clock())
+            self.loops.append(FeedLoop(provider, feed, book, self.ledger, watch, self.site.clock))
+
+    def loop(self, name: str = "deer") -> FeedLoop:
+        return next(one for one in self.loops if one.provider.name == name)
+
+    async def sweep(self, name: str = "deer", after: float = 15.0) -> None:
+        self.site.clock.now += after
+        await self.loop(name).sweep()
+        assert self.loop(name).status.up
+
+    def finished(self, name: str = "deer") -> float:
+        counts = self.loop(name).book.counts
+        return sum(value for key, value in counts.items() if key[0] == "finished_total")
+
+    async def aclose(self) -> None:
+        for loop in self.loops:
+            await loop.stop()
+        for watch in self.watches:
+            await watch.aclose()
+        for provider in self.providers:
+            await provider.aclose()
+        await self.ledger.close()
+
+
+class Site:
+    """Simulated vendors on a clock that stands still until told."""
+
+    def __init__(self, url: str, world: World, fake: Simulator, clock: HandClock) -> None:
+        self.url, self.world, self.fake, self.clock = url, world, fake, clock
+
+    def settings(self, name: str, vendor: str, **given: Any) -> ProviderSettings:
+        keys = self.fake.credentials
+        credentials: dict[str, dict[str, str]] = {
+            "deerapi": {"api_key": keys.deerapi_api_key},
+            "chanjing": {"access_token": keys.chanjing_access_token},
+            "huawei_metastudio": {
+                "project_id": keys.huawei_project_id,
+                "access_key": keys.huawei_access_key,
+                "secret_key": keys.huawei_secret_key,
+            },
+            "facewap": {"token": keys.facewap_token},
+        }
+        common = {"name": name, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
+        watch = {"callback_secret": SECRET} | given.pop("watch", {})
+        settings = common | credentials[vendor] | {"poll_interval": "1h", "watch": watch} | given
+        return VENDORS[vendor].settings.model_validate(settings)
+
+    def looked_up(self) -> int:
+        """How many look-ups of Sora tasks there were since the last time this was asked."""
+        return self.fake.deerapi.requests.pop("sora/detail", 0)
+
+
+class Door:
+    """One server for all tests, with the vendors of the present test behind it."""
+
+    def __init__(self) -> None:
+        self.behind: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.behind is not None
+        await self.behind(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for all tests, so that they may share servers."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[tuple[Door, str]]:
+    door = Door()
+    with serve(door) as server:
+        yield door, server.url
+
+
+@pytest.fixture
+def site(door: tuple[Door, str]) -> Site:
+    clock = HandClock(NOW)
+    world = World(rate=0, clock=clock)
+    world.add(
+        Life("runs", *SORA, NOW - 10, run_seconds=100.0, end=State.SUCCEEDED),
+        Life("waits", *SORA, NOW - 10, queue_seconds=None),
+        Life("over", *SORA, NOW - 300, run_seconds=10.0, end=State.FAILED),
+    )
+    entrance, url = door
+    entrance.behind = fake = app(world, limits={})
+    return Site(url, world, fake, clock)
+
+
+@asynccontextmanager
+async def serving(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """The endpoints on the exporter's own server."""
+    server = Server(Starlette(routes=intake.routes(house, lambda: house.allowed)))
+    (listener,) = listen(["127.0.0.1:0"])
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+            yield http
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def house(site: Site) -> AsyncIterator[House]:
+    house = House(site, Store(":memory:"))
+    house.add(site.settings("deer", "deerapi"))
+    yield house
+    await house.aclose()
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(house) as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+async def idle() -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
+    """A house that nothing gets into, for requests that are all refused."""
+    clock = HandClock(NOW)
+    world = World(rate=0, clock=clock)
+    site = Site("http://127.0.0.1:9", world, app(world), clock)
+    house = House(site, Store(":memory:"))
+    house.add(site.settings("deer", "deerapi"))
+    house.add(site.settings("mute", "deerapi", watch={"callback_secret": None}))
+    async with serving(house) as http:
+        yield house, http
+    await house.aclose()
+
+
+Idle = tuple[House, httpx.AsyncClient]
+
+
+async def nothing_was_done(house: House) -> bool:
+    return [(await house.ledger.watched(loop.book), loop.following.ids) for loop in house.loops] == [([], ()), ([], ())]
+
+
+async def ask(http: httpx.AsyncClient, *ids: str, provider: str = "deer", kind: str = "sora") -> tuple[int, Any]:
+    answer = await http.post(TASKS, json={"provider": provider, "kind": kind, "ids": ids})
+    return answer.status_code, answer.json()
+
+
+def taken(new: int = 0, known: int = 0, ended: int = 0) -> tuple[int, dict[str, int]]:
+    return 200, {"new": new, "known": known, "ended": ended}
+
+
+# --- Tasks asked for
+
+
+async def test_a_task_that_is_asked_for_is_followed_until_its_end_is_counted_and_then_let_go(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await house.sweep()
+    assert await ask(http, "runs") == taken(new=1)
+    await house.sweep()
+    assert set(house.loop().book.in_flight) == {"runs"}
+    assert await house.ledger.watched(house.loop().book) == ["runs"]
+    await house.sweep(after=200.0)
+    assert (house.finished(), house.loop().book.in_flight) == (1, {})
+    assert await house.ledger.watched(house.loop().book) == []
+    house.site.looked_up()
+    await house.sweep()
+    assert house.site.looked_up() == 0
+
+
+async def test_asking_again_changes_nothing_and_says_so(house: House, http: httpx.AsyncClient) -> None:
+    assert await ask(http, "runs", "over", "runs") == taken(new=2)
+    assert await ask(http, "runs", "over") == taken(known=2)
+    await house.sweep()
+    assert await ask(http, "over", "waits", "runs") == taken(new=1, known=1, ended=1)
+    await house.sweep()
+    assert await ask(http, "over", "waits", "runs") == taken(known=2, ended=1)
+    assert house.finished() == 1
+    assert sorted(await house.ledger.watched(house.loop().book)) == ["runs", "waits"]
+
+
+async def test_ids_that_the_settings_name_are_known_and_outlive_these(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    house.add(site.settings("told", "deerapi", watch={"tasks": {"sora": ["runs"]}}))
+    await house.sweep("told")
+    assert await ask(http, "runs", "waits", provider="told") == taken(new=1, known=1)
+    await house.sweep("told")
+    assert set(house.loop("told").book.in_flight) == {"runs", "waits"}
+
+
+async def test_new_ids_are_looked_up_at_once_and_not_only_at_the_next_sweep(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    loop = house.loop()
+    loop.start()
+    await until("the first sweep", lambda: loop.status.up)
+    assert await ask(http, "runs", "over") == taken(new=2)
+    await until("a look at them", lambda: house.finished() == 1 and set(loop.book.in_flight) == {"runs"})
+    assert await ask(http, "waits") == taken(new=1)
+    await until("a look at another", lambda: set(loop.book.in_flight) == {"runs", "waits"})
+    assert house.site.looked_up() == 3
+
+
+async def test_many_new_ids_make_the_next_sweep_come_early(house: House, http: httpx.AsyncClient) -> None:
+    many = [Life(f"task_{number}", *SORA, NOW - 10, run_seconds=900.0) for number in range(120)]
+    house.site.world.add(*many)
+    loop = house.loop()
+    loop.start()
+    await until("the first sweep", lambda: loop.status.up)
+    house.site.clock.now += 60
+    assert await ask(http, *(life.id for life in many)) == taken(new=120)
+    await until("a look at all of them", lambda: len(loop.book.in_flight) == 120)
+    await until("the end of the sweep", lambda: loop.book.polled == NOW + 60)
+
+
+async def test_a_flood_of_requests_is_none_of_calls(house: House, http: httpx.AsyncClient) -> None:
+    loop = house.loop()
+    await ask(http, "waits")
+    loop.start()
+    await until("the first sweep", lambda: "waits" in loop.book.in_flight)
+    house.site.looked_up()
+    began = time.monotonic()
+    for _ in range(60):
+        answer = await http.post(SORA_CALLBACK, json={"task_id": "waits"}, headers={"X-Callback-Secret": SECRET})
+        assert answer.status_code == 204
+    await until("a look", lambda: house.site.fake.vendors["deerapi"].requests["sora/detail"])
+    assert house.site.looked_up() <= 2 + (time.monotonic() - began)  # one now, and then one a second
+
+
+async def test_in_a_feed_that_is_listed_what_the_list_shows_decides(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    site.world.add(
+        Life("old", *FACE_SWAP, NOW - 3 * 86400, run_seconds=10.0, end=State.SUCCEEDED),
+        Life("fresh", *FACE_SWAP, NOW - 30, run_seconds=10.0, end=State.SUCCEEDED),
+    )
+    house.add(site.settings("swaps", "facewap"))
+    await house.sweep("swaps")
+    assert house.finished("swaps") == 1  # the other one is older than the history
+    assert await ask(http, "old", "fresh", provider="swaps", kind="face_swap") == taken(new=1, ended=1)
+    await house.sweep("swaps")
+    assert house.finished("swaps") == 1
+    assert await house.ledger.watched(house.loop("swaps").book) == []
+
+
+async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger.sqlite3")
+    before = House(site, Store(path))
+    before.add(site.settings("deer", "deerapi"))
+    async with serving(before) as http:
+        await before.sweep()
+        assert await ask(http, "runs", "over", "later") == taken(new=3)
+    await before.aclose()  # none of them was looked up
+    after = House(site, Store(path))
+    after.add(site.settings("deer", "deerapi"))
+    async with serving(after) as http:
+        await after.sweep()
+        assert (after.finished(), set(after.loop().book.in_flight)) == (1, {"runs"})
+        assert await ask(http, "runs", "over", "later") == taken(known=2, ended=1)
+        site.world.add(Life("later", *SORA, NOW, queue_seconds=None))
+        await after.sweep()
+        assert set(after.loop().book.in_flight) == {"runs", "later"}
+    await after.aclose()
+
+
+async def test_the_number_of_ids_is_limited_all_or_none_are_taken(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    house.add(site.settings("small", "deerapi", watch={"limit": 3}))
+    assert await ask(http, "a", "b", provider="small") == taken(new=2)
+    status, answer = await ask(http, "a", "c", "d", provider="small")
+    assert status == 409
+    assert answer["error"].startswith("too many: the feed follows 2 ids that were asked for and takes 1 more, not 2;")
+    assert await house.ledger.watched(house.loop("small").book) == ["a", "b"]
+    assert await ask(http, "a", "c", provider="small") == taken(new=1, known=1)
+
+
+async def test_requests_at_the_same_time_do_not_exceed_the_limit_together(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    house.add(site.settings("small", "deerapi", watch={"limit": 5}))
+    answers = await asyncio.gather(*(ask(http, f"a{n}", f"b{n}", provider="small") for n in range(8)))
+    assert Counter(status for status, _ in answers) == {200: 2, 409: 6}
+    assert len(await house.ledger.watched(house.loop("small").book)) == 4
+
+
+async def test_an_end_makes_room_for_others(site: Site, house: House, http: httpx.AsyncClient) -> None:
+    house.add(site.settings("small", "deerapi", watch={"limit": 1}))
+    assert await ask(http, "over", provider="small") == taken(new=1)
+    assert (await ask(http, "waits", provider="small"))[0] == 409
+    await house.sweep("small")
+    assert await ask(http, "waits", provider="small") == taken(new=1)
+
+
+def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answered_for(
+    start: Start, tmp_path: Path, door: tuple[Door, str]
+) -> None:
+    world = World(rate=0)
+    now = world.clock()
+    world.add(
+        Life("runs", *SORA, now - 10, run_seconds=9999.0),
+        Life("over", *SORA, now - 300, run_seconds=10.0, end=State.FAILED),
+    )
+    entrance, url = door
+    entrance.behind = fake = app(world, limits={})
+    provider = {"name": "deer", "type": "deerapi", "base_url": url + PREFIXES["deerapi"], "rate_limit": "100/s"}
+    provider |= {"api_key": fake.credentials.deerapi_api_key}
+    settings = {"poll_interval": "1h", "ledger": {"path": str(tmp_path / "ledger.sqlite3")}, "providers": [provider]}
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(settings))  # which is YAML too
+    flags = (f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
+    wanted = {"provider": "deer", "kind": "sora", "ids": ["runs", "over"]}
+
+    def asked(exporter: Exporter) -> tuple[int, Any]:
+        answer = httpx.post(exporter.url + "api/v1/tasks", json=wanted, trust_env=False, timeout=30)
+        return answer.status_code, answer.json()
+
+    shut = start(*flags)
+    assert asked(shut)[0] == 403
+    assert shut.end() == 0
+    fake.faults["deerapi"] = hang  # nothing is known of the tasks but that they were asked for
+    killed = start(*flags, "--web.enable-watch-api")
+    assert asked(killed) == taken(new=2)
+    killed.end(signal.SIGKILL)
+    del fake.faults["deerapi"]
+    again = start(*flags, "--web.enable-watch-api")
+    labels = 'kind="sora",provider="deer"'
+    again.wait_for("the task", lambda: again.value(f'videotask_tasks{{{labels},state="running"}}') == 1)
+    assert again.value(f'videotask_finished_total{{{labels},state="failed"}}') == 1
+    assert asked(again) == taken(known=1, ended=1)
+    assert again.end() == 0
+
+
+# --- Ids that the vendor does not know
+
+
+class Denial:
+    """A feed that follows what was asked for, on a clock of its own for how long an id has been denied."""
+
+    def __init__(self, house: House) -> None:
+        self.house, self.loop, self.ticks = house, house.loop(), 0.0
+        self.loop.following = Following(
+            self.loop.watch, house.ledger, self.loop.book, lists=False, clock=house.site.clock, ticks=lambda: self.ticks
+        )
+
+    async def after(self, hours: float) -> list[str]:
+        """What is still watched after a sweep so many hours later."""
+        self.ticks += hours * 3600.0
+        await self.house.sweep()
+        return await self.house.ledger.watched(self.loop.book)
+
+
+async def test_an_id_that_the_vendor_has_denied_for_a_day_is_let_go(
+    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "exporter.watch")
+    denial = Denial(house)
+    await ask(http, "nowhere", "waits")
+    assert await denial.after(0) == ["nowhere", "waits"]
+    assert await denial.after(23.9) == ["nowhere", "waits"]
+    assert caplog.records == []
+    assert await denial.after(0.2) == ["waits"]
+    assert [(vars(record)["kind"], vars(record)["ids"]) for record in caplog.records] == [("sora", 1)]
+    house.site.looked_up()
+    await denial.after(1)
+    assert house.site.looked_up() == 1  # of the other one
+    assert await ask(http, "nowhere") == taken(new=1)
+    assert await denial.after(0) == ["waits", "nowhere"]
+
+
+async def test_an_id_that_is_known_in_between_is_not_let_go(house: House, http: httpx.AsyncClient) -> None:
+    denial = Denial(house)
+    await ask(http, "late")
+    await denial.after(0)
+    assert await denial.after(20) == ["late"]
+    house.site.world.add(Life("late", *SORA, house.site.clock(), queue_seconds=None))
+    assert await denial.after(10) == ["late"]
+    assert "late" in denial.loop.book.in_flight
+
+
+async def test_an_outage_lets_no_id_go(house: House, http: httpx.AsyncClient) -> None:
+    denial = Denial(house)
+    await ask(http, "nowhere")
+    await denial.after(0)
+    key, house.site.fake.credentials = house.site.fake.deerapi.credentials, house.site.fake.credentials
+    house.site.fake.deerapi.credentials = type(key)(deerapi_api_key="another")
+    denial.ticks += 2 * 86400.0
+    await denial.loop.sweep()
+    assert denial.loop.status.up is False
+    assert await house.ledger.watched(denial.loop.book) == ["nowhere"]
+
+
+# --- Requests that are refused
+
+HEADERS = {"Content-Type": "application/json"}
+LONG = "x" * 129
+
+
+def body(**changed: Any) -> bytes:
+    whole = {"provider": "deer", "kind": "sora", "ids": ["runs"]} | changed
+    return json.dumps({key: value for key, value in whole.items() if value is not ...}).encode()
+
+
+NOT_JSON = "the body is not JSON"
+NOT_THE_FORM = 'not of the form {"provider": "...", "kind": "...", "ids": ["..."]}'
+BAD_ID = "not a task id; write a text of 1 to 128 printable characters"
+NO_FEED = "provider, kind: no such feed; allowed: deer/sora, mute/sora"
+HOSTILE_IDS = {
+    "empty": "",
+    "a line break": "a\nb",
+    "NUL": "a\0b",
+    "a control character": "a\x1b[2Jb",
+    "a mark that turns text around": "a\u202eb",
+    "a byte order mark": "\ufeffa",
+    "half a character": "\ud800",
+    "too long": LONG,
+    "ten kilobytes": "x" * 10_240,
+    "a folder": "..",
+}
+REFUSED = {
+    "nothing": (b"", NOT_JSON),
+    "no JSON": (b"provider=deer&kind=sora", NOT_JSON),
+    "JSON that is cut off": (body()[:-3], NOT_JSON),
+    "something after the end": (body() + b"x", NOT_JSON),
+    "bytes that are no text": (body().replace(b"runs", b"\xff\xfe"), NOT_JSON),
+    "nested without end": (b"[" * 100_000, NOT_JSON),
+    "nested ids": (body().replace(b'["runs"]', b"[" * 5000 + b"]" * 5000), None),
+    "a list": (b"[]", NOT_THE_FORM),
+    "a number": (b"1", NOT_THE_FORM),
+    "nothing at all, well formed": (b"null", NOT_THE_FORM),
+    "an empty object": (b"{}", "provider: missing"),
+    "no kind": (body(kind=...), "kind: missing"),
+    "no ids": (body(ids=...), "ids: missing"),
+    "an empty list": (body(ids=[]), "ids: empty; write at least one"),
+    "one id alone": (body(ids="runs"), 'ids: not a list; write ["...", "..."]'),
+    "ids in an object": (body(ids={"runs": 1}), 'ids: not a list; write ["...", "..."]'),
+    "a number as an id": (body(ids=["runs", 1]), "ids[1]: not a text"),
+    "a huge number": (body().replace(b'"runs"', b"9" * 5000), None),
+    "a list as an id": (body(ids=[["runs"]]), "ids[0]: not a text"),
+    "null as an id": (body(ids=[None]), "ids[0]: not a text"),
+    "a provider that is no text": (body(provider=7), "provider: not a text"),
+    "a key that nobody knows": (body(**{"<b>x</b>": 1}), "unknown key; allowed: provider, kind, ids"),
+    "too many ids": (body(ids=[str(n) for n in range(10_001)]), "ids: too many; the most at once is 10000"),
+    "a provider that is not": (body(provider="<script>"), NO_FEED),
+    "a kind that is not": (body(kind="../sora"), NO_FEED),
+    "another provider's kind": (body(kind="video"), NO_FEED),
+} | {f"a bad id: {name}": (body(ids=["runs", value]), f"ids[1]: {BAD_ID}") for name, value in HOSTILE_IDS.items()}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_bad_request_is_told_why_and_nothing_of_it_is_done(
+    idle: Idle, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    house, http = idle
+    content, expected = REFUSED[name]
+    answer = await http.post(TASKS, content=content, headers=HEADERS)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
+    assert answer.json().keys() == {"error"}
+    if expected is not None:
+        # Half a character may be refused for what it is, or for what no JSON may hold.
+        assert answer.json()["error"] in (expected, NOT_JSON if "half" in name else expected)
+    assert await nothing_was_done(house)
+    assert caplog.records == []
+
+
+async def test_an_odd_id_is_an_id(house: House, http: httpx.AsyncClient) -> None:
+    odd = ["a\"b'c\\", "<img src=x onerror=alert(1)>", "..\\..\\etc", "a b", "名字", "%00", "a?b#c&d=e", "{{7*7}}"]
+    house.site.world.add(*(Life(one, *SORA, NOW - 10, queue_seconds=None) for one in odd))
+    assert await ask(http, *odd) == taken(new=len(odd))
+    await house.sweep()
+    assert set(house.loop().book.in_flight) == set(odd)
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonp"]
+)
+async def test_what_does_not_say_that_it_is_json_is_refused(idle: Idle, content_type: str | None) -> None:
+    """A page of another site can make a browser send all types but this one."""
+    house, http = idle
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await http.post(TASKS, content=body(), headers=headers)
+    assert (answer.status_code, answer.headers["Accept"]) == (415, "application/json")
+    assert answer.json() == {"error": "not JSON by its Content-Type; send application/json"}
+    assert await nothing_was_done(house)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+async def test_json_may_be_named_in_several_ways(http: httpx.AsyncClient, content_type: str) -> None:
+    answer = await http.post(TASKS, content=body(), headers={"Content-Type": content_type})
+    assert answer.status_code == 200
+
+
+async def test_it_is_refused_while_it_is_not_allowed(house: House, http: httpx.AsyncClient) -> None:
+    house.allowed = False
+    status, answer = await ask(http, "runs")
+    assert status == 403
+    assert "--web.enable-watch-api" in answer["error"]
+    assert "--web.config.file" in answer["error"]
+    assert await house.ledger.watched(house.loop().book) == []
+    house.allowed = True
+    assert await ask(http, "runs") == taken(new=1)
+
+
+async def test_what_cannot_be_written_is_not_taken(house: House, http: httpx.AsyncClient) -> None:
+    house.ledger.store.close()
+    status, answer = await ask(http, "runs")
+    assert (status, answer) == (503, {"error": "the ledger cannot be written now; try again later"})
+    assert house.loop().following.ids == ()
+
+
+@pytest.mark.parametrize("path", [TASKS, SORA_CALLBACK])
+async def test_other_methods_are_not_allowed(idle: Idle, path: str) -> None:
+    _, http = idle
+    for method in ("PUT", "DELETE", "PATCH"):
+        answer = await http.request(method, path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+# --- Callbacks
+
+
+async def call_back(http: httpx.AsyncClient, where: str = SORA_CALLBACK, **content: Any) -> int:
+    content = content or {"json": {"task_id": "runs"}}
+    return (await http.post(where, headers={"X-Callback-Secret": SECRET}, **content)).status_code
+
+
+async def test_a_callback_has_the_task_looked_up_at_once_and_only_that_counts(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    loop = house.loop()
+    await ask(http, "runs")
+    loop.start()
+    await until("the first sweep", lambda: loop.status.up)
+    lie = {"task_id": "runs", "status": "FAILURE", "fail_reason": "forged", "progress": "100%"}
+    house.site.looked_up()
+    assert await call_back(http, json=lie) == 204
+    await until("a look-up", lambda: house.site.fake.vendors["deerapi"].requests["sora/detail"])
+    assert (house.finished(), set(loop.book.in_flight)) == (0, {"runs"})
+    house.site.clock.now += 200
+    for _ in range(3):
+        assert await call_back(http, json=lie | {"status": "IN_PROGRESS"}) == 204
+    await until("its end", lambda: house.finished())
+    assert loop.book.counts["finished_total", State.SUCCEEDED] == 1
+    assert await call_back(http, json=lie) == 204
+    assert loop.book.counts["finished_total", State.FAILED] == 0
+
+
+async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    assert await call_back(http, json={"task_id": "waits"}) == 204
+    assert await call_back(http, json={"task_id": "waits"}) == 204
+    assert await house.ledger.watched(house.loop().book) == ["waits"]
+    await house.sweep()
+    assert set(house.loop().book.in_flight) == {"waits"}
+
+
+async def test_a_task_that_nobody_knew_is_left_to_the_list_where_there_is_one(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    house.add(site.settings("swaps", "facewap"))
+    assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "1"}) == 204
+    assert await house.ledger.watched(house.loop("swaps").book) == []
+
+
+async def test_a_hint_at_a_new_task_hides_none_of_those_that_a_list_shows_below_it(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    """A list is read until known ground; to know the newest task already would end that too early."""
+    house.add(site.settings("swaps", "facewap", page_size=1))
+    site.world.add(Life("first", *FACE_SWAP, NOW - 30, run_seconds=10.0, end=State.SUCCEEDED))
+    await house.sweep("swaps")
+    later = [Life(name, *FACE_SWAP, site.clock() + ago, run_seconds=900.0) for name, ago in (("b", 1), ("c", 2))]
+    site.world.add(*later)
+    site.clock.now += 5
+    assert await ask(http, "c", provider="swaps", kind="face_swap") == taken(new=1)
+    await house.loop("swaps").following.read()  # as a sweep does that fails thereafter
+    assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "c"}) == 204
+    await house.loop("swaps").glance(await house.loop("swaps").following.hurried(0.05))
+    await house.sweep("swaps")
+    assert set(house.loop("swaps").book.in_flight) == {"b", "c"}
+
+
+async def test_what_an_id_comes_to_stand_for_is_left_to_the_list_too(
+    site: Site, house: House, http: httpx.AsyncClient
+) -> None:
+    house.add(site.settings("swaps", "facewap"))
+    parent: dict[str, Any] = {"promptId": "parent", "state": 10, "taskList": []}
+    site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": parent})
+    assert await ask(http, "parent", provider="swaps", kind="face_swap") == taken(new=1)
+    await house.sweep("swaps")
+    parts = parent | {"taskList": [{"promptId": f"part-{number}", "state": 30} for number in range(2)]}
+    site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": parts})
+    assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "parent"}) == 204
+    hurried = await house.loop("swaps").following.hurried(30)
+    assert hurried == ["parent"]
+    await house.loop("swaps").glance(hurried)
+    assert (house.finished("swaps"), set(house.loop("swaps").book.in_flight)) == (0, {"parent"})
+    await house.sweep("swaps")
+    assert (house.finished("swaps"), house.loop("swaps").book.in_flight) == (2, {})
+    assert await house.ledger.watched(house.loop("swaps").book) == []
+
+
+async def test_a_replay_after_the_end_counts_and_follows_nothing(house: House, http: httpx.AsyncClient) -> None:
+    await ask(http, "over")
+    await house.sweep()
+    for _ in range(3):
+        assert await call_back(http, json={"task_id": "over"}) == 204
+        await house.sweep()
+    assert house.finished() == 1
+    assert await house.ledger.watched(house.loop().book) == []
+
+
+BODIES = {
+    "DeerAPI, a task": (SORA, {"task_id": "it", "status": "SUCCESS", "data": {"id": "other", "task_id": "other"}}),
+    "DeerAPI, an envelope": (SORA, {"code": "success", "data": {"task_id": "it"}}),
+    "DeerAPI, several": (SORA, {"code": "success", "data": [{"task_id": "it"}, {"task_id": 7}, {"id": "no"}, 3]}),
+    "Chanjing": (LIP_SYNC, {"trace_id": "no", "code": 0, "msg": "success", "data": {"id": "it", "status": 20}}),
+    "MetaStudio": (DIGITAL_HUMAN, {"result": "SUCCEED", "asset_id": "no", "job_id": "it"}),
+    "faceWap": (FACE_SWAP, {"code": 200, "data": {"taskId": "no", "promptId": "it"}}),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_the_id_is_found_in_what_the_vendor_sends(site: Site, name: str) -> None:
+    feed, content = BODIES[name]
+    house = House(site, Store(":memory:"))
+    house.add(site.settings("one", feed[0], feeds=[feed[1]]))
+    loop = house.loop("one")
+    assert loop.feed.called_back(content)[0] == "it"
+    assert set(loop.feed.called_back(content)) <= {"it", "7"}
+    site.world.add(Life("it", *feed, NOW - 10, run_seconds=100.0, end=State.SUCCEEDED))
+    async with serving(house) as http:
+        if not loop.feed.lists:
+            await ask(http, "it", provider="one", kind=feed[1])
+        loop.start()
+        await until("the first sweep", lambda: set(loop.book.in_flight) == {"it"})
+        site.clock.now += 200
+        assert await call_back(http, f"/api/v1/callbacks/one/{feed[1]}", json=content) == 204
+        await until("its end", lambda: house.finished("one") == 1)
+    await house.aclose()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"task_id": 10**200},
+        {"task_id": True},
+        {"task_id": None},
+        {"task_id": "a\nb"},
+        {"task_id": {"task_id": "runs"}},
+        {"data": {"data": {"task_id": "runs"}}},
+        {"data": None},
+        [],
+        "runs",
+        None,
+        7,
+    ],
+    ids=lambda content: repr(content)[:50],
+)
+async def test_a_body_that_names_no_task_is_refused(idle: Idle, content: Any) -> None:
+    house, http = idle
+    assert await call_back(http, json=content) == 400
+    assert await nothing_was_done(house)
+
+
+@pytest.mark.parametrize("content", [b"", b"<xml/>", b"\xff", b"[" * 100_000, b'{"task_id": ' + b"9" * 5000 + b"}"])
+async def test_a_body_that_is_no_json_is_refused(idle: Idle, content: bytes) -> None:
+    _, http = idle
+    answer = await http.post(SORA_CALLBACK, content=content, headers={"X-Callback-Secret": SECRET})
+    assert (answer.status_code, answer.json()) == (400, {"error": NOT_JSON})
+
+
+async def test_one_callback_follows_so_many_tasks_and_no_more(house: House, http: httpx.AsyncClient) -> None:
+    rows = [{"task_id": f"task_{number}"} for number in range(5000)]
+    assert await call_back(http, json={"data": rows}) == 204
+    assert len(await house.ledger.watched(house.loop().book)) == intake.CALLBACK_IDS
+
+
+async def test_callbacks_too_keep_to_the_limit(site: Site, house: House, http: httpx.AsyncClient) -> None:
+    house.add(site.settings("small", "deerapi", watch={"limit": 1}))
+    where = "/api/v1/callbacks/small/sora"
+    assert [await call_back(http, where, json={"task_id": one}) for one in ("a", "b", "a")] == [204, 409, 204]
+    assert await house.ledger.watched(house.loop("small").book) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"X-Callback-Secret": SECRET}, {}),
+        ({"Authorization": f"Bearer {SECRET}"}, {}),
+        ({"Authorization": f"bearer  {SECRET}"}, {}),
+        ({}, {"secret": SECRET}),
+    ],
+)
+async def test_the_secret_comes_in_a_header_or_in_the_url(
+    http: httpx.AsyncClient, headers: dict[str, str], query: dict[str, str]
+) -> None:
+    answer = await http.post(SORA_CALLBACK, json={"task_id": "runs"}, headers=headers, params=query)
+    assert answer.status_code == 204
+
+
+async def test_a_secret_may_be_written_in_any_script(site: Site, house: House, http: httpx.AsyncClient) -> None:
+    secret = "密码密码密码密码密码密码密码密码"
+    house.add(site.settings("other", "deerapi", watch={"callback_secret": secret}))
+    where, content = "/api/v1/callbacks/other/sora", {"task_id": "runs"}
+    assert (await http.post(where, json=content, params={"secret": secret})).status_code == 204
+    header = {b"X-Callback-Secret": secret.encode()}
+    assert (await http.post(where, json=content, headers=header)).status_code == 204
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+    "no secret": (SORA_CALLBACK, {}, {}),
+    "another secret": (SORA_CALLBACK, {"X-Callback-Secret": SECRET + "x"}, {}),
+    "the beginning of it": (SORA_CALLBACK, {"X-Callback-Secret": SECRET[:-1]}, {}),
+    "an empty one": (SORA_CALLBACK, {"X-Callback-Secret": ""}, {"secret": ""}),
+    "a wrong one before the right one": (SORA_CALLBACK, {"X-Callback-Secret": "x"}, {"secret": SECRET}),
+    "in another scheme": (SORA_CALLBACK, {"Authorization": f"Basic {SECRET}"}, {}),
+    "a provider that is not": ("/api/v1/callbacks/nobody/sora", {"X-Callback-Secret": SECRET}, {}),
+    "a kind that is not": ("/api/v1/callbacks/deer/video", {"X-Callback-Secret": SECRET}, {}),
+    "a provider that has no secret": ("/api/v1/callbacks/mute/sora", {"X-Callback-Secret": SECRET}, {}),
+    "a provider that has no secret, and none given": ("/api/v1/callbacks/mute/sora", {}, {}),
+    "a hostile path": ("/api/v1/callbacks/%3Cb%3E/%00", {"X-Callback-Secret": SECRET}, {}),
+    "bytes that are no text": (SORA_CALLBACK, {"X-Callback-Secret": b"\xff\xfe"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_whatever_is_wrong_with_who_calls_the_answer_is_the_same(
+    idle: Idle, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    house, http = idle
+    caplog.set_level(logging.DEBUG, "exporter")
+    where, headers, query = WRONG[name]
+    for content in (b'{"task_id": "runs"}', b"not JSON"):
+        answer = await http.post(where, content=content, headers=headers, params=query)
+        assert (answer.status_code, answer.json()) == (
+            403,
+            {"error": "not accepted; check provider, kind and secret, and watch.callback_secret"},
+        )
+    assert await nothing_was_done(house)
+    assert caplog.records == []
+
+
+async def test_the_secret_is_in_no_log_and_no_answer(
+    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the test's own client
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    texts = []
+    for content in (b"{", b"{}", b'{"task_id": "runs"}'):
+        for query in ({"secret": SECRET}, {"secret": SECRET + "x"}):
+            answer = await http.post(SORA_CALLBACK, content=content, params=query)
+            texts += [answer.text, str(answer.headers)]
+    texts += [str(vars(record)) for record in caplog.records]
+    assert [text for text in texts if SECRET in text] == []
+
+
+async def test_a_task_asked_for_again_long_after_its_end_is_not_counted_again(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await ask(http, "over", "waits")
+    await house.sweep()
+    assert house.finished() == 1
+    for day in range(12):
+        name = f"of_day_{day}"
+        house.site.world.add(Life(name, *SORA, house.site.clock() - 60, run_seconds=10.0, end=State.SUCCEEDED))
+        await ask(http, name)
+        await house.sweep(after=86400.0)
+    assert house.finished() == 13
+    assert await ask(http, "over") == taken(new=1)  # the ledger has forgotten it
+    await house.sweep()
+    assert house.finished() == 13
+    assert await house.ledger.watched(house.loop().book) == ["waits"]

@@ -1,0 +1,679 @@
+"""The pages as programs see them: what they say, where they lead, and that nothing makes them fail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote, urljoin
+
+import httpx
+import pytest
+
+from exporter import __version__
+from exporter.advice import Cause
+from exporter.collector import FeedLoop
+from exporter.exposition import Exposition
+from exporter.ledger import Ledger
+from exporter.metrics import Reloads
+from exporter.providers import VENDORS, connect
+from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
+from exporter.store import Store
+from exporter.sweep import Sweep
+from exporter.tasks import Observation, Reason, State
+from exporter.watch import Watch
+from exporter.web import words
+from exporter.web.app import create
+from exporter.web.overview import WHOSE_CAUSE, WHOSE_REASON
+from grafana import palette
+
+from .houses import House, house_at, served
+from .serving import until
+
+STYLE = Path(__file__).parents[2] / "exporter" / "web" / "static" / "style.css"
+HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
+
+
+class Html(HTMLParser):
+    """What a page says and where it leads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._part(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._part(tag)
+
+    def _part(self, tag: str) -> None:
+        if tag not in ("a", "b", "bdi", "span", "svg", "time"):
+            self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with house_at() as house:
+        yield house
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(house.app()) as client:
+        yield client
+
+
+async def text_of(http: httpx.AsyncClient, path: str = "/", status: int = 200) -> str:
+    answer = await http.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    return Html(answer.text).text
+
+
+async def all_well(house: House, *observations: Observation) -> None:
+    """Both feeds have been read; the first shows these tasks."""
+    await house.show(*observations)
+    await house.show(feed=1)
+
+
+@asynccontextmanager
+async def unlisted(**settings: object) -> AsyncIterator[House]:
+    """A feed that cannot be listed."""
+    given = {"name": "sora", "type": "deerapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-secret-of-sora"}
+    made = VENDORS["deerapi"].settings.model_validate(given | settings)
+    clock, ledger = HandClock(), Ledger(Store(":memory:"), 7 * 86400.0)
+    provider = connect(made, ledger.store)
+    book = ledger.open("sora", "sora", provider.feeds[0].clock, made, clock.now)
+    loop = FeedLoop(provider, provider.feeds[0], book, ledger, Watch("sora", made.watch), clock)
+    yield House(clock, provider, ledger, [loop], [provider])
+    await loop.watch.aclose()
+    await provider.aclose()
+    await ledger.close()
+
+
+# The status page
+
+
+async def test_when_all_is_well_it_says_so_and_no_more(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house, Observation("a", State.QUEUED), Observation("b", State.RUNNING))
+    text = await text_of(http)
+    assert "All is well 2 feeds up, 2 tasks in flight." in text
+    assert "What is wrong" not in text
+
+
+async def test_it_tells_of_the_exporter_itself(house: House, http: httpx.AsyncClient) -> None:
+    house.clock.now += 3 * 3600
+    text = await text_of(http)
+    assert f"Version {__version__} Up for 3 h Configuration as at the start Ledger whole" in text
+
+
+async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> None:
+    await all_well(house)
+    reloads = Reloads(False, house.clock.now - 60, error=f"config.yaml:3: {HOSTILE}: unknown key")
+    async with served(house.app(reloads=reloads)) as http:
+        text = await text_of(http)
+    assert "One thing needs a look 2 feeds up" in text
+    assert "The configuration was not reloaded It lies with the configuration" in text
+    assert f"config.yaml:3: {HOSTILE}: unknown key The settings of the last good reading stay in force." in text
+    assert "Configuration not reloaded, read 60 s ago" in text
+
+
+async def test_a_web_configuration_that_cannot_be_used_is_told(house: House) -> None:
+    await all_well(house)
+    exposition = Exposition(house, Reloads(), house.clock)
+    async with served(create(house, exposition, house.clock, web_trouble=lambda: "web.yml:2: unknown key")) as http:
+        text = await text_of(http)
+    assert "One thing needs a look" in text
+    assert "The web configuration was not reloaded It lies with the configuration web.yml:2: unknown key" in text
+
+
+@pytest.mark.parametrize(("losses", "told"), [(0, "whole"), (1, "it is kept"), (3, "they are kept")])
+async def test_lost_ledgers_are_told(house: House, losses: int, told: str) -> None:
+    async with served(house.app(reloads=Reloads(ledger_losses=losses))) as http:
+        assert told in await text_of(http)
+
+
+async def test_each_feed_shows_what_is_in_flight_and_how_old_that_is(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house, *(Observation(f"q{n}", State.QUEUED) for n in range(3)), Observation("b", State.BLOCKED))
+    house.clock.now += 12
+    house.loops[0].status.next_sweep = house.clock.now + 7
+    text = await text_of(http)
+    assert "studio/lip_sync chanjing up read 12 s ago next in 7 s every 10 s" in text
+    assert "In flight queued 3 running 0 blocked 1 unknown 0" in text
+    assert "studio/video chanjing up read 12 s ago being read every 10 s In flight none" in text
+
+
+async def test_what_is_too_old_is_not_shown_as_if_it_were_fresh(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house, Observation("a", State.QUEUED))
+    house.clock.now += 31  # more than three intervals
+    text = await text_of(http)
+    assert "What was in flight was seen too long ago to be shown." in text
+    assert "0 tasks in flight as far as is known." in text
+    assert "queued 1" not in text
+
+
+async def test_recent_ends_are_shown_with_reasons_and_durations(house: House, http: httpx.AsyncClient) -> None:
+    start = house.clock.now
+    await all_well(
+        house,
+        *(Observation(f"s{n}", State.SUCCEEDED, submitted=start - 90, ended=start) for n in range(6)),
+        Observation("f", State.FAILED, Reason.MODERATION, submitted=start - 90, ended=start - 80),
+        Observation("c", State.CANCELLED, submitted=start - 90, ended=start),
+    )
+    text = await text_of(http)
+    assert "Ended within 1 h succeeded 6 failed 1 cancelled 1 lost 0 Failed for moderation 1" in text
+    assert "phase median 95 % longest total 1 min 30 s 1 min 30 s 1 min 30 s" in text
+
+
+async def test_before_the_first_sweep_it_waits(http: httpx.AsyncClient) -> None:
+    text = await text_of(http)
+    assert "Waiting for the first sweep of 2 feeds" in text
+    assert text.count("waiting never read being read") == 2
+    assert text.count("Nothing is known before the first complete sweep.") == 2
+
+
+async def test_without_providers_it_says_what_to_do(house: House) -> None:
+    house.loops = []
+    async with served(house.app()) as http:
+        text = await text_of(http)
+    assert "No provider is configured Name one under providers in the configuration" in text
+
+
+async def test_feeds_that_are_down_for_the_same_reason_are_one_trouble(house: House, http: httpx.AsyncClient) -> None:
+    await house.sweep()
+    house.clock.now += 300
+    text = await text_of(http)
+    assert "2 of 2 feeds cannot be read" in text
+    assert text.count("studio/lip_sync and studio/video cannot be read It lies with the network for 5 min") == 1
+    assert "Check base_url" in text or "Check host and port in base_url" in text
+    assert house.loops[0].status.advice in text
+
+
+async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again() -> None:
+    simulator = app(World(rate=0))
+    simulator.faults["chanjing/video"] = faults.HTML
+    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
+        await house.sweep()
+        assert "1 of 2 feeds cannot be read" in await text_of(http)
+        simulator.faults.clear()
+        house.clock.now += 10
+        await house.sweep()
+        text = await text_of(http)
+        assert "All is well" in text
+        assert "Last failed calls (1), the latest 10 s ago" in text
+        assert "10 s ago list 200 contract the body is not JSON" in text
+
+
+async def test_a_feed_without_a_list_and_without_ids_says_how_to_follow_tasks() -> None:
+    async with unlisted() as house, served(house.app()) as http:
+        await house.sweep()
+        text = await text_of(http)
+        assert "One thing needs a look" in text
+        assert "sora/sora has nothing to show It lies with the configuration" in text
+        assert house.loops[0].status.up
+        for way in ("watch", "user_token", "/api/v1/tasks"):
+            assert way in text
+
+
+async def test_a_feed_whose_ids_are_given_says_how_many_it_follows(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text('[{"kind": "sora", "ids": ["a", "b"]}]')
+    async with unlisted(watch={"files": [str(tmp_path / "*.json")]}) as house, served(house.app()) as http:
+        await house.sweep()  # which fails, as nothing listens there
+        assert "The feed cannot be listed; 2 ids are followed." in await text_of(http)
+        (tmp_path / "ids.json").write_text("[")
+        await house.sweep()
+        text = await text_of(http)
+    assert "A source of ids of sora cannot be used" in text
+    assert "ids.json: not JSON The ids that were read from it before are kept." in text
+
+
+async def test_many_failures_are_a_trouble_although_every_feed_is_up(house: House, http: httpx.AsyncClient) -> None:
+    now = house.clock.now
+    failed = [Observation(f"f{n}", State.FAILED, Reason.INSUFFICIENT_BALANCE, ended=now) for n in range(2)]
+    done = [Observation(f"s{n}", State.SUCCEEDED, ended=now) for n in range(2)]
+    await all_well(house, *failed, *done)
+    assert "All is well" in await text_of(http)  # four ends say nothing yet
+    await all_well(house, Observation("f9", State.FAILED, Reason.AUTH, ended=now))
+    text = await text_of(http)
+    assert "3 of 5 tasks of studio/lip_sync failed within 1 h It lies with the account" in text
+    assert "Mostly: insufficient balance (2). The account has no credit left. Top it up at the vendor." in text
+
+
+async def test_what_the_vendor_says_out_of_order_is_noted(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house, Observation("a", State.RUNNING, unmapped=frozenset({"state"})))  # type: ignore[arg-type]
+    house.clock.now += 700
+    loop, now = house.loops[0], house.clock.now
+    listed = {"a": (Observation("a", State.RUNNING), now)}
+    await house.ledger.record(loop.book, Sweep(listed=listed, complete=True, gap=True), now)
+    text = await text_of(http)
+    assert "1 task running without a change for 10 min or longer." in text
+    assert "The vendor said what no table of the exporter knows: state (1)." in text
+    assert "1 of all sweeps may have missed tasks" in text
+
+
+async def test_the_next_sweep_is_known_between_two() -> None:
+    async with running(app(World(rate=0))) as url, house_at(url + PREFIXES["chanjing"]) as house:
+        loop = house.loops[0]
+
+        def due() -> float | None:
+            return loop.status.next_sweep
+
+        await loop.sweep()
+        assert due() is None
+        loop.start()
+        await until("a sweep has ended", due)
+        assert house.clock.now < (due() or 0) <= house.clock.now + 10
+        await loop.stop()
+
+
+def test_every_cause_and_reason_lies_with_somebody() -> None:
+    ours = {Cause.LEDGER, Cause.BUG}
+    never_of_a_sweep = {
+        Cause.TOKEN_NOT_FETCHED,
+        Cause.TOKEN_FETCHED,
+        Cause.WATCH,
+        Cause.CLOCK,
+        Cause.DRIFT,
+        Cause.NO_TASKS,
+        Cause.NOTHING_TO_WATCH,
+        Cause.NOT_FOUND,
+        Cause.SLOW,
+    }
+    assert WHOSE_CAUSE.keys() == set(Cause) - ours - never_of_a_sweep
+    assert WHOSE_REASON.keys() == set(Reason) == words.REASONS.keys()
+    assert words.STATES.keys() == set(State)
+
+
+# Tasks
+
+
+def rows_of(text: str) -> list[str]:
+    """The ids of the tasks on a page, in their order."""
+    return [unescape(found) for found in re.findall(r'<th scope="row"><a [^>]*><bdi>(.*?)</bdi>', text)]
+
+
+@pytest.fixture
+async def tasks(house: House) -> House:
+    """Six tasks of two feeds."""
+    now = house.clock.now
+    await house.show(
+        Observation("alpha", State.RUNNING, progress=0.4, submitted=now - 60),
+        Observation("beta", State.QUEUED, submitted=now - 20),
+        Observation("gamma", State.FAILED, Reason.TIMEOUT, submitted=now - 300, ended=now - 100, progress=1.0),
+        Observation("delta", State.SUCCEEDED, submitted=now - 200, ended=now - 50, progress=1.0),
+    )
+    await house.show(
+        Observation("alpha", State.RUNNING, progress=0.9, submitted=now - 90),
+        Observation("epsilon", State.FAILED, Reason.MODERATION, submitted=now - 70, ended=now - 10),
+        feed=1,
+    )
+    return house
+
+
+@pytest.mark.parametrize(
+    ("query", "ids", "count"),
+    [
+        ("sort=submitted", ["beta", "alpha", "epsilon", "alpha", "delta", "gamma"], "6 tasks"),
+        ("sort=submitted&direction=asc", ["gamma", "delta", "alpha", "epsilon", "alpha", "beta"], "6 tasks"),
+        ("kind=video&sort=id", ["epsilon", "alpha"], "2 of 6 tasks"),
+        ("state=failed&state=queued&sort=id&direction=asc", ["beta", "epsilon", "gamma"], "3 of 6 tasks"),
+        ("reason=timeout", ["gamma"], "1 of 6 tasks"),
+        ("id=LPH", ["alpha", "alpha"], "2 of 6 tasks"),
+        ("sort=id&per_page=4&page=2", ["alpha", "alpha"], "6 tasks, page 2 of 2"),
+        ("provider=studio&kind=lip_sync&state=succeeded&id=delta", ["delta"], "1 of 6 tasks"),
+    ],
+)
+async def test_tasks_are_filtered_sorted_and_paged(
+    tasks: House, http: httpx.AsyncClient, query: str, ids: list[str], count: str
+) -> None:
+    page = (await http.get(f"/tasks?{query}")).text
+    assert rows_of(page) == ids
+    assert count in Html(page).text
+
+
+async def test_a_row_says_all_of_a_task_at_a_glance(tasks: House, http: httpx.AsyncClient) -> None:
+    tasks.clock.now += 5
+    text = await text_of(http, "/tasks?sort=submitted&kind=lip_sync")
+    assert "beta studio lip_sync queued – 25 s ago 25 s so far 5 s ago" in text
+    assert "alpha studio lip_sync running 40 % 40 % 65 s ago 1 min 5 s so far 5 s ago" in text
+    assert "gamma studio lip_sync failed timeout 100 % 100 % 5 min ago 3 min 20 s 5 s ago" in text
+
+
+async def test_what_a_feed_that_is_down_had_in_flight_is_marked(tasks: House, http: httpx.AsyncClient) -> None:
+    tasks.clock.now += 31
+    assert (await text_of(http, "/tasks?state=queued")).count("as last seen") == 1
+    assert "as last seen" not in await text_of(http, "/tasks?state=succeeded")
+
+
+async def test_the_form_keeps_what_was_asked(tasks: House, http: httpx.AsyncClient) -> None:
+    page = Html((await http.get("/tasks?state=failed&reason=timeout&id=%22x&kind=video&sort=id&per_page=7")).text)
+    inputs = [attrs for tag, attrs in page.tags if tag == "input"]
+    assert [one["value"] for one in inputs if "checked" in one] == ["failed", "timeout"]
+    assert [one["value"] for one in inputs if one["name"] == "id"] == ['"x']
+    assert [(one["name"], one["value"]) for one in inputs if one["type"] == "hidden"] == [
+        ("sort", "id"),
+        ("per_page", "7"),
+    ]
+    assert "selected" in dict(page.tags[page.tags.index(("option", {"selected": None})) :][0][1])
+    assert any(tag == "details" and "open" in attrs for tag, attrs in page.tags)
+
+
+@pytest.mark.parametrize(
+    ("query", "told", "ways"),
+    [
+        ("id=zeta", "None of the 6 tasks fits.", ["tasks"]),
+        (
+            "id=alpha&state=lost&sort=id",
+            "None of the 6 tasks fits.",
+            ["tasks?state=lost&sort=id", "tasks?id=alpha&sort=id"],
+        ),
+        ("kind=video&reason=auth", "None of the 6 tasks fits.", ["tasks?reason=auth", "tasks?kind=video"]),
+        ("per_page=4&page=9", "There are 2 pages of tasks, and this would be page 9.", ["tasks?page=2&per_page=4"]),
+    ],
+)
+async def test_an_empty_result_says_why_and_how_to_widen_it(
+    tasks: House, http: httpx.AsyncClient, query: str, told: str, ways: list[str]
+) -> None:
+    page = Html((await http.get(f"/tasks?{query}")).text)
+    assert told in page.text
+    for way in ways:
+        found = [link for link in page.links if link.removeprefix("./").rstrip("?") == way]
+        assert found
+        assert (await http.get(urljoin("/tasks", found[-1]))).status_code == 200
+
+
+async def test_where_there_are_no_tasks_at_all_it_says_what_that_means(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house)
+    assert "No task is in flight, and none ended within 1 h." in await text_of(http, "/tasks")
+
+
+async def test_a_whole_id_finds_a_task_that_ended_long_ago(tasks: House, http: httpx.AsyncClient) -> None:
+    tasks.clock.now += 2 * 3600
+    page = Html((await http.get("/tasks?id=gamma")).text)
+    assert "The ledger remembers: gamma studio/lip_sync, failed 2 h ago" in page.text
+    assert "./tasks/studio/lip_sync/gamma" in page.links
+    assert "None of the" in await text_of(http, "/tasks?id=gamm")
+    assert "The ledger remembers" not in await text_of(http, "/tasks?id=gamma&kind=video")
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("state=done", "state: unknown; allowed: queued, running"),
+        ("page=0", "page: too small; the least is 1"),
+        ("nonsense=1", "unknown parameter; allowed: provider, kind"),
+        ("provider=nobody", "provider: not polled; allowed: studio"),
+        (f"id={'x' * 200}", "id: too long; the most is 128 characters"),
+        (f"sort={quote(HOSTILE)}", "sort: unknown; allowed: changed"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_with_the_reason(http: httpx.AsyncClient, query: str, why: str) -> None:
+    text = await text_of(http, f"/tasks?{query}", 400)
+    assert f"This cannot be searched for {why}" in text
+    assert "alert" not in text
+
+
+# One task
+
+
+async def test_a_task_tells_what_happened_when_and_by_whose_clock(house: House, http: httpx.AsyncClient) -> None:
+    start = house.clock.now
+    await house.show()
+    for seconds, state, progress in ((5, State.QUEUED, None), (5, State.RUNNING, 0.2), (5, State.RUNNING, 0.7)):
+        house.clock.now += seconds
+        await house.show(Observation("one", state, progress=progress, submitted=start + 3))
+    house.clock.now += 5
+    await house.show(
+        Observation("one", State.SUCCEEDED, submitted=start + 3, progress=1.0, output_seconds=8.0),
+    )
+    page = Html((await http.get("/tasks/studio/lip_sync/one")).text)
+    stamps = [f"2023-11-14 22:13:{second} UTC" for second in (23, 25, 30, 35, 40)]
+    assert (
+        f"{stamps[0]} vendor's clock Submitted {stamps[1]} seen by the exporter First seen: queued "
+        f"{stamps[2]} seen by the exporter Seen: running, 20 % {stamps[3]} seen by the exporter Seen: running, 70 % "
+        f"{stamps[4]} seen by the exporter Seen: succeeded, 100 %"
+    ) in page.text
+    assert "Queue 7 s, partly by the vendor's clock, partly as the exporter saw it, right to about 10 s" in page.text
+    assert "Run 10 s, as the exporter saw it, right to about 10 s" in page.text
+    assert "Output 8 s of video" in page.text
+    document = house.loops[0].feed.document
+    assert document.url in page.links
+    assert document.title in page.text
+    assert [link for link in page.links if "tasks" in link][1:4] == [
+        "../../../tasks",
+        "../../../tasks?provider=studio",
+        "../../../tasks?provider=studio&kind=lip_sync",
+    ]
+
+
+async def test_a_task_under_way_says_how_long_so_far(house: House, http: httpx.AsyncClient) -> None:
+    now = house.clock.now
+    await house.show(
+        Observation("waits", State.QUEUED, submitted=now - 100),
+        Observation("runs", State.RUNNING, submitted=now - 100, started=now - 40, progress=0.25),
+        Observation("ended", State.SUCCEEDED),
+    )
+    text = await text_of(http, "/tasks/studio/lip_sync/waits")
+    assert "Queue 1 min 40 s so far, by the vendor's clock Run not started yet Total 1 min 40 s so far" in text
+    text = await text_of(http, "/tasks/studio/lip_sync/runs")
+    assert "running 25 % 25 %" in text
+    assert "Queue 1 min, by the vendor's clock Run 40 s so far" in text
+    text = await text_of(http, "/tasks/studio/lip_sync/ended")
+    assert text.count("nobody knows: neither the vendor says it, nor was it seen closely enough") == 3
+    house.clock.now += 31
+    text = await text_of(http, "/tasks/studio/lip_sync/waits")
+    assert "This is as it was last seen; the feed was last read 31 s ago." in text
+
+
+async def test_a_failure_is_told_in_the_vendors_words_and_in_ours(house: House, http: httpx.AsyncClient) -> None:
+    await house.show(Observation("bad", State.FAILED, Reason.MODERATION, said=lambda: f"内容违规 {HOSTILE}"))
+    answer = await http.get("/tasks/studio/lip_sync/bad")
+    assert f"In the vendor's words 内容违规 {HOSTILE}" in Html(answer.text).text
+    assert "The vendor's check of content refused it." in Html(answer.text).text
+    assert "<script>alert" not in answer.text
+
+
+IDS = [
+    "plain",
+    "a/b",
+    "/a//b/",
+    "a/../b",
+    "..a",
+    "a.b.c",
+    "%2F",
+    "a%252Fb",
+    "quote\"s and 's",
+    HOSTILE,
+    "q?x=1#y&z;w+v",
+    "视频 ü 🎬",
+    "back\\slash",
+    "{id}",
+    "x" * 128,
+]
+
+
+@pytest.mark.parametrize("task_id", IDS)
+async def test_any_id_leads_from_the_list_to_its_page(house: House, http: httpx.AsyncClient, task_id: str) -> None:
+    await house.show(Observation(task_id, State.RUNNING))
+    listed = (await http.get("/tasks")).text
+    assert rows_of(listed) == [task_id]
+    assert rows_of((await http.get(f"/tasks?id={quote(task_id)}")).text) == [task_id]
+    (link,) = re.findall(r'<th scope="row"><a href="([^"]*)"', listed)
+    url = urljoin(str(http.base_url.join("/tasks")), unescape(link))
+    answer = await http.get(url)
+    assert answer.status_code == 200
+    assert re.findall(r'<h1 class="id"><bdi>(.*?)</bdi>', answer.text) == re.findall(
+        r'scope="row"><a.*?<bdi>(.*?)</bdi>', listed
+    )
+    back = next(one for one in Html(answer.text).links if one.endswith("tasks"))
+    assert httpx.URL(urljoin(url, back)).path == "/tasks"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("studio/lip_sync/nobody", "No such task is known nobody It may be that"),
+        ("studio/lip_sync/%3Cb%3E", "No such task is known <b> It may be that"),
+        ("studio/lip_sync/", "No task can have this id"),
+        (f"studio/lip_sync/{'x' * 129}", "No task can have this id"),
+        ("studio/lip_sync/%E2%80%AEabc", "No task can have this id"),
+        ("studio/lip_sync/%00", "No task can have this id"),
+        ("studio/lip_sync/%FF", "No such task is known"),
+        ("studio/audio/x", "No such feed is polled The feeds that are: studio/lip_sync, studio/video."),
+        ("nobody/lip_sync/x", "No such feed is polled"),
+        ("%3Cscript%3E/lip_sync/x", "No such feed is polled"),
+    ],
+)
+async def test_what_is_not_known_is_explained(http: httpx.AsyncClient, path: str, told: str) -> None:
+    assert told in await text_of(http, f"/tasks/{path}", 404)
+
+
+async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> None:
+    async with unlisted() as house, served(house.app()) as http:
+        assert "nobody has named it: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
+
+
+async def test_a_ledger_that_cannot_be_read_is_told_in_words(house: House, http: httpx.AsyncClient) -> None:
+    await all_well(house)
+    house.ledger.store.close()
+    for path in ("/tasks/studio/video/x", "/tasks?id=x"):
+        assert "The ledger cannot be read :memory:: " in await text_of(http, path, 503)
+    for path in ("/", "/tasks"):
+        assert (await http.get(path)).status_code == 200
+
+
+# What every page has in common
+
+PATHS = [
+    "/",
+    "/tasks",
+    "/tasks?id=nothing",
+    "/tasks?page=0",
+    "/tasks/studio/lip_sync/alpha",
+    "/tasks/studio/lip_sync/x",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_head_answers_like_get_without_the_body(tasks: House, http: httpx.AsyncClient, path: str) -> None:
+    get, head = await http.get(path), await http.head(path)
+    assert (head.status_code, head.headers["content-type"], head.content) == (
+        get.status_code,
+        get.headers["content-type"],
+        b"",
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_may_run_but_our_own_files(tasks: House, http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.get(path)
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy == {"default-src": "'none'", "base-uri": "'none'", "frame-ancestors": "'none'"} | dict.fromkeys(
+        ("script-src", "style-src", "img-src", "connect-src", "form-action"), "'self'"
+    )
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    page = Html(answer.text)
+    assert not [attrs for _, attrs in page.tags for name in attrs if name == "style" or name.startswith("on")]
+    assert "style" not in [tag for tag, _ in page.tags]
+    assert [attrs for tag, attrs in page.tags if tag == "script" and "src" not in attrs] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_links_hold_below_another_path_too_and_lead_somewhere(
+    tasks: House, http: httpx.AsyncClient, path: str
+) -> None:
+    document = tasks.loops[0].feed.document.url
+    for link in {*Html((await http.get(path)).text).links} - {document, "#main"}:
+        assert urljoin(f"http://proxy/below{path}", link).startswith("http://proxy/below/")
+        assert (await http.get(urljoin(path, link))).status_code in (200, 503)
+
+
+async def test_files_are_kept_as_long_as_they_stay_the_same(http: httpx.AsyncClient) -> None:
+    files = [link for link in Html((await http.get("/")).text).links if "static" in link]
+    assert sorted(re.sub(r"\.[0-9a-f]{12}\.", ".", link) for link in files) == [
+        "./static/icon.svg",
+        "./static/refresh.js",
+        "./static/style.css",
+    ]
+    for link in files:
+        one, again = [await http.get(f"/{link}", headers={"Accept-Encoding": "gzip"}) for _ in range(2)]
+        assert one.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert one.content == again.content != b""
+        assert one.headers == again.headers
+
+
+@pytest.mark.parametrize("name", ["style.css", "style.000000000000.css", "..%2Fapp.py", "%2e%2e/pages.py", ""])
+async def test_no_other_file_is_served(http: httpx.AsyncClient, name: str) -> None:
+    assert (await http.get(f"/static/{name}")).status_code == 404
+
+
+async def test_a_page_is_fetched_again_as_often_as_the_vendors_are_asked(house: House, http: httpx.AsyncClient) -> None:
+    assert 'data-refresh="10"' in (await http.get("/")).text
+    assert 'data-refresh="0"' in (await http.get("/tasks?page=0")).text
+
+
+def test_states_and_reasons_have_the_colours_of_the_dashboards() -> None:
+    colours = dict(re.findall(r"--((?:state|reason)-\w+): (#[0-9a-f]{6});", STYLE.read_text()))
+    assert colours == {f"state-{word}": colour for word, colour in palette.STATES.items()} | {
+        f"reason-{word}": colour for word, colour in palette.REASONS.items()
+    }
+    for name in colours:
+        assert f".{name} {{ fill: var(--{name}); }}" in STYLE.read_text()
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rough", "lasting"),
+    [
+        (-5, "0 s", "0 s"),
+        (0, "0 s", "0 s"),
+        (0.44, "0 s", "0.4 s"),
+        (9.94, "10 s", "9.9 s"),
+        (42.4, "42 s", "42 s"),
+        (59.7, "60 s", "1 min"),
+        (119, "119 s", "1 min 59 s"),
+        (120, "2 min", "2 min"),
+        (312, "5 min", "5 min 12 s"),
+        (3600, "60 min", "1 h"),
+        (7199, "120 min", "1 h 59 min"),
+        (7200, "2 h", "2 h"),
+        (172800, "2 d", "2 d"),
+        (183600, "2 d", "2 d 3 h"),
+    ],
+)
+def test_lengths_are_told_in_units_that_a_person_reads(seconds: float, rough: str, lasting: str) -> None:
+    assert (words.rough(seconds), words.lasting(seconds)) == (rough, lasting)
+
+
+def test_moments_are_told_from_here_and_as_a_whole() -> None:
+    assert [words.ago(at, 1000.0) for at in (880, 988, 999.7, 1003, 4600)] == [
+        "2 min ago",
+        "12 s ago",
+        "now",
+        "in 3 s",
+        "in 60 min",
+    ]
+    assert (words.utc(1_700_000_000.0), words.iso(1_700_000_000.0)) == (
+        "2023-11-14 22:13:20 UTC",
+        "2023-11-14T22:13:20Z",
+    )
