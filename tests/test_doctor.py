@@ -439,7 +439,7 @@ class TestTokens:
         assert TAG not in practice.said[-1]
 
     async def test_a_token_that_ends_no_other_is_asked_for_as_it_is_needed(self, practice: Practice) -> None:
-        given = {"access_key": None, "secret_key": None, "iam": practice.iam}
+        given: dict[str, Any] = {"access_key": None, "secret_key": None, "iam": practice.iam}
         report = await practice.report(DIGITAL_HUMAN, expect=0, **given)
         assert [call["endpoint"] for call in report["calls"]] == ["token", "list", "detail"]
         assert causes(report) == []
