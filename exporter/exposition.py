@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import struct
 import time
 import zlib
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -33,11 +35,17 @@ log = logging.getLogger(__name__)
 LONGEST_REST = 5.0
 """Seconds after which bodies are prepared anew although no sweep has ended: calls are counted in between."""
 
-SHARE = 0.2
+SHARE = 0.5
 """How much of the time may go into preparing, while everything changes all the time."""
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after which a format that nobody asks for is no longer prepared."""
+
+PIECE = 256 * 1024
+"""Bytes of a body that are handled at once: the transport moves all it holds whenever the socket takes a part."""
+
+PROCESS_KEPT = 1.0
+"""Seconds for which scrapes share what the process tells of itself."""
 
 _LEVEL = 1  # of gzip: the next ones take far longer for a few percent
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
@@ -73,32 +81,55 @@ TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest)
 OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
 
 
-@dataclass
 class Body:
-    """A prepared body, but for its end. `packed` is its deflated form, to be continued."""
+    """A prepared body, but for its end; in pieces, for whoever makes or sends a large one holds up everything else."""
 
-    plain: bytes
-    packed: bytes = b""
-    checksum: int = 0
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.plain = tuple(_pieces(lines))
+        self.packed: tuple[bytes, ...] = ()
+        """Its deflated form, to be continued; empty until `pack` has been called."""
+        self._checksum = 0
+        self._length = sum(map(len, self.plain))
 
     def pack(self) -> None:
         deflate = zlib.compressobj(_LEVEL, wbits=-15)
-        packed = deflate.compress(self.plain) + deflate.flush(zlib.Z_FULL_FLUSH)
-        self.checksum = zlib.crc32(self.plain)
-        self.packed = _GZIP_HEAD + packed
+        checksum = 0
+        packed = [_GZIP_HEAD]
+        for piece in self.plain:
+            packed.append(deflate.compress(piece))
+            checksum = zlib.crc32(piece, checksum)
+        packed.append(deflate.flush(zlib.Z_FULL_FLUSH))
+        self._checksum = checksum
+        self.packed = tuple(_pieces(packed))
 
     def ended(self, end: bytes) -> bytes:
         """The end of the packed body, whose plain form ends with this."""
         deflate = zlib.compressobj(_LEVEL, wbits=-15)
-        trailer = struct.pack("<II", zlib.crc32(end, self.checksum), (len(self.plain) + len(end)) & 0xFFFFFFFF)
+        trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
         return deflate.compress(end) + deflate.flush() + trailer
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of a size that is neither slow to send nor slow to join."""
+    some: list[bytes] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part), PIECE):
+            cut = part[start : start + PIECE]
+            some.append(cut)
+            size += len(cut)
+            if size >= PIECE:
+                yield b"".join(some)
+                some, size = [], 0
+    if some:
+        yield b"".join(some)
 
 
 @dataclass(frozen=True)
 class Answer:
     """The pieces of a body in the order of sending, so that nothing large is copied, and what they are."""
 
-    pieces: tuple[bytes, bytes]
+    pieces: tuple[bytes, ...]
     content_type: str
     packed: bool
 
@@ -142,7 +173,8 @@ class Exposition:
         GCCollector(registry=self._process)
         self._told: dict[tuple[str, ...], _Told] = {}
         self._singles: dict[tuple[str, ...], tuple[list[_Told], list[Lines]]] = {}
-        self._pieces: dict[Format, list[bytes]] = {}
+        self._lines: dict[Format, list[bytes]] = {}
+        self._ends: dict[Format, tuple[float, bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._kept = False
@@ -151,7 +183,7 @@ class Exposition:
         """The body as it would be now and its content type, in the format that an Accept header prefers."""
         self.refresh()
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
-        return self._body(format_).plain + format_.encode(self._process), format_.content_type
+        return b"".join((*self._body(format_).plain, format_.encode(self._process))), format_.content_type
 
     async def answer(self, accept: str, packed: bool = False) -> Answer:
         """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
@@ -160,12 +192,12 @@ class Exposition:
         if not self._kept:
             self.refresh()
         body = self._body(format_)
-        end = format_.encode(self._process)
+        end = self._end(format_)
         if not packed:
-            return Answer((body.plain, end), format_.content_type, packed=False)
+            return Answer((*body.plain, end), format_.content_type, packed=False)
         if not body.packed:
             await asyncio.to_thread(body.pack)
-        return Answer((body.packed, body.ended(end)), format_.content_type, packed=True)
+        return Answer((*body.packed, body.ended(end)), format_.content_type, packed=True)
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
@@ -221,10 +253,10 @@ class Exposition:
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
             *_columns(_EXPORTER_FRAMES, own),
         ]
-        self._pieces = {TEXT: list(_text(every)), OPENMETRICS: list(_openmetrics(every))}
+        self._lines = {TEXT: list(_text(every)), OPENMETRICS: list(_openmetrics(every))}
         long_ago = time.monotonic() - FORGOTTEN_AFTER
         wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
-        bodies = {format_: Body(b"".join(self._pieces[format_])) for format_ in {format_ for format_, _ in wanted}}
+        bodies = {format_: Body(self._lines[format_]) for format_, _ in wanted}
         for format_, packed in wanted:
             if packed:
                 bodies[format_].pack()
@@ -245,8 +277,17 @@ class Exposition:
 
     def _body(self, format_: Format) -> Body:
         if format_ not in self._bodies:
-            self._bodies[format_] = Body(b"".join(self._pieces[format_]))
+            self._bodies[format_] = Body(self._lines[format_])
         return self._bodies[format_]
+
+    def _end(self, format_: Format) -> bytes:
+        """The metrics of the process, as they are now or were a moment ago."""
+        now = time.monotonic()
+        at, end = self._ends.get(format_, (-math.inf, b""))
+        if now - at > PROCESS_KEPT:
+            end = format_.encode(self._process)
+            self._ends[format_] = now, end
+        return end
 
 
 S = TypeVar("S")
@@ -266,13 +307,13 @@ def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
     for frame, column in columns:
         for index, head in enumerate(frame.text_heads):
             yield head
-            yield from (lines.text[index] for lines in column)
+            yield from chain.from_iterable(lines.text[index] for lines in column)
 
 
 def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
     for frame, column in columns:
         yield frame.openmetrics_head
-        yield from (lines.openmetrics for lines in column)
+        yield from chain.from_iterable(lines.openmetrics for lines in column)
 
 
 def prefers_openmetrics(accept: str) -> bool:

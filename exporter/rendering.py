@@ -20,18 +20,21 @@ from exporter.metrics import PREFIX, Metric
 from exporter.views import Distribution, Labels
 
 _EXEMPLAR_LENGTH = 128 - len("task_id")  # OpenMetrics allows 128 characters for names and values together
-_AT_ONCE = 5000
+_AT_ONCE = 2000
 """Lines that are joined at once: joining holds the interpreter, and nothing else in the process would run meanwhile."""
 
 number = lru_cache(4096)(floatToGoString)
+
+
+Pieces = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
     """What one subject says of one metric: for text in as many families as it falls apart into there."""
 
-    text: tuple[bytes, ...]
-    openmetrics: bytes
+    text: tuple[Pieces, ...]
+    openmetrics: Pieces
 
 
 class Frame:
@@ -114,7 +117,8 @@ def _exemplar(value: Distribution, bound: str) -> str:
     return f' # {{task_id="{_escaped(exemplar.task_id)}"}} {number(exemplar.value)} {exemplar.at}'
 
 
-def _joined(lines: Iterable[str]) -> bytes:
+def _joined(lines: Iterable[str]) -> Pieces:
+    """The lines, some thousand joined at a time."""
     pieces: list[bytes] = []
     some: list[str] = []
     for line in lines:
@@ -122,5 +126,6 @@ def _joined(lines: Iterable[str]) -> bytes:
         if len(some) == _AT_ONCE:
             pieces.append("".join(some).encode())
             some.clear()
-    pieces.append("".join(some).encode())
-    return b"".join(pieces)
+    if some:
+        pieces.append("".join(some).encode())
+    return tuple(pieces)
