@@ -28,7 +28,7 @@ MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.ReadError),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
     (HttpProcessingError, httpx.RemoteProtocolError),
     (OSError, httpx.ReadError),
@@ -130,6 +130,4 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, OSError):
-        return httpx.ReadError(str(error))
     return next(meaning for kind, meaning in MEANINGS if isinstance(error, kind))(str(error))
