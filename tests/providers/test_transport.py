@@ -143,11 +143,14 @@ async def test_a_user_in_a_url_is_nothing_to_stumble_over(vendor: Vendor) -> Non
     assert fields(vendor.heads[0])["authorization"] == "TOKEN"
 
 
-async def test_cookies_are_not_kept(vendor: Vendor) -> None:
-    vendor.reply = lambda line: EMPTY.replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\n\r\n")
+async def test_cookies_are_neither_kept_nor_logged(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    cookies = b"Set-Cookie: session=1; Path=/\r\nSet-Cookie: MARKER,=1"
+    vendor.reply = lambda line: EMPTY.replace(b"\r\n\r\n", b"\r\n" + cookies + b"\r\n\r\n")
     async with client_of(vendor) as client:
         await ask(client)
         await ask(client)
+    assert "MARKER" not in caplog.text
     assert ["cookie" in fields(head) for head in vendor.heads] == [False, False]
 
 
