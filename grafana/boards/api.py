@@ -88,6 +88,15 @@ def api(select: Scope) -> list[panels.Panel]:
             size=(8, 8),
             unit=units.NoUnit,
         ),
+        graph(
+            "Requests left of the budget",
+            query(f"min {by('provider')} ({select('request_budget_remaining')})", "{{provider}}"),
+            about="What max_requests_per_day leaves of the last 24 hours. Good: an eighth of the budget or more; below "
+            "that polling slackens, and at 0 it waits.",
+            empty="No max_requests_per_day is set",
+            size=(8, 8),
+            unit=units.Short,
+        ),
         columns(
             "Who this is",
             {
