@@ -146,8 +146,7 @@ class Pace:
         come from our own looks, and all while one is being missed, for that they all are means something else.
         """
         wait: Collection[str] = ()
-        missed = any(task.missing for task in self._book.in_flight.values())
-        if self._book.clock is Clock.PROVIDER and not missed:
+        if self._next and not any(task.missing for task in self._book.in_flight.values()):
             # A sweep comes a little sooner or later than an interval after the one before.
             limit = now + self._book.interval / 4
             wait = {task_id for task_id, at in self._next.items() if at > limit}
