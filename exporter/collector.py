@@ -66,12 +66,14 @@ class FeedLoop:
         ledger: Ledger,
         watch: Watch,
         clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
         budget: Budget | None = None,
     ) -> None:
         self.provider = provider
         self.feed = feed
         self.book = book
         self.status = FeedStatus()
+        self._announce = announce
         self.budget = budget
         self.interval = provider.settings.poll_interval
         """The poll interval in force: the one set, that of an idle feed, or what the budget stretches it to."""
@@ -154,14 +156,16 @@ class FeedLoop:
         self.pulse.beat()
         sweep.complete = unread is None
         error = await _failure_of(self._keep(sweep)) or unread
-        error = await _failure_of(self._spend(self.feed.kind)) or error
         duration = time.monotonic() - started
         if error is None:
             self._idle = self.feed.lists and not self.book.in_flight
+        spending = self._spend(self.feed.kind)
         self.interval = self._next_interval()
         self.book.interval = max(self.interval, duration if error is None else 0.0)
+        error = await _failure_of(spending) or error
         self.status.poll_duration = duration
         self._tell(error)
+        self._announce()
 
     async def glance(self, ids: Sequence[str]) -> None:
         """Looks a few tasks up between two sweeps. What goes wrong is left to the next one, which asks again."""
@@ -171,18 +175,26 @@ class FeedLoop:
         if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
         await _failure_of(self._spend())
+        self._announce()
 
     def _next_interval(self) -> float:
         settings = self.provider.settings
         idle = settings.idle_poll_interval if self._idle else None
         return max(settings.poll_interval, idle or 0.0, self.budget.interval if self.budget else 0.0)
 
-    async def _spend(self, kind: str = "") -> None:
-        """Takes what the provider was sent, by whichever of its feeds, off the budget. Raises StoreError."""
+    async def _keep_spending(self) -> None:
+        if self.budget:
+            await self._ledger.keep_spending(self.provider.name, self.budget.text)
+
+    def _spend(self, kind: str = "") -> Awaitable[None]:
+        """Takes what the provider was sent, by whichever of its feeds, off the budget; to be awaited, it is kept.
+
+        Raises StoreError when awaited.
+        """
         if self.budget:
             sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
             self.budget.spend(int(sent), kind)
-            await self._ledger.keep_spending(self.provider.name, self.budget.text)
+        return self._keep_spending()
 
     async def _keep(self, sweep: Sweep) -> None:
         now = self._clock()

@@ -38,6 +38,8 @@ class Collector:
         self._polled: dict[str, _Polled] = {}
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
         self._watchdog: asyncio.Task[None] | None = None
+        self.news = asyncio.Event()
+        """Set whenever what is known may have changed; whoever waits for it clears it."""
 
     @property
     def providers(self) -> list[Provider]:
@@ -61,6 +63,7 @@ class Collector:
                 if name not in self._polled:
                     self._polled[name] = self._start(one)
             self._polled = {name: self._polled[name] for name in settings}
+            self.news.set()
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
 
     def check(self, now: float) -> None:
@@ -93,7 +96,7 @@ class Collector:
         loops = []
         for feed in provider.feeds:
             book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
-            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, budget))
+            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, self.news.set, budget))
         for loop in loops:
             loop.start()
         return _Polled(provider, watch, loops)

@@ -107,7 +107,11 @@ async def serve(
     )
     server = Server(application, options.web)
     looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
-    async with signals(server, reload if reread else None), _meanwhile(looking):
+    async with (
+        signals(server, reload if reread else None),
+        _meanwhile(looking),
+        _meanwhile(exposition.keep_fresh(collector.news)),
+    ):
         serving = asyncio.create_task(server.serve(sockets))
         try:
             await collector.apply(config.providers)

@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config import ConfigError
-from exporter.exposition import Exposition, Polled
+from exporter.exposition import Answer, Exposition, Polled
 from exporter.metrics import Reloads
 from exporter.store import StoreError
 from exporter.web import api, intake, pages
@@ -65,8 +65,8 @@ def _operations(polled: Polled, exposition: Exposition, reload: Callable[[], Awa
     """What Prometheus and whoever runs the exporter ask for."""
 
     async def metrics(request: Request) -> Response:
-        body, content_type = exposition.render(request.headers.get("Accept", ""))
-        return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        return Prepared(await exposition.answer(request.headers.get("Accept", ""), packed))
 
     async def healthy(request: Request) -> Response:
         now = time.monotonic()
@@ -96,6 +96,25 @@ def _operations(polled: Polled, exposition: Exposition, reload: Callable[[], Awa
         Route("/-/ready", ready),
         Route("/-/reload", reload_config, methods=["POST"]),
     ]
+
+
+class Prepared(Response):
+    """A body that is there in pieces, packed or not: what is large in it is not copied."""
+
+    def __init__(self, answer: Answer) -> None:
+        headers = {
+            "Content-Type": answer.content_type,
+            "Content-Length": str(sum(map(len, answer.pieces))),
+            "Vary": "Accept, Accept-Encoding",
+        }
+        super().__init__(headers=headers | ({"Content-Encoding": "gzip"} if answer.packed else {}))
+        self._pieces = answer.pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
