@@ -1,7 +1,8 @@
 """A loop for each feed: sweep, look up what the pages did not show, hand the observations to the ledger, sleep.
 
-Loops know nothing of each other. A sweep that fails leaves the counters as they are; what it brought of known tasks is
-kept, new tasks wait for a sweep that is complete, so that the next one still finds the ground where this one stopped.
+Loops know nothing of each other (`loops.py` has them all). A sweep that fails leaves the counters as they are; what
+it brought of known tasks is kept, new tasks wait for a sweep that is complete, so that the next one still finds the
+ground where this one stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 from exporter.absence import Absences
 from exporter.book import Book
+from exporter.budget import Budget
 from exporter.ledger import Ledger
-from exporter.providers import connect
+from exporter.pace import Pace
 from exporter.providers.client import CONCURRENCY
 from exporter.providers.errors import (
     AnswerTooLarge,
@@ -31,7 +31,6 @@ from exporter.providers.errors import (
 )
 from exporter.providers.provider import Feed, Page, Provider
 from exporter.pulse import Pulse
-from exporter.settings import ProviderSettings
 from exporter.status import FeedStatus
 from exporter.store import StoreError
 from exporter.sweep import Sweep
@@ -48,9 +47,6 @@ PAGE_LIMIT = 100
 
 JITTER = 1.0
 """Seconds over which the first sweeps are spread, so that a start does not hit all vendors in the same instant."""
-
-WATCH_EVERY = 5.0
-"""Seconds between two looks of the watchdog."""
 
 AT_ONCE = 50
 """Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
@@ -71,12 +67,16 @@ class FeedLoop:
         watch: Watch,
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
+        budget: Budget | None = None,
     ) -> None:
         self.provider = provider
         self.feed = feed
         self.book = book
         self.status = FeedStatus()
         self._announce = announce
+        self.budget = budget
+        self.interval = provider.settings.poll_interval
+        """The poll interval in force: the one set, that of an idle feed, or what the budget stretches it to."""
         self._ledger = ledger
         self.watch = watch
         self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
@@ -84,6 +84,8 @@ class FeedLoop:
         # Whether the list must have known rows: it had rows the last time, or the ledger has tasks of late.
         self._had_rows = bool(book.in_flight or book.recent(clock()))
         self._absences = Absences(look_ups_list=feed.lists_in_flight)
+        self._pace = Pace(book)
+        self._idle = False  # as the last sweep that succeeded left it
         self._depth = 1  # pages to read before known ground ends the reading
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.pulse = Pulse(provider.settings)
@@ -96,6 +98,7 @@ class FeedLoop:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        await _failure_of(self._spend())  # what a sweep that was cut short has sent
 
     def revive(self, now: float) -> None:
         """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
@@ -117,22 +120,26 @@ class FeedLoop:
 
     async def run(self) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
-        interval = self.provider.settings.poll_interval
-        await asyncio.sleep(random.uniform(0, min(interval, JITTER)))
+        await asyncio.sleep(random.uniform(0, min(self.interval, JITTER)))
         due = time.monotonic()
         while True:
+            await self._rest(due)
             due = min(due, time.monotonic())  # what made it come early puts off the next
             await self.sweep()
             self.pulse.came_round()
-            due = max(due + interval, time.monotonic())
-            self.status.next_sweep = self._clock() + max(due - time.monotonic(), self.provider.client.limit.pause_left)
-            await self._rest(due)
+            due = max(due + self.interval, time.monotonic())
+            self.status.next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
+
+    @property
+    def _pause_left(self) -> float:
+        """Seconds for which no call is allowed, by the vendor or by the budget."""
+        return max(self.provider.client.limit.pause_left, self.budget.wait if self.budget else 0.0)
 
     async def _rest(self, due: float) -> None:
         """Rests until the next sweep is due, and looks up meanwhile what cannot wait; if it is much, the rest ends."""
-        while (rest := max(due - time.monotonic(), self.provider.client.limit.pause_left)) > 0:
+        while (rest := max(due - time.monotonic(), self._pause_left)) > 0:
             self.pulse.beat(rest)
-            paused = self.provider.client.limit.pause_left > 0
+            paused = self._pause_left > 0
             hurried: list[str] = await (asyncio.sleep(rest, []) if paused else self.following.hurried(rest))
             if len(hurried) > AT_ONCE:
                 return
@@ -150,7 +157,12 @@ class FeedLoop:
         sweep.complete = unread is None
         error = await _failure_of(self._keep(sweep)) or unread
         duration = time.monotonic() - started
-        self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
+        if error is None:
+            self._idle = self.feed.lists and not self.book.in_flight
+        spending = self._spend(self.feed.kind)
+        self.interval = self._next_interval()
+        self.book.interval = max(self.interval, duration if error is None else 0.0)
+        error = await _failure_of(spending) or error
         self.status.poll_duration = duration
         self._tell(error)
         self._announce()
@@ -162,12 +174,33 @@ class FeedLoop:
         await _failure_of(self._look_up(sweep, ids, time.monotonic()))
         if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
-            self._announce()
+        await _failure_of(self._spend())
+        self._announce()
+
+    def _next_interval(self) -> float:
+        settings = self.provider.settings
+        idle = settings.idle_poll_interval if self._idle else None
+        return max(settings.poll_interval, idle or 0.0, self.budget.interval if self.budget else 0.0)
+
+    async def _keep_spending(self) -> None:
+        if self.budget:
+            await self._ledger.keep_spending(self.provider.name, self.budget.text)
+
+    def _spend(self, kind: str = "") -> Awaitable[None]:
+        """Takes what the provider was sent, by whichever of its feeds, off the budget; to be awaited, it is kept.
+
+        Raises StoreError when awaited.
+        """
+        if self.budget:
+            sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
+            self.budget.spend(int(sent), kind)
+        return self._keep_spending()
 
     async def _keep(self, sweep: Sweep) -> None:
-        now, interval = self._clock(), self.provider.settings.poll_interval
-        sweep.missing = self._absences.missed(sweep, self.book.in_flight, interval, now)
+        now = self._clock()
+        sweep.missing = self._absences.missed(sweep, self.book.in_flight, self.interval, now)
         await self._ledger.record(self.book, sweep, now, keep=self.following.ids)
+        self._pace.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
 
@@ -178,7 +211,9 @@ class FeedLoop:
         unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._read_in_flight(sweep, set(unseen))
-        await self._look_up(sweep, await self.following.due(sweep), started)
+        due, others = self._pace.due(await self.following.due(sweep), self._clock())
+        # Where there is no list, a sweep without an answer would tell nothing of the feed.
+        await self._look_up(sweep, due, started, instead=[] if self.feed.lists else others)
 
     async def _read_list(self, sweep: Sweep) -> None:
         """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
@@ -224,21 +259,26 @@ class FeedLoop:
             if unseen <= sweep.listed.keys():
                 break
 
-    async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float) -> None:
+    async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float, instead: Sequence[str] = ()) -> None:
         """Looks ids up, several at a time. It stops when the next sweep is due, but at the first one only if all fail.
 
-        Where there is no list, nothing is known of the feed unless a look-up is answered.
+        Where there is no list, nothing is known of the feed unless a look-up is answered; so until one is, the ids that
+        can do `instead` follow.
         """
-        waiting = iter(ids)
+        waiting = enumerate([*ids, *instead])
         failures: list[CallError] = []
         answered = 0
         fatal: CallError | None = None
 
         async def work() -> None:
             nonlocal answered, fatal
-            for task_id in waiting:
-                late = time.monotonic() - started > self.provider.settings.poll_interval
-                if fatal or (late and (self.book.swept if answered else failures)):
+            for position, task_id in waiting:
+                late = time.monotonic() - started > self.interval
+                if (
+                    fatal
+                    or (answered and position >= len(ids))
+                    or (late and (self.book.swept if answered else failures))
+                ):
                     return
                 self.pulse.beat()
                 self.following.looks_up(task_id)
@@ -262,7 +302,7 @@ class FeedLoop:
                         sweep.finished.add(task_id)
                 answered += 1
 
-        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(ids)))))
+        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(ids) or 1))))
         if fatal or (failures and not answered and not self.feed.lists):
             raise fatal or failures[0]
 
@@ -319,89 +359,3 @@ def _is_oldest_first(observations: Sequence[Observation]) -> bool:
 def _is_before(observation: Observation, floor: float) -> bool:
     placed = observation.submitted or observation.dated or observation.ended
     return placed is not None and EARLIEST <= placed < floor
-
-
-@dataclass
-class _Polled:
-    """A provider that is being polled."""
-
-    provider: Provider
-    watch: Watch
-    loops: list[FeedLoop]
-
-
-class Collector:
-    """All loops of all providers."""
-
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._polled: dict[str, _Polled] = {}
-        self._changing = asyncio.Lock()  # two reloads may be asked for at once
-        self._watchdog: asyncio.Task[None] | None = None
-        self.news = asyncio.Event()
-        """Set whenever what is known may have changed; whoever waits for it clears it."""
-
-    @property
-    def providers(self) -> list[Provider]:
-        return [polled.provider for polled in self._polled.values()]
-
-    @property
-    def loops(self) -> list[FeedLoop]:
-        return [loop for polled in self._polled.values() for loop in polled.loops]
-
-    async def apply(self, wanted: Sequence[ProviderSettings]) -> None:
-        """Polls these providers: starts new ones, restarts changed ones, stops the others, leaves the rest in peace.
-
-        Raises StoreError.
-        """
-        settings = {one.name: one for one in wanted}
-        async with self._changing:
-            for name, polled in list(self._polled.items()):
-                if settings.get(name) != polled.provider.settings:
-                    await self._stop(name)
-            for name, one in settings.items():
-                if name not in self._polled:
-                    self._polled[name] = self._start(one)
-            self._polled = {name: self._polled[name] for name in settings}
-            self.news.set()
-            self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
-
-    def check(self, now: float) -> None:
-        """Starts loops anew that do not come round. `now` is monotonic time."""
-        for loop in self.loops:
-            loop.revive(now)
-
-    async def _watch(self) -> None:
-        while True:
-            asleep = time.monotonic()
-            await asyncio.sleep(WATCH_EVERY)
-            now = time.monotonic()
-            if now - asleep < 2 * WATCH_EVERY:  # else the whole process stood still, and the loops had no chance
-                self.check(now)
-
-    async def stop(self) -> None:
-        async with self._changing:
-            if self._watchdog:
-                self._watchdog.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._watchdog
-                self._watchdog = None
-            await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
-
-    def _start(self, settings: ProviderSettings) -> _Polled:
-        provider = connect(settings, self._ledger.store)
-        watch = Watch(settings.name, settings.watch)
-        loops = []
-        for feed in provider.feeds:
-            book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
-            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, self.news.set))
-        for loop in loops:
-            loop.start()
-        return _Polled(provider, watch, loops)
-
-    async def _stop(self, name: str) -> None:
-        polled = self._polled.pop(name)
-        await asyncio.gather(*(loop.stop() for loop in polled.loops))
-        await polled.watch.aclose()
-        await polled.provider.aclose()

@@ -105,6 +105,15 @@ class Ledger:
         """Forgets ids that were asked for. Raises StoreError."""
         await self._in_store(self.store.unwatch, book.provider, book.kind, list(ids))
 
+    def spending(self, provider: str) -> str:
+        """What `keep_spending` kept; empty if nothing. Raises StoreError."""
+        kept = self.store.load_token(_spending(provider))
+        return kept[0] if kept else ""
+
+    async def keep_spending(self, provider: str, text: str) -> None:
+        """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
+        await self._in_store(self.store.save_token, _spending(provider), text, 0.0)
+
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
         self._closing = True
@@ -118,3 +127,8 @@ class Ledger:
         if self._closed:
             raise StoreError(f"{self.store.path}: closed, the exporter is stopping")
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))
+
+
+def _spending(provider: str) -> str:
+    """Whose the record is among those that outlive the process: the name of no token, for those end in a hash."""
+    return f"{provider}:requests"

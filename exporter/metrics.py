@@ -99,6 +99,12 @@ def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
         yield (), value
 
 
+def _budget_remaining(view: ProviderView) -> Iterator[tuple[Labels, float]]:
+    left = [feed.budget_left for feed in view.feeds if feed.budget_left is not None]
+    if left:  # it is one, which all feeds share
+        yield view.labels, left[0]
+
+
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
 
 TASK_METRICS: tuple[Metric[FeedView], ...] = (
@@ -250,7 +256,7 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "poll_interval_seconds",
         "gauge",
         (),
-        "The poll interval in force.",
+        "The poll interval in force: as it is set, for an idle feed, or as the budget of requests stretches it.",
         lambda view: [((), view.interval)],
     ),
     Metric(
@@ -311,6 +317,13 @@ PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
         ("provider",),
         "Time spent waiting for the provider's own rate limit.",
         lambda view: [(view.labels, view.counts[("rate_limit_wait_seconds_total",)])],
+    ),
+    Metric(
+        "request_budget_remaining",
+        "gauge",
+        ("provider",),
+        "Requests that max_requests_per_day leaves of the last 24 hours; absent without that setting.",
+        _budget_remaining,
     ),
     Metric(
         "provider_info",

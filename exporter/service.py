@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.collector import Collector
 from exporter.config import Config, ConfigError
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import Collector
 from exporter.metrics import Reloads
 from exporter.store import Store, StoreError
 from exporter.web import app as web

@@ -254,6 +254,9 @@ class PollSettings(Settings):
     """What may be set for all providers at once and overridden in each."""
 
     poll_interval: Interval = Field(default=15.0, description="time between the starts of two sweeps of a feed")
+    idle_poll_interval: Interval | None = Field(
+        default=None, description="the same for a listed feed with no task in flight, if longer; default poll_interval"
+    )
     request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
     recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
@@ -317,6 +320,9 @@ class ProviderSettings(PollSettings):
     type: str = Field(description="the vendor")
     base_url: BaseUrl = Field(description="where the vendor's API starts")
     rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most")
+    max_requests_per_day: int | None = Field(
+        default=None, ge=24, description="requests within any 24 hours, all feeds together; at least 24, default any"
+    )
     page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
     feeds: list[str] | None = Field(default=None, description="which feeds to poll; default all of the type")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")

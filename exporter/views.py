@@ -41,7 +41,8 @@ class FeedView:
         self.clock = loop.feed.clock
         self.settings = book.settings
         self.status = replace(loop.status)
-        self.interval = loop.provider.settings.poll_interval
+        self.interval = loop.interval
+        self.budget_left = loop.budget.remaining if loop.budget else None  # of the provider as a whole
         self.polled = book.polled
         self.swept = book.swept
         self.is_stale = book.is_stale(now)

@@ -19,8 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.book import Book
-from exporter.collector import PAGE_LIMIT, Collector, FeedLoop
+from exporter.budget import Budget
+from exporter.collector import PAGE_LIMIT, FeedLoop
 from exporter.ledger import Ledger
+from exporter.loops import Collector
 from exporter.providers import VENDORS, connect
 from exporter.providers.errors import FailedCall
 from exporter.settings import ProviderSettings
@@ -759,6 +761,117 @@ async def test_watched_tasks_are_followed_until_their_end_and_no_longer(site: Si
     assert again.is_up()
 
 
+def looked_up_alone(**given: Any) -> dict[str, Any]:
+    """Settings of a feed without a list."""
+    return {"user_token": None, "user_id": None} | given
+
+
+async def learn(site: Site, polled: Polled, lasted: float) -> None:
+    """Has 30 tasks of so many seconds seen to end."""
+    names = [f"before{index}" for index in range(30)]
+    site.world.add(*(Life(name, *SORA, NOW - 2 * lasted, 0.0, lasted, State.SUCCEEDED) for name in names))
+    await polled.loop.following.ask_for(names)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 30}
+    site.requests(SORA)
+
+
+async def test_tasks_that_cannot_end_yet_are_looked_up_seldom_and_one_at_each_sweep(site: Site, poll: Poll) -> None:
+    polled = poll("deerapi", **looked_up_alone())
+    await learn(site, polled, lasted=600.0)
+    names = [f"now{index}" for index in range(9)]
+    site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
+    await polled.loop.following.ask_for(names)
+    calls = []
+    for _ in range(45):
+        await polled.sweep()
+        calls.append(site.requests(SORA)["detail"])
+        assert polled.is_up()
+        assert not polled.book.is_stale(site.clock())
+        age = {task_id: site.clock() - at for task_id, at in polled.book.last_seen.items()}
+        assert all(at <= 3 * STEP for at in age.values())
+    assert calls[0] == 9
+    assert all(count >= 1 for count in calls[:39])
+    assert sum(calls) <= 0.6 * 9 * 600 / STEP
+    assert polled.counted("finished_total") == {"succeeded": 39}
+    assert polled.counted("unmeasured_durations_total") == {}
+
+
+async def test_when_the_task_that_is_due_cannot_be_read_others_tell_whether_the_vendor_is_up(
+    site: Site, poll: Poll
+) -> None:
+    polled = poll("deerapi", **looked_up_alone())
+    await learn(site, polled, lasted=600.0)
+    site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in ("one", "other")))
+    await polled.loop.following.ask_for(["one", "other"])
+    await polled.sweep()
+    site.instead = lambda path: JSONResponse([]) if path.endswith("/one") else None
+    for _ in range(6):
+        await polled.sweep()
+        assert polled.is_up()
+
+
+async def test_a_vendor_that_loses_sight_of_all_tasks_at_once_loses_none_of_those_that_waited(
+    site: Site, poll: Poll
+) -> None:
+    polled = poll("deerapi", **looked_up_alone())
+    await learn(site, polled, lasted=600.0)
+    names = [f"now{index}" for index in range(5)]
+    site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
+    await polled.loop.following.ask_for(names)
+    await polled.sweep()
+    site.instead = lambda path: JSONResponse({"code": "task_not_exist"}, 400)
+    await polled.sweep(5)
+    site.instead = lambda path: None
+    await polled.sweep()
+    assert set(polled.book.in_flight) == set(names)
+    assert polled.counted("finished_total") == {"succeeded": 30}
+
+
+async def test_after_a_restart_every_task_is_looked_up_and_what_was_learned_is_known(site: Site, poll: Poll) -> None:
+    polled = poll("deerapi", **looked_up_alone())
+    await learn(site, polled, lasted=600.0)
+    names = [f"now{index}" for index in range(5)]
+    site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
+    await polled.loop.following.ask_for(names)
+    await polled.sweep(2)
+    site.requests(SORA)
+    again = poll("deerapi", polled.store, **looked_up_alone())
+    await again.sweep()
+    assert site.requests(SORA)["detail"] == 5
+    await again.sweep()
+    assert site.requests(SORA)["detail"] == 1
+
+
+@every_feed
+async def test_an_idle_feed_is_polled_more_seldom_until_a_task_comes(site: Site, poll: Poll, feed: Feed) -> None:
+    polled = poll(feed, idle_poll_interval="5m")
+    await polled.sweep()
+    assert polled.loop.interval == 300
+    site.clock.now += 700
+    assert not polled.book.is_stale(site.clock())
+    site.world.add(Life("new", *feed, site.clock(), 0.0, 100.0, State.SUCCEEDED))
+    await polled.sweep()
+    assert polled.loop.interval == 15
+    await polled.sweep(8)
+    assert polled.loop.interval == 300
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+async def test_an_idle_interval_below_the_poll_interval_changes_nothing(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP, idle_poll_interval="1s")
+    await polled.sweep()
+    assert polled.loop.interval == 15
+
+
+async def test_an_outage_of_an_idle_feed_leaves_its_interval_as_it_is(site: Site, poll: Poll) -> None:
+    polled = poll(FACE_SWAP, idle_poll_interval="5m")
+    await polled.sweep()
+    site.instead = lambda path: Response(status_code=500)
+    await polled.sweep(after=300)
+    assert (polled.is_up(), polled.loop.interval) == (False, 300)
+
+
 async def test_an_id_that_the_vendor_does_not_know_yet_is_asked_for_again(site: Site, poll: Poll) -> None:
     site.world.add(Life("later", *SORA, NOW + 20, 2.0, 20.0, State.SUCCEEDED))
     polled = poll(SORA, **watched("later", "never"))
@@ -1123,8 +1236,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def collector(site: Site) -> AsyncIterator[Collector]:
-    collector = Collector(Ledger(Store(":memory:"), 7 * 24 * HOUR), site.clock)
+def ledger() -> Ledger:
+    return Ledger(Store(":memory:"), 7 * 24 * HOUR)
+
+
+@pytest.fixture
+async def collector(site: Site, ledger: Ledger) -> AsyncIterator[Collector]:
+    collector = Collector(ledger, site.clock)
     yield collector
     await collector.stop()
     assert collector.loops == []
@@ -1140,6 +1258,38 @@ async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: 
     asked = site.fake.chanjing.requests, site.fake.facewap.requests
     await until(lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3)
     assert all(loop.status.up for loop in collector.loops)
+
+
+async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
+    """What remains of the budget after a process has swept each feed once."""
+    ledger = Ledger(Store(str(path)), 7 * 24 * HOUR)
+    collector = Collector(ledger, site.clock)
+    await collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
+    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await collector.stop()
+    left = Budget(given["max_requests_per_day"], ledger.spending("chanjing"), site.clock).remaining
+    await ledger.close()
+    return left
+
+
+async def test_what_was_sent_of_a_budget_survives_a_restart(site: Site, tmp_path: Path) -> None:
+    assert await left_after_a_run(site, tmp_path / "ledger", max_requests_per_day=24) == 22
+    assert await left_after_a_run(site, tmp_path / "ledger", max_requests_per_day=24) == 20
+
+
+async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(
+    site: Site, ledger: Ledger, collector: Collector
+) -> None:
+    settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
+    used = Budget(24, clock=site.clock)
+    used.spend(24)
+    await ledger.keep_spending("chanjing", used.text)
+    await collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
+    swaps = next(loop for loop in collector.loops if loop.provider.name == "facewap")
+    await until(lambda: swaps.status.up is True and site.requests(FACE_SWAP)["list"] > 0)
+    for _ in range(5):
+        await until(lambda: site.requests(FACE_SWAP)["list"] > 0)
+    assert site.requests(LIP_SYNC) == site.requests(VIDEO) == Counter()
 
 
 async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, collector: Collector) -> None:

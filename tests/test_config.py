@@ -49,8 +49,8 @@ MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = "chanjing, deerapi, facewap, huawei_metastudio"
 TOP_KEYS = (
-    "duration_buckets, history, ledger, log, poll_interval, providers, recent_window, request_timeout, stalled_after, "
-    "task_series_limit"
+    "duration_buckets, history, idle_poll_interval, ledger, log, poll_interval, providers, recent_window, "
+    "request_timeout, stalled_after, task_series_limit"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
 CHANJING_WAYS = "credentials: give access_token (or access_token_file), or app_id with secret_key, not both"
@@ -178,16 +178,18 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         providers(FACEWAP, "    tokn: x\n"),
         [
             "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, created_at_offset, "
-            "duration_buckets, feeds, history, name, page_size, poll_interval, rate_limit, recent_window, "
-            "request_timeout, stalled_after, task_series_limit, token, token_file, type, watch"
+            "duration_buckets, feeds, history, idle_poll_interval, max_requests_per_day, name, page_size, "
+            "poll_interval, rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, token, "
+            "token_file, type, watch"
         ],
     ),
     "a key of another vendor": (
         providers(DEERAPI, "    bearer: true\n"),
         [
             "5: providers[0].bearer: unknown key; allowed: api_key, api_key_file, base_url, duration_buckets, feeds, "
-            "history, name, page_size, poll_interval, rate_limit, recent_window, request_timeout, stalled_after, "
-            "task_series_limit, type, user_id, user_token, user_token_file, watch"
+            "history, idle_poll_interval, max_requests_per_day, name, page_size, poll_interval, rate_limit, "
+            "recent_window, request_timeout, stalled_after, task_series_limit, type, user_id, user_token, "
+            "user_token_file, watch"
         ],
     ),
     "an unknown key of watch": (
@@ -541,6 +543,7 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
     (deer,) = config.providers
     assert deer.model_dump(exclude={"api_key"}) == {
         "poll_interval": 15.0,
+        "idle_poll_interval": None,
         "request_timeout": 10.0,
         "history": 86400.0,
         "recent_window": 3600.0,
@@ -552,6 +555,7 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "base_url": "https://api.deerapi.com",
         "rate_limit": 3.0,
         "page_size": 100,
+        "max_requests_per_day": None,
         "feeds": None,
         "watch": {"tasks": {}, "files": [], "http": [], "callback_secret": None, "limit": 100_000},
         "user_token": None,

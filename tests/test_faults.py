@@ -17,9 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
 from docs import generate
-from exporter.collector import Collector, FeedLoop
+from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import Collector
 from exporter.metrics import Reloads
 from exporter.providers import VENDORS, connect
 from exporter.providers.provider import Provider

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from starlette.responses import Response
 
 from benchmarks.reference import Reference
+from exporter.budget import Budget
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition, prefers_openmetrics
 from exporter.ledger import Ledger
@@ -65,6 +66,7 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_api_errors_total": ("counter", {"provider", "endpoint", "error"}),
     "videotask_api_request_duration_seconds": ("histogram", {"provider", "endpoint"}),
     "videotask_rate_limit_wait_seconds_total": ("counter", {"provider"}),
+    "videotask_request_budget_remaining": ("gauge", {"provider"}),
     "videotask_provider_info": ("gauge", {"provider", "type"}),
     "videotask_feed_info": ("gauge", FEED | {"clock"}),
     "videotask_exporter_build_info": ("gauge", {"version", "pythonversion"}),
@@ -120,6 +122,8 @@ class Scene:
         settings = vendor.settings.model_validate({**common, **account, **more})
         provider = connect(settings, self.ledger.store)
         self.providers.append(provider)
+        limit = settings.max_requests_per_day
+        budget = Budget(limit, clock=self.clock) if limit else None
         loops = [
             FeedLoop(
                 provider,
@@ -128,6 +132,7 @@ class Scene:
                 self.ledger,
                 Watch(settings.name, settings.watch),
                 self.clock,
+                budget=budget,
             )
             for feed in provider.feeds
         ]
@@ -194,7 +199,7 @@ async def all_vendors(scene: Scene, simulator: Simulator, task_series_limit: int
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(simulator))
         for account in ACCOUNTS:
-            scene.connect(account, url, task_series_limit=task_series_limit)
+            scene.connect(account, url, task_series_limit=task_series_limit, max_requests_per_day=10_000)
         yield
 
 
@@ -272,6 +277,17 @@ async def test_a_failed_first_sweep_shows_that_the_feed_is_down_and_nothing_of_t
     assert scene.values("videotask_up", "kind") == {"sora": 0}
     assert scene.values("videotask_api_errors_total", "endpoint", "error")["list", "connection"] == 1
     assert scene.values("videotask_api_requests_total", "endpoint", "code")["list", "error"] == 1
+
+
+async def test_the_budget_of_requests_and_the_interval_it_makes_are_shown(scene: Scene, clock: HandClock) -> None:
+    async with all_vendors(scene, app(World(rate=0, clock=clock), limits={})):
+        for _ in range(3):
+            await scene.sweep()
+    left = {one["type"]: 9_997 for one in ACCOUNTS} | {"chanjing": 9_994}
+    assert scene.values("videotask_request_budget_remaining", "provider") == left
+    intervals = scene.values("videotask_poll_interval_seconds", "provider", "kind")
+    assert intervals["facewap", "face_swap"] == 15
+    assert intervals["chanjing", "video"] == pytest.approx(2 * 86400 / 10_000)
 
 
 async def test_closed_labels_start_at_zero(scene: Scene, clock: HandClock) -> None:

@@ -381,6 +381,7 @@ def test_the_documented_defaults() -> None:
     shown = PollSettings().model_dump(exclude={"duration_buckets"})
     assert shown == {
         "poll_interval": 15,
+        "idle_poll_interval": None,
         "request_timeout": 10,
         "history": 86400,
         "recent_window": 3600,

@@ -15,8 +15,9 @@ import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.collector import Collector, FeedLoop
+from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
+from exporter.loops import Collector
 from exporter.providers import VENDORS, connect
 from exporter.settings import WatchSettings
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve

@@ -72,7 +72,7 @@ def api(select: Scope) -> list[panels.Panel]:
             about="What the exporter asks for. Many detail calls mean many tasks that the lists do not show, or "
             "watched ids; the vendor's rate limit bounds the sum.",
             empty=frame.NO_CALLS,
-            size=(8, 8),
+            size=(6, 8),
             unit=units.RequestsPerSecond,
             stacked=True,
         ),
@@ -85,8 +85,17 @@ def api(select: Scope) -> list[panels.Panel]:
             about="Seconds spent per second waiting for the provider's own rate_limit, summed over calls that wait at "
             "once. Good: near 0. Else raise rate_limit if the vendor allows it, or poll_interval.",
             empty=frame.NO_CALLS,
-            size=(8, 8),
+            size=(6, 8),
             unit=units.NoUnit,
+        ),
+        graph(
+            "Requests left of the budget",
+            query(f"min {by('provider')} ({select('request_budget_remaining')})", "{{provider}}"),
+            about="What max_requests_per_day leaves of the last 24 hours. Good: an eighth of the budget or more; below "
+            "that polling slackens, and at 0 it waits.",
+            empty="No max_requests_per_day is set",
+            size=(6, 8),
+            unit=units.Short,
         ),
         columns(
             "Who this is",
@@ -106,7 +115,7 @@ def api(select: Scope) -> list[panels.Panel]:
             about="The type of each provider, and whose clock the durations of its feeds come from: the provider's "
             "own, or what the exporter observed, which is off by up to a poll interval.",
             empty=frame.NO_EXPORTER,
-            size=(8, 8),
+            size=(6, 8),
             unit=units.Short,
         ),
     ]

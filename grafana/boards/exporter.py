@@ -142,7 +142,8 @@ def _sweeps(select: Scope) -> list[panels.Panel]:
         graph(
             "Poll intervals in force",
             query(interval, feed),
-            about="The poll_interval in force. Changes only with the configuration.",
+            about="The poll interval in force: poll_interval, idle_poll_interval of a listed feed with nothing in "
+            "flight, or what max_requests_per_day stretches it to.",
             empty=frame.NO_EXPORTER,
             size=(8, 8),
             unit=units.Seconds,

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from exporter.collector import Collector
 from exporter.config import ConfigError
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
 from exporter.logs import LogfmtFormatter
+from exporter.loops import Collector
 from exporter.metrics import Reloads
 from exporter.providers import VENDORS
 from exporter.providers.provider import Provider
