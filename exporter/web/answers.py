@@ -131,7 +131,7 @@ class FeedState(_Answer):
     up: bool | None = Field(description="whether the last sweep succeeded; null before the first has ended")
     last_successful_poll: float | None = Field(description="Unix seconds")
     next_sweep: float | None = Field(description="Unix seconds; null while one runs")
-    poll_interval: float = Field(description="seconds between the starts of two sweeps, as it is set")
+    poll_interval: float = Field(description="seconds between the starts of two sweeps: the interval in force")
     in_flight: dict[State, int] | None = Field(
         description="tasks by state, all four; null before the first sweep, and once that is too old to be shown"
     )
@@ -225,7 +225,7 @@ def _feed(loop: FeedLoop, now: float) -> FeedState:
         up=status.up,
         last_successful_poll=loop.book.polled,
         next_sweep=status.next_sweep,
-        poll_interval=loop.provider.settings.poll_interval,
+        poll_interval=loop.interval,
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
         recent=_recent(view) if loop.book.swept else None,
         outage=_outage(loop),

@@ -103,6 +103,6 @@ class TaskStory:
         whose = {theirs is not None for theirs, used in edges if used is not None}
         if whose == {True}:
             return "by the vendor's clock"
-        span = words.lasting(self.loop.book.settings.poll_interval)
+        span = words.lasting(self.loop.interval)
         seen = f"as the exporter saw it, right to about {span}"
         return seen if whose == {False} else f"partly by the vendor's clock, partly {seen}"
