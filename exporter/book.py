@@ -88,10 +88,14 @@ class Book:
         self.exemplars: dict[Key, Exemplar] = {}
         self.in_doubt = False
         """Whether a commit has begun of which the store has not said what became."""
+        self.revision = 0
+        """Grows whenever what the book shows may have changed."""
+        self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.load(record, recent)
 
     def load(self, record: FeedRecord, recent: Iterable[Task]) -> None:
         """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
+        self._thaw()
         self.since = record.since
         self.horizon = record.horizon
         self.polled = record.polled
@@ -115,7 +119,16 @@ class Book:
     def is_stale(self, now: float) -> bool:
         """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
         # A time ahead of now is of a clock that has been set back: how old it is nobody knows.
-        return self.polled is None or abs(now - self.polled) > max(STALE_AFTER * self.interval, LEAST_STALE)
+        return self.polled is None or abs(now - self.polled) > self._freshness
+
+    @property
+    def stale_at(self) -> float:
+        """When that will be, if no sweep succeeds before."""
+        return (self.polled or 0.0) + self._freshness
+
+    @property
+    def _freshness(self) -> float:
+        return max(STALE_AFTER * self.interval, LEAST_STALE)
 
     @property
     def _patience(self) -> float:
@@ -135,8 +148,18 @@ class Book:
 
     def recent(self, now: float) -> list[Task]:
         """The tasks that ended within the recent window."""
-        since, until = now - self.settings.recent_window, now + CLOCK_SKEW
-        return [end.task for end in self._recent if since <= end.at <= until]
+        return within(self._recent, now, self.settings.recent_window)
+
+    @property
+    def frozen(self) -> tuple[tuple[Task, ...], tuple[End, ...]]:
+        """The tasks in flight, and the ends of the recent window with some that have just left it, the oldest first."""
+        if self._frozen is None:
+            self._frozen = tuple(self.in_flight.values()), tuple(self._recent)
+        return self._frozen
+
+    def _thaw(self) -> None:
+        self.revision += 1
+        self._frozen = None
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
         """What a sweep changes. Neither the book nor the store is touched."""
@@ -147,15 +170,20 @@ class Book:
         seen: dict[str, float] = {}
         ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
         shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
-        dates = {task_id: self._placed(observation, at) for task_id, (observation, at) in shown.items()}
+        newest = -math.inf
         for task_id, (observation, at) in shown.items():
-            task = self.in_flight.get(task_id)
-            if task is None:
-                if task_id in sweep.ended_before or not self._is_news(observation, dates[task_id], sweep, floor):
-                    continue
-                task = self._newcomer(observation, at, is_listed=task_id in sweep.listed)
-            after = self._advance(task, observation, at, growth)
             before = self.in_flight.get(task_id)
+            if before is not None and _shows_nothing_new(before, observation):
+                newest = max(newest, _or(before.dated, _or(before.submitted, newest)))
+                seen[task_id] = at
+                continue
+            placed = self._placed(observation, at)
+            newest = max(newest, _or(placed, newest))
+            is_old = before is None and task_id in sweep.ended_before
+            if is_old or (before is None and not self._is_news(observation, placed, sweep, floor)):
+                continue
+            task = before or self._newcomer(observation, at, is_listed=task_id in sweep.listed)
+            after = self._advance(task, observation, at, growth)
             if after is not before:
                 tasks.append(after)
                 if before is None or _is_step(before, after):
@@ -171,7 +199,6 @@ class Book:
             growth.counts.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
         if sweep.gap and sweep.complete:
             growth.counts.add("history_gaps_total")
-        newest = max((date for date in dates.values() if date is not None), default=-math.inf)
         horizon = max(floor, min(now, newest) - self.retention) if sweep.complete else self.horizon
         changes = Changes(
             self.provider,
@@ -208,6 +235,7 @@ class Book:
             self.last_seen.pop(gone, None)
         while self._recent and self._recent[0].at < oldest:
             self._recent.popleft()
+        self._thaw()
 
     def _remember(self, task: Task) -> None:
         if not task.is_dated:
@@ -320,6 +348,32 @@ class Book:
         for task in (self.in_flight[task_id] for task_id in ids):
             if UNREACHED not in task.told:
                 yield replace(task, told=task.told | {UNREACHED})
+
+
+def _shows_nothing_new(task: Task, observation: Observation) -> bool:
+    """Whether a task in flight is just as it was: most are at most sweeps, and need not be worked out again."""
+    return (
+        observation.state is task.state
+        and observation.progress == task.progress
+        and observation.ended is None
+        and (observation.submitted is None or observation.submitted == task.submitted)
+        and (observation.started is None or observation.started == task.started)
+        and (observation.dated is None or observation.dated == task.dated)
+        and observation.output_seconds == task.output_seconds
+        and not task.missing
+        and observation.unmapped <= task.told
+        and UNREACHED not in task.told
+    )
+
+
+def _or(at: float | None, otherwise: float) -> float:
+    return otherwise if at is None else at
+
+
+def within(ends: Iterable[End], now: float, window: float) -> list[Task]:
+    """The tasks of those ends that lie within a window before now."""
+    since, until = now - window, now + CLOCK_SKEW
+    return [end.task for end in ends if since <= end.at <= until]
 
 
 def _is_step(before: Task, after: Task) -> bool:
