@@ -18,13 +18,14 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from exporter import salvage, schema
 from exporter.counts import Counts
 from exporter.salvage import Damaged
-from exporter.tasks import ENDS, Reason, State, Step, Task
+from exporter.tasks import Reason, State, Step, Task, shared
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +259,7 @@ class Store:
     def _keep(self, feed: int, steps: Sequence[Step]) -> None:
         self._db.executemany(
             "INSERT OR IGNORE INTO steps (feed, id, at, state, progress) VALUES (?, ?, ?, ?, ?)",
-            ((feed, step.task_id, step.at, step.state, step.progress) for step in steps),
+            ((feed, step.task_id, step.at, step.state.value, step.progress) for step in steps),
         )
         if steps:
             # They are written in the order of time, whatever the feed: the oldest come first.
@@ -360,14 +361,15 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _row(feed: int, task: Task) -> tuple[object, ...]:
+    is_end = task.state.is_end
     return (
         feed,
         task.id,
-        task.state,
+        task.state.value,  # SQLite takes a plain text as it is; of another type it asks at length how to adapt it
         task.first_seen,
         task.changed,
-        int(task.appeared),
-        task.reason,
+        task.appeared,
+        task.reason.value if task.reason else None,
         task.progress,
         task.submitted,
         task.started,
@@ -378,9 +380,9 @@ def _row(feed: int, task: Task) -> tuple[object, ...]:
         task.output_seconds,
         task.said,
         task.missing,
-        " ".join(sorted(task.told)),
-        task.placed_at if task.state in ENDS else None,
-        int(task.state in ENDS),
+        _told_as_text(task.told),
+        task.placed_at if is_end else None,
+        is_end,
     )
 
 
@@ -393,5 +395,15 @@ def _task(row: Sequence[Any]) -> Task:
         changed,
         bool(appeared),
         Reason(reason) if reason else None,
-        *(*facts, frozenset(told.split())),
+        *(*facts, _told_of_text(told)),
     )
+
+
+@lru_cache(maxsize=1024)
+def _told_as_text(told: frozenset[str]) -> str:
+    return " ".join(sorted(told))
+
+
+@lru_cache(maxsize=1024)
+def _told_of_text(text: str) -> frozenset[str]:
+    return shared(frozenset(text.split()))
