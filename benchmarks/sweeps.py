@@ -15,9 +15,10 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -67,8 +68,10 @@ async def _rates(extent: Extent, times: int) -> list[Result]:
             began = time.perf_counter()
             await loop.sweep()
             body, _ = exposition.render("")
-            assert loop.status.up and f'state="running"}} {tasks:.1f}'.encode() in body, loop.status
-            return tasks / (time.perf_counter() - began)
+            took = time.perf_counter() - began
+            if not loop.status.up or f'state="running"}} {tasks:.1f}'.encode() not in body:
+                raise RuntimeError(f"the sweep did not bring all tasks: {loop.status}")
+            return tasks / took
 
         unchanged, changed = await in_turns(times, lambda: rate(still), lambda: rate(moving))
     note = f"{tasks:,} tasks"
@@ -101,7 +104,8 @@ async def swept(pages: int, way: str) -> AsyncIterator[FeedLoop]:
             try:
                 for _ in range(2):
                     await loop.sweep()
-                assert loop.status.up and len(book.in_flight) == tasks, (loop.status, len(book.in_flight))
+                if len(book.in_flight) != tasks:
+                    raise RuntimeError(f"the first sweeps did not bring all tasks: {loop.status}")
                 yield loop
             finally:
                 await provider.aclose()
@@ -117,7 +121,7 @@ async def _memory(accounts: int, pages: int, times: int) -> Result:
             with tempfile.TemporaryDirectory() as folder:
                 polled = [_account(int(vendor.told), number, "still") for number in range(accounts)]
                 async with exporting(Path(folder), polled) as exporter, httpx.AsyncClient(timeout=60) as client:
-                    await until(lambda e=exporter, c=client: _shows(c, e, tasks))
+                    await until(partial(_shows, client, exporter, tasks))
                     await asyncio.sleep(3 * max(5.0, tasks / 20_000))
                     megabytes.append(exporter.memory())
     goal = at_most(150) if tasks <= 100_000 else None

@@ -168,8 +168,10 @@ class Book:
         steps: list[Step] = []
         floor = self.floor(now)
         seen: dict[str, float] = {}
-        ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
-        shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
+        shown = sweep.listed
+        if sweep.looked_up:
+            ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
+            shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
         newest = -math.inf
         for task_id, (observation, at) in shown.items():
             before = self.in_flight.get(task_id)
