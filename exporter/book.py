@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.counts import Key
 from exporter.growth import Exemplar, Growth
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord
-from exporter.sweep import Sweep
-from exporter.tasks import CLOCK_SKEW, Clock, Field, Observation, Phase, State, Step, Task, shared
+from exporter.sweep import AS_BEFORE, Sweep, is_as_before
+from exporter.tasks import CLOCK_SKEW, UNREACHED, Clock, Field, Observation, Phase, State, Step, Task, shared
 from exporter.times import Times, believed
 
 STALE_AFTER = 3
@@ -38,9 +38,6 @@ LEAST_PATIENCE = 5.0
 
 LOST_AFTER = 2
 """Sweeps in a row that must miss a task before it counts as lost: a single blank answer proves nothing."""
-
-UNREACHED = "unreached"
-"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
 
 REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
@@ -112,6 +109,11 @@ class Book:
         return max(self.polled or 0.0, task.changed) if reached else task.changed
 
     @property
+    def known(self) -> Mapping[str, Task]:
+        """The tasks in flight, as far as the store surely has them so: what is shown just like that is no news."""
+        return {} if self.in_doubt else self.in_flight
+
+    @property
     def swept(self) -> bool:
         """Whether a sweep has ever been complete: before that there is nothing to show."""
         return self.since is not None
@@ -175,7 +177,9 @@ class Book:
         newest = -math.inf
         for task_id, (observation, at) in shown.items():
             before = self.in_flight.get(task_id)
-            if before is not None and _shows_nothing_new(before, observation):
+            if observation is AS_BEFORE and before is None:
+                continue  # it ended while the sweep went on
+            if before is not None and (observation is AS_BEFORE or is_as_before(before, observation)):
                 newest = max(newest, _or(before.dated, _or(before.submitted, newest)))
                 seen[task_id] = at
                 continue
@@ -360,23 +364,6 @@ class Book:
         for task in (self.in_flight[task_id] for task_id in ids):
             if UNREACHED not in task.told:
                 yield replace(task, told=shared(task.told | {UNREACHED}))
-
-
-def _shows_nothing_new(task: Task, observation: Observation) -> bool:
-    """Whether a task in flight is just as it was: most are at most sweeps, and need not be worked out again."""
-    return (
-        observation.state is task.state
-        and observation.progress == task.progress
-        and observation.reason is task.reason
-        and observation.ended is None
-        and (observation.submitted is None or observation.submitted == task.submitted)
-        and (observation.started is None or observation.started == task.started)
-        and (observation.dated is None or observation.dated == task.dated)
-        and observation.output_seconds == task.output_seconds
-        and not task.missing
-        and observation.unmapped <= task.told
-        and UNREACHED not in task.told
-    )
 
 
 def _or(at: float | None, otherwise: float) -> float:

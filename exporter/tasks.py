@@ -190,6 +190,9 @@ class Step:
     progress: float | None = None
 
 
+UNREACHED = "unreached"
+"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
+
 _TOLD: dict[frozenset[str], frozenset[str]] = {}
 
 
