@@ -113,7 +113,7 @@ async def swept(pages: int, way: str) -> AsyncIterator[FeedLoop]:
 
 
 async def _memory(accounts: int, pages: int, times: int) -> Result:
-    """Of an exporter of its own that polls all accounts, after three rounds."""
+    """Of an exporter of its own that polls all accounts, after some rounds."""
     tasks = accounts * pages * PAGE_SIZE
     megabytes = []
     async with python("-m", "benchmarks.lists", str(accounts), str(pages * PAGE_SIZE)) as vendor:
@@ -122,7 +122,7 @@ async def _memory(accounts: int, pages: int, times: int) -> Result:
                 polled = [_account(int(vendor.told), number, "still") for number in range(accounts)]
                 async with exporting(Path(folder), polled) as exporter, httpx.AsyncClient(timeout=60) as client:
                     await until(partial(_shows, client, exporter, tasks))
-                    await asyncio.sleep(3 * max(5.0, tasks / 20_000))
+                    await asyncio.sleep(max(1.0, tasks / 10_000))  # two more rounds
                     megabytes.append(exporter.memory())
     goal = at_most(150) if tasks <= 100_000 else None
     return Result(f"memory, {tasks:,} tasks in flight", "MiB", megabytes, goal)
