@@ -1,7 +1,7 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test endurance bench lint format docs lock image clean dashboards runtime dev prometheus
+.PHONY: help demo test endurance bench lint format docs lock image clean dashboards runtime dev programs
 
 BIN := .venv/bin
 # More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
@@ -16,7 +16,7 @@ help: ## list the targets
 demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
 
-test: lint prometheus ## check style and types, then run every test
+test: lint programs ## check style and types, then run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load $(ARGS)
 
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
@@ -37,7 +37,7 @@ format: dev ## put the code in order
 dashboards: dev ## write the dashboards, alerts and recording rules from the code in grafana/
 	$(BIN)/python -m grafana.generate
 
-docs: runtime ## write what docs/ has from the code: the metrics, the table of faults
+docs: runtime ## write what docs/ has from the code: the metrics, the API, the table of faults
 	$(BIN)/python docs/generate.py
 
 lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions
@@ -61,5 +61,6 @@ runtime:
 dev:
 	@scripts/setup-venv requirements-dev.txt
 
-prometheus:
+programs:
 	@scripts/install-prometheus
+	@scripts/install-chromium

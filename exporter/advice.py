@@ -121,12 +121,12 @@ _ADVICE: dict[Cause, str] = {
         "the exporter the token that the other program has (access_token_file), or an application of its own."
     ),
     Cause.TOKEN_NOT_FETCHED: (
-        "Run the doctor again with --fetch-token if a new token may be asked for: at some vendors it ends the one "
-        "that a running exporter, or your own program, is using."
+        "Run the doctor again with --fetch-token if a new token may be asked for: here it ends the one that a "
+        "running exporter, or your own program, is using."
     ),
     Cause.TOKEN_FETCHED: (
-        "At some vendors this has ended the token before: a running exporter asks for another one by itself, "
-        "other programs may have to be told."
+        "This has ended the token before: a running exporter asks for another one by itself, other programs may "
+        "have to be told."
     ),
     Cause.SIGNATURE: (
         "Check that the clock of this machine is right, since signatures hold the time and are refused when it is "

@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fetch-token",
         dest="fetch_token",
         action="store_true",
-        help="ask for a new token where the ledger has none: at some vendors this ends the old one",
+        help="ask for a new token where the ledger has none, also where that ends the old one",
     )
     for sub in (demo, simulate):
         sub.add_argument(

@@ -70,11 +70,13 @@ class FeedLoop:
         ledger: Ledger,
         watch: Watch,
         clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
     ) -> None:
         self.provider = provider
         self.feed = feed
         self.book = book
         self.status = FeedStatus()
+        self._announce = announce
         self._ledger = ledger
         self.watch = watch
         self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
@@ -151,6 +153,7 @@ class FeedLoop:
         self.book.interval = max(self.provider.settings.poll_interval, duration if error is None else 0.0)
         self.status.poll_duration = duration
         self._tell(error)
+        self._announce()
 
     async def glance(self, ids: Sequence[str]) -> None:
         """Looks a few tasks up between two sweeps. What goes wrong is left to the next one, which asks again."""
@@ -159,6 +162,7 @@ class FeedLoop:
         await _failure_of(self._look_up(sweep, ids, time.monotonic()))
         if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
+            self._announce()
 
     async def _keep(self, sweep: Sweep) -> None:
         now, interval = self._clock(), self.provider.settings.poll_interval
@@ -335,6 +339,8 @@ class Collector:
         self._polled: dict[str, _Polled] = {}
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
         self._watchdog: asyncio.Task[None] | None = None
+        self.news = asyncio.Event()
+        """Set whenever what is known may have changed; whoever waits for it clears it."""
 
     @property
     def providers(self) -> list[Provider]:
@@ -358,6 +364,7 @@ class Collector:
                 if name not in self._polled:
                     self._polled[name] = self._start(one)
             self._polled = {name: self._polled[name] for name in settings}
+            self.news.set()
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
 
     def check(self, now: float) -> None:
@@ -388,7 +395,7 @@ class Collector:
         loops = []
         for feed in provider.feeds:
             book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
-            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock))
+            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, self.news.set))
         for loop in loops:
             loop.start()
         return _Polled(provider, watch, loops)

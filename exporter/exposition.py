@@ -1,27 +1,62 @@
-"""The catalogue's samples in the formats that Prometheus reads."""
+"""The body of /metrics, prepared before it is asked for.
+
+Lines are written anew only for feeds that have changed, in a thread of their own, and joined to whole bodies that take
+the place of those before at once. A scrape gets what is there, and the few metrics of the process as they are now.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import math
+import struct
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client import metrics_core as families
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector as Readable
-from prometheus_client.samples import Exemplar as FamilyExemplar
 
 from exporter.collector import FeedLoop
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Reloads
+from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric, Reloads
 from exporter.providers.provider import Provider
-from exporter.views import Distribution, FeedView, Labels, ProviderView
+from exporter.rendering import Frame, Lines, framed
+from exporter.settings import PollSettings
+from exporter.views import FeedView, Labels, ProviderView
 
-Format = tuple[Callable[[CollectorRegistry], bytes], str]
+log = logging.getLogger(__name__)
 
-_TEXT: Format = (generate_latest, CONTENT_TYPE_PLAIN_0_0_4)
-_OPENMETRICS: Format = (openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST)
-_EXEMPLAR_LENGTH = 128 - len("task_id")  # OpenMetrics allows 128 characters for names and values together
+LONGEST_REST = 5.0
+"""Seconds after which bodies are prepared anew although no sweep has ended: calls are counted in between."""
+
+SHARE = 0.5
+"""How much of the time may go into preparing, while everything changes all the time."""
+
+FORGOTTEN_AFTER = 600.0
+"""Seconds after which a format that nobody asks for is no longer prepared."""
+
+PIECE = 256 * 1024
+"""Bytes of a body that are handled at once: the transport moves all it holds whenever the socket takes a part."""
+
+PROCESS_KEPT = 1.0
+"""Seconds for which scrapes share what the process tells of itself."""
+
+_LEVEL = 1  # of gzip: the next ones take far longer for a few percent
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+_FEED = ("provider", "kind")
+_SINGLE = [metric for metric in PROVIDER_METRICS if metric.name.startswith("task_")]
+_CALLS = [metric for metric in PROVIDER_METRICS if metric not in _SINGLE]
+_TASK_FRAMES = [framed(metric, _FEED) for metric in TASK_METRICS]
+_FEED_FRAMES = [framed(metric, _FEED) for metric in FEED_METRICS]
+_SINGLE_FRAMES = [framed(metric) for metric in _SINGLE]
+_CALL_FRAMES = [framed(metric) for metric in _CALLS]
+_EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
 
 
 class Polled(Protocol):
@@ -34,39 +69,251 @@ class Polled(Protocol):
     def loops(self) -> Sequence[FeedLoop]: ...
 
 
-class Exposition(Readable):
-    """Everything that is known now, in the formats that Prometheus reads."""
+@dataclass(frozen=True)
+class Format:
+    """One of the two formats: its content type, and how the process's own metrics are written in it."""
+
+    content_type: str
+    encode: Callable[[CollectorRegistry], bytes]
+
+
+TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest)
+OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
+
+
+class Body:
+    """A prepared body, but for its end; in pieces, for whoever makes or sends a large one holds up everything else."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.plain = tuple(_pieces(lines))
+        self.packed: tuple[bytes, ...] = ()
+        """Its deflated form, to be continued; empty until `pack` has been called."""
+        self._checksum = 0
+        self._length = sum(map(len, self.plain))
+
+    def pack(self) -> None:
+        deflate = zlib.compressobj(_LEVEL, wbits=-15)
+        checksum = 0
+        packed = [_GZIP_HEAD]
+        for piece in self.plain:
+            packed.append(deflate.compress(piece))
+            checksum = zlib.crc32(piece, checksum)
+        packed.append(deflate.flush(zlib.Z_FULL_FLUSH))
+        self._checksum = checksum
+        self.packed = tuple(_pieces(packed))
+
+    def ended(self, end: bytes) -> bytes:
+        """The end of the packed body, whose plain form ends with this."""
+        deflate = zlib.compressobj(_LEVEL, wbits=-15)
+        trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
+        return deflate.compress(end) + deflate.flush() + trailer
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of a size that is neither slow to send nor slow to join."""
+    some: list[bytes] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part), PIECE):
+            cut = part[start : start + PIECE]
+            some.append(cut)
+            size += len(cut)
+            if size >= PIECE:
+                yield b"".join(some)
+                some, size = [], 0
+    if some:
+        yield b"".join(some)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The pieces of a body in the order of sending, so that nothing large is copied, and what they are."""
+
+    pieces: tuple[bytes, ...]
+    content_type: str
+    packed: bool
+
+
+@dataclass(eq=False)
+class _Told:
+    """What was written of a feed's tasks, and of what moment that holds."""
+
+    revision: tuple[int, PollSettings]
+    at: float
+    due: float
+    lines: list[Lines]
+
+    def holds(self, loop: FeedLoop, now: float) -> bool:
+        same = self.revision[0] == loop.book.revision and self.revision[1] is loop.book.settings
+        return same and self.at <= now < self.due
+
+
+@dataclass
+class _Moment:
+    """All that is known at one moment, taken on the event loop to be written in another thread."""
+
+    now: float
+    feeds: list[FeedView]
+    providers: list[ProviderView]
+    told: list[_Told | None]
+    """Of each feed what need not be written again."""
+    revisions: list[tuple[int, PollSettings]] = field(default_factory=list)
+
+
+class Exposition:
+    """Everything that is known, in the formats that Prometheus reads."""
 
     def __init__(self, polled: Polled, reloads: Reloads, clock: Callable[[], float]) -> None:
         self._polled = polled
         self._reloads = reloads
         self._clock = clock
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self._process = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+        self._told: dict[tuple[str, ...], _Told] = {}
+        self._singles: dict[tuple[str, ...], tuple[list[_Told], list[Lines]]] = {}
+        self._lines: dict[Format, list[bytes]] = {}
+        self._ends: dict[Format, tuple[float, bytes]] = {}
+        self._bodies: dict[Format, Body] = {}
+        self._asked: dict[tuple[Format, bool], float] = {}
+        self._kept = False
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The body and its content type, in the format that an Accept header prefers."""
-        encode, content_type = _OPENMETRICS if prefers_openmetrics(accept) else _TEXT
-        return encode(self._registry), content_type
+        """The body as it would be now and its content type, in the format that an Accept header prefers."""
+        self.refresh()
+        format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
+        return b"".join((*self._body(format_).plain, format_.encode(self._process))), format_.content_type
 
-    def collect(self) -> Iterator[families.Metric]:
+    async def answer(self, accept: str, packed: bool = False) -> Answer:
+        """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
+        format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
+        self._asked[format_, packed] = time.monotonic()
+        if not self._kept:
+            self.refresh()
+        body = self._body(format_)
+        end = self._end(format_)
+        if not packed:
+            return Answer((*body.plain, end), format_.content_type, packed=False)
+        if not body.packed:
+            await asyncio.to_thread(body.pack)
+        return Answer((*body.packed, body.ended(end)), format_.content_type, packed=True)
+
+    def refresh(self) -> None:
+        """Prepares everything for this moment, at once."""
+        self._prepare(self._moment())
+
+    async def keep_fresh(self, news: asyncio.Event) -> None:
+        """Prepares bodies anew whenever there is news, or time alone has made the last ones untrue; for ever."""
+        with ThreadPoolExecutor(1, thread_name_prefix="exposition") as thread:
+            try:
+                while True:
+                    news.clear()
+                    began = time.monotonic()
+                    await asyncio.get_running_loop().run_in_executor(thread, self._prepare, self._moment())
+                    self._kept = True
+                    await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+                    due = min((told.due for told in self._told.values()), default=LONGEST_REST)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
+                            await news.wait()
+            finally:
+                self._kept = False
+
+    def _moment(self) -> _Moment:
         now = self._clock()
-        feeds = [FeedView(loop, now) for loop in self._polled.loops]
-        providers = [
-            ProviderView(provider, [feed for feed in feeds if feed.loop.provider is provider])
-            for provider in self._polled.providers
+        loops = list(self._polled.loops)
+        feeds = [FeedView(loop, now) for loop in loops]
+        of: dict[str, list[FeedView]] = {loop.provider.name: [] for loop in loops}
+        for loop, feed in zip(loops, feeds, strict=True):
+            of[loop.provider.name].append(feed)
+        told = [self._told.get(feed.labels) for feed in feeds]
+        return _Moment(
+            now,
+            feeds,
+            [ProviderView(provider, of.get(provider.name, [])) for provider in self._polled.providers],
+            [one if one and one.holds(loop, now) else None for one, loop in zip(told, loops, strict=True)],
+            [(loop.book.revision, loop.book.settings) for loop in loops],
+        )
+
+    def _prepare(self, moment: _Moment) -> None:
+        """Writes what is no longer true, and puts whole bodies in the place of those before."""
+        tasks = [
+            told or _Told(revision, moment.now, feed.due, _written(_TASK_FRAMES, TASK_METRICS, feed, feed.labels))
+            for told, revision, feed in zip(moment.told, moment.revisions, moment.feeds, strict=True)
         ]
-        for metric in (*TASK_METRICS, *FEED_METRICS):
-            samples = (((*feed.labels, *labels), value) for feed in feeds for labels, value in metric.read(feed))
-            yield _family(metric.name, metric.type, ("provider", "kind", *metric.labels), metric.help, samples)
-        for each in PROVIDER_METRICS:
-            read = (sample for provider in providers for sample in each.read(provider))
-            yield _family(each.name, each.type, each.labels, each.help, read)
-        for own in EXPORTER_METRICS:
-            yield _family(own.name, own.type, own.labels, own.help, own.read(self._reloads))
+        self._told = {feed.labels: told for feed, told in zip(moment.feeds, tasks, strict=True)}
+        polling = [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in moment.feeds]
+        calls = [self._written_of(provider) for provider in moment.providers]
+        self._singles = {one.labels: self._singles[one.labels] for one in moment.providers}
+        own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
+        every: list[tuple[Frame, list[Lines]]] = [
+            *_columns(_TASK_FRAMES, [told.lines for told in tasks]),
+            *_columns(_FEED_FRAMES, polling),
+            *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
+            *_columns(_EXPORTER_FRAMES, own),
+        ]
+        self._lines = {TEXT: list(_text(every)), OPENMETRICS: list(_openmetrics(every))}
+        long_ago = time.monotonic() - FORGOTTEN_AFTER
+        wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
+        bodies = {format_: Body(self._lines[format_]) for format_, _ in wanted}
+        for format_, packed in wanted:
+            if packed:
+                bodies[format_].pack()
+        self._bodies = bodies
+
+    def _written_of(self, provider: ProviderView) -> list[Lines]:
+        """The lines of a provider; those of its single tasks only if a feed of it was written anew."""
+        based_on = [self._told[feed.labels] for feed in provider.feeds]
+        before, singles = self._singles.get(provider.labels, (None, []))
+        if (
+            before is None
+            or len(before) != len(based_on)
+            or any(a is not b for a, b in zip(before, based_on, strict=True))
+        ):
+            singles = _written(_SINGLE_FRAMES, _SINGLE, provider)
+            self._singles[provider.labels] = based_on, singles
+        return singles + _written(_CALL_FRAMES, _CALLS, provider)
+
+    def _body(self, format_: Format) -> Body:
+        if format_ not in self._bodies:
+            self._bodies[format_] = Body(self._lines[format_])
+        return self._bodies[format_]
+
+    def _end(self, format_: Format) -> bytes:
+        """The metrics of the process, as they are now or were a moment ago."""
+        now = time.monotonic()
+        at, end = self._ends.get(format_, (-math.inf, b""))
+        if now - at > PROCESS_KEPT:
+            end = format_.encode(self._process)
+            self._ends[format_] = now, end
+        return end
+
+
+S = TypeVar("S")
+
+
+def _written(frames: Sequence[Frame], metrics: Sequence[Metric[S]], subject: S, of: Labels = ()) -> list[Lines]:
+    return [frame.lines(metric.read(subject), of) for frame, metric in zip(frames, metrics, strict=True)]
+
+
+def _columns(frames: Sequence[Frame], subjects: Sequence[Sequence[Lines]]) -> Iterator[tuple[Frame, list[Lines]]]:
+    """Each frame with what all subjects have to say in it."""
+    for index, frame in enumerate(frames):
+        yield frame, [lines[index] for lines in subjects]
+
+
+def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        for index, head in enumerate(frame.text_heads):
+            yield head
+            yield from chain.from_iterable(lines.text[index] for lines in column)
+
+
+def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        yield frame.openmetrics_head
+        yield from chain.from_iterable(lines.openmetrics for lines in column)
 
 
 def prefers_openmetrics(accept: str) -> bool:
@@ -87,28 +334,3 @@ def prefers_openmetrics(accept: str) -> bool:
             weight = 0.0
         weights[known] = max(weights[known], weight)
     return weights["openmetrics"] > 0 and weights["openmetrics"] >= weights["text"]
-
-
-def _family(
-    name: str, kind: str, labels: Labels, text: str, samples: Iterable[tuple[Labels, float | Distribution]]
-) -> Any:  # the library's families share no base that could say so
-    make: dict[str, Any] = {
-        "gauge": families.GaugeMetricFamily,
-        "counter": families.CounterMetricFamily,
-        "histogram": families.HistogramMetricFamily,
-        "gaugehistogram": families.GaugeHistogramMetricFamily,
-    }
-    family = make[kind](PREFIX + name, text, labels=labels)
-    for values, value in samples:
-        if isinstance(value, Distribution):
-            family.add_metric(values, [_bucket(value, *bucket) for bucket in value.buckets], value.total)
-        else:
-            family.add_metric(values, value)
-    return family
-
-
-def _bucket(distribution: Distribution, bound: str, count: float) -> Sequence[object]:
-    exemplar = distribution.exemplars.get(bound)
-    if exemplar is None or len(exemplar.task_id) > _EXEMPLAR_LENGTH:
-        return (bound, count)
-    return (bound, count, FamilyExemplar({"task_id": exemplar.task_id}, exemplar.value, exemplar.at))

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from exporter.book import REMEMBERED_LONGER, Book, Settled
 from exporter.settings import PollSettings
-from exporter.store import Store
+from exporter.store import Store, StoreError
 from exporter.sweep import Sweep
 from exporter.tasks import Clock, Step, Task
 
@@ -31,6 +31,7 @@ class Ledger:
         self._writing = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._closing = False
+        self._closed = False
 
     def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
         """The book of a feed, out of the store the first time. Raises StoreError."""
@@ -109,8 +110,11 @@ class Ledger:
         self._closing = True
         async with self._writing:
             await self._in_store(self.store.close)
+            self._closed = True
             self._thread.shutdown(wait=False)
 
     async def _in_store(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Calls the store in its own thread: neither the event loop waits for the disk, nor the disk for a slow DNS."""
+        if self._closed:
+            raise StoreError(f"{self.store.path}: closed, the exporter is stopping")
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))

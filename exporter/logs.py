@@ -33,7 +33,7 @@ def set_level(level: str) -> None:
     """Shows lines of this level and graver ones from now on."""
     number = logging.getLevelNamesMapping()[{"warn": "WARNING"}.get(level, level.upper())]
     logging.getLogger().setLevel(number)
-    for chatty in ("httpx", "httpcore", "uvicorn", "asyncio"):  # they log URLs, and every request
+    for chatty in ("httpx", "httpcore", "aiohttp", "uvicorn", "asyncio"):  # they log URLs, and every request
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
 
 

@@ -64,7 +64,7 @@ def _or(at: float | None, otherwise: float) -> float:
 
 def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
     if view.in_flight:
-        since = view.now - view.book.settings.stalled_after
+        since = view.now - view.settings.stalled_after
         yield (), sum(task.changed <= since for task in view.in_flight[State.RUNNING])
 
 
@@ -80,7 +80,7 @@ def _progress(view: FeedView) -> Iterator[tuple[Labels, Distribution]]:
 
 
 def _recent_durations(view: FeedView) -> Iterator[tuple[Labels, float]]:
-    measured = [task for task in view.recent if task.state in MEASURED_ENDS] if view.book.swept else []
+    measured = [task for task in view.recent if task.state in MEASURED_ENDS] if view.swept else []
     for phase in Phase:
         values = sorted(length for task in measured if (length := task.duration(phase)) is not None)
         for stat, share in zip(STATS, (0.5, 0.95, 1.0), strict=True):
@@ -90,12 +90,12 @@ def _recent_durations(view: FeedView) -> Iterator[tuple[Labels, float]]:
 
 def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
     for state in ENDS:
-        if view.book.swept and (at := view.book.counts["last_finished_timestamp_seconds", state]):
+        if view.swept and (at := view.counts["last_finished_timestamp_seconds", state]):
             yield (state,), at
 
 
 def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
-    if view.loop.status.up is not None:
+    if view.status.up is not None:
         yield (), value
 
 
@@ -230,42 +230,42 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "gauge",
         (),
         "1 if the last sweep of the feed succeeded, else 0.",
-        lambda view: _when_tried(view, float(bool(view.loop.status.up))),
+        lambda view: _when_tried(view, float(bool(view.status.up))),
     ),
     Metric(
         "last_successful_poll_timestamp_seconds",
         "gauge",
         (),
         "When the last successful sweep ended.",
-        lambda view: [((), view.book.polled)] if view.book.polled is not None else [],
+        lambda view: [((), view.polled)] if view.polled is not None else [],
     ),
     Metric(
         "poll_duration_seconds",
         "gauge",
         (),
         "Length of the last sweep.",
-        lambda view: _when_tried(view, view.loop.status.poll_duration),
+        lambda view: _when_tried(view, view.status.poll_duration),
     ),
     Metric(
         "poll_interval_seconds",
         "gauge",
         (),
         "The poll interval in force.",
-        lambda view: [((), view.loop.provider.settings.poll_interval)],
+        lambda view: [((), view.interval)],
     ),
     Metric(
         "loop_restarts_total",
         "counter",
         (),
         "Times that the loop of the feed did not come round and was started anew: a bug of the exporter.",
-        lambda view: [((), view.loop.status.restarts)],
+        lambda view: [((), view.status.restarts)],
     ),
     Metric(
         "feed_info",
         "gauge",
         ("clock",),
         "1 for each feed; `clock` says whose times its durations come from.",
-        lambda view: [((view.loop.feed.clock,), 1)],
+        lambda view: [((view.clock,), 1)],
     ),
 )
 
@@ -310,14 +310,14 @@ PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
         "counter",
         ("provider",),
         "Time spent waiting for the provider's own rate limit.",
-        lambda view: [(view.labels, view.provider.client.counts[("rate_limit_wait_seconds_total",)])],
+        lambda view: [(view.labels, view.counts[("rate_limit_wait_seconds_total",)])],
     ),
     Metric(
         "provider_info",
         "gauge",
         ("provider", "type"),
         "1 for each configured provider.",
-        lambda view: [((*view.labels, view.provider.settings.type), 1)],
+        lambda view: [((*view.labels, view.type), 1)],
     ),
 )
 

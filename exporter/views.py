@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from exporter.book import Book
+from exporter.book import within
 from exporter.collector import FeedLoop
+from exporter.counts import Counts
 from exporter.growth import Exemplar
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.providers.provider import Provider
@@ -26,97 +29,122 @@ class Distribution:
 
 
 class FeedView:
-    """One feed at one moment. What several metrics need is worked out once."""
+    """One feed at one moment: what it shows stays as it is while the feed goes on.
+
+    It is taken on the event loop, in a time that hardly grows with the tasks, and may be read in another thread.
+    """
 
     def __init__(self, loop: FeedLoop, now: float) -> None:
-        self.loop = loop
-        self.book: Book = loop.book
+        book = loop.book
         self.now = now
         self.labels: Labels = (loop.provider.name, loop.feed.kind)
+        self.clock = loop.feed.clock
+        self.settings = book.settings
+        self.status = replace(loop.status)
+        self.interval = loop.provider.settings.poll_interval
+        self.polled = book.polled
+        self.swept = book.swept
+        self.is_stale = book.is_stale(now)
+        self.stale_at = book.stale_at
+        self.counts = Counts(book.counts)
+        self._exemplars = dict(book.exemplars)
+        self._tasks, self._ends = book.frozen
 
     @cached_property
     def in_flight(self) -> Mapping[State, Sequence[Task]]:
         """The tasks in flight by state; nothing at all once that is too old to be shown."""
-        if not self.book.swept or self.book.is_stale(self.now):
+        if not self.swept or self.is_stale:
             return {}
         by_state: dict[State, list[Task]] = {state: [] for state in IN_FLIGHT}
-        for task in self.book.in_flight.values():
+        for task in self._tasks:
             by_state[task.state].append(task)
         return by_state
 
     @cached_property
     def recent(self) -> Sequence[Task]:
-        return self.book.recent(self.now)
+        """The tasks that ended within the recent window."""
+        return within(self._ends, self.now, self.settings.recent_window)
+
+    @cached_property
+    def due(self) -> float:
+        """When something of this view will no longer be true, though nothing happens."""
+        moments = [task.placed_at + self.settings.recent_window for task in self.recent[:1]]
+        if self.in_flight:
+            stalling = (task.changed + self.settings.stalled_after for task in self.in_flight[State.RUNNING])
+            moments += [self.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
+        return min(moments, default=math.inf)
 
     def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the ledger, at 0 for each value of its label that was never counted."""
-        if self.book.swept:
+        if self.swept:
             for value in values:
-                yield (value,), self.book.counts[metric, value]
+                yield (value,), self.counts[metric, value]
 
     def total(self, metric: str) -> Iterator[tuple[Labels, float]]:
-        if self.book.swept:
-            yield (), self.book.counts[(metric,)]
+        if self.swept:
+            yield (), self.counts[(metric,)]
 
     def durations(self, metric: str, states: Iterable[State] = ()) -> Iterator[tuple[Labels, Distribution]]:
-        if self.book.swept:
+        if self.swept:
             every: list[Labels] = [(state,) for state in states]
             for labels in every or [()]:
                 key = (metric, *labels)
-                buckets, total = self.book.counts.buckets(*key, bounds=self.book.settings.duration_buckets)
-                exemplars = {
-                    other[-1]: exemplar for other, exemplar in self.book.exemplars.items() if other[:-1] == key
-                }
+                buckets, total = self.counts.buckets(*key, bounds=self.settings.duration_buckets)
+                exemplars = {other[-1]: exemplar for other, exemplar in self._exemplars.items() if other[:-1] == key}
                 yield labels, Distribution(buckets, total, exemplars)
 
     def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
         """How many recent ends there are for each value."""
-        if self.book.swept:
+        if self.swept:
             found = [of(task) for task in self.recent]
             for value in values:
                 yield (value,), found.count(value)
 
 
-@dataclass(frozen=True)
 class ProviderView:
-    """One provider at one moment."""
+    """One provider at one moment, with the views of its feeds."""
 
-    provider: Provider
-    feeds: Sequence[FeedView]
-
-    @property
-    def labels(self) -> Labels:
-        return (self.provider.name,)
+    def __init__(self, provider: Provider, feeds: Sequence[FeedView]) -> None:
+        self.labels: Labels = (provider.name,)
+        self.type = provider.settings.type
+        self.counts = Counts(provider.client.counts)
+        self.feeds = feeds
+        self._limit = provider.settings.task_series_limit
 
     @cached_property
-    def _candidates(self) -> Sequence[tuple[FeedView, Task]]:
-        reporting = [
+    def _reporting(self) -> Sequence[tuple[FeedView, Task]]:
+        return [
             (feed, task)
             for feed in self.feeds
             for tasks in feed.in_flight.values()
             for task in tasks
             if task.progress is not None
         ]
-        return sorted(reporting, key=lambda each: (each[1].submitted_at or each[1].first_seen, each[1].id))
 
     def single_tasks(self) -> Iterator[tuple[Labels, float]]:
-        for feed, task in self._candidates[: self.provider.settings.task_series_limit]:
+        chosen = self._reporting if self._limit else ()
+        if len(chosen) > self._limit:
+            # A heap rather than sorting, which would let nothing else run in between.
+            chosen = heapq.nsmallest(self._limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
+        for feed, task in chosen:
             yield (*feed.labels, task.id), task.progress or 0.0
 
     def dropped(self) -> Iterator[tuple[Labels, float]]:
-        limit = self.provider.settings.task_series_limit
-        if any(feed.book.swept for feed in self.feeds):
-            yield self.labels, max(0, len(self._candidates) - limit) if limit else 0
+        if any(feed.swept for feed in self.feeds):
+            yield self.labels, max(0, len(self._reporting) - self._limit) if self._limit else 0
 
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""
-        counts = self.provider.client.counts
-        seen = {key[1:] for key in counts if key[0] == metric}
+        seen = {key[1:] for key in self.counts if key[0] == metric}
         for endpoint, value in sorted(seen | {(endpoint, value) for endpoint in ENDPOINTS for value in always}):
-            yield (*self.labels, endpoint, value), counts[metric, endpoint, value]
+            yield (*self.labels, endpoint, value), self.counts[metric, endpoint, value]
 
     def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
         for endpoint in ENDPOINTS:
             key = ("api_request_duration_seconds", endpoint)
-            buckets, total = self.provider.client.counts.buckets(*key, bounds=DURATION_BOUNDS)
+            buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
             yield (*self.labels, endpoint), Distribution(buckets, total)
+
+
+def _since(task: Task) -> float:
+    return task.submitted_at or task.first_seen

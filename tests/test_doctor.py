@@ -102,6 +102,16 @@ class Practice:
         chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
         return await consult(config, tell=self.said.append, **chosen)
 
+    @property
+    def iam(self) -> dict[str, str]:
+        """A user of IAM, of whom MetaStudio's tokens are asked for."""
+        return {
+            "endpoint": self.url + PREFIXES["huawei_iam"],
+            "domain": KEYS.huawei_domain,
+            "username": KEYS.huawei_username,
+            "password": KEYS.huawei_password,
+        }
+
     async def report(self, feed: Feed, *, expect: int | None = None, fetch_token: bool = False, **given: Any) -> Any:
         """What the doctor says of one feed, as a machine reads it."""
         provider = self.provider(feed[0], feeds=[feed[1]], **given)
@@ -428,6 +438,12 @@ class TestTokens:
         assert practice.fake.chanjing.tokens_issued == issued + 1
         assert TAG not in practice.said[-1]
 
+    async def test_a_token_that_ends_no_other_is_asked_for_as_it_is_needed(self, practice: Practice) -> None:
+        given: dict[str, Any] = {"access_key": None, "secret_key": None, "iam": practice.iam}
+        report = await practice.report(DIGITAL_HUMAN, expect=0, **given)
+        assert [call["endpoint"] for call in report["calls"]] == ["token", "list", "detail"]
+        assert causes(report) == []
+
     async def test_the_token_in_the_ledger_serves(self, practice: Practice, tmp_path: Path) -> None:
         exporter = await self.held(practice, tmp_path)
         issued = practice.fake.chanjing.tokens_issued
@@ -494,15 +510,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | None) -> None:
     if fault:
         practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
-    iam = {
-        "endpoint": practice.url + PREFIXES["huawei_iam"],
-        "domain": KEYS.huawei_domain,
-        "username": KEYS.huawei_username,
-        "password": KEYS.huawei_password,
-    }
     providers = [
         *(practice.provider(vendor) for vendor in CREDENTIALS),
-        practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=iam),
+        practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
         practice.provider("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
         practice.provider("chanjing", name="application", **APPLICATION),
         practice.provider("facewap", name="bearer", bearer=True),

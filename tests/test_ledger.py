@@ -938,3 +938,9 @@ async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
 
 async def test_of_a_task_that_nobody_knows_there_is_no_story(desk: Desk) -> None:
     assert await desk.ledger.find(desk.book, "a") is None
+
+
+async def test_a_ledger_that_is_closed_says_so(desk: Desk) -> None:
+    await desk.ledger.close()
+    with pytest.raises(StoreError, match="closed, the exporter is stopping"):
+        await desk.ledger.find(desk.book, "a")

@@ -18,7 +18,7 @@ log = logging.getLogger("exporter.test")
 def restored() -> Iterator[None]:
     """Logging as it was, so that other tests see what they expect."""
     root = logging.getLogger()
-    loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "uvicorn", "asyncio"))]
+    loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "aiohttp", "uvicorn", "asyncio"))]
     levels, handlers = [one.level for one in loggers], root.handlers[:]
     yield
     root.handlers[:] = handlers
@@ -125,7 +125,7 @@ def test_a_level_shows_itself_and_what_is_graver(
     assert out == ""
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "uvicorn.protocols", "asyncio"])
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "aiohttp.client", "uvicorn.protocols", "asyncio"])
 def test_libraries_that_log_every_request_are_quiet_even_while_we_debug(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

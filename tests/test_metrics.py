@@ -15,6 +15,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from starlette.responses import Response
 
+from benchmarks.reference import Reference
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition, prefers_openmetrics
 from exporter.ledger import Ledger
@@ -188,12 +189,12 @@ def simulator_with_history(clock: HandClock) -> Simulator:
 
 
 @asynccontextmanager
-async def all_vendors(scene: Scene, simulator: Simulator) -> AsyncIterator[None]:
+async def all_vendors(scene: Scene, simulator: Simulator, task_series_limit: int = 3) -> AsyncIterator[None]:
     """Every feed of every vendor, at a simulator."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(simulator))
         for account in ACCOUNTS:
-            scene.connect(account, url, task_series_limit=3)
+            scene.connect(account, url, task_series_limit=task_series_limit)
         yield
 
 
@@ -657,3 +658,17 @@ PROMETHEUS_3 = (
 )
 def test_the_format_is_the_one_that_weighs_more(accept: str, expected: bool) -> None:
     assert prefers_openmetrics(accept) is expected
+
+
+@pytest.mark.parametrize("task_series_limit", [0, 3, 100_000])
+async def test_the_body_is_what_prometheus_client_writes_of_the_same_ledger(
+    scene: Scene, clock: HandClock, task_series_limit: int
+) -> None:
+    async with all_vendors(scene, simulator_with_history(clock), task_series_limit=task_series_limit):
+        for _ in range(3):
+            await scene.sweep()
+            reference = Reference(scene, Reloads(succeeded_at=clock.now), clock.now)
+            scene.exposition = Exposition(scene, Reloads(succeeded_at=clock.now), clock)
+            assert scene.text().encode().startswith(reference.text())
+            assert scene.openmetrics().encode().startswith(reference.openmetrics())
+            clock.now += 4000.0

@@ -245,4 +245,4 @@ def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:
     return [LipSync(account, settings.page_size), Video(account, settings.page_size)]
 
 
-VENDOR = Vendor("chanjing", Settings, (LipSync.kind, Video.kind), feeds)
+VENDOR = Vendor("chanjing", Settings, (LipSync.kind, Video.kind), feeds, one_token=True)

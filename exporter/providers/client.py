@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 import httpx
@@ -26,11 +27,19 @@ from exporter.providers.errors import (
     TimedOut,
     refusal,
 )
+from exporter.providers.redirects import onward
+from exporter.providers.transport import suitable_transport
 from exporter.redaction import excerpt
 
 T = TypeVar("T")
 
 ENDPOINTS = ("list", "detail", "token")
+HEADERS = {
+    b"User-Agent": f"videotask-exporter/{__version__}".encode(),
+    b"Accept": b"*/*",
+    b"Accept-Encoding": b"gzip",
+}
+"""What each request says, unless the vendor wants it otherwise."""
 SIZE_LIMIT = 8 * 1024 * 1024
 CONCURRENCY = 8
 REDIRECTS = 3
@@ -156,12 +165,7 @@ class Client:
         self.onlooker: Onlooker | None = None
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=None,  # noqa: S113  # the deadline below covers connecting, sending and the whole body
-            follow_redirects=False,
-            headers={"User-Agent": f"videotask-exporter/{__version__}", "Accept-Encoding": "gzip"},
-        )
+        self._transport = transport or suitable_transport()
 
     async def call(
         self,
@@ -177,7 +181,8 @@ class Client:
         """Sends one request and has its answer read; every failure, also one that `read` raises, is counted once.
 
         `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
-        whole URL. Raises CallError, and what else `read` raises to tell the caller.
+        whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to tell
+        the caller.
         """
         if self.onlooker:
             self.onlooker.asked(endpoint)
@@ -185,7 +190,7 @@ class Client:
             self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
             try:
                 request = self._request(method, url, headers, json)
-                result = await self._answered(endpoint, request, auth, read, _credentials(headers, json))
+                result = await self._answered(endpoint, request, auth, read, partial(_credentials, headers, json))
             except CallError as error:
                 error.endpoint = endpoint
                 if isinstance(error, RateLimited) or error.retry_after is not None:
@@ -201,7 +206,7 @@ class Client:
         request: httpx.Request,
         auth: httpx.Auth | None,
         read: Callable[[Answer], T],
-        credentials: Collection[str],
+        credentials: Callable[[], Collection[str]],
     ) -> T:
         started = time.perf_counter()
         answer, failure = None, None
@@ -211,7 +216,7 @@ class Client:
         except CallError as error:
             failure = error
             if answer:
-                error.status, error.excerpt = answer.status, excerpt(answer.body, credentials)
+                error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())
             raise
         finally:
             if self.onlooker:
@@ -219,10 +224,10 @@ class Client:
                 self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
 
     def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
-        encoded = {name.encode(): value.encode() for name, value in (headers or {}).items()}
+        encoded = HEADERS | {name.encode(): value.encode() for name, value in (headers or {}).items()}
         target = url if url.startswith(("http://", "https://")) else self.base_url + url
         try:
-            return self._http.build_request(method, target, headers=encoded, json=json)
+            return httpx.Request(method, target, headers=encoded, json=json)
         except (httpx.InvalidURL, ValueError):
             raise ConnectionFailed("the URL cannot be used") from None
 
@@ -248,11 +253,13 @@ class Client:
         """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
         code = "error"
         try:
-            response = await self._http.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
+            if auth:
+                request = next(auth.sync_auth_flow(request))
+            response = await self._transport.handle_async_request(request)
             try:
                 code = str(response.status_code)
-                if response.next_request is not None:
-                    return _followed(request, response.next_request)
+                if further := onward(request, response):
+                    return further
                 return Answer(response.status_code, response.headers, await _body(response))
             except CallError as error:
                 error.status = response.status_code
@@ -263,7 +270,7 @@ class Client:
             self.counts.add("api_requests_total", endpoint, code)
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
 
 def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:
@@ -287,16 +294,6 @@ def retry_after(headers: httpx.Headers) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def _followed(request: httpx.Request, onward: httpx.Request) -> httpx.Request:
-    """The request that a redirect leads to, if it stays at the server that the credentials are meant for."""
-    before, after = request.url, onward.url
-    same = (after.scheme, after.port) == (before.scheme, before.port)
-    secured = (before.scheme, before.port, after.scheme, after.port) == ("http", None, "https", None)
-    if after.host != before.host or not (same or secured):
-        raise ContractBroken("the vendor redirects to another host or port, or to plain HTTP; check base_url")
-    return onward
 
 
 def _reason_of(error: httpx.HTTPError) -> str:

@@ -98,3 +98,5 @@ class Vendor:
     settings: type[ProviderSettings]
     kinds: tuple[str, ...]
     feeds: Callable[[Any, Client, Vault], Sequence[Feed]]
+    one_token: bool = False
+    """Whether a new token ends the one before, whoever holds it."""

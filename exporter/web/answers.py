@@ -238,7 +238,7 @@ def _recent(view: FeedView) -> Recent:
     ended = Counter(task.state for task in view.recent)
     failures = Counter(task.reason for task in view.recent if task.reason)
     return Recent(
-        window=view.book.settings.recent_window,
+        window=view.settings.recent_window,
         ended={state: ended[state] for state in ENDS},
         failures={reason: failures[reason] for reason in Reason},
     )

@@ -130,12 +130,12 @@ class FeedCard:
     @property
     def is_stale(self) -> bool:
         """Whether there are numbers, but too old to be shown."""
-        return self.view.book.swept and not self.view.in_flight
+        return self.view.swept and not self.view.in_flight
 
     @property
     def follows_nothing(self) -> bool:
         """Whether the feed can show no task: it has no list, and nobody has named an id."""
-        return not (self.loop.feed.lists or self.loop.following.ids or self.view.book.in_flight)
+        return not (self.loop.feed.lists or self.loop.following.ids or self.loop.book.in_flight)
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:

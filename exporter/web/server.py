@@ -120,13 +120,18 @@ def _listen(address: str) -> socket.socket:
         if not host:
             both = socket.has_dualstack_ipv6()
             family = socket.AF_INET6 if both else socket.AF_INET
-            return socket.create_server(("", port), family=family, dualstack_ipv6=both, backlog=128)
+            return _prompt(socket.create_server(("", port), family=family, dualstack_ipv6=both, backlog=128))
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
+        return _prompt(socket.create_server((host, port), family=family, backlog=128))
     except (OSError, UnicodeError) as error:  # the latter for names that no host can have
         raise AddressError(
             f"cannot listen on {address}: {_why(error)}; choose another with --web.listen-address"
         ) from None
+
+
+def _prompt(listener: socket.socket) -> socket.socket:
+    """A listener whose connections asyncio sends on without delay: it does so only where the protocol is said."""
+    return socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 def _why(error: OSError | UnicodeError) -> str:

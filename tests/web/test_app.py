@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import logging
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -283,6 +284,13 @@ def test_what_is_not_an_address_is_refused(address: str) -> None:
 def test_a_host_that_there_is_not_is_refused(host: str) -> None:
     with pytest.raises(AddressError, match=rf"cannot listen on {re.escape(host)}:0: .+; choose another with --web"):
         listen([f"{host}:0"])
+
+
+async def test_an_answer_is_sent_without_delay_over_a_connection_that_is_kept() -> None:
+    listeners = listen(["127.0.0.1:0", ":0"])
+    assert [one.proto for one in listeners] == [socket.IPPROTO_TCP] * 2  # then asyncio turns Nagle's algorithm off
+    for one in listeners:
+        one.close()
 
 
 def test_a_taken_address_is_refused_and_the_others_are_free_again() -> None:

@@ -20,8 +20,6 @@ from exporter.tasks import Observation, Reason, State
 
 from .houses import House, house_at, served
 
-pytestmark = pytest.mark.xdist_group("chromium")  # all in one process, so that one browser is started
-
 PATIENCE = 30_000
 """Milliseconds that a test waits for something that must come."""
 

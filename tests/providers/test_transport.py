@@ -1,0 +1,290 @@
+"""The transport: what is sent arrives as it was given, connections are kept or ended as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from exporter.providers.client import Answer, Client
+from exporter.providers.errors import AnswerTooLarge, ConnectionFailed, TimedOut
+from exporter.providers.transport import AiohttpTransport, suitable_transport
+
+PATIENCE = 30.0
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+HEAD = b"HTTP/1.1 200 OK\r\n"
+EMPTY = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+Reply = Callable[[str], bytes | None]
+"""What is answered to a request's first line; None ends the connection without a word."""
+
+
+@dataclass
+class Vendor:
+    """A server that keeps connections open, and what arrived there."""
+
+    reply: Reply = lambda line: EMPTY
+    url: str = ""
+    closing: bool = False
+    """Whether each connection ends with its first answer, although nothing in it says so."""
+    heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    open: int = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        try:
+            while await self._answered(reader, writer) and not self.closing:
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        self.bodies.append(await reader.readexactly(int(fields(head).get("content-length", 0))))
+        answer = self.reply(head.splitlines()[0])
+        writer.write(answer or b"")
+        await writer.drain()
+        return answer is not None
+
+
+def fields(head: str) -> dict[str, str]:
+    """The header fields of a request, by their names in small letters."""
+    pairs = (line.partition(": ") for line in head.split("\r\n")[1:] if line)
+    return {name.lower(): value for name, _, value in pairs}
+
+
+@asynccontextmanager
+async def listening(vendor: Vendor, tls: ssl.SSLContext | None = None) -> AsyncIterator[Vendor]:
+    server = await asyncio.start_server(vendor, "127.0.0.1", 0, ssl=tls)
+    vendor.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield vendor
+    server.close()
+
+
+@asynccontextmanager
+async def client_of(vendor: Vendor, timeout: float = PATIENCE) -> AsyncIterator[Client]:
+    client = Client(vendor.url, rate=1e9, timeout=timeout)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    async with listening(Vendor()) as vendor:
+        yield vendor
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROXIES, *map(str.upper, PROXIES)):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def ask(
+    client: Client, url: str = "/", method: str = "GET", headers: Mapping[str, str] | None = None, json: object = None
+) -> object:
+    return await client.call("list", method, url, read=Answer.json, headers=headers, json=json)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110  # what a server sees is no event
+            await asyncio.sleep(0.01)
+
+
+# What is sent.
+
+
+@pytest.mark.parametrize(
+    "target", ["/a%2Fb/c?x=A%2CB&y=%20+&z=%2B", "/%7e?a=%7E~&b=%e5", "/?q=a:b@c/d'(e)!*;f&&g=", "/./x//y/../z"]
+)
+async def test_a_path_and_query_arrive_as_httpx_has_them(vendor: Vendor, target: str) -> None:
+    """A signature covers them as they are, and a slash in an id is none of the path."""
+    async with client_of(vendor) as client:
+        await ask(client, target)
+    sent = httpx.URL(vendor.url + target).raw_path.decode()
+    assert vendor.heads[0].splitlines()[0] == f"GET {sent} HTTP/1.1"
+
+
+async def test_nothing_is_said_that_was_not_asked_to(vendor: Vendor) -> None:
+    async with client_of(vendor) as client:
+        await ask(client, headers={"Authorization": "名"})
+        await ask(client, method="POST", json={"a": [1]})
+    asked, told = map(fields, vendor.heads)
+    assert asked.pop("host") == vendor.url.removeprefix("http://")
+    assert asked.pop("user-agent").startswith("videotask-exporter/")
+    assert asked == {"accept": "*/*", "accept-encoding": "gzip", "authorization": "名"}
+    assert (told["content-type"], told["content-length"]) == ("application/json", "9")
+    assert vendor.bodies == [b"", b'{"a":[1]}']
+
+
+async def test_a_user_in_a_url_is_nothing_to_stumble_over(vendor: Vendor) -> None:
+    transport = AiohttpTransport()
+    url = vendor.url.replace("://", "://user:password@")
+    response = await transport.handle_async_request(httpx.Request("GET", url, headers={"Authorization": "TOKEN"}))
+    await response.aclose()
+    await transport.aclose()
+    assert fields(vendor.heads[0])["authorization"] == "TOKEN"
+
+
+async def test_cookies_are_neither_kept_nor_logged(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    cookies = b"Set-Cookie: session=1; Path=/\r\nSet-Cookie: MARKER,=1"
+    vendor.reply = lambda line: EMPTY.replace(b"\r\n\r\n", b"\r\n" + cookies + b"\r\n\r\n")
+    async with client_of(vendor) as client:
+        await ask(client)
+        await ask(client)
+    assert "MARKER" not in caplog.text
+    assert ["cookie" in fields(head) for head in vendor.heads] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "body"),
+    [("302 Found", "GET", b""), ("303 See Other", "GET", b""), ("307 Temporary Redirect", "POST", b'{"a":1}')],
+)
+async def test_what_becomes_of_a_post_that_is_redirected(vendor: Vendor, status: str, method: str, body: bytes) -> None:
+    redirect = f"HTTP/1.1 {status}\r\nLocation: /there?x=%2F\r\nContent-Length: 0\r\n\r\n".encode()
+    vendor.reply = lambda line: EMPTY if "/there" in line else redirect
+    async with client_of(vendor) as client:
+        await ask(client, method="POST", headers={"X-Token": "T"}, json={"a": 1})
+    assert vendor.heads[1].splitlines()[0] == f"{method} /there?x=%2F HTTP/1.1"
+    arrived = fields(vendor.heads[1])
+    assert (arrived["x-token"], arrived["host"]) == ("T", vendor.url.removeprefix("http://"))
+    assert ("content-type" in arrived) == bool(body)
+    assert vendor.bodies[1] == body
+
+
+# Connections.
+
+
+async def test_calls_share_connections(vendor: Vendor) -> None:
+    async with client_of(vendor) as client:
+        for _ in range(10):
+            await ask(client)
+        assert vendor.connections == 1
+        await asyncio.gather(*(ask(client) for _ in range(50)))
+        assert vendor.connections <= 8
+        assert len(vendor.heads) == 60
+    await until(lambda: not vendor.open)
+
+
+async def test_a_connection_that_the_vendor_closed_meanwhile_disturbs_nobody(vendor: Vendor) -> None:
+    vendor.closing = True
+    async with client_of(vendor) as client:
+        for _ in range(20):
+            await ask(client)
+    assert len(vendor.heads) == 20
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", 2), ("POST", 1)])
+async def test_only_a_get_is_sent_again_when_the_connection_ends_without_an_answer(
+    vendor: Vendor, method: str, sent: int
+) -> None:
+    vendor.reply = lambda line: None
+    async with client_of(vendor) as client:
+        with pytest.raises(ConnectionFailed, match="broke off"):
+            await ask(client, method=method)
+    assert len(vendor.heads) == sent
+
+
+async def test_a_connection_of_an_answer_that_did_not_come_in_time_is_ended(vendor: Vendor) -> None:
+    vendor.reply = lambda line: b""
+    async with client_of(vendor, timeout=0.2) as client:
+        with pytest.raises(TimedOut):
+            await ask(client)
+        await until(lambda: not vendor.open)
+
+
+@pytest.mark.parametrize("body", [b"{}" * 5_000_000, b"{"], ids=["too large", "never whole"])
+async def test_a_connection_of_an_answer_that_was_not_read_to_its_end_is_ended(vendor: Vendor, body: bytes) -> None:
+    vendor.reply = lambda line: HEAD + b"Content-Length: 10000000\r\n\r\n" + body
+    async with client_of(vendor, timeout=PATIENCE if len(body) > 1 else 0.2) as client:
+        with pytest.raises(AnswerTooLarge if len(body) > 1 else TimedOut):
+            await ask(client)
+        await until(lambda: not vendor.open)
+        vendor.reply = lambda line: EMPTY
+        assert await ask(client) == {}
+
+
+async def test_a_long_line_in_the_head_is_read(vendor: Vendor) -> None:
+    policy = b"Content-Security-Policy: " + b"x" * 50_000
+    vendor.reply = lambda line: EMPTY.replace(b"\r\n\r\n", b"\r\n" + policy + b"\r\n\r\n")
+    async with client_of(vendor) as client:
+        assert await ask(client) == {}
+
+
+async def test_a_client_that_never_called_closes_too() -> None:
+    await Client("https://vendor.example").aclose()
+
+
+# TLS.
+
+
+async def test_a_certificate_of_an_authority_that_the_environment_names_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with listening(Vendor(), tls) as vendor:
+        async with client_of(vendor) as stranger:
+            with pytest.raises(ConnectionFailed, match=r"cannot connect: the certificate is not trusted \(TLS\)"):
+                await ask(stranger)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        async with client_of(vendor) as friend:
+            assert [await ask(friend) for _ in range(3)] == [{}, {}, {}]
+        assert len(vendor.heads) == 3
+        assert vendor.connections <= 2
+
+
+async def test_a_server_without_tls_is_told_from_one_that_is_not_trusted(vendor: Vendor) -> None:
+    vendor.url = vendor.url.replace("http:", "https:")
+    async with client_of(vendor, timeout=5) as client:
+        vendor.closing = True
+        with pytest.raises((ConnectionFailed, TimedOut)) as error:
+            await ask(client)
+    assert "not trusted" not in str(error.value)
+
+
+# Proxies.
+
+
+async def test_a_proxy_that_the_environment_names_is_used(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", vendor.url)
+    client = Client("http://vendor.invalid/api", rate=1e9, timeout=PATIENCE)
+    assert await ask(client, "/tasks?x=%2F") == {}
+    await client.aclose()
+    assert vendor.heads[0].splitlines()[0] == "GET http://vendor.invalid/api/tasks?x=%2F HTTP/1.1"
+    assert fields(vendor.heads[0])["host"] == "vendor.invalid"
+
+
+async def test_a_proxy_is_not_used_for_what_the_environment_excepts(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with client_of(vendor) as client:
+        assert await ask(client) == {}
+    assert vendor.heads[0].startswith("GET / HTTP/1.1")
+
+
+async def test_only_a_proxy_needs_another_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "vendor.example")
+    assert isinstance(suitable_transport(), AiohttpTransport)

@@ -1,0 +1,142 @@
+"""The body of /metrics is prepared ahead: it is true, whole and soon there, and costs a scrape nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from exporter.collector import FeedLoop
+from exporter.exposition import Exposition
+from exporter.ledger import Ledger
+from exporter.metrics import Reloads
+from exporter.providers import VENDORS, connect
+from exporter.providers.provider import Provider
+from exporter.simulator import HandClock
+from exporter.store import Store
+from exporter.sweep import Sweep
+from exporter.tasks import Observation, State
+from exporter.watch import Watch
+
+PATIENCE = 30.0
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class Site:
+    """One feed, told what sweeps bring, and its metrics kept fresh."""
+
+    def __init__(self, clock: HandClock, **settings: object) -> None:
+        self.clock = clock
+        self.news = asyncio.Event()
+        self.ledger = Ledger(Store(":memory:"), 7 * 86400.0)
+        vendor = VENDORS["facewap"]
+        common = {"name": "swap", "type": "facewap", "base_url": "http://127.0.0.1:9", "token": "t"}
+        self.settings = vendor.settings.model_validate(common | settings)
+        self.provider = connect(self.settings, self.ledger.store)
+        (feed,) = self.provider.feeds
+        book = self.ledger.open("swap", feed.kind, feed.clock, self.settings, clock.now)
+        watch = Watch("swap", self.settings.watch)
+        self.loop = FeedLoop(self.provider, feed, book, self.ledger, watch, clock, self.news.set)
+        self.exposition = Exposition(self, Reloads(), clock)
+
+    @property
+    def providers(self) -> list[Provider]:
+        return [self.provider]
+
+    @property
+    def loops(self) -> list[FeedLoop]:
+        return [self.loop]
+
+    async def see(self, *rows: Observation, complete: bool = True) -> None:
+        listed = {row.id: (row, self.clock.now) for row in rows}
+        await self.ledger.record(self.loop.book, Sweep(listed=listed, complete=complete), self.clock.now)
+        self.news.set()
+
+    async def text(self) -> str:
+        return b"".join((await self.exposition.answer("")).pieces).decode()
+
+    async def until(self, holds: Callable[[str], bool]) -> str:
+        async with asyncio.timeout(PATIENCE):
+            while not holds(text := await self.text()):  # noqa: ASYNC110  # a scrape is what is tested
+                await asyncio.sleep(0.005)
+        return text
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    site = Site(HandClock(), task_series_limit=10)
+    keeping = asyncio.create_task(site.exposition.keep_fresh(site.news))
+    yield site
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    await site.provider.aclose()
+    await site.ledger.close()
+
+
+def running(count: int) -> str:
+    return f'videotask_tasks{{kind="face_swap",provider="swap",state="running"}} {count}.0\n'
+
+
+async def test_what_a_sweep_has_brought_is_there_without_being_asked_for(site: Site) -> None:
+    await site.until(lambda text: "videotask_feed_info" in text)
+    assert "videotask_tasks{" not in await site.text()
+    await site.see(Observation("a", State.RUNNING), Observation("b", State.RUNNING))
+    await site.until(lambda text: running(2) in text)
+
+
+async def test_a_scrape_between_two_sweeps_gets_the_very_same_body(site: Site) -> None:
+    await site.see(Observation("a", State.RUNNING))
+    await site.until(lambda text: running(1) in text)
+    first, second = [await site.exposition.answer("") for _ in range(2)]
+    assert first.pieces[0] is second.pieces[0]
+    assert b"videotask_" not in first.pieces[-1]
+    assert b"process_cpu_seconds_total" in first.pieces[-1]
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+async def test_packed_and_plain_bodies_are_the_same(site: Site, accept: str) -> None:
+    await site.see(*(Observation(f"task-{number}", State.RUNNING, progress=0.5) for number in range(300)))
+    await site.until(lambda text: running(300) in text)
+    plain = b"".join((await site.exposition.answer(accept)).pieces)
+    answer = await site.exposition.answer(accept, packed=True)
+    packed = b"".join(answer.pieces)
+    unpacked = zlib.decompressobj(wbits=31)
+    assert _ours(unpacked.decompress(packed)) == _ours(gzip.decompress(packed)) == _ours(plain)
+    assert unpacked.eof
+    assert not unpacked.unused_data
+    assert answer.packed
+    assert len(packed) < len(plain) / 4
+
+
+async def test_time_alone_makes_what_is_shown_untrue(site: Site) -> None:
+    await site.see(Observation("a", State.RUNNING))
+    await site.until(lambda text: running(1) in text)
+    site.clock.now += 3 * site.settings.poll_interval + 1
+    site.news.set()  # any wake-up, such as the one that comes every few seconds
+    text = await site.until(lambda text: "videotask_tasks{" not in text)
+    assert 'videotask_finished_total{kind="face_swap",provider="swap",state="lost"} 0.0\n' in text
+
+
+@pytest.mark.parametrize(
+    ("passed", "stalled", "recent"), [(599.0, 0, 1), (601.0, 1, 1), (3599.0, 1, 1), (3601.0, 1, 0), (-90000.0, 0, 0)]
+)
+async def test_a_view_is_written_anew_when_it_is_due(passed: float, stalled: int, recent: int) -> None:
+    site = Site(HandClock(), poll_interval="1d")
+    await site.see(
+        Observation("a", State.RUNNING),
+        Observation("b", State.SUCCEEDED, submitted=site.clock.now, ended=site.clock.now),
+    )
+    site.exposition.refresh()
+    site.clock.now += passed
+    text = site.exposition.render("")[0].decode()
+    assert f'videotask_stalled_tasks{{kind="face_swap",provider="swap"}} {stalled}.0\n' in text
+    assert f'videotask_recent_tasks{{kind="face_swap",provider="swap",state="succeeded"}} {recent}.0\n' in text
+    await site.provider.aclose()
+    await site.ledger.close()
+
+
+def _ours(body: bytes) -> bytes:
+    return b"".join(line for line in body.splitlines(keepends=True) if b"videotask_" in line)
