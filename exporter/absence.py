@@ -35,7 +35,8 @@ class Absences:
         """
         shown = sweep.listed.keys() | sweep.looked_up.keys()
         self._since = {task_id: at for task_id, at in self._since.items() if task_id in in_flight.keys() - shown}
-        self._listed = (self._listed & in_flight.keys()) | sweep.listed.keys()
+        listed = {task_id for task_id in in_flight if task_id in self._listed or task_id in sweep.listed}
+        self._listed = listed | (sweep.listed.keys() - in_flight.keys())  # the same strings, not others like them
         if not sweep.complete:
             return set()
         unlisted = sweep.unanswered & self._listed - shown if sweep.whole else set()

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.counts import Key
 from exporter.growth import Exemplar, Growth
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord
-from exporter.sweep import Sweep
-from exporter.tasks import CLOCK_SKEW, Clock, Field, Observation, Phase, State, Step, Task
+from exporter.sweep import AS_BEFORE, Sweep, is_as_before
+from exporter.tasks import CLOCK_SKEW, UNREACHED, Clock, Field, Observation, Phase, State, Step, Task, shared
 from exporter.times import Times, believed
 
 STALE_AFTER = 3
@@ -38,9 +38,6 @@ LEAST_PATIENCE = 5.0
 
 LOST_AFTER = 2
 """Sweeps in a row that must miss a task before it counts as lost: a single blank answer proves nothing."""
-
-UNREACHED = "unreached"
-"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
 
 REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
@@ -112,6 +109,11 @@ class Book:
         return max(self.polled or 0.0, task.changed) if reached else task.changed
 
     @property
+    def known(self) -> Mapping[str, Task]:
+        """The tasks in flight, as far as the store surely has them so: what is shown just like that is no news."""
+        return {} if self.in_doubt else self.in_flight
+
+    @property
     def swept(self) -> bool:
         """Whether a sweep has ever been complete: before that there is nothing to show."""
         return self.since is not None
@@ -168,22 +170,27 @@ class Book:
         steps: list[Step] = []
         floor = self.floor(now)
         seen: dict[str, float] = {}
-        ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
-        shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
+        shown = sweep.listed
+        if sweep.looked_up:
+            ends = {task_id: shown for task_id, shown in sweep.listed.items() if shown[0].state.is_end}
+            shown = sweep.listed | sweep.looked_up | ends  # no end is taken back
         newest = -math.inf
         for task_id, (observation, at) in shown.items():
             before = self.in_flight.get(task_id)
-            if before is not None and _shows_nothing_new(before, observation):
+            if observation is AS_BEFORE and before is None:
+                continue  # it ended while the sweep went on
+            if before is not None and (observation is AS_BEFORE or is_as_before(before, observation)):
                 newest = max(newest, _or(before.dated, _or(before.submitted, newest)))
                 seen[task_id] = at
                 continue
-            placed = self._placed(observation, at)
+            times = believed(observation, at)
+            placed = self._placed(observation, times, at)
             newest = max(newest, _or(placed, newest))
             is_old = before is None and task_id in sweep.ended_before
             if is_old or (before is None and not self._is_news(observation, placed, sweep, floor)):
                 continue
             task = before or self._newcomer(observation, at, is_listed=task_id in sweep.listed)
-            after = self._advance(task, observation, at, growth)
+            after = self._advance(task, observation, times, at, growth)
             if after is not before:
                 tasks.append(after)
                 if before is None or _is_step(before, after):
@@ -222,14 +229,17 @@ class Book:
         self.counts.update(changes.counts)
         self.exemplars.update(settled.exemplars)
         self.last_seen.update(settled.seen)
-        # The oldest first: lists show the newest first, and each end would have to be moved past all those before it.
-        for task in sorted(changes.tasks, key=lambda task: task.placed_at):
+        ends = []
+        for task in changes.tasks:
             if task.state.is_end:
                 self.in_flight.pop(task.id, None)
                 self.last_seen.pop(task.id, None)
-                self._remember(task)
+                ends.append(task)
             else:
                 self.in_flight[task.id] = task
+        # The oldest first: lists show the newest first, and each end would have to be moved past all those before it.
+        for task in sorted(ends, key=lambda task: task.placed_at):
+            self._remember(task)
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)
@@ -246,10 +256,10 @@ class Book:
             position -= 1
         self._recent.insert(position, End(at, task))
 
-    def _placed(self, observation: Observation, at: float) -> float | None:
+    def _placed(self, observation: Observation, times: Times, at: float) -> float | None:
         """The date of a row; what the horizon has come by is no future, whatever our clock says."""
         known = self.horizon + self.retention if self.horizon is not None else at
-        return believed(observation, max(at, known)).placed
+        return (believed(observation, known) if times.rejected and known > at else times).placed
 
     def _is_news(self, observation: Observation, placed: float | None, sweep: Sweep, floor: float) -> bool:
         """Whether a task that the ledger does not know belongs into it.
@@ -273,23 +283,26 @@ class Book:
             appeared = observation.submitted >= self.polled - self._patience - CLOCK_SKEW
         return Task(observation.id, observation.state, first_seen=at, changed=at, appeared=appeared)
 
-    def _advance(self, task: Task, observation: Observation, at: float, growth: Growth) -> Task:
+    def _advance(self, task: Task, observation: Observation, times: Times, at: float, growth: Growth) -> Task:
         """The task after an observation; what it adds to the counters goes into `growth`."""
         is_new = task.id not in self.in_flight
-        times = believed(observation, at)
-        rejected = {f"rejected_{name}" for name in times.rejected}
-        for unmapped in observation.unmapped - task.told:
-            growth.counts.add("unmapped_values_total", unmapped)
-        if rejected - task.told:
-            growth.counts.add("rejected_timestamps_total", by=len(rejected - task.told))
-        after = self._moved(task, observation, times, at, is_new)
-        after = replace(after, told=(task.told | observation.unmapped | rejected) - {UNREACHED})
+        told = task.told
+        if observation.unmapped or times.rejected or UNREACHED in told:
+            rejected = {f"rejected_{name}" for name in times.rejected}
+            for unmapped in observation.unmapped - told:
+                growth.counts.add("unmapped_values_total", unmapped)
+            if rejected - told:
+                growth.counts.add("rejected_timestamps_total", by=len(rejected - told))
+            told = shared((told | observation.unmapped | rejected) - {UNREACHED})
+        after = self._moved(task, observation, times, told, at, is_new)
         after = self._queue_counted(after, growth, at)
         if after.state.is_end:
             growth.end(after, at)
-        return after if after != task or is_new else task
+        return after if is_new or after != task else task
 
-    def _moved(self, task: Task, observation: Observation, times: Times, at: float, is_new: bool) -> Task:
+    def _moved(
+        self, task: Task, observation: Observation, times: Times, told: frozenset[str], at: float, is_new: bool
+    ) -> Task:
         """The task as the observation shows it, with the times at which it was seen to start and to end."""
         state = observation.state
         changed = is_new or state is not task.state or observation.progress != task.progress
@@ -297,12 +310,14 @@ class Book:
         # Out of `blocked` and `unknown` a task may go on with what it had begun before.
         starts = state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED)
         ends = state.is_end and not is_new
-        return replace(
-            task,
-            state=state,
+        return Task(  # written out: `replace` takes three times as long
+            task.id,
+            state,
+            first_seen=task.first_seen,
+            changed=at if changed else task.changed,
+            appeared=task.appeared,
             reason=observation.reason,
             progress=observation.progress,
-            changed=at if changed else task.changed,
             submitted=times.submitted if times.submitted is not None else task.submitted,
             started=times.started if times.started is not None else task.started,
             ended=times.ended if state.is_end else None,
@@ -312,6 +327,7 @@ class Book:
             output_seconds=observation.output_seconds,
             said=observation.said() if state is State.FAILED else "",
             missing=0,
+            told=told,
         )
 
     def _witnessed(self, task: Task, is_new: bool, at: float) -> bool:
@@ -331,7 +347,7 @@ class Book:
             return task
         if not growth.measure(Phase.QUEUE, task, at):
             return task
-        return replace(task, told=task.told | {"queue"})
+        return replace(task, told=shared(task.told | {"queue"}))
 
     def _missed(self, missing: Collection[str], now: float, growth: Growth) -> Iterable[Task]:
         for task_id in missing:
@@ -347,23 +363,7 @@ class Book:
     def _unreached(self, ids: Iterable[str]) -> Iterable[Task]:
         for task in (self.in_flight[task_id] for task_id in ids):
             if UNREACHED not in task.told:
-                yield replace(task, told=task.told | {UNREACHED})
-
-
-def _shows_nothing_new(task: Task, observation: Observation) -> bool:
-    """Whether a task in flight is just as it was: most are at most sweeps, and need not be worked out again."""
-    return (
-        observation.state is task.state
-        and observation.progress == task.progress
-        and observation.ended is None
-        and (observation.submitted is None or observation.submitted == task.submitted)
-        and (observation.started is None or observation.started == task.started)
-        and (observation.dated is None or observation.dated == task.dated)
-        and observation.output_seconds == task.output_seconds
-        and not task.missing
-        and observation.unmapped <= task.told
-        and UNREACHED not in task.told
-    )
+                yield replace(task, told=shared(task.told | {UNREACHED}))
 
 
 def _or(at: float | None, otherwise: float) -> float:

@@ -151,7 +151,7 @@ class FeedLoop:
         self.pulse.beat()
         self.status.next_sweep = None
         started = time.monotonic()
-        sweep = Sweep()
+        sweep = Sweep(self.book.known)
         unread = await _failure_of(self._read(sweep, started))
         self.pulse.beat()
         sweep.complete = unread is None

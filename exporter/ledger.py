@@ -70,8 +70,8 @@ class Ledger:
                 book.load(record, await self._in_store(self.store.ended_since, book.provider, book.kind, recent))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
-            unsure = {*sweep.listed, *sweep.looked_up} - sweep.ended_before
-            sweep.ended_before |= await self.ended_among(book, unsure)
+            unsure = sweep.listed.keys() - book.in_flight.keys() | sweep.looked_up.keys()
+            sweep.ended_before |= await self.ended_among(book, unsure - sweep.ended_before)
             settled = book.settle(sweep, now, await self._to_forget(book, sweep, now, keep))
             book.in_doubt = True  # a commit that fails may have been written all the same
             await self._in_store(self.store.commit, settled.changes)

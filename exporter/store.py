@@ -19,20 +19,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from exporter import salvage, schema
 from exporter.counts import Counts
+from exporter.rows import COLUMNS, row_of, task_of
 from exporter.salvage import Damaged
-from exporter.tasks import ENDS, Reason, State, Step, Task
+from exporter.tasks import Reason, State, Step, Task
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = (
-    "id, state, first_seen, changed, appeared, reason, progress, submitted, started, ended, dated, "
-    "seen_started, seen_ended, output_seconds, said, missing, told"
-)
-_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {_COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 20)})"  # noqa: S608  # our own constants
+_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 20)})"  # noqa: S608  # our own constants
 _IDS_AT_ONCE = 500
 _BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
     *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
@@ -202,17 +198,17 @@ class Store:
             counts = Counts()
             for key, value in self._db.execute("SELECT key, value FROM counts WHERE feed = ?", (feed,)):
                 counts[tuple(json.loads(key))] = value
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", (feed,))  # noqa: S608
-            return FeedRecord(since, horizon, polled, counts, [_task(row) for row in rows])
+            rows = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", (feed,))  # noqa: S608
+            return FeedRecord(since, horizon, polled, counts, [task_of(row) for row in rows])
 
     def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         """The tasks that ended at or after a time, oldest first. Raises StoreError."""
         with self._lock, _told(self.path):
             rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed",  # noqa: S608
+                f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed",  # noqa: S608
                 (self._feed(provider, kind), when),
             )
-            return [_task(row) for row in rows]
+            return [task_of(row) for row in rows]
 
     def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         """Which of these ids belong to tasks whose end is in the ledger. Raises StoreError."""
@@ -245,7 +241,7 @@ class Store:
                     "UPDATE feeds SET since = ?, horizon = ?, polled = ? WHERE id = ?",
                     (changes.since, changes.horizon, changes.polled, feed),
                 )
-                self._db.executemany(_UPSERT_TASK, (_row(feed, task) for task in changes.tasks))
+                self._db.executemany(_UPSERT_TASK, (row_of(feed, task) for task in changes.tasks))
                 self._keep(feed, changes.steps)
                 self._db.executemany(
                     "INSERT OR REPLACE INTO counts (feed, key, value) VALUES (?, ?, ?)",
@@ -258,7 +254,7 @@ class Store:
     def _keep(self, feed: int, steps: Sequence[Step]) -> None:
         self._db.executemany(
             "INSERT OR IGNORE INTO steps (feed, id, at, state, progress) VALUES (?, ?, ?, ?, ?)",
-            ((feed, step.task_id, step.at, step.state, step.progress) for step in steps),
+            ((feed, step.task_id, step.at, step.state.value, step.progress) for step in steps),
         )
         if steps:
             # They are written in the order of time, whatever the feed: the oldest come first.
@@ -270,11 +266,11 @@ class Store:
         """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
         with self._lock, _told(self.path):
             about = (self._feed(provider, kind), task_id)
-            row = self._db.execute(f"SELECT {_COLUMNS} FROM tasks WHERE feed = ? AND id = ?", about).fetchone()  # noqa: S608
+            row = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", about).fetchone()  # noqa: S608
             steps = self._db.execute(
                 "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at", about
             )
-            return (_task(row), [Step(one[0], one[1], State(one[2]), one[3]) for one in steps]) if row else None
+            return (task_of(row), [Step(one[0], one[1], State(one[2]), one[3]) for one in steps]) if row else None
 
     def watched(self, provider: str, kind: str) -> list[str]:
         """The ids that were asked for, the first ones first. Raises StoreError."""
@@ -357,41 +353,3 @@ def _told(path: str) -> Iterator[None]:
         raise StoreError(f"{path}: {words}{advice}") from None
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
-
-
-def _row(feed: int, task: Task) -> tuple[object, ...]:
-    return (
-        feed,
-        task.id,
-        task.state,
-        task.first_seen,
-        task.changed,
-        int(task.appeared),
-        task.reason,
-        task.progress,
-        task.submitted,
-        task.started,
-        task.ended,
-        task.dated,
-        task.seen_started,
-        task.seen_ended,
-        task.output_seconds,
-        task.said,
-        task.missing,
-        " ".join(sorted(task.told)),
-        task.placed_at if task.state in ENDS else None,
-        int(task.state in ENDS),
-    )
-
-
-def _task(row: Sequence[Any]) -> Task:
-    identity, state, first_seen, changed, appeared, reason, *facts, told = row
-    return Task(
-        identity,
-        State(state),
-        first_seen,
-        changed,
-        bool(appeared),
-        Reason(reason) if reason else None,
-        *(*facts, frozenset(told.split())),
-    )

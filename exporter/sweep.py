@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from exporter.tasks import Observation
+from exporter.tasks import UNREACHED, Observation, State, Task
+
+AS_BEFORE = Observation("", State.UNKNOWN)
+"""Stands for what shows a task in flight just as it was: most are at most sweeps, and need not be kept."""
 
 
 @dataclass
 class Sweep:
     """What one poll of a feed brought."""
 
+    known: Mapping[str, Task] = field(default_factory=dict)
+    """The tasks in flight, of which only what differs is kept."""
     listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
     """By id, with the Unix time of the answer: what list pages showed."""
     looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
@@ -42,10 +47,33 @@ class Sweep:
     def show(self, observations: Iterable[Observation], at: float, *, listed: bool) -> None:
         """Takes in what a page or a look-up shows. The later of two observations counts, but no end is taken back."""
         into = self.listed if listed else self.looked_up
+        as_before = AS_BEFORE, at
         for observation in observations:
             before = into.get(observation.id)
-            if before is None or not before[0].state.is_end:
+            if before is not None and before[0].state.is_end:
+                continue
+            task = self.known.get(observation.id)
+            if task is not None and is_as_before(task, observation):
+                into[task.id] = as_before
+            else:
                 into[observation.id] = observation, at
 
     def saw(self, task_id: str) -> bool:
         return task_id in self.listed or task_id in self.looked_up or task_id in self.not_found
+
+
+def is_as_before(task: Task, observation: Observation) -> bool:
+    """Whether a task in flight is just as the ledger has it, so that nothing need be worked out again."""
+    return (
+        observation.state is task.state
+        and observation.progress == task.progress
+        and observation.reason is task.reason
+        and observation.ended is None
+        and (observation.submitted is None or observation.submitted == task.submitted)
+        and (observation.started is None or observation.started == task.started)
+        and (observation.dated is None or observation.dated == task.dated)
+        and observation.output_seconds == task.output_seconds
+        and not task.missing
+        and observation.unmapped <= task.told
+        and UNREACHED not in task.told
+    )

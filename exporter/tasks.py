@@ -190,5 +190,16 @@ class Step:
     progress: float | None = None
 
 
+UNREACHED = "unreached"
+"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
+
+_TOLD: dict[frozenset[str], frozenset[str]] = {}
+
+
+def shared(told: frozenset[str]) -> frozenset[str]:
+    """The one object that stands for all sets like this: tasks are many, and what is told of them differs little."""
+    return _TOLD.setdefault(told, told)
+
+
 CLOCK_SKEW = 60.0
 """How far, in seconds, a vendor's clock may be off from ours before its times count as impossible."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from exporter.tasks import CLOCK_SKEW, Observation
 
@@ -10,8 +10,7 @@ EARLIEST = 946684800.0
 """The year 2000: what a vendor dates before it is a slip, such as year 1 for "unset"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """The vendor's times that are possible, and the names of those that are not."""
 
     submitted: float | None
@@ -23,7 +22,13 @@ class Times:
     @property
     def placed(self) -> float | None:
         """The best date of an end: the end, what the vendor dates it by, or the submission."""
-        return next((at for at in (self.ended, self.dated, self.submitted) if at is not None), None)
+        if self.ended is not None:
+            return self.ended
+        return self.dated if self.dated is not None else self.submitted
+
+
+_NAMES = ("submitted", "started", "ended", "dated")
+_NONE: frozenset[str] = frozenset()
 
 
 def believed(observation: Observation, now: float) -> Times:
@@ -31,21 +36,22 @@ def believed(observation: Observation, now: float) -> Times:
 
     Impossible: before the year 2000, in the future, a start or an end before the submission, a start after the end.
     """
-    rejected: set[str] = set()
-
-    def possible(name: str, at: float | None, not_before: float | None = None) -> float | None:
-        if at is None:
-            return None
-        if EARLIEST <= at <= now + CLOCK_SKEW and (not_before is None or at >= not_before - 1.0):  # whole seconds
-            return at
-        rejected.add(name)
-        return None
-
-    submitted = possible("submitted", observation.submitted)
-    started = possible("started", observation.started, submitted)
-    ended = possible("ended", observation.ended, submitted)
-    dated = possible("dated", observation.dated)
+    latest = now + CLOCK_SKEW
+    submitted = _possible(observation.submitted, EARLIEST, latest)
+    earliest = EARLIEST if submitted is None else max(EARLIEST, submitted - 1.0)  # vendors tell whole seconds
+    started = _possible(observation.started, earliest, latest)
+    ended = _possible(observation.ended, earliest, latest)
+    dated = _possible(observation.dated, EARLIEST, latest)
     if started is not None and ended is not None and started > ended + 1.0:
-        rejected.add("started")
         started = None
-    return Times(submitted, started, ended, dated, frozenset(rejected))
+    possible = (submitted, started, ended, dated)
+    told = (observation.submitted, observation.started, observation.ended, observation.dated)
+    if possible == told:
+        return Times(*possible, _NONE)
+    return Times(
+        *possible, frozenset(name for name, one, other in zip(_NAMES, possible, told, strict=True) if one != other)
+    )
+
+
+def _possible(at: float | None, earliest: float, latest: float) -> float | None:
+    return at if at is not None and earliest <= at <= latest else None

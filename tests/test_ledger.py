@@ -71,9 +71,9 @@ class Desk:
     ) -> None:
         """A sweep that ends so many seconds after the last."""
         self.now += after
-        sweep = Sweep(spoiled=spoiled, gap=gap, complete=complete, missing=set(missing))
-        sweep.listed = {row.id: (row, self.now) for row in rows}
-        sweep.looked_up = {row.id: (row, self.now) for row in looked_up}
+        sweep = Sweep(self.book.known, spoiled=spoiled, gap=gap, complete=complete, missing=set(missing))
+        sweep.show(rows, self.now, listed=True)
+        sweep.show(looked_up, self.now, listed=False)
         await self.ledger.record(self.book, sweep, self.now, keep=keep)
 
     def counted(self, metric: str) -> dict[str, float]:
@@ -860,6 +860,16 @@ async def test_an_end_that_two_sweeps_saw_at_the_same_time_counts_once(desk: Des
     sweeps = [Sweep(listed={"a": (seen("a", S), desk.now)}, complete=True) for _ in range(3)]
     await asyncio.gather(*(desk.ledger.record(desk.book, sweep, desk.now) for sweep in sweeps))
     assert desk.finished == {"succeeded": 1}
+
+
+async def test_a_task_that_ends_while_a_sweep_shows_it_as_before_has_ended(desk: Desk) -> None:
+    await desk.sweep(seen("a", R))
+    late = Sweep(desk.book.known, complete=True)
+    late.show([seen("a", R)], desk.now, listed=True)
+    await desk.sweep(seen("a", S))
+    await desk.ledger.record(desk.book, late, desk.now)
+    assert desk.finished == {"succeeded": 1}
+    assert not desk.book.in_flight
 
 
 async def test_a_commit_that_has_begun_is_carried_through_when_its_sweep_is_cancelled() -> None:

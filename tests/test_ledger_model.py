@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,16 @@ class Story(RuleBasedStateMachine):
 
     def record(self, sweep: Sweep) -> None:
         note(f"at {self.time - START:g} + {self.skew:g}: {sweep}")
-        self.runner.run(self.ledger.record(self.book, sweep, self.now, keep=self.watched))
+        self.runner.run(self.ledger.record(self.book, self.collected(sweep), self.now, keep=self.watched))
         self.took(sweep)
+
+    def collected(self, sweep: Sweep) -> Sweep:
+        """The sweep as a collector brings it, which keeps only what differs from what is known."""
+        collected = replace(sweep, known=self.book.known, listed={}, looked_up={})
+        for listed, shown in ((True, sweep.listed), (False, sweep.looked_up)):
+            for row, at in shown.values():
+                collected.show([row], at, listed=listed)
+        return collected
 
     def took(self, sweep: Sweep) -> None:
         self.model.take(sweep, self.ancient)

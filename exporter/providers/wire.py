@@ -27,6 +27,9 @@ DEPTH = 8
 """How deep a row is searched for texts; what lies deeper is no field of a task."""
 
 
+_NOTHING: frozenset[Field] = frozenset()  # one for all rows: each empty set is an object of its own, of 216 bytes
+
+
 class Wire(BaseModel):
     """Base of the wire models. Every field but the id has a default, which stands in for a broken value."""
 
@@ -36,7 +39,7 @@ class Wire(BaseModel):
     def read(cls, raw: object) -> tuple[Self, frozenset[Field]]:
         """The model of a row, and the parts whose values break the contract. Raises ValueError where no id is left."""
         try:
-            return cls.model_validate(raw), frozenset()
+            return cls.model_validate(raw), _NOTHING
         except ValidationError as error:
             broken = {
                 str(fault["loc"][0]) for fault in error.errors(include_url=False, include_input=False) if fault["loc"]
@@ -62,7 +65,7 @@ def _task_id(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) not in (int, float, str):  # exactly: True is an int too
         raise ValueError("not a number")
     try:
         number = float(value)
@@ -84,6 +87,8 @@ def _unix_time(value: Any) -> float | None:
             raise
         moment = datetime.fromisoformat(value.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if abs(number) < 1e11:  # seconds, as most vendors have it
+        return number or None
     for units in (1e9, 1e6, 1e3):  # ns, µs, ms: the same digits would be seconds in the year 5138, or ms in 1973
         if abs(number) >= 1e8 * units:
             number /= units
