@@ -45,9 +45,6 @@ log = logging.getLogger(__name__)
 PAGE_LIMIT = 100
 """List pages that one sweep reads at the most."""
 
-JITTER = 1.0
-"""Seconds over which the first sweeps are spread, so that a start does not hit all vendors in the same instant."""
-
 AT_ONCE = 50
 """Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
 
@@ -90,9 +87,10 @@ class FeedLoop:
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.pulse = Pulse(provider.settings)
 
-    def start(self) -> None:
-        self.pulse.beat()
-        self._running.append(asyncio.create_task(self.run(), name=f"{self.provider.name}/{self.feed.kind}"))
+    def start(self, spread: float = 0.0) -> None:
+        """Begins to poll, at any moment within `spread` seconds."""
+        self.pulse.beat(spread)
+        self._running.append(asyncio.create_task(self.run(spread), name=f"{self.provider.name}/{self.feed.kind}"))
 
     async def stop(self) -> None:
         for task in self._running:
@@ -118,9 +116,9 @@ class FeedLoop:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
         return await self._ledger.find(self.book, task_id)
 
-    async def run(self) -> None:
+    async def run(self, spread: float = 0.0) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
-        await asyncio.sleep(random.uniform(0, min(self.interval, JITTER)))
+        await asyncio.sleep(random.uniform(0, min(self.interval, spread)))
         due = time.monotonic()
         while True:
             await self._rest(due)

@@ -20,6 +20,13 @@ WATCH_EVERY = 5.0
 """Seconds between two looks of the watchdog."""
 
 
+SPREAD = 1.0
+"""Seconds over which the first sweeps are spread at the most, so that a start does not do everything in one instant."""
+
+SPREAD_OF_ONE = 0.02
+"""Seconds of it for each feed: a few need not wait."""
+
+
 @dataclass
 class _Polled:
     """A provider that is being polled."""
@@ -59,9 +66,11 @@ class Collector:
             for name, polled in list(self._polled.items()):
                 if settings.get(name) != polled.provider.settings:
                     await self._stop(name)
-            for name, one in settings.items():
-                if name not in self._polled:
-                    self._polled[name] = self._start(one)
+            fresh = {name: self._made(one) for name, one in settings.items() if name not in self._polled}
+            self._polled |= fresh
+            loops = [loop for polled in fresh.values() for loop in polled.loops]
+            for loop in loops:
+                loop.start(spread=min(SPREAD, SPREAD_OF_ONE * len(loops)))
             self._polled = {name: self._polled[name] for name in settings}
             self.news.set()
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
@@ -88,7 +97,7 @@ class Collector:
                 self._watchdog = None
             await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
 
-    def _start(self, settings: ProviderSettings) -> _Polled:
+    def _made(self, settings: ProviderSettings) -> _Polled:
         provider = connect(settings, self._ledger.store)
         watch = Watch(settings.name, settings.watch)
         limit = settings.max_requests_per_day
@@ -97,8 +106,6 @@ class Collector:
         for feed in provider.feeds:
             book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
             loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, self.news.set, budget))
-        for loop in loops:
-            loop.start()
         return _Polled(provider, watch, loops)
 
     async def _stop(self, name: str) -> None:

@@ -1,0 +1,87 @@
+"""How long the event loop stands still while bodies of 100,000 series are prepared and scraped, and tasks change.
+
+1 % of the tasks change in each second, and a scraper asks for a body once a second. The same changes without anything
+that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: 10 ms at the most.
+
+A coroutine that sleeps for a millisecond again and again tells the longest delay; a machine that is busy with other
+things delays it too, in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+from benchmarks.goals import Result, at_most, in_turns, runs
+from benchmarks.processes import python
+from benchmarks.scrape import FEEDS, TASKS
+from benchmarks.standing import Standing
+from exporter.exposition import Exposition
+from exporter.metrics import Reloads
+from exporter.web import app as web
+from exporter.web.server import Server, listen
+
+WATCHED = 5.0
+"""Seconds of which the longest delay is one figure."""
+TICK = 0.001
+
+
+async def run(quick: bool) -> list[Result]:
+    feeds, tasks, watched = (3, 20, 0.3) if quick else (FEEDS, TASKS, WATCHED)
+    standing = Standing(feeds, tasks)
+    await standing.fill()
+    exposition = Exposition(standing, Reloads(), time.time)
+    sockets = listen(["127.0.0.1:0"])
+    server = Server(web.create(standing, exposition))
+    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/metrics"
+
+    async def with_exposition() -> float:
+        async with _meanwhile(exposition.keep_fresh(standing.news)), python("-m", "benchmarks.scraper", url, "1"):
+            return await _longest_delay(standing, watched)
+
+    async def without() -> float:
+        return await _longest_delay(standing, watched)
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(standing.aclose)
+        serving = asyncio.create_task(server.serve(sockets))
+        stack.push_async_callback(_ended, server, serving)
+        await with_exposition()  # bodies are prepared for the first time only once
+        delays, before = await in_turns(runs(quick), with_exposition, without)
+    note = f"{feeds * tasks:,} tasks"
+    return [Result("event loop blocked, longest", "ms", delays, at_most(10), "nothing rendered", before, note)]
+
+
+async def _longest_delay(standing: Standing, seconds: float) -> float:
+    """The longest delay of the event loop in milliseconds, while 1 % of the tasks change in a second."""
+    worst = 0.0
+    async with _meanwhile(_changes(standing)):
+        end = time.perf_counter() + seconds
+        while (before := time.perf_counter()) < end:
+            await asyncio.sleep(TICK)
+            worst = max(worst, time.perf_counter() - before - TICK)
+    return 1000 * worst
+
+
+async def _changes(standing: Standing) -> None:
+    while True:
+        await standing.change(0.01, within=1.0)
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _ended(server: Server, serving: asyncio.Task[None]) -> None:
+    server.should_exit = True
+    await serving

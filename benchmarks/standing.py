@@ -1,0 +1,90 @@
+"""Feeds full of tasks in flight, without a vendor: the ledger is told what sweeps would have brought.
+
+The tasks report their progress and have series of their own; a tenth as many have just ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from exporter.collector import FeedLoop
+from exporter.ledger import Ledger
+from exporter.providers import VENDORS, connect
+from exporter.store import Store
+from exporter.sweep import Sweep
+from exporter.tasks import Observation, State
+from exporter.watch import Watch
+
+NOBODY = "http://vendor.invalid"
+DAY = 86400.0
+
+
+class Standing:
+    """Polled like a collector, but nothing is asked for: providers with one feed each, of so many tasks."""
+
+    def __init__(self, feeds: int, tasks: int) -> None:
+        self._tasks = tasks
+        self._began = time.time()
+        self._turn = 0
+        self._ledger = Ledger(Store(":memory:"), 7 * DAY)
+        self.loops = [self._loop(number) for number in range(feeds)]
+        self.providers = [loop.provider for loop in self.loops]
+        self.news = asyncio.Event()
+
+    def _loop(self, number: int) -> FeedLoop:
+        settings = VENDORS["deerapi"].settings.model_validate(
+            {
+                "name": f"account-{number:03}",
+                "type": "deerapi",
+                "base_url": NOBODY,
+                "api_key": "key",
+                "poll_interval": "1h",  # what is not swept again must not become stale meanwhile
+                "task_series_limit": self._tasks,
+            }
+        )
+        provider = connect(settings, self._ledger.store)
+        feed = provider.feeds[0]
+        book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._began)
+        return FeedLoop(provider, feed, book, self._ledger, Watch(settings.name, settings.watch))
+
+    async def fill(self) -> None:
+        """The first sweep of every feed."""
+        for loop in self.loops:
+            ended = (self._ended(number) for number in range(self._tasks // 10))
+            running = (self._running(number) for number in range(self._tasks))
+            await self._record(loop, [*ended, *running], complete=True)
+
+    async def change(self, share: float, within: float) -> None:
+        """Each feed is swept once within so many seconds, at even distances; that share of its tasks gets on."""
+        self._turn += 1
+        count = max(1, round(share * self._tasks))
+        begin = asyncio.get_running_loop().time()
+        for index, loop in enumerate(self.loops):
+            first = self._turn * count
+            await self._record(loop, [self._running(number % self._tasks) for number in range(first, first + count)])
+            due = begin + within * (index + 1) / len(self.loops)
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+
+    async def aclose(self) -> None:
+        await self._ledger.close()
+        for provider in self.providers:
+            await provider.aclose()
+
+    async def _record(self, loop: FeedLoop, shown: Iterable[Observation], *, complete: bool = False) -> None:
+        sweep = Sweep(complete=complete)
+        sweep.show(shown, time.time(), listed=True)
+        await self._ledger.record(loop.book, sweep, time.time())
+        self.news.set()
+
+    def _running(self, number: int) -> Observation:
+        begun = self._began - number % 600
+        progress = (number * 37 + self._turn) % 99 / 100
+        return Observation(f"task_{number:026}", State.RUNNING, None, progress, begun - 20, begun)
+
+    def _ended(self, number: int) -> Observation:
+        over = self._began - number % 3000
+        return Observation(
+            f"ended_{number:026}", State.SUCCEEDED, None, None, over - 300, over - 280 + number % 90, over
+        )
