@@ -21,6 +21,7 @@ from benchmarks.scrape import FEEDS, TASKS
 from benchmarks.standing import Standing
 from exporter.exposition import Exposition
 from exporter.metrics import Reloads
+from exporter.service import tune
 from exporter.web import app as web
 from exporter.web.server import Server, listen
 
@@ -30,6 +31,7 @@ TICK = 0.001
 
 
 async def run(quick: bool) -> list[Result]:
+    tune()
     feeds, tasks, watched = (3, 20, 0.3) if quick else (FEEDS, TASKS, WATCHED)
     standing = Standing(feeds, tasks)
     await standing.fill()

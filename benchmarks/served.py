@@ -23,6 +23,7 @@ from benchmarks.scraper import OPENMETRICS
 from benchmarks.standing import Standing
 from exporter.exposition import Exposition
 from exporter.metrics import Reloads
+from exporter.service import tune
 from exporter.web import app as web
 from exporter.web.server import Server, listen
 
@@ -86,4 +87,5 @@ async def main(feeds: int, tasks: int) -> None:
 
 
 if __name__ == "__main__":
+    tune()
     asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
