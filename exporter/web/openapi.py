@@ -172,8 +172,7 @@ def _operation(one: Operation, refs: Mapping[Any, Any], definitions: Mapping[str
     described["responses"] |= {"401": {"description": _STATUS[401]} | plain}
     if one.body:
         described["responses"] |= {"413": {"description": _STATUS[413]} | plain}
-    own: dict[str, list[str]] = {one.secured: []} if one.secured else {}
-    described["security"] = [own, own | {"basic": []}]
+    described["security"] = [{one.secured: []}] if one.secured else [{}, {"basic": []}]
     return described
 
 
