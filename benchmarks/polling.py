@@ -56,7 +56,7 @@ class Looked(Feed):
         self._growth = growth
 
     async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
-        raise NotImplementedError
+        raise AssertionError("this feed has no list")
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         now = self._clock()

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import math
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -157,7 +158,7 @@ class _Moment:
     providers: list[ProviderView]
     told: list[_Told | None]
     """Of each feed what need not be written again."""
-    revisions: list[tuple[int, PollSettings]] = field(default_factory=list)
+    revisions: list[tuple[int, PollSettings]]
 
 
 class Exposition:
@@ -177,6 +178,7 @@ class Exposition:
         self._ends: dict[Format, tuple[float, bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
+        self._preparing = threading.Lock()  # the first scrape may come while the first body is being prepared
         self._kept = False
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -210,10 +212,16 @@ class Exposition:
                 while True:
                     news.clear()
                     began = time.monotonic()
-                    await asyncio.get_running_loop().run_in_executor(thread, self._prepare, self._moment())
+                    try:
+                        await asyncio.get_running_loop().run_in_executor(thread, self._prepare, self._moment())
+                    except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
+                        log.error("metrics could not be prepared, which is a bug of the exporter", exc_info=error)
+                        self._kept = False
+                        await asyncio.sleep(LONGEST_REST)
+                        continue
                     self._kept = True
                     await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
-                    due = min((told.due for told in self._told.values()), default=LONGEST_REST)
+                    due = min((told.due for told in self._told.values()), default=math.inf)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
                             await news.wait()
@@ -238,6 +246,10 @@ class Exposition:
 
     def _prepare(self, moment: _Moment) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
+        with self._preparing:
+            self._bodies = self._written_bodies(moment)
+
+    def _written_bodies(self, moment: _Moment) -> dict[Format, Body]:
         tasks = [
             told or _Told(revision, moment.now, feed.due, _written(_TASK_FRAMES, TASK_METRICS, feed, feed.labels))
             for told, revision, feed in zip(moment.told, moment.revisions, moment.feeds, strict=True)
@@ -260,17 +272,13 @@ class Exposition:
         for format_, packed in wanted:
             if packed:
                 bodies[format_].pack()
-        self._bodies = bodies
+        return bodies
 
     def _written_of(self, provider: ProviderView) -> list[Lines]:
         """The lines of a provider; those of its single tasks only if a feed of it was written anew."""
         based_on = [self._told[feed.labels] for feed in provider.feeds]
         before, singles = self._singles.get(provider.labels, (None, []))
-        if (
-            before is None
-            or len(before) != len(based_on)
-            or any(a is not b for a, b in zip(before, based_on, strict=True))
-        ):
+        if before != based_on:
             singles = _written(_SINGLE_FRAMES, _SINGLE, provider)
             self._singles[provider.labels] = based_on, singles
         return singles + _written(_CALL_FRAMES, _CALLS, provider)

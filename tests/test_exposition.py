@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -136,6 +136,43 @@ async def test_a_view_is_written_anew_when_it_is_due(passed: float, stalled: int
     assert f'videotask_recent_tasks{{kind="face_swap",provider="swap",state="succeeded"}} {recent}.0\n' in text
     await site.provider.aclose()
     await site.ledger.close()
+
+
+async def test_without_a_feed_there_is_time_to_rest() -> None:
+    site = Site(HandClock())
+    passed = 0
+
+    class Nobody:
+        loops: Sequence[FeedLoop] = ()
+
+        @property
+        def providers(self) -> list[Provider]:
+            nonlocal passed
+            passed += 1
+            return []
+
+    keeping = asyncio.create_task(Exposition(Nobody(), Reloads(), site.clock).keep_fresh(asyncio.Event()))
+    await asyncio.sleep(0.2)
+    keeping.cancel()
+    assert passed == 1
+    await site.provider.aclose()
+    await site.ledger.close()
+
+
+async def test_a_slip_of_ours_is_told_and_nothing_old_is_served_for_new(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.see(Observation("a", State.RUNNING))
+    await site.until(lambda text: running(1) in text)
+    book, site.loop.book = site.loop.book, None  # type: ignore[assignment]
+    site.news.set()
+    async with asyncio.timeout(PATIENCE):
+        while "metrics could not be prepared" not in caplog.text:  # noqa: ASYNC110  # the log tells
+            await asyncio.sleep(0.01)
+    with pytest.raises(AttributeError):
+        await site.exposition.answer("")
+    site.loop.book = book
+    assert running(1) in await site.text()
 
 
 def _ours(body: bytes) -> bytes:
