@@ -153,7 +153,10 @@ class Street:
     """All accounts, and their vendors behind one server."""
 
     def __init__(self) -> None:
-        self.healthy = [Account(name, feeds, {"task_series_limit": "10"}) for name, feeds in HEALTHY.items()]
+        self.healthy = [
+            Account(name, feeds, {"task_series_limit": "10", "max_requests_per_day": "100000000"})
+            for name, feeds in HEALTHY.items()
+        ]
         self.scenes = {name: Account(name, [scene.feed], scene.settings) for name, scene in SCENES.items()}
         self.accounts = [*self.healthy, *self.scenes.values()]
         self.url = ""
