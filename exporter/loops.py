@@ -20,11 +20,8 @@ WATCH_EVERY = 5.0
 """Seconds between two looks of the watchdog."""
 
 
-SPREAD = 1.0
-"""Seconds over which the first sweeps are spread at the most, so that a start does not do everything in one instant."""
-
-SPREAD_OF_ONE = 0.02
-"""Seconds of it for each feed: a few need not wait."""
+SPREAD = 0.05
+"""Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
 
 
 @dataclass
@@ -70,7 +67,7 @@ class Collector:
             self._polled |= fresh
             loops = [loop for polled in fresh.values() for loop in polled.loops]
             for loop in loops:
-                loop.start(spread=min(SPREAD, SPREAD_OF_ONE * len(loops)))
+                loop.start(spread=SPREAD * len(loops))
             self._polled = {name: self._polled[name] for name in settings}
             self.news.set()
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
