@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exporter.counts import Key
+from exporter.counts import Counts, Key
 from exporter.growth import Exemplar, Growth
 from exporter.settings import PollSettings
 from exporter.store import Changes, FeedRecord
@@ -82,7 +82,7 @@ class Book:
         self.interval = settings.poll_interval
         """The interval in force: the one set, or as long as a sweep takes where that is longer."""
         self.retention = retention
-        self.exemplars: dict[Key, Exemplar] = {}
+        self.exemplars: Mapping[Key, Exemplar] = {}
         self.in_doubt = False
         """Whether a commit has begun of which the store has not said what became."""
         self.revision = 0
@@ -97,6 +97,7 @@ class Book:
         self.horizon = record.horizon
         self.polled = record.polled
         self.counts = record.counts
+        """Never changed, but replaced, like `exemplars`: whoever has taken a look keeps what it saw."""
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent: deque[End] = deque()
@@ -226,8 +227,8 @@ class Book:
         # A clock that is days ahead in one sweep must not empty the window: the sweep before has to agree.
         oldest = min(settled.at, self.polled if self.polled is not None else settled.at) - self.settings.recent_window
         self.since, self.horizon, self.polled = changes.since, changes.horizon, changes.polled
-        self.counts.update(changes.counts)
-        self.exemplars.update(settled.exemplars)
+        self.counts = Counts(self.counts | changes.counts)
+        self.exemplars = {**self.exemplars, **settled.exemplars}
         self.last_seen.update(settled.seen)
         ends = []
         for task in changes.tasks:

@@ -47,8 +47,8 @@ class FeedView:
         self.swept = book.swept
         self.is_stale = book.is_stale(now)
         self.stale_at = book.stale_at
-        self.counts = Counts(book.counts)
-        self._exemplars = dict(book.exemplars)
+        self.counts = book.counts
+        self._exemplars = book.exemplars
         self._tasks, self._ends = book.frozen
 
     @cached_property
