@@ -55,10 +55,11 @@ def tune() -> None:
     """Keeps the event loop from being held up: by the thread that prepares /metrics, and by the collection of garbage.
 
     docs/performance.md has the figures. After each system call the loop waits for a thread that computes to give way,
-    by default for 5 ms. And a full collection looks at every task there is: 80 ms for 100,000.
+    by default for 5 ms. A full collection looks at every task there is, 80 ms for 100,000; those of the young are short
+    as long as there are few of them.
     """
     sys.setswitchinterval(0.0005)
-    gc.set_threshold(10_000, 20, 1000)
+    gc.set_threshold(1000, 10, 20_000)
 
 
 def lived(life: Coroutine[Any, Any, int]) -> int:
