@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -91,6 +92,7 @@ class Body:
         """Its deflated form, to be continued; empty until `pack` has been called."""
         self._checksum = 0
         self._length = sum(map(len, self.plain))
+        self._ended = (b"", b"")
 
     def pack(self) -> None:
         deflate = zlib.compressobj(_LEVEL, wbits=-15)
@@ -105,9 +107,11 @@ class Body:
 
     def ended(self, end: bytes) -> bytes:
         """The end of the packed body, whose plain form ends with this."""
-        deflate = zlib.compressobj(_LEVEL, wbits=-15)
-        trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
-        return deflate.compress(end) + deflate.flush() + trailer
+        if self._ended[0] is not end:
+            deflate = zlib.compressobj(_LEVEL, wbits=-15)
+            trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
+            self._ended = end, deflate.compress(end) + deflate.flush() + trailer
+        return self._ended[1]
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -178,7 +182,8 @@ class Exposition:
         self._ends: dict[Format, tuple[float, bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
-        self._preparing = threading.Lock()  # the first scrape may come while the first body is being prepared
+        self._preparing = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")  # one, so that no moment is overtaken
         self._kept = False
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -192,7 +197,7 @@ class Exposition:
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
         self._asked[format_, packed] = time.monotonic()
         if not self._kept:
-            self.refresh()
+            await self._prepare_aside()
         body = self._body(format_)
         end = self._end(format_)
         if not packed:
@@ -207,26 +212,29 @@ class Exposition:
 
     async def keep_fresh(self, news: asyncio.Event) -> None:
         """Prepares bodies anew whenever there is news, or time alone has made the last ones untrue; for ever."""
-        with ThreadPoolExecutor(1, thread_name_prefix="exposition") as thread:
-            try:
-                while True:
-                    news.clear()
-                    began = time.monotonic()
-                    try:
-                        await asyncio.get_running_loop().run_in_executor(thread, self._prepare, self._moment())
-                    except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
-                        log.error("metrics could not be prepared, which is a bug of the exporter", exc_info=error)
-                        self._kept = False
-                        await asyncio.sleep(LONGEST_REST)
-                        continue
-                    self._kept = True
-                    await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
-                    due = min((told.due for told in self._told.values()), default=math.inf)
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
-                            await news.wait()
-            finally:
-                self._kept = False
+        try:
+            while True:
+                news.clear()
+                began = time.monotonic()
+                try:
+                    await self._prepare_aside()
+                except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
+                    log.error("metrics could not be prepared, which is a bug of the exporter", exc_info=error)
+                    self._kept = False
+                    await asyncio.sleep(LONGEST_REST)
+                    continue
+                self._kept = True
+                await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+                due = min((told.due for told in self._told.values()), default=math.inf)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
+                        await news.wait()
+        finally:
+            self._kept = False
+
+    async def _prepare_aside(self) -> None:
+        """Like `refresh`, but nothing else waits for it."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._moment())
 
     def _moment(self) -> _Moment:
         now = self._clock()
@@ -324,6 +332,7 @@ def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes
         yield from chain.from_iterable(lines.openmetrics for lines in column)
 
 
+@lru_cache(64)
 def prefers_openmetrics(accept: str) -> bool:
     """Whether an Accept header gives OpenMetrics 1 at least the weight that it gives plain text (RFC 9110, 12.5.1)."""
     weights = {"openmetrics": 0.0, "text": 0.0}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
+from starlette.types import Message
 
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
@@ -20,6 +24,7 @@ from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
 from exporter.watch import Watch
+from exporter.web.app import Scrapes
 
 PATIENCE = 30.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -28,7 +33,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 class Site:
     """One feed, told what sweeps bring, and its metrics kept fresh."""
 
-    def __init__(self, clock: HandClock, **settings: object) -> None:
+    def __init__(self, clock: HandClock, reloads: Reloads | None = None, **settings: object) -> None:
         self.clock = clock
         self.news = asyncio.Event()
         self.ledger = Ledger(Store(":memory:"), 7 * 86400.0)
@@ -40,7 +45,7 @@ class Site:
         book = self.ledger.open("swap", feed.kind, feed.clock, self.settings, clock.now)
         watch = Watch("swap", self.settings.watch)
         self.loop = FeedLoop(self.provider, feed, book, self.ledger, watch, clock, self.news.set)
-        self.exposition = Exposition(self, Reloads(), clock)
+        self.exposition = Exposition(self, reloads or Reloads(), clock)
 
     @property
     def providers(self) -> list[Provider]:
@@ -58,6 +63,10 @@ class Site:
     async def text(self) -> str:
         return b"".join((await self.exposition.answer("")).pieces).decode()
 
+    async def aclose(self) -> None:
+        await self.provider.aclose()
+        await self.ledger.close()
+
     async def until(self, holds: Callable[[str], bool]) -> str:
         async with asyncio.timeout(PATIENCE):
             while not holds(text := await self.text()):  # noqa: ASYNC110  # a scrape is what is tested
@@ -72,8 +81,7 @@ async def site() -> AsyncIterator[Site]:
     yield site
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
-    await site.provider.aclose()
-    await site.ledger.close()
+    await site.aclose()
 
 
 def running(count: int) -> str:
@@ -111,6 +119,53 @@ async def test_packed_and_plain_bodies_are_the_same(site: Site, accept: str) -> 
     assert len(packed) < len(plain) / 4
 
 
+@dataclass
+class Reader(Reloads):
+    """Keeps which threads it was read in."""
+
+    threads: set[int] = field(default_factory=set)
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "ledger_losses":
+            self.threads.add(threading.get_ident())
+        return super().__getattribute__(name)
+
+
+async def test_a_scrape_that_comes_before_the_first_body_holds_nothing_else_up() -> None:
+    reader = Reader()
+    site = Site(HandClock(), reader)
+    reader.threads.clear()
+    assert "videotask_feed_info" in await site.text()
+    assert reader.threads
+    assert threading.get_ident() not in reader.threads
+    await site.aclose()
+
+
+async def test_pieces_of_a_large_body_are_sent_in_turns_with_everything_else() -> None:
+    site = Site(HandClock(), task_series_limit=10_000)
+    await site.see(*(Observation(f"task-{number:0200}", State.RUNNING, progress=0.5) for number in range(5000)))
+    events: list[str] = []
+
+    async def send(message: Message) -> None:
+        events.append("piece" if message.get("body") else "head")
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read of a scrape")
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0)
+            events.append("turn")
+
+    beside = asyncio.create_task(others())
+    await Scrapes(site.exposition)({"type": "http", "headers": []}, receive, send)
+    beside.cancel()
+    sent = [event for event in events[events.index("head") :] if event != "head"]
+    assert sent.count("piece") > 4
+    assert not [pair for pair in pairwise(sent) if pair == ("piece", "piece")]
+    await site.aclose()
+
+
 async def test_time_alone_makes_what_is_shown_untrue(site: Site) -> None:
     await site.see(Observation("a", State.RUNNING))
     await site.until(lambda text: running(1) in text)
@@ -134,8 +189,7 @@ async def test_a_view_is_written_anew_when_it_is_due(passed: float, stalled: int
     text = site.exposition.render("")[0].decode()
     assert f'videotask_stalled_tasks{{kind="face_swap",provider="swap"}} {stalled}.0\n' in text
     assert f'videotask_recent_tasks{{kind="face_swap",provider="swap",state="succeeded"}} {recent}.0\n' in text
-    await site.provider.aclose()
-    await site.ledger.close()
+    await site.aclose()
 
 
 async def test_without_a_feed_there_is_time_to_rest() -> None:
@@ -155,8 +209,7 @@ async def test_without_a_feed_there_is_time_to_rest() -> None:
     await asyncio.sleep(0.2)
     keeping.cancel()
     assert passed == 1
-    await site.provider.aclose()
-    await site.ledger.close()
+    await site.aclose()
 
 
 async def test_a_slip_of_ours_is_told_and_nothing_old_is_served_for_new(

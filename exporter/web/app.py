@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -108,18 +110,20 @@ class Scrapes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = Headers(scope=scope)
         answer = await self._exposition.answer(asked.get("Accept", ""), "gzip" in asked.get("Accept-Encoding", ""))
-        headers = HEADERS | {
-            "Content-Type": answer.content_type,
-            "Content-Length": str(sum(map(len, answer.pieces))),
-            "Vary": "Accept, Accept-Encoding",
-        }
-        if answer.packed:
-            headers["Content-Encoding"] = "gzip"
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        for piece in answer.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body"})
+        length = sum(map(len, answer.pieces))
+        headers = [*_scrape_headers(answer.content_type, answer.packed), (b"content-length", b"%d" % length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number, piece in enumerate(answer.pieces, start=1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(answer.pieces)})
+            await asyncio.sleep(0)  # else all else would wait for all pieces
+
+
+@cache
+def _scrape_headers(content_type: str, packed: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Those of every body in a format."""
+    encoding = {"Content-Encoding": "gzip"} if packed else {}
+    headers = HEADERS | {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"} | encoding
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
 
 
 def _shortened(app: ASGIApp, scrapes: Scrapes) -> ASGIApp:
