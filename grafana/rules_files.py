@@ -8,12 +8,14 @@ from typing import Any
 import yaml
 
 from grafana import grafana_rules, prometheus_rules
+from grafana.identity import JOB
 from grafana.thresholds import Thresholds, load
 
 HERE = Path(__file__).parent
 RECORDINGS = HERE / "prometheus" / "rules" / "recordings.yaml"
 ALERTS = HERE / "prometheus" / "rules" / "alerts.yaml"
 GRAFANA_ALERTS = HERE / "provisioning" / "alerting" / "rules.yaml"
+KUBERNETES_RULES = HERE.parent / "deploy" / "kubernetes" / "prometheusrule.yaml"
 
 _HEAD = (
     "# Written by `python -m grafana.generate` from grafana/alerts.py and grafana/thresholds.yaml; "
@@ -28,6 +30,18 @@ def files(thresholds: Thresholds | None = None) -> dict[Path, str]:
         RECORDINGS: _written(prometheus_rules.recording_file(thresholds)),
         ALERTS: _written(prometheus_rules.alerting_file(thresholds)),
         GRAFANA_ALERTS: _written(grafana_rules.alerting_file(thresholds)),
+        KUBERNETES_RULES: _written(_resource(thresholds)),
+    }
+
+
+def _resource(thresholds: Thresholds) -> dict[str, Any]:
+    """The rules of both files of Prometheus as its operator for Kubernetes reads them."""
+    files = prometheus_rules.recording_file(thresholds), prometheus_rules.alerting_file(thresholds)
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": JOB},
+        "spec": {"groups": [group for file in files for group in file["groups"]]},
     }
 
 
