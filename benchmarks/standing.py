@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
-from exporter.providers import VENDORS, connect
+from exporter.loops import PolledProvider
+from exporter.providers import VENDORS
 from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
-from exporter.watch import Watch
 
 NOBODY = "http://vendor.invalid"
 DAY = 86400.0
@@ -44,10 +44,7 @@ class Standing:
                 "task_series_limit": self._tasks,
             }
         )
-        provider = connect(settings, self._ledger.store)
-        feed = provider.feeds[0]
-        book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._began)
-        return FeedLoop(provider, feed, book, self._ledger, Watch(settings.name, settings.watch))
+        return PolledProvider(settings, self._ledger).loops[0]
 
     async def fill(self) -> None:
         """The first sweep of every feed."""

@@ -71,23 +71,9 @@ async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) ->
 
 def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config:
     """Every feed of every vendor, at the simulator, with the keys that it takes."""
-    keys, at = fake.credentials, {name: url + prefix for name, prefix in simulator.PREFIXES.items()}
-    providers = (
-        {
-            "type": "deerapi",
-            "api_key": keys.deerapi_api_key,
-            "user_token": keys.deerapi_user_token,
-            "user_id": keys.deerapi_user_id,
-        },
-        {"type": "chanjing", "app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key},
-        {
-            "type": "huawei_metastudio",
-            "project_id": keys.huawei_project_id,
-            "access_key": keys.huawei_access_key,
-            "secret_key": keys.huawei_secret_key,
-        },
-        {"type": "facewap", "token": keys.facewap_token},
-    )
+    keys = fake.credentials
+    ways = {name: keys.of(name) for name in VENDORS}
+    ways["chanjing"] = {"app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key}  # so tokens are fetched
     common = {
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",
@@ -95,9 +81,9 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "task_series_limit": "20",
     }
     settings = [
-        VENDORS[one["type"]].settings.model_validate(
-            {**common, **one, "name": one["type"], "base_url": at[one["type"]]}
+        VENDORS[name].settings.model_validate(
+            {**common, **way, "name": name, "type": name, "base_url": url + simulator.PREFIXES[name]}
         )
-        for one in providers
+        for name, way in ways.items()
     ]
     return Config(ledger=LedgerSettings(path=":memory:"), providers=settings)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from exporter.budget import Budget
 from exporter.collector import FeedLoop
@@ -24,13 +23,32 @@ SPREAD = 0.05
 """Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
 
 
-@dataclass
-class _Polled:
-    """A provider that is being polled."""
+class PolledProvider:
+    """One provider and the loops of its feeds, which sweep once they are started, or when they are told to.
 
-    provider: Provider
-    watch: Watch
-    loops: list[FeedLoop]
+    Raises StoreError.
+    """
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.provider = connect(settings, ledger.store)
+        self.watch = Watch(settings.name, settings.watch)
+        limit = settings.max_requests_per_day
+        budget = Budget(limit, ledger.spending(settings.name), clock) if limit else None
+        self.loops: list[FeedLoop] = []
+        for feed in self.provider.feeds:
+            book = ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
+            self.loops.append(FeedLoop(self.provider, feed, book, ledger, self.watch, clock, announce, budget))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(loop.stop() for loop in self.loops))
+        await self.watch.aclose()
+        await self.provider.aclose()
 
 
 class Collector:
@@ -39,7 +57,7 @@ class Collector:
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._polled: dict[str, _Polled] = {}
+        self._polled: dict[str, PolledProvider] = {}
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
         self._watchdog: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
@@ -62,8 +80,12 @@ class Collector:
         async with self._changing:
             for name, polled in list(self._polled.items()):
                 if settings.get(name) != polled.provider.settings:
-                    await self._stop(name)
-            fresh = {name: self._made(one) for name, one in settings.items() if name not in self._polled}
+                    await self._polled.pop(name).stop()
+            fresh = {
+                name: PolledProvider(one, self._ledger, self._clock, self.news.set)
+                for name, one in settings.items()
+                if name not in self._polled
+            }
             self._polled |= fresh
             loops = [loop for polled in fresh.values() for loop in polled.loops]
             for loop in loops:
@@ -92,21 +114,5 @@ class Collector:
                 with suppress(asyncio.CancelledError):
                     await self._watchdog
                 self._watchdog = None
-            await asyncio.gather(*(self._stop(name) for name in list(self._polled)))
-
-    def _made(self, settings: ProviderSettings) -> _Polled:
-        provider = connect(settings, self._ledger.store)
-        watch = Watch(settings.name, settings.watch)
-        limit = settings.max_requests_per_day
-        budget = Budget(limit, self._ledger.spending(settings.name), self._clock) if limit else None
-        loops = []
-        for feed in provider.feeds:
-            book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, self._clock())
-            loops.append(FeedLoop(provider, feed, book, self._ledger, watch, self._clock, self.news.set, budget))
-        return _Polled(provider, watch, loops)
-
-    async def _stop(self, name: str) -> None:
-        polled = self._polled.pop(name)
-        await asyncio.gather(*(loop.stop() for loop in polled.loops))
-        await polled.watch.aclose()
-        await polled.provider.aclose()
+            polled, self._polled = list(self._polled.values()), {}
+            await asyncio.gather(*(one.stop() for one in polled))

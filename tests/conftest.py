@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.simulator import serve
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
@@ -49,12 +52,31 @@ def program() -> Callable[..., str]:
     def find(name: str, *other_names: str) -> str:
         found = next(filter(None, map(shutil.which, (name, *other_names))), None)
         if found is None and os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not on PATH, and CI skips no test; run scripts/install-prometheus")
+            pytest.fail(f"{name} is not on PATH, and CI skips no test; run make programs")
         if found is None:
-            pytest.skip(f"{name} is not on PATH; scripts/install-prometheus installs it")
+            pytest.skip(f"{name} is not on PATH; make programs installs it")
         return found
 
     return find
+
+
+class Door:
+    """One server for all tests: what the present one puts behind it answers at `url`."""
+
+    url = ""
+    behind: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.behind is not None
+        await self.behind(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def door() -> Iterator[Door]:
+    door = Door()
+    with serve(door) as server:
+        door.url = server.url
+        yield door
 
 
 class Exporter:
@@ -156,10 +178,15 @@ def _exporters() -> Callable[[Path], AbstractContextManager[Callable[..., Export
 
 
 SHARING = (
-    ("tests/stack/test_alerts_reach_alertmanager.py", "tests/stack/test_dashboard_queries.py"),
+    (
+        "tests/stack/test_alerts_reach_alertmanager.py",
+        "tests/stack/test_dashboard_queries.py",
+        "tests/stack/test_document_queries.py",
+    ),
+    ("tests/test_package.py",),
     ("tests/web/test_pages_in_browser.py",),
 )
-"""Modules that start what takes long to start, a stack and a browser: one process runs all tests of a line."""
+"""Modules that start what takes long, a stack, a build, a browser: one process runs all tests of a line."""
 
 
 @pytest.hookimpl(optionalhook=True)

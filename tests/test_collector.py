@@ -8,10 +8,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.requests import Request
@@ -22,8 +22,8 @@ from exporter.book import Book
 from exporter.budget import Budget
 from exporter.collector import PAGE_LIMIT, FeedLoop
 from exporter.ledger import Ledger
-from exporter.loops import Collector
-from exporter.providers import VENDORS, connect
+from exporter.loops import Collector, PolledProvider
+from exporter.providers import VENDORS
 from exporter.providers.errors import FailedCall
 from exporter.settings import ProviderSettings
 from exporter.simulator import (
@@ -41,11 +41,13 @@ from exporter.simulator import (
     app,
     faults,
     hang,
-    serve,
 )
 from exporter.store import Changes, Store
 from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
 from exporter.watch import Watch
+
+if TYPE_CHECKING:
+    from conftest import Door
 
 NOW = 1_790_000_000.0
 STEP = 15.0
@@ -76,28 +78,9 @@ class Site:
         return +mine
 
     def settings(self, vendor: str, **given: Any) -> ProviderSettings:
-        keys = self.fake.credentials
-        credentials: dict[str, dict[str, Any]] = {
-            "deerapi": {
-                "api_key": keys.deerapi_api_key,
-                "user_token": keys.deerapi_user_token,
-                "user_id": keys.deerapi_user_id,
-            },
-            "chanjing": {"access_token": keys.chanjing_access_token},
-            "huawei_metastudio": {
-                "project_id": keys.huawei_project_id,
-                "access_key": keys.huawei_access_key,
-                "secret_key": keys.huawei_secret_key,
-            },
-            "facewap": {"token": keys.facewap_token},
-        }
+        keys = {} if "app_id" in given else self.fake.credentials.of(vendor)
         common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "2000/s"}
-        return VENDORS[vendor].settings.model_validate(common | (given or {}) | _missing(credentials[vendor], given))
-
-
-def _missing(credentials: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The usual credentials, unless others are given: None takes one away, an app_id is one of its own."""
-    return {} if "app_id" in given else {key: value for key, value in credentials.items() if key not in given}
+        return VENDORS[vendor].settings.model_validate({**common, **keys, **given})
 
 
 class Polled:
@@ -107,19 +90,9 @@ class Polled:
         self.site = site
         self.store = store
         self.ledger = Ledger(store, 7 * 24 * HOUR)
-        self.provider = connect(settings, store)
-        watch = Watch(settings.name, settings.watch)
-        self.loops = {
-            feed.kind: FeedLoop(
-                self.provider,
-                feed,
-                self.ledger.open(settings.name, feed.kind, feed.clock, settings, site.clock()),
-                self.ledger,
-                watch,
-                site.clock,
-            )
-            for feed in self.provider.feeds
-        }
+        account = PolledProvider(settings, self.ledger, site.clock)
+        self.provider = account.provider
+        self.loops = {loop.feed.kind: loop for loop in account.loops}
 
     async def sweep(self, times: int = 1, after: float = STEP) -> None:
         for _ in range(times):
@@ -183,30 +156,11 @@ def world() -> World:
     return World(rate=0, clock=HandClock(NOW))
 
 
-class Door:
-    """One server for all tests, with the site of the present test behind it."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.behind is not None
-        await self.behind(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[tuple[Door, str]]:
-    door = Door()
-    with serve(door) as server:
-        yield door, server.url
-
-
 @pytest.fixture
-def site(world: World, door: tuple[Door, str]) -> Site:
-    entrance, url = door
+def site(world: World, door: Door) -> Site:
     clock = world.clock
     assert isinstance(clock, HandClock)
-    entrance.behind = site = Site(world, clock, url)
+    door.behind = site = Site(world, clock, door.url)
     return site
 
 

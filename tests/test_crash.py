@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import math
 import re
 import threading
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.providers import VENDORS
 from exporter.simulator import PREFIXES, Credentials, World, app, serve
 
 if TYPE_CHECKING:
@@ -42,26 +44,22 @@ FEEDS = (
     ("huawei_metastudio", "digital_human"),
     ("facewap", "face_swap"),
 )
-KEYS = Credentials()
-CONFIG = """\
-poll_interval: 50ms
-ledger: {{path: {ledger}}}
-providers:
-  - {{name: deerapi, type: deerapi, rate_limit: 1000/s, base_url: "{url}{deerapi}", api_key: {keys.deerapi_api_key},
-      user_token: {keys.deerapi_user_token}, user_id: "{keys.deerapi_user_id}"}}
-  - {{name: chanjing, type: chanjing, rate_limit: 1000/s, base_url: "{url}{chanjing}",
-      access_token: {keys.chanjing_access_token}}}
-  - {{name: huawei_metastudio, type: huawei_metastudio, rate_limit: 1000/s, base_url: "{url}{huawei_metastudio}",
-      project_id: {keys.huawei_project_id}, auth_token: {keys.huawei_auth_token}}}
-  - {{name: facewap, type: facewap, rate_limit: 1000/s, base_url: "{url}{facewap}",
-      token: {keys.facewap_token}}}
-"""
 COUNTED = re.compile(
     r"(?m)^(videotask_(?:finished_total|failures_total|unmeasured_durations_total|output_seconds_total"
     r"|history_gaps_total|unmapped_values_total|rejected_timestamps_total|ledger_losses_total"
     r"|(?:queue|run|total)_duration_seconds_(?:bucket|count|sum))(?:\{[^}]*\})?) (\S+)$"
 )
 """Every sample of every counter and histogram of tasks."""
+
+
+def settings(url: str, ledger: Path) -> dict[str, object]:
+    """Every feed of every vendor at the simulator with this URL."""
+    keys = Credentials()
+    providers = [
+        {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s", **keys.of(vendor)}
+        for vendor in VENDORS
+    ]
+    return {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
 
 
 class Watcher:
@@ -136,7 +134,7 @@ def test_kills_at_random_instants_cost_no_count_and_double_none(
     config, ledger = tmp_path / "config.yaml", tmp_path / "ledger.sqlite3"
     seen_alive, counted_alive = 0, 0
     with serve(app(world, limits={})) as vendors:
-        config.write_text(CONFIG.format(url=vendors.url, ledger=ledger, keys=KEYS, **PREFIXES))
+        config.write_text(json.dumps(settings(vendors.url, ledger)))  # which is YAML too
         flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
         # One that lives to read the history of every feed, which takes longer than the lives to come.
         first = start(*flags)

@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from email.utils import formatdate
@@ -50,7 +50,7 @@ from exporter.store import Changes, Store
 from exporter.tasks import State
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from conftest import Door, Exporter
 
     Start = Callable[..., Exporter]
 
@@ -58,20 +58,6 @@ pytestmark = pytest.mark.anyio
 
 TAG = "s3cr3t-TAG"
 KEYS = Credentials(**{one.name: f"{TAG}-{one.name.replace('_', '-')}" for one in fields(Credentials)})
-CREDENTIALS: dict[str, dict[str, Any]] = {
-    "deerapi": {
-        "api_key": KEYS.deerapi_api_key,
-        "user_token": KEYS.deerapi_user_token,
-        "user_id": KEYS.deerapi_user_id,
-    },
-    "chanjing": {"access_token": KEYS.chanjing_access_token},
-    "huawei_metastudio": {
-        "project_id": KEYS.huawei_project_id,
-        "access_key": KEYS.huawei_access_key,
-        "secret_key": KEYS.huawei_secret_key,
-    },
-    "facewap": {"token": KEYS.facewap_token},
-}
 APPLICATION: dict[str, Any] = {
     "access_token": None,
     "app_id": KEYS.chanjing_app_id,
@@ -93,7 +79,7 @@ class Practice:
 
     def provider(self, vendor: str, **given: Any) -> dict[str, Any]:
         common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
-        merged = common | CREDENTIALS[vendor] | given
+        merged = {**common, **KEYS.of(vendor), **given}
         return {name: value for name, value in merged.items() if value is not None}
 
     async def consult(self, *providers: dict[str, Any], **options: Any) -> int:
@@ -131,26 +117,8 @@ def clock() -> HandClock:
     return HandClock(time.time())
 
 
-class Door:
-    """One server for all tests, with the simulator of the present test behind it."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.behind is not None
-        await self.behind(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[tuple[Door, str]]:
-    door = Door()
-    with serve(door) as server:
-        yield door, server.url
-
-
 @pytest.fixture
-def practice(clock: HandClock, door: tuple[Door, str]) -> Practice:
+def practice(clock: HandClock, door: Door) -> Practice:
     world = World(clock=clock, rate=0)
     fake = app(world, KEYS, limits={})
     for feed in FEEDS:
@@ -160,9 +128,8 @@ def practice(clock: HandClock, door: tuple[Door, str]) -> Practice:
         ):  # fmt: skip
             reason = PROFILES[feed].failures[0].reason if end is State.FAILED else None
             world.add(Life(f"task-{number}", *feed, clock() - age, queue, run, end, reason, output_seconds=5.0))
-    entrance, url = door
-    entrance.behind = fake
-    return Practice(fake, world, url)
+    door.behind = fake
+    return Practice(fake, world, door.url)
 
 
 @asynccontextmanager
@@ -226,7 +193,7 @@ async def test_the_detail_asked_for_is_that_of_a_task_in_flight(practice: Practi
 
 
 async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -> None:
-    assert await practice.consult(*(practice.provider(vendor) for vendor in CREDENTIALS)) == 0
+    assert await practice.consult(*(practice.provider(vendor) for vendor in VENDORS)) == 0
     whole = json.loads(practice.said[-1])
     assert whole["well"] is True
     assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(FEEDS)
@@ -238,7 +205,7 @@ async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -
 
 
 async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
-    await practice.consult(*(practice.provider(vendor) for vendor in CREDENTIALS), names=["facewap", "deerapi"])
+    await practice.consult(*(practice.provider(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
     assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
 
 
@@ -511,7 +478,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
     if fault:
         practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
     providers = [
-        *(practice.provider(vendor) for vendor in CREDENTIALS),
+        *(practice.provider(vendor) for vendor in VENDORS),
         practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
         practice.provider("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
         practice.provider("chanjing", name="application", **APPLICATION),

@@ -16,14 +16,14 @@ from starlette.types import Message
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import PolledProvider
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.providers.provider import Provider
 from exporter.simulator import HandClock
 from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
-from exporter.watch import Watch
 from exporter.web.app import Scrapes
 
 PATIENCE = 30.0
@@ -37,19 +37,15 @@ class Site:
         self.clock = clock
         self.news = asyncio.Event()
         self.ledger = Ledger(Store(":memory:"), 7 * 86400.0)
-        vendor = VENDORS["facewap"]
         common = {"name": "swap", "type": "facewap", "base_url": "http://127.0.0.1:9", "token": "t"}
-        self.settings = vendor.settings.model_validate(common | settings)
-        self.provider = connect(self.settings, self.ledger.store)
-        (feed,) = self.provider.feeds
-        book = self.ledger.open("swap", feed.kind, feed.clock, self.settings, clock.now)
-        watch = Watch("swap", self.settings.watch)
-        self.loop = FeedLoop(self.provider, feed, book, self.ledger, watch, clock, self.news.set)
+        self.settings = VENDORS["facewap"].settings.model_validate(common | settings)
+        self.polled = PolledProvider(self.settings, self.ledger, clock, self.news.set)
+        (self.loop,) = self.polled.loops
         self.exposition = Exposition(self, reloads or Reloads(), clock)
 
     @property
     def providers(self) -> list[Provider]:
-        return [self.provider]
+        return [self.polled.provider]
 
     @property
     def loops(self) -> list[FeedLoop]:
@@ -64,7 +60,7 @@ class Site:
         return b"".join((await self.exposition.answer("")).pieces).decode()
 
     async def aclose(self) -> None:
-        await self.provider.aclose()
+        await self.polled.stop()
         await self.ledger.close()
 
     async def until(self, holds: Callable[[str], bool]) -> str:

@@ -16,18 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from starlette.responses import Response
 
 from benchmarks.reference import Reference
-from exporter.budget import Budget
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition, prefers_openmetrics
 from exporter.ledger import Ledger
+from exporter.loops import PolledProvider
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.providers.provider import Provider
 from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, World, app, running
 from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Field, Observation, Phase, Reason, State
-from exporter.watch import Watch
 
 openmetrics_families: Callable[[str], Iterator[Metric]] = openmetrics_parser.text_string_to_metric_families
 
@@ -86,58 +85,31 @@ ALWAYS = {
 }
 """What there is before any feed has been polled."""
 
-CREDENTIALS = Credentials()
-ACCOUNTS: tuple[dict[str, Any], ...] = (
-    {
-        "type": "deerapi",
-        "api_key": CREDENTIALS.deerapi_api_key,
-        "user_token": CREDENTIALS.deerapi_user_token,
-        "user_id": CREDENTIALS.deerapi_user_id,
-    },
-    {"type": "chanjing", "access_token": CREDENTIALS.chanjing_access_token},
-    {
-        "type": "huawei_metastudio",
-        "project_id": CREDENTIALS.huawei_project_id,
-        "auth_token": CREDENTIALS.huawei_auth_token,
-    },
-    {"type": "facewap", "token": CREDENTIALS.facewap_token},
-)
-
 
 @dataclass
 class Scene:
     """Feeds that are polled when a test says so, or that are told what a poll would have brought."""
 
     clock: HandClock
-    providers: list[Provider] = field(default_factory=list)
-    loops: list[FeedLoop] = field(default_factory=list)
+    accounts: list[PolledProvider] = field(default_factory=list)
     ledger: Ledger = field(default_factory=lambda: Ledger(Store(":memory:"), 7 * 86400.0))
 
     def __post_init__(self) -> None:
         self.exposition = Exposition(self, Reloads(succeeded_at=self.clock.now), self.clock)
 
-    def connect(self, account: Mapping[str, Any], url: str = NOBODY, **more: Any) -> list[FeedLoop]:
-        vendor = VENDORS[account["type"]]
-        common = {"name": account["type"], "base_url": url + PREFIXES[account["type"]], "rate_limit": "1000/s"}
-        settings = vendor.settings.model_validate({**common, **account, **more})
-        provider = connect(settings, self.ledger.store)
-        self.providers.append(provider)
-        limit = settings.max_requests_per_day
-        budget = Budget(limit, clock=self.clock) if limit else None
-        loops = [
-            FeedLoop(
-                provider,
-                feed,
-                self.ledger.open(settings.name, feed.kind, feed.clock, settings, self.clock.now),
-                self.ledger,
-                Watch(settings.name, settings.watch),
-                self.clock,
-                budget=budget,
-            )
-            for feed in provider.feeds
-        ]
-        self.loops += loops
-        return loops
+    @property
+    def providers(self) -> list[Provider]:
+        return [account.provider for account in self.accounts]
+
+    @property
+    def loops(self) -> list[FeedLoop]:
+        return [loop for account in self.accounts for loop in account.loops]
+
+    def connect(self, vendor: str, url: str = NOBODY, **more: Any) -> list[FeedLoop]:
+        common = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
+        settings = VENDORS[vendor].settings.model_validate({**common, **Credentials().of(vendor), **more})
+        self.accounts.append(PolledProvider(settings, self.ledger, self.clock))
+        return self.accounts[-1].loops
 
     async def see(self, loop: FeedLoop, *observations: Observation) -> None:
         """Settles a complete sweep that showed these tasks."""
@@ -184,7 +156,7 @@ async def scene(clock: HandClock) -> AsyncIterator[Scene]:
 @pytest.fixture
 def sora(scene: Scene) -> FeedLoop:
     """A feed whose times are the vendor's."""
-    (loop,) = scene.connect(ACCOUNTS[0])
+    (loop,) = scene.connect("deerapi")
     return loop
 
 
@@ -198,8 +170,8 @@ async def all_vendors(scene: Scene, simulator: Simulator, task_series_limit: int
     """Every feed of every vendor, at a simulator."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(simulator))
-        for account in ACCOUNTS:
-            scene.connect(account, url, task_series_limit=task_series_limit, max_requests_per_day=10_000)
+        for vendor in VENDORS:
+            scene.connect(vendor, url, task_series_limit=task_series_limit, max_requests_per_day=10_000)
         yield
 
 
@@ -263,14 +235,14 @@ async def test_the_process_and_python_tell_of_themselves(scene: Scene) -> None:
 
 
 async def test_before_the_first_sweep_there_is_nothing_of_the_tasks(scene: Scene) -> None:
-    for account in ACCOUNTS:
-        scene.connect(account)
+    for vendor in VENDORS:
+        scene.connect(vendor)
     shown = {name for name, one in scene.families().items() if one.samples and name.startswith("videotask_")}
     assert shown == ALWAYS
 
 
 async def test_a_failed_first_sweep_shows_that_the_feed_is_down_and_nothing_of_the_tasks(scene: Scene) -> None:
-    scene.connect(ACCOUNTS[0])
+    scene.connect("deerapi")
     await scene.sweep()
     shown = {name for name, one in scene.families().items() if one.samples and name.startswith("videotask_")}
     assert shown == ALWAYS | AFTER_A_TRY
@@ -283,7 +255,7 @@ async def test_the_budget_of_requests_and_the_interval_it_makes_are_shown(scene:
     async with all_vendors(scene, app(World(rate=0, clock=clock), limits={})):
         for _ in range(3):
             await scene.sweep()
-    left = {one["type"]: 9_997 for one in ACCOUNTS} | {"chanjing": 9_994}
+    left = dict.fromkeys(VENDORS, 9_997) | {"chanjing": 9_994}
     assert scene.values("videotask_request_budget_remaining", "provider") == left
     intervals = scene.values("videotask_poll_interval_seconds", "provider", "kind")
     assert intervals["facewap", "face_swap"] == 15
@@ -313,7 +285,7 @@ async def test_closed_labels_start_at_zero(scene: Scene, clock: HandClock) -> No
             assert scene.values(f"videotask_{name}", "provider", "kind") == dict.fromkeys(feeds, 0)
         assert scene.values("videotask_queue_duration_seconds_count", "provider", "kind") == dict.fromkeys(feeds, 0)
         assert scene.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
-        assert scene.values("videotask_task_series_dropped", "provider") == {one["type"]: 0 for one in ACCOUNTS}
+        assert scene.values("videotask_task_series_dropped", "provider") == dict.fromkeys(VENDORS, 0)
         errors = scene.values("videotask_api_errors_total", "provider", "endpoint", "error")
         assert (len(errors), set(errors.values())) == (4 * 3 * 9, {0})
         assert {name for name, one in scene.families().items() if not one.samples} == {
@@ -379,7 +351,7 @@ async def test_a_task_of_unknown_times_is_as_old_as_its_first_sight(
 async def test_a_running_task_stalls_when_nothing_changes_for_the_time_that_is_set(
     scene: Scene, clock: HandClock
 ) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], stalled_after="1m", poll_interval="1h")
+    (sora,) = scene.connect("deerapi", stalled_after="1m", poll_interval="1h")
     both = Observation("r1", State.RUNNING, progress=0.1), Observation("q1", State.QUEUED)
     await scene.see(sora, *both)
     clock.now += 59
@@ -418,7 +390,7 @@ async def test_progress_is_a_histogram_of_the_running_tasks_that_report_it(scene
 async def test_single_tasks_have_series_up_to_the_limit_the_oldest_first(
     scene: Scene, clock: HandClock, limit: int, shown: str, dropped: int
 ) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], task_series_limit=limit)
+    (sora,) = scene.connect("deerapi", task_series_limit=limit)
     ages = {"c": 30, "a": 50, "d": 20, "b": 40}
     tasks = [
         Observation(name, State.RUNNING, progress=age / 100, submitted=clock.now - age) for name, age in ages.items()
@@ -430,7 +402,7 @@ async def test_single_tasks_have_series_up_to_the_limit_the_oldest_first(
 
 
 async def test_the_limit_of_series_is_that_of_a_provider_and_not_of_each_feed(scene: Scene, clock: HandClock) -> None:
-    lip_sync, video = scene.connect(ACCOUNTS[1], task_series_limit=3)
+    lip_sync, video = scene.connect("chanjing", task_series_limit=3)
     for loop, begin in ((lip_sync, 10), (video, 20)):
         await scene.see(
             loop,
@@ -448,7 +420,7 @@ HOSTILE = ('quo"te', "back\\slash", "back\\nslash", "{a=b}", "# EOF", "漢字", 
 
 
 async def test_hostile_task_ids_survive_both_formats(scene: Scene) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], task_series_limit=100)
+    (sora,) = scene.connect("deerapi", task_series_limit=100)
     await scene.see(sora, *(Observation(one, State.RUNNING, progress=0.5) for one in HOSTILE))
     assert scene.values("videotask_task_progress_ratio", "task_id").keys() == set(HOSTILE)
     samples = [one for family in text_families(scene.text()) for one in family.samples]
@@ -495,7 +467,7 @@ async def test_an_id_too_long_for_an_exemplar_is_left_out(
 async def test_in_flight_gauges_are_withdrawn_after_three_intervals_without_success(
     scene: Scene, clock: HandClock
 ) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], poll_interval="10s", task_series_limit=5)
+    (sora,) = scene.connect("deerapi", poll_interval="10s", task_series_limit=5)
     sora.status.up = True
     polled = clock.now
     done = Observation("done", State.SUCCEEDED, submitted=polled - 9, started=polled - 8, ended=polled - 1)
@@ -554,7 +526,7 @@ async def test_recent_durations_are_nearest_ranks(
 
 
 async def test_recent_tasks_leave_the_window_and_totals_stay(scene: Scene, clock: HandClock) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], recent_window="1m")
+    (sora,) = scene.connect("deerapi", recent_window="1m")
     now = clock.now
     await scene.see(
         sora,
@@ -575,7 +547,7 @@ async def test_recent_tasks_leave_the_window_and_totals_stay(scene: Scene, clock
 
 
 async def test_buckets_are_those_of_the_settings(scene: Scene, clock: HandClock) -> None:
-    (sora,) = scene.connect(ACCOUNTS[0], duration_buckets=["500ms", "10s", "1m"])
+    (sora,) = scene.connect("deerapi", duration_buckets=["500ms", "10s", "1m"])
     now = clock.now
     await scene.see(sora, Observation("a", State.SUCCEEDED, submitted=now - 30, started=now - 20, ended=now - 1))
     assert scene.values("videotask_queue_duration_seconds_bucket", "le") == {"0.5": 0, "10.0": 1, "60.0": 1, "+Inf": 1}
@@ -596,15 +568,15 @@ async def test_the_last_end_of_each_state_is_dated(scene: Scene, sora: FeedLoop,
 
 
 async def test_the_poll_interval_is_that_of_the_settings(scene: Scene) -> None:
-    scene.connect(ACCOUNTS[0], poll_interval="500ms")
+    scene.connect("deerapi", poll_interval="500ms")
     assert scene.values("videotask_poll_interval_seconds", "kind") == {"sora": 0.5}
 
 
 async def test_infos_name_the_type_and_the_clock(scene: Scene) -> None:
-    for account in ACCOUNTS:
-        scene.connect(account, name=f"my-{account['type']}")
+    for vendor in VENDORS:
+        scene.connect(vendor, name=f"my-{vendor}")
     assert scene.values("videotask_provider_info", "provider", "type") == {
-        (f"my-{one['type']}", one["type"]): 1 for one in ACCOUNTS
+        (f"my-{vendor}", vendor): 1 for vendor in VENDORS
     }
     assert scene.values("videotask_feed_info", "kind", "clock") == {
         ("sora", "provider"): 1,

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.collector import FeedLoop
 from exporter.config import load
 from exporter.ledger import Ledger
-from exporter.providers import connect
+from exporter.loops import PolledProvider
 from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
 from exporter.store import Store
-from exporter.watch import Watch
 
 if TYPE_CHECKING:
     from conftest import Exporter
@@ -206,21 +203,16 @@ async def test_no_failed_call_that_is_kept_tells_a_secret_or_what_a_task_is_abou
     with serve(simulator) as address:
         write(tmp_path, address.url)
         config = load(tmp_path / "config.yaml", {"DEER_KEY": SECRETS.deerapi_api_key})
-        store = Store(":memory:")
-        ledger = Ledger(store, config.ledger.retention)
-        loops: list[FeedLoop] = []
-        for settings in config.providers:
-            provider = connect(settings, store)
-            for feed in provider.feeds:
-                book = ledger.open(settings.name, feed.kind, feed.clock, settings, time.time())
-                loops.append(FeedLoop(provider, feed, book, ledger, Watch(settings.name, settings.watch)))
+        ledger = Ledger(Store(":memory:"), config.ledger.retention)
+        accounts = [PolledProvider(settings, ledger) for settings in config.providers]
+        loops = [loop for account in accounts for loop in account.loops]
         for name, fault in FAULTS.items():
             simulator.faults.update(dict.fromkeys(simulator.vendors, fault or echo))
             await asyncio.gather(*(loop.sweep() for loop in loops))
             for loop in loops:
                 assert leaks(repr(loop.status)) == [], name
-        for loop in loops:
-            await loop.provider.aclose()
+        for account in accounts:
+            await account.stop()
         await ledger.close()
     kept = [call for loop in loops for call in loop.status.failed_calls]
     assert len(kept) > 10 * len(loops)

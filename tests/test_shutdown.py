@@ -28,7 +28,6 @@ from exporter.simulator import (
     PREFIXES,
     SORA,
     VIDEO,
-    Credentials,
     Life,
     Simulator,
     World,
@@ -51,16 +50,6 @@ PROMISED = 5.0
 MANY = 20_000
 """Tasks whose commit takes long enough to be hit."""
 INTERVAL = 0.5
-KEYS = Credentials()
-CREDENTIALS = {
-    "deerapi": {
-        "api_key": KEYS.deerapi_api_key,
-        "user_token": KEYS.deerapi_user_token,
-        "user_id": KEYS.deerapi_user_id,
-    },
-    "chanjing": {"access_token": KEYS.chanjing_access_token},
-    "facewap": {"token": KEYS.facewap_token},
-}
 
 
 class Vendors:
@@ -80,7 +69,7 @@ class Vendors:
 
     def provider(self, vendor: str, name: str = "", **more: object) -> dict[str, object]:
         about = {"name": name or vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor]}
-        return about | {"rate_limit": "1000/s"} | CREDENTIALS[vendor] | more
+        return {**about, "rate_limit": "1000/s", **self.fake.credentials.of(vendor), **more}
 
     def ends(self, feed: tuple[str, str]) -> int:
         """How many tasks of a feed have ended, in truth."""

@@ -13,6 +13,7 @@ import pytest
 from exporter.settings import WatchSettings
 from exporter.watch import Watch
 from exporter.watch.files import WatchedFiles
+from exporter.watch.groups import KINDS
 
 
 def write(path: Path, **kinds: list[str]) -> Path:
@@ -57,7 +58,7 @@ async def test_a_kind_that_no_feed_has_is_told_and_spoils_nothing(
     one = Watch("vendor", WatchSettings(files=[str(path)]))
     for _ in range(3):
         assert await one.ids("sora") == ["1"]
-    said = "names a kind that no feed has; allowed: digital_human, face_swap, lip_sync, sora, video"
+    said = f"names a kind that no feed has; allowed: {', '.join(KINDS)}"
     assert one.troubles == [f"{path}: {said}"]
     assert [(record.levelno, vars(record)["error"]) for record in caplog.records] == [(logging.WARNING, said)]
     write(path, sora=["1", "2"], video=["3"])

@@ -15,10 +15,9 @@ import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
-from exporter.loops import Collector
-from exporter.providers import VENDORS, connect
+from exporter.loops import Collector, PolledProvider
+from exporter.providers import VENDORS
 from exporter.settings import WatchSettings
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
 from exporter.store import Store
@@ -315,11 +314,8 @@ class Polled:
         )
         self.clock = clock
         self.ledger = Ledger(store, 7 * 86400.0)
-        self.provider = connect(settings, store)
-        self.watch = Watch("deerapi", settings.watch)
-        (feed,) = self.provider.feeds
-        self.book = self.ledger.open("deerapi", feed.kind, feed.clock, settings, clock())
-        self.loop = FeedLoop(self.provider, feed, self.book, self.ledger, self.watch, clock)
+        self.account = PolledProvider(settings, self.ledger, clock)
+        (self.loop,) = self.account.loops
 
     async def sweep(self) -> None:
         self.clock.now += 15.0
@@ -327,8 +323,7 @@ class Polled:
         assert self.loop.status.up
 
     async def aclose(self) -> None:
-        await self.watch.aclose()
-        await self.provider.aclose()
+        await self.account.stop()
         await self.ledger.close()
 
 
@@ -363,8 +358,8 @@ async def test_the_first_sweep_has_the_ids_of_the_url_so_that_no_counter_jumps_l
     shop.answer = told(sora=["long", "over"])
     one = await polled()
     await one.sweep()
-    assert one.book.counts["finished_total", State.SUCCEEDED] == 1
-    assert set(one.book.in_flight) == {"long"}
+    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 1
+    assert set(one.loop.book.in_flight) == {"long"}
 
 
 async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_down(shop: Shop, polled: Start) -> None:
@@ -375,12 +370,12 @@ async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_dow
     one = await polled()
     one.clock.now += 200.0
     await one.sweep()
-    assert one.book.in_flight == {}
-    assert one.book.counts["finished_total", State.SUCCEEDED] == 2
+    assert one.loop.book.in_flight == {}
+    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 2
     shop.answer = told(sora=["long", "over"])
-    await ids_are(one.watch, "sora", ["long", "over"])
+    await ids_are(one.loop.watch, "sora", ["long", "over"])
     await one.sweep()
-    assert one.book.counts["finished_total", State.SUCCEEDED] == 2
+    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 2
 
 
 async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Shop, polled: Start) -> None:
@@ -388,10 +383,10 @@ async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Sh
     one = await polled()
     await one.sweep()
     shop.answer = told()
-    await ids_are(one.watch, "sora", [])
+    await ids_are(one.loop.watch, "sora", [])
     one.clock.now += 200.0
     await one.sweep()
-    assert one.book.counts["finished_total", State.SUCCEEDED] == 1
+    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 1
 
 
 async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, polled: Start) -> None:
@@ -399,7 +394,7 @@ async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, pol
     one = await polled()
     await one.sweep()
     await shop.asked(5)
-    requests = {key: n for key, n in one.provider.client.counts.items() if key[0] == "api_requests_total"}
+    requests = {key: n for key, n in one.account.provider.client.counts.items() if key[0] == "api_requests_total"}
     assert requests == {("api_requests_total", "detail", "200"): 1}
 
 

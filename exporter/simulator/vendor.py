@@ -43,6 +43,23 @@ class Credentials:
     huawei_password: str = "demo-password"  # noqa: S105
     facewap_token: str = "demo-facewap-token"  # noqa: S105
 
+    def of(self, provider_type: str) -> dict[str, str]:
+        """The settings with which a provider of this type is let in: one way where there are several."""
+        return {
+            "deerapi": {
+                "api_key": self.deerapi_api_key,
+                "user_token": self.deerapi_user_token,
+                "user_id": self.deerapi_user_id,
+            },
+            "chanjing": {"access_token": self.chanjing_access_token},
+            "huawei_metastudio": {
+                "project_id": self.huawei_project_id,
+                "access_key": self.huawei_access_key,
+                "secret_key": self.huawei_secret_key,
+            },
+            "facewap": {"token": self.facewap_token},
+        }[provider_type]
+
 
 @dataclass(slots=True)
 class RateLimit:

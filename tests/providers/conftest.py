@@ -105,6 +105,7 @@ async def connect() -> AsyncIterator[Connect]:
         clients.append(client)
         vault = MemoryVault() if vault is None else vault
         feeds = VENDORS[described.type].feeds(described, client, vault)
+        assert tuple(feed.kind for feed in feeds) == VENDORS[described.type].kinds
         return Connection({feed.kind: feed for feed in feeds}, client, vendor)
 
     yield make

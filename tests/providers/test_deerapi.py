@@ -104,7 +104,7 @@ async def test_progress_as_text_and_as_number(connect: Connect, progress: object
 
 async def test_full_progress_on_a_failure_is_no_success(connect: Connect) -> None:
     one = await observed(connect, status="FAILURE", progress="100%", fail_reason="task failed")
-    assert (one.state, one.reason) == (State.FAILED, Reason.PROVIDER_INTERNAL)
+    assert (one.state, one.reason, one.progress) == (State.FAILED, Reason.PROVIDER_INTERNAL, None)
 
 
 async def test_a_result_url_in_fail_reason_of_a_success_is_no_reason(connect: Connect) -> None:

@@ -279,7 +279,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "facewap": {"base_url": "https://facewap.example", "token": "TOKEN"},
 }
 MODELS = dict(zip(SETTINGS, ROWS, strict=True))
-KINDS = [(name, kind) for name, vendor in VENDORS.items() for kind in vendor.kinds]
+KINDS = [(name, kind) for name in SETTINGS for kind in VENDORS[name].kinds]
 
 
 def numbers_of(one: Observation) -> list[float | None]:

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.simulator import HandClock, Simulator, World, app, serve
+from exporter.simulator import HandClock, Simulator, World, app
 
-
-class Door:
-    """One server for all tests, with the simulator of the present test behind it."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.behind is not None
-        await self.behind(scope, receive, send)
-
-
-@pytest.fixture(scope="session")
-def door() -> Iterator[tuple[Door, str]]:
-    door = Door()
-    with serve(door) as server:
-        yield door, server.url
+if TYPE_CHECKING:
+    from conftest import Door
 
 
 @pytest.fixture
-def reach(door: tuple[Door, str]) -> Iterator[Callable[[Simulator], httpx.Client]]:
+def reach(door: Door) -> Iterator[Callable[[Simulator], httpx.Client]]:
     """Puts a simulator behind the door, and gives a client of it."""
-    entrance, url = door
-    with httpx.Client(base_url=url, timeout=5) as client:
+    with httpx.Client(base_url=door.url, timeout=5) as client:
 
         def put(simulator: Simulator) -> httpx.Client:
-            entrance.behind = simulator
+            door.behind = simulator
             return client
 
         yield put

@@ -21,7 +21,6 @@ from exporter.simulator import (
     PREFIXES,
     SORA,
     VIDEO,
-    Credentials,
     Feed,
     Life,
     Simulator,
@@ -33,17 +32,6 @@ from exporter.simulator import (
 from exporter.simulator.vendor import WELL
 from exporter.tasks import Reason, State
 
-KEYS = Credentials()
-CREDENTIALS: dict[str, dict[str, str]] = {
-    "deerapi": {
-        "api_key": KEYS.deerapi_api_key,
-        "user_token": KEYS.deerapi_user_token,
-        "user_id": KEYS.deerapi_user_id,
-    },
-    "chanjing": {"app_id": KEYS.chanjing_app_id, "secret_key": KEYS.chanjing_secret_key},
-    "huawei_metastudio": {"project_id": KEYS.huawei_project_id, "auth_token": KEYS.huawei_auth_token},
-    "facewap": {"token": KEYS.facewap_token},
-}
 INTERVAL = 1.0
 """Seconds between two sweeps."""
 BUCKETS = ["1s", "2s", "5s", "20s"]
@@ -90,7 +78,7 @@ class Account:
             "type": type_,
             "base_url": f"{url}/{self.name}{PREFIXES[type_]}",
             "feeds": [kind for _, kind in self.feeds],
-            **CREDENTIALS[type_],
+            **self.fake.credentials.of(type_),
             **self.settings,
         }
 

@@ -127,7 +127,7 @@ def prometheus(
         "enable-feature": "exemplar-storage",
         "rules.alert.resend-delay": "1s",
     }
-    with _served(command, folder, wait_for, config, flags) as address:
+    with served(command, folder, wait_for, config, flags) as address:
         yield Prometheus(f"http://{address}")
 
 
@@ -135,12 +135,12 @@ def prometheus(
 def alertmanager(command: str, folder: Path, wait_for: WaitFor, config: dict[str, Any]) -> Iterator[Alertmanager]:
     """An Alertmanager with this configuration."""
     flags = {"storage.path": "data", "cluster.listen-address": ""}
-    with _served(command, folder, wait_for, config, flags) as address:
+    with served(command, folder, wait_for, config, flags) as address:
         yield Alertmanager(address)
 
 
 @contextmanager
-def _served(
+def served(
     command: str, folder: Path, wait_for: WaitFor, config: dict[str, Any], flags: dict[str, str]
 ) -> Iterator[str]:
     """The address (host:port) of a program that is ready, until the block is left."""

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
+import pytest
 from starlette.types import ASGIApp
 
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import PolledProvider
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.providers.provider import Provider
 from exporter.simulator import Credentials, HandClock
 from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
-from exporter.watch import Watch
 from exporter.web import app as web
 from exporter.web.server import Server, listen
+
+from .serving import PATIENCE
 
 SECRET = "callback-s3cr3t-of-the-studio"
 NOWHERE = "http://127.0.0.1:9"
@@ -30,13 +33,19 @@ NOWHERE = "http://127.0.0.1:9"
 
 @dataclass
 class House:
-    """One account, whose two feeds are polled when a test says so, behind the exporter's web application."""
+    """Accounts whose feeds are polled when a test says so, behind the exporter's web application."""
 
     clock: HandClock
-    provider: Provider
     ledger: Ledger
-    loops: list[FeedLoop] = field(default_factory=list)
-    providers: list[Provider] = field(default_factory=list)
+    accounts: list[PolledProvider]
+
+    @property
+    def providers(self) -> list[Provider]:
+        return [account.provider for account in self.accounts]
+
+    @property
+    def loops(self) -> list[FeedLoop]:
+        return [loop for account in self.accounts for loop in account.loops]
 
     def app(
         self,
@@ -77,13 +86,9 @@ async def house_at(url: str = NOWHERE) -> AsyncIterator[House]:
             "watch": {"callback_secret": SECRET},
         }
     )
-    provider = connect(settings, ledger.store)
-    house = House(clock, provider, ledger, providers=[provider])
-    for feed in provider.feeds:
-        book = ledger.open("studio", feed.kind, feed.clock, settings, clock.now)
-        house.loops.append(FeedLoop(provider, feed, book, ledger, Watch("studio", settings.watch), clock))
-    yield house
-    await provider.aclose()
+    account = PolledProvider(settings, ledger, clock)
+    yield House(clock, ledger, [account])
+    await account.stop()
     await ledger.close()
 
 
@@ -96,13 +101,26 @@ async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIte
     serving = asyncio.create_task(server.serve([listener]))
     try:
         base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE) as client:
             for name in ("accept", "accept-encoding"):
                 del client.headers[name]
             yield client
     finally:
         server.should_exit = True
         await serving
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """At a vendor that cannot be reached."""
+    async with house_at() as house:
+        yield house
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(house.app()) as client:
+        yield client
 
 
 async def see(house: House, *states: State) -> None:

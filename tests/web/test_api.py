@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import pytest
 from starlette.responses import Response
 
 from exporter.simulator import PREFIXES, Credentials, World, app, running
@@ -29,18 +27,6 @@ ODD_IDS = (
     "..a",
     "x" * 128,
 )
-
-
-@pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with house_at() as house:
-        yield house
-
-
-@pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(house.app()) as client:
-        yield client
 
 
 async def said(http: httpx.AsyncClient, path: str, status: int = 200) -> Any:

@@ -8,8 +8,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
-from exporter.providers import VENDORS, connect
-from exporter.providers.provider import Provider
+from exporter.loops import PolledProvider
+from exporter.providers import VENDORS
 from exporter.settings import ProviderSettings
 from exporter.simulator import (
     DIGITAL_HUMAN,
@@ -36,16 +35,17 @@ from exporter.simulator import (
     World,
     app,
     hang,
-    serve,
 )
 from exporter.store import Store
 from exporter.tasks import State
-from exporter.watch import Following, Watch
+from exporter.watch import Following
 from exporter.web import intake
-from exporter.web.server import Server, listen
+
+from . import houses
+from .serving import until
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from conftest import Door, Exporter
 
     Start = Callable[..., Exporter]
 
@@ -55,40 +55,22 @@ TASKS = "/api/v1/tasks"
 SORA_CALLBACK = "/api/v1/callbacks/deer/sora"
 
 
-async def until(what: str, holds: Callable[[], object]) -> None:
-    """Waits until something holds, and fails saying what did not."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain: {what}")
-        await asyncio.sleep(0.005)
-
-
-class House:
+class House(houses.House):
     """Feeds of some providers behind the endpoints, swept by hand. `deer` cannot be listed; `mute` has no secret."""
 
     def __init__(self, site: Site, store: Store) -> None:
+        super().__init__(site.clock, Ledger(store, 7 * 86400.0), [])
         self.site = site
-        self.ledger = Ledger(store, 7 * 86400.0)
-        self.providers: list[Provider] = []
-        self.loops: list[FeedLoop] = []
-        self.watches: list[Watch] = []
         self.allowed = True
 
     def add(self, settings: ProviderSettings) -> None:
-        provider = connect(settings, self.ledger.store)
-        watch = Watch(settings.name, settings.watch)
-        self.providers.append(provider)
-        self.watches.append(watch)
-        for feed in provider.feeds:
-            book = self.ledger.open(settings.name, feed.kind, feed.clock, settings, self.site.clock())
-            self.loops.append(FeedLoop(provider, feed, book, self.ledger, watch, self.site.clock))
+        self.accounts.append(PolledProvider(settings, self.ledger, self.clock))
 
     def loop(self, name: str = "deer") -> FeedLoop:
         return next(one for one in self.loops if one.provider.name == name)
 
     async def sweep(self, name: str = "deer", after: float = 15.0) -> None:
-        self.site.clock.now += after
+        self.clock.now += after
         await self.loop(name).sweep()
         assert self.loop(name).status.up
 
@@ -97,12 +79,8 @@ class House:
         return sum(value for key, value in counts.items() if key[0] == "finished_total")
 
     async def aclose(self) -> None:
-        for loop in self.loops:
-            await loop.stop()
-        for watch in self.watches:
-            await watch.aclose()
-        for provider in self.providers:
-            await provider.aclose()
+        for account in self.accounts:
+            await account.stop()
         await self.ledger.close()
 
 
@@ -113,36 +91,17 @@ class Site:
         self.url, self.world, self.fake, self.clock = url, world, fake, clock
 
     def settings(self, name: str, vendor: str, **given: Any) -> ProviderSettings:
-        keys = self.fake.credentials
-        credentials: dict[str, dict[str, str]] = {
-            "deerapi": {"api_key": keys.deerapi_api_key},
-            "chanjing": {"access_token": keys.chanjing_access_token},
-            "huawei_metastudio": {
-                "project_id": keys.huawei_project_id,
-                "access_key": keys.huawei_access_key,
-                "secret_key": keys.huawei_secret_key,
-            },
-            "facewap": {"token": keys.facewap_token},
-        }
+        keys: dict[str, str | None] = {**self.fake.credentials.of(vendor)}
+        if vendor == "deerapi":
+            keys["user_token"] = None  # which the list would need
         common = {"name": name, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
         watch = {"callback_secret": SECRET} | given.pop("watch", {})
-        settings = common | credentials[vendor] | {"poll_interval": "1h", "watch": watch} | given
+        settings = {**common, **keys, "poll_interval": "1h", "watch": watch, **given}
         return VENDORS[vendor].settings.model_validate(settings)
 
     def looked_up(self) -> int:
         """How many look-ups of Sora tasks there were since the last time this was asked."""
         return self.fake.deerapi.requests.pop("sora/detail", 0)
-
-
-class Door:
-    """One server for all tests, with the vendors of the present test behind it."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.behind is not None
-        await self.behind(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -151,15 +110,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def door() -> Iterator[tuple[Door, str]]:
-    door = Door()
-    with serve(door) as server:
-        yield door, server.url
-
-
 @pytest.fixture
-def site(door: tuple[Door, str]) -> Site:
+def site(door: Door) -> Site:
     clock = HandClock(NOW)
     world = World(rate=0, clock=clock)
     world.add(
@@ -167,24 +119,13 @@ def site(door: tuple[Door, str]) -> Site:
         Life("waits", *SORA, NOW - 10, queue_seconds=None),
         Life("over", *SORA, NOW - 300, run_seconds=10.0, end=State.FAILED),
     )
-    entrance, url = door
-    entrance.behind = fake = app(world, limits={})
-    return Site(url, world, fake, clock)
+    door.behind = fake = app(world, limits={})
+    return Site(door.url, world, fake, clock)
 
 
-@asynccontextmanager
-async def serving(house: House) -> AsyncIterator[httpx.AsyncClient]:
+def serving(house: House) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """The endpoints on the exporter's own server."""
-    server = Server(Starlette(routes=intake.routes(house, lambda: house.allowed)))
-    (listener,) = listen(["127.0.0.1:0"])
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
-            yield http
-    finally:
-        server.should_exit = True
-        await task
+    return houses.served(Starlette(routes=intake.routes(house, lambda: house.allowed)))
 
 
 @pytest.fixture
@@ -376,7 +317,7 @@ async def test_an_end_makes_room_for_others(site: Site, house: House, http: http
 
 
 def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answered_for(
-    start: Start, tmp_path: Path, door: tuple[Door, str]
+    start: Start, tmp_path: Path, door: Door
 ) -> None:
     world = World(rate=0)
     now = world.clock()
@@ -384,9 +325,8 @@ def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answ
         Life("runs", *SORA, now - 10, run_seconds=9999.0),
         Life("over", *SORA, now - 300, run_seconds=10.0, end=State.FAILED),
     )
-    entrance, url = door
-    entrance.behind = fake = app(world, limits={})
-    provider = {"name": "deer", "type": "deerapi", "base_url": url + PREFIXES["deerapi"], "rate_limit": "100/s"}
+    door.behind = fake = app(world, limits={})
+    provider = {"name": "deer", "type": "deerapi", "base_url": door.url + PREFIXES["deerapi"], "rate_limit": "100/s"}
     provider |= {"api_key": fake.credentials.deerapi_api_key}
     settings = {"poll_interval": "1h", "ledger": {"path": str(tmp_path / "ledger.sqlite3")}, "providers": [provider]}
     file = tmp_path / "config.yaml"

@@ -15,16 +15,15 @@ import pytest
 
 from exporter import __version__
 from exporter.advice import Cause
-from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import PolledProvider
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
 from exporter.store import Store
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, Reason, State
-from exporter.watch import Watch
 from exporter.web import words
 from exporter.web.app import create
 from exporter.web.overview import WHOSE_CAUSE, WHOSE_REASON
@@ -67,18 +66,6 @@ class Html(HTMLParser):
         return " ".join("".join(self.words).split())
 
 
-@pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with house_at() as house:
-        yield house
-
-
-@pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(house.app()) as client:
-        yield client
-
-
 async def text_of(http: httpx.AsyncClient, path: str = "/", status: int = 200) -> str:
     answer = await http.get(path)
     assert answer.status_code == status
@@ -98,12 +85,9 @@ async def unlisted(**settings: object) -> AsyncIterator[House]:
     given = {"name": "sora", "type": "deerapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-secret-of-sora"}
     made = VENDORS["deerapi"].settings.model_validate(given | settings)
     clock, ledger = HandClock(), Ledger(Store(":memory:"), 7 * 86400.0)
-    provider = connect(made, ledger.store)
-    book = ledger.open("sora", "sora", provider.feeds[0].clock, made, clock.now)
-    loop = FeedLoop(provider, provider.feeds[0], book, ledger, Watch("sora", made.watch), clock)
-    yield House(clock, provider, ledger, [loop], [provider])
-    await loop.watch.aclose()
-    await provider.aclose()
+    account = PolledProvider(made, ledger, clock)
+    yield House(clock, ledger, [account])
+    await account.stop()
     await ledger.close()
 
 
@@ -189,7 +173,7 @@ async def test_before_the_first_sweep_it_waits(http: httpx.AsyncClient) -> None:
 
 
 async def test_without_providers_it_says_what_to_do(house: House) -> None:
-    house.loops = []
+    house.accounts.clear()
     async with served(house.app()) as http:
         text = await text_of(http)
     assert "No provider is configured Name one under providers in the configuration" in text
