@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 from exporter.providers.errors import FailedCall
 from exporter.tasks import Observation, Reason, State
 
+from . import chromium, png
 from .houses import House, house_at, served
+from .pictures import PICTURES, named, scene, take
 
 PATIENCE = 30_000
 """Milliseconds that a test waits for something that must come."""
@@ -35,16 +36,13 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = chromium.on_path()
     if path is None and os.environ.get("CI") == "true":
         pytest.fail("chromium is not on PATH, and CI skips no test; run scripts/install-chromium")
     if path is None:
         pytest.skip("chromium is not on PATH; scripts/install-chromium installs it")
-    # As root it has no sandbox; and it is to visit this machine alone, whatever proxy is set.
-    flags = ["--no-proxy-server", *["--no-sandbox"] * (os.geteuid() == 0)]
-    browser = playwright.chromium.launch(executable_path=path, args=flags)
-    yield browser
-    browser.close()
+    with chromium.launched(playwright, path) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -488,3 +486,16 @@ def test_the_first_key_leads_past_the_navigation(site: Site, page: Page) -> None
     expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
+
+
+# For the documents
+
+
+def test_a_picture_is_taken_and_says_of_which_page(browser: Browser, portal: BlockingPortal) -> None:
+    picture = min(PICTURES, key=lambda one: one.width)
+    with portal.wrap_async_context_manager(scene()) as client:
+        taken = take(browser, str(client.base_url), picture)
+        page = portal.call(client.get, picture.path).text
+    assert png.size(taken) == (picture.width, picture.height)
+    assert png.texts(taken) == {"Source": named(page)}
+    assert len(taken) > 10_000  # there is something on it
