@@ -1,13 +1,10 @@
-"""The project's own files agree with each other: version, dependencies, locks, and what the wheel carries."""
+"""The project's own files agree with each other: version, releases, dependencies and locks."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
-import zipfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +84,48 @@ def test_the_version_is_written_in_one_place(pyproject: dict[str, Any]) -> None:
     assert places == [ROOT / "exporter" / "__init__.py"]
 
 
-def test_the_wheel_carries_every_file_of_the_package(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "exporter", source / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True)
-    (wheel,) = tmp_path.glob(f"videotask_exporter-{exporter.__version__}-*.whl")
-    carried = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("exporter/")}
-    wanted = {str(path.relative_to(source)) for path in (source / "exporter").rglob("*") if path.is_file()}
-    assert carried == wanted
+# The changelog, in the form that "Keep a Changelog" describes
+
+HEADING = re.compile(r"## \[(?:Unreleased|(\d+)\.(\d+)\.(\d+))\](?: - (\d{4}-\d\d-\d\d))?")
+GROUPS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+
+
+@pytest.fixture
+def changelog() -> str:
+    return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def releases(changelog: str) -> list[tuple[tuple[int, ...], str]]:
+    """Version and day of each, in the order of the file; of what is not released yet both are empty."""
+    headings = [HEADING.fullmatch(line) for line in changelog.splitlines() if line.startswith("## ")]
+    assert headings
+    assert all(headings)
+    return [(tuple(map(int, filter(None, one.groups()[:3]))), one[4] or "") for one in headings if one]
+
+
+def test_what_is_not_released_comes_first_and_then_the_releases_the_newest_first(
+    releases: list[tuple[tuple[int, ...], str]],
+) -> None:
+    unreleased, *released = releases
+    assert unreleased == ((), "")
+    assert [version for version, _ in released] == sorted({version for version, _ in released}, reverse=True)
+    days = [date.fromisoformat(day) for _, day in released]  # each has one
+    assert days == sorted(days, reverse=True)
+
+
+def test_the_newest_release_is_this_version(releases: list[tuple[tuple[int, ...], str]]) -> None:
+    assert ".".join(map(str, releases[1][0])) == exporter.__version__
+
+
+def test_changes_stand_in_the_groups_that_there_are_in_their_order(changelog: str) -> None:
+    for section in changelog.split("\n## ")[1:]:
+        groups = re.findall(r"(?m)^### (.+)$", section)
+        assert groups == [group for group in GROUPS if group in groups], section.splitlines()[0]
+        for group in section.split("\n### ")[1:]:
+            assert re.match(r"\w+\n\n- \S", group), group.splitlines()[0]  # none is empty
+
+
+def test_the_changelog_names_no_address(changelog: str) -> None:
+    """No forge is known to be ours, and a link to a comparison of versions would lead nowhere."""
+    assert "://" not in changelog
