@@ -88,6 +88,8 @@ def _operations(polled: Polled, reload: Callable[[], Awaitable[None]] | None) ->
     async def reload_config(request: Request) -> Response:
         if reload is None:
             return PlainTextResponse("Start the exporter with --web.enable-lifecycle to allow this.\n", 403)
+        if "Origin" in request.headers:  # browsers name the page that has them send a POST; no page of ours does
+            return PlainTextResponse("This is not for web pages. Ask without the header Origin, as curl does.\n", 403)
         try:
             await reload()
         except (ConfigError, StoreError) as error:

@@ -8,7 +8,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -26,25 +26,13 @@ from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
 from exporter.store import Store, StoreError
 from exporter.tasks import State
 from exporter.web import app as web
-from exporter.web.server import AddressError, listen
+from exporter.web.address import AddressError
+from exporter.web.server import listen
 
 from .houses import House, house_at, see, served
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@pytest.fixture
-async def house() -> AsyncIterator[House]:
-    """At a vendor that cannot be reached."""
-    async with house_at() as house:
-        yield house
-
-
-@pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(house.app()) as client:
-        yield client
 
 
 @pytest.mark.parametrize(
@@ -210,7 +198,7 @@ async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(hou
 
 
 async def test_without_feeds_there_is_nothing_to_wait_for(house: House) -> None:
-    house.loops = []
+    house.accounts.clear()
     async with served(house.app()) as http:
         assert (await http.get("/-/ready")).status_code == 200
 

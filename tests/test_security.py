@@ -1,0 +1,137 @@
+"""What SECURITY.md says that the exporter never does, where no other test holds it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from exporter import cli
+from exporter.providers import VENDORS, connect
+from exporter.providers.client import Exchange
+from exporter.providers.errors import TaskNotFound
+from exporter.simulator import PREFIXES, Credentials, World, app, running
+from exporter.store import Store
+
+ROOT = Path(__file__).parent.parent
+CODE = {
+    path.relative_to(ROOT / "exporter").as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in (ROOT / "exporter").rglob("*.py")
+}
+KEYS = Credentials()
+ACCOUNTS: tuple[dict[str, Any], ...] = (
+    {"type": "deerapi", "api_key": KEYS.deerapi_api_key, "user_token": KEYS.deerapi_user_token, "user_id": "1001"},
+    {"type": "chanjing", "app_id": KEYS.chanjing_app_id, "secret_key": KEYS.chanjing_secret_key},
+    {"type": "huawei_metastudio", "project_id": KEYS.huawei_project_id, "iam": {}},
+    {"type": "facewap", "token": KEYS.facewap_token},
+)
+READS = {
+    "GET /api/task/self",
+    "GET /sora/v1/videos/ID",
+    "POST /open/v1/access_token",
+    "POST /open/v1/video_lip_sync/list",
+    "GET /open/v1/video_lip_sync/detail",
+    "POST /open/v1/video_list",
+    "GET /open/v1/video",
+    "POST /v3/auth/tokens",
+    f"GET /v1/{KEYS.huawei_project_id}/digital-human-videos",
+    "POST /videoTaskHistory",
+    "GET /getTaskInfo",
+}
+"""What the vendors' documents call lists, details and tokens."""
+
+
+class Onlooker:
+    """Notes each call: the method, and the path below the vendor's address."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+
+    def asked(self, endpoint: str) -> None: ...
+
+    def answered(self, exchange: Exchange) -> None:
+        path = "/" + urlsplit(str(exchange.request.url)).path.split("/", 2)[2]
+        self.calls.add(f"{exchange.request.method} {re.sub('(?<=/videos/).+', 'ID', path)}")
+
+
+@pytest.mark.anyio
+async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor() -> None:
+    onlooker = Onlooker()
+    assert {account["type"] for account in ACCOUNTS} == VENDORS.keys() & PREFIXES  # all that are simulated
+    async with running(app(World(seed=1, speed=10, rate=2, history=60), limits={})) as url:
+        for account in ACCOUNTS:
+            given = account | {"name": "here", "base_url": url + PREFIXES[account["type"]], "rate_limit": "1000/s"}
+            if "iam" in given:
+                user = {"domain": KEYS.huawei_domain, "username": KEYS.huawei_username}
+                given["iam"] = user | {"endpoint": url + PREFIXES["huawei_iam"], "password": KEYS.huawei_password}
+            provider = connect(VENDORS[account["type"]].settings.model_validate(given), Store(":memory:"))
+            provider.client.onlooker = onlooker
+            for feed in provider.feeds:
+                page = await feed.list_page(0)
+                await feed.look_up(page.observations[0].id)
+                with pytest.raises(TaskNotFound):
+                    await feed.look_up("nowhere")
+            await provider.aclose()
+    assert onlooker.calls == READS
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{one.name}" for one in node.names))
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    for one in called:
+        yield one.id if isinstance(one, ast.Name) else ast.unparse(one) if isinstance(one, ast.Attribute) else ""
+
+
+RUNNING = {"subprocess", "multiprocessing", "pty", "pickle", "marshal", "shelve", "runpy", "code", "ctypes"}
+RUNS = r"eval|exec|compile|__import__|(os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|fork\w*))"
+RUNS += r"|asyncio\.create_subprocess\w*|yaml\.(unsafe_|full_)?load(_all)?"
+
+
+def test_it_runs_no_program_and_no_code_from_elsewhere() -> None:
+    assert {
+        (name, one) for name, tree in CODE.items() for one in imports(tree) if one.split(".")[0] in RUNNING
+    } == set()
+    assert {(name, one) for name, tree in CODE.items() for one in calls(tree) if re.fullmatch(RUNS, one)} == set()
+
+
+def test_only_the_vendors_client_and_the_look_at_our_own_health_call_out() -> None:
+    libraries = {"aiohttp", "http.client", "urllib.request", "requests", "smtplib", "ftplib"}
+    outward = re.compile(
+        r"httpx\.((Async)?(Client|HTTPTransport)|get|post|request|stream)|(asyncio|socket)\.\w*_connection"
+    )
+    found = {name for name, tree in CODE.items() if libraries & set(imports(tree))}
+    found |= {name for name, tree in CODE.items() if any(map(outward.fullmatch, calls(tree)))}
+    assert found == {"providers/transport.py", "health.py"}
+
+
+def test_nothing_but_the_look_at_our_own_health_leaves_the_certificate_of_a_server_unverified() -> None:
+    switches = re.compile(r"verify=False|ssl=False|_create_unverified_context|(verify_mode|check_hostname)\W.*=")
+    found = {name for name, tree in CODE.items() if switches.search(ast.unparse(tree))}
+    assert found == {"health.py", "web/tls.py"}  # where the latter says of which clients it wants certificates
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_no_secret_is_taken_from_the_command_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    taking = re.findall(r"(?m)^ +(--\S+) [A-Z\[]", capsys.readouterr().out)
+    assert [one for one in taking if re.search("token|secret|key|password|user", one)] == []
+    assert taking or command == "config-schema"
+
+
+def test_the_document_names_tests_that_there_are() -> None:
+    named = set(re.findall(r"tests/[\w/]+\.py", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    assert Path(__file__).relative_to(ROOT).as_posix() in named
+    assert {one for one in named if not (ROOT / one).is_file()} == set()
