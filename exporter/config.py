@@ -23,7 +23,9 @@ _SIZE_LIMIT = 4 * 1024 * 1024
 class LedgerSettings(Settings):
     """Where the ledger is kept, and for how long it remembers ended tasks."""
 
-    path: str = Field(default="videotask.sqlite3", min_length=1, description='a file, or ":memory:" to keep nothing')
+    path: str = Field(
+        default="videotask.sqlite3", min_length=1, description='an SQLite file, or ":memory:" to keep nothing'
+    )
     retention: Interval = Field(
         default=604800.0, description="how long ended tasks are remembered; not less than history and recent_window"
     )
@@ -32,14 +34,14 @@ class LedgerSettings(Settings):
 class LogSettings(Settings):
     """What is logged."""
 
-    level: Level | None = Field(default=None, description="debug, info, warn or error; default: --log.level")
+    level: Level | None = Field(default=None, description="instead of --log.level")
 
 
 class Config(PollSettings):
     """The whole file."""
 
-    log: LogSettings = Field(default_factory=LogSettings)
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    log: LogSettings = Field(default_factory=LogSettings, description="what is logged")
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="what makes counters survive restarts")
     providers: list[SerializeAsAny[ProviderSettings]] = Field(min_length=1, description="the accounts to poll")
 
 

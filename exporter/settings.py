@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,16 +20,19 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from exporter.tasks import ID_LENGTH, is_task_id
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([smh])")
 _LONGEST = 3660 * 86400.0
 _SLOWEST = 1 / 3600
 
@@ -92,22 +95,52 @@ def _base_url(value: Any) -> str:
     return _url(value).rstrip("/")
 
 
-Duration = Annotated[float, BeforeValidator(_duration)]
+VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
+"""What may stand in any value and, once it is replaced, may have made it anything."""
+
+TEXT: JsonSchemaValue = {
+    "type": ["string", "number", "boolean"],
+    "pattern": rf"^([^$]|\$\$|{VARIABLE}|\$(?![{{$]))*$",
+}
+"""Any text. Editors take one that looks like a number or a yes for just that; we read every value as text."""
+
+
+def _written(name: str, pattern: str, *examples: str) -> WithJsonSchema:
+    """How a value is written, for the JSON Schema of the configuration."""
+    return WithJsonSchema(
+        {"title": name, "type": "string", "pattern": f"{pattern}|{VARIABLE}", "examples": list(examples)}
+    )
+
+
+_WRITTEN_DURATION = rf"^\s*{_DURATION.pattern}\s*$"
+_WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"
+
+Duration = Annotated[float, BeforeValidator(_duration), _written("duration", _WRITTEN_DURATION, "15s", "1h30m", "7d")]
 """Seconds, written as `500ms`, `15s`, `10m`, `24h`, `7d`."""
 
-Interval = Annotated[Duration, AfterValidator(_positive)]
+Interval = Annotated[
+    Duration, AfterValidator(_positive), _written("duration above zero", _WRITTEN_DURATION, "500ms", "15s", "10m")
+]
 """A duration above zero."""
 
-Rate = Annotated[float, BeforeValidator(_rate)]
+Rate = Annotated[
+    float, BeforeValidator(_rate), _written("rate", rf"^\s*{_RATE.pattern}\s*$", "10/s", "600/m", "1000/h")
+]
 """Requests per second, written as `10/s`, `600/m`, `1000/h`."""
 
-BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+BaseUrl = Annotated[
+    str, BeforeValidator(_base_url), _written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
+]
 """Where a vendor's API starts; without a trailing slash, without credentials."""
 
-WebUrl = Annotated[str, BeforeValidator(partial(_url, takes_query=True))]
+WebUrl = Annotated[
+    str,
+    BeforeValidator(partial(_url, takes_query=True)),
+    _written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
+]
 """One page: without credentials, but for what its query may hold."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A word that may become a label."""
 
 
@@ -173,6 +206,10 @@ class Secret:
         return core_schema.no_info_plain_validator_function(
             cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(repr)
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"title": "secret", **TEXT, "minLength": 1, "examples": ["${VARIABLE}"]}
 
     @classmethod
     def _validate(cls, value: object) -> Secret:
@@ -255,7 +292,7 @@ class PollSettings(Settings):
 
     poll_interval: Interval = Field(default=15.0, description="time between the starts of two sweeps of a feed")
     idle_poll_interval: Interval | None = Field(
-        default=None, description="the same for a listed feed with no task in flight, if longer; default poll_interval"
+        default=None, description="the same for a listed feed without a task in flight, if it is longer"
     )
     request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
@@ -277,7 +314,11 @@ def _watched_id(value: Any) -> str:
     return value
 
 
-WatchedId = Annotated[str, BeforeValidator(_watched_id)]
+WatchedId = Annotated[
+    str,
+    BeforeValidator(_watched_id),
+    WithJsonSchema({"title": "task id", **TEXT, "minLength": 1}),
+]
 
 
 class WatchUrl(Settings):
@@ -302,7 +343,7 @@ SECRET_LENGTH = 16
 class WatchSettings(Settings):
     """Ids of tasks to follow in feeds that cannot be listed."""
 
-    tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="kind: list of task ids")
+    tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="ids of tasks, by feed")
     files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
     http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer kinds and ids as JSON")
     callback_secret: Annotated[Secret | None, AfterValidator(_not_guessable)] = Field(
@@ -316,13 +357,24 @@ class WatchSettings(Settings):
 class ProviderSettings(PollSettings):
     """What every provider has; a vendor adds its credentials."""
 
+    ways: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Ways to authenticate, each by the settings that it takes. Where there are any, exactly one is given, whole."""
+
     name: Name = Field(description="the label `provider`; unique")
     type: str = Field(description="the vendor")
     base_url: BaseUrl = Field(description="where the vendor's API starts")
-    rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most")
+    rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most, all feeds together")
     max_requests_per_day: int | None = Field(
-        default=None, ge=24, description="requests within any 24 hours, all feeds together; at least 24, default any"
+        default=None, ge=24, description="requests within any 24 hours, all feeds together; intervals get longer for it"
     )
     page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
-    feeds: list[str] | None = Field(default=None, description="which feeds to poll; default all of the type")
+    feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        begun = [way for way in self.ways if any(getattr(self, name) is not None for name in way)]
+        if self.ways and (len(begun) != 1 or any(getattr(self, name) is None for name in begun[0])):
+            choice = [" with ".join(way) for way in self.ways]
+            raise fault(f"credentials: give exactly one of {', '.join(choice[:-1])}, or {choice[-1]}")
+        return self

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it carries no types
 from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from exporter import config_schema
 from exporter.config import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings, load
 from exporter.providers import VENDORS, deerapi
 from exporter.settings import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
 
-EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "config.example.yaml"
+SCHEMA = ROOT / "docs" / "config.schema.json"
 SECRET = "s3cr3t-SENTINEL"
 
 # Whole providers without a fault, each starting at the indentation of a list item.
@@ -47,13 +59,13 @@ WHOLE_NUMBER = "not a whole number; write digits"
 LIST = "not a list; write `[a, b]` or lines that start with `- `"
 MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
-TYPES = "chanjing, deerapi, facewap, huawei_metastudio"
+TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
     "duration_buckets, history, idle_poll_interval, ledger, log, poll_interval, providers, recent_window, "
     "request_timeout, stalled_after, task_series_limit"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
-CHANJING_WAYS = "credentials: give access_token (or access_token_file), or app_id with secret_key, not both"
+CHANJING_WAYS = "credentials: give exactly one of access_token, or app_id with secret_key"
 NAME = "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
 URL = "write http:// or https://, a host and, if needed, a port and a path"
 MERGE = "`<<` stands before something other than a finished mapping; write the keys out"
@@ -69,14 +81,28 @@ Load = Callable[[str | bytes], Config]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Load:
-    """Loads a text as config.yaml, in an environment with one secret."""
+    """Loads a text as config.yaml, in an environment with one secret; what is good for us, editors must like too."""
 
     def read(text: str | bytes) -> Config:
         file = tmp_path / "config.yaml"
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return load(file, {"SECRET": SECRET, "EMPTY": "", "ODD": f"a: *{SECRET} # $X ${{Y}}"})
+        config = load(file, {"SECRET": SECRET, "EMPTY": "", "ODD": f"a: *{SECRET} # $X ${{Y}}"})
+        assert objections(text) == []
+        return config
 
     return read
+
+
+SCHEMA_OF_NOW = Draft202012Validator(config_schema.document())
+
+
+def objections(text: str | bytes) -> list[str]:
+    """What an editor that reads YAML 1.2 finds wrong with a text, by the schema alone."""
+    try:
+        plain = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        return [f"not YAML: {type(error).__name__}"]
+    return [error.message for error in SCHEMA_OF_NOW.iter_errors(plain)]
 
 
 def faults_of(read: Load, text: str | bytes) -> list[str]:
@@ -414,7 +440,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         providers(METASTUDIO.replace(f"auth_token: {SECRET}", "iam:\n      domain: d\n      username: u")),
         [
             "5: providers[0].iam.endpoint: missing; of the region, such as https://iam.cn-north-4.myhuaweicloud.com",
-            "5: providers[0].iam.password: missing; write a value",
+            "5: providers[0].iam.password: missing; the user's password",
         ],
     ),
     "a secret and its file": (
@@ -479,6 +505,25 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
 def test_a_fault_is_told_with_its_line_its_key_and_what_is_allowed(read: Load, name: str) -> None:
     text, expected = BROKEN[name]
     assert faults_of(read, text) == expected
+
+
+ONLY_WE_CAN_TELL = {
+    # what YAML becomes before any schema sees it
+    *("UTF-16", "a mapping that merges itself"),
+    # what one place of the file has to do with another
+    *("buckets out of order", "two providers of one name", "a kind to watch that is not polled"),
+    # what is in the environment, or behind an escape sequence
+    *("a variable that is not set", "a variable that is not set, deep within", "a variable that is empty"),
+    *("a secret where a word belongs", "a secret of two lines"),
+}
+ENDLESS = {"aliases that multiply", "merges that multiply", "deep nesting"}
+"""What editors, too, had better not read to its end."""
+
+
+@pytest.mark.filterwarnings("ignore::ruamel.yaml.error.ReusedAnchorWarning")
+@pytest.mark.parametrize("name", sorted(BROKEN.keys() - ENDLESS))
+def test_an_editor_tells_what_only_the_exporter_could_not(name: str) -> None:
+    assert bool(objections(BROKEN[name][0])) is (name not in ONLY_WE_CAN_TELL)
 
 
 FILES: Mapping[str, tuple[bytes, str]] = {
@@ -755,3 +800,119 @@ def test_no_setting_of_the_example_is_a_secret_in_clear() -> None:
         for name in one.secret_names():
             secret = getattr(one, name)
             assert secret is None or secret.reveal() == SECRET
+
+
+# The JSON Schema
+
+
+def checked(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and output of a checker that knows nothing of us."""
+    command = [Path(sys.executable).with_name("check-jsonschema"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_schema_in_docs_is_the_present_one() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(), "run make docs"
+
+
+def test_the_schema_is_one() -> None:
+    assert checked("--check-metaschema", SCHEMA) == (0, "ok -- validation done\n")
+    patterns = re.findall(r'"pattern": (".*")', SCHEMA.read_text(encoding="utf-8"))
+    # What Python's expressions have and those of the standard for JSON Schema have not.
+    assert [one for one in patterns if re.search(r"\(\?[^:=!]|\\\\[AZz]", one)] == []
+
+
+def test_an_editor_likes_the_example() -> None:
+    assert checked("--schemafile", SCHEMA, EXAMPLE) == (0, "ok -- validation done\n")
+
+
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+BLOCKS = ((page.stem, re.findall(r"(?ms)^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"))) for page in DOCUMENTS)
+WRITTEN = [
+    pytest.param(block, id=page) for page, blocks in BLOCKS for block in blocks if "\nproviders:" in f"\n{block}"
+]
+
+
+@pytest.mark.parametrize("block", WRITTEN)
+def test_an_editor_likes_the_configurations_of_the_documents(block: str) -> None:
+    assert objections(block) == []
+
+
+def test_a_line_that_names_the_schema_to_the_editor_is_a_comment(read: Load) -> None:
+    assert read("# yaml-language-server: $schema=config.schema.json\n" + providers(DEERAPI)).providers
+
+
+def test_every_setting_has_a_description() -> None:
+    bare = []
+
+    def look(schema: Any, path: str) -> None:
+        if isinstance(schema, dict):
+            for name, of in schema.get("properties", {}).items() if "type" in schema else ():
+                if not {"description", "$ref", "const"} & of.keys():
+                    bare.append(f"{path}.{name}")
+            for name, part in schema.items():
+                look(part, f"{path}.{name}")
+
+    look(config_schema.document(), "")
+    assert bare == [".properties.providers.items.name"]  # told where the type is known
+
+
+SECRETS = sorted({f"providers.{name}" for vendor in VENDORS.values() for name in vendor.settings.secret_names()})
+TEXTS = (
+    """a | a b | '' | ' ' | 'a\tb' | "a\\nb" | é | 5 | 1.5 | yes | 2026-01-01 | !!str 5 | ~ | [a] | {} """
+    "| ${SECRET} | a${ONE} | $${X} | $$$ | $ | ${ | ${} | ${1} | a$b | $$${X} | $$${ONE} | $$$${ONE | ${NOPE}"
+)
+VALUES = {
+    "poll_interval history idle_poll_interval ledger.retention providers.created_at_offset": (
+        "15s | ' 15s ' | 1h30m | 0s | 9ms | 500ms | 1.5h | 3661d | 15 | 1e3s | 12:30 | ${ONE}s | ~ | ٥s"
+    ),
+    "task_series_limit providers.page_size providers.max_requests_per_day": (
+        "0 | 1 | 100 | 0100 | +30 | -1 | 1_00 | '1_00' | '+30' | ' 30' | 100.0 | '100.' | 1e2 | 0x20 | ${ONE}0 | ~"
+    ),
+    "providers.bearer": "yes | No | on | OFF | true | T | y | TRUE | 'TRUE ' | 1 | 0 | 2 | '1' | tr | ${ONE} | nO | f",
+    "providers.rate_limit": "10/s | 0.5/h | 600/m | 0/s | 10 / s | ' 1/s' | ${ONE}/s | 5 | 1e1/s",
+    "providers.base_url": (
+        "https://a.example | HTTP://a.example/b | https://u@a.example | https://a.example/@x | https://[::1]:1/ "
+        "| a.example | https://a.example?b | ${URL} | https://${SECRET}.example"
+    ),
+    "providers.feeds": "[sora] | [video, lip_sync] | [] | ~ | sora | ['${FEED}'] | {} | [a] | [face_swap]",
+    "providers.type log.level": "info | warning | ${LEVEL} | ${TYPE} | chanjing | deerapi | ~ | facewap",
+    "duration_buckets": "[1s, 2s] | ['${ONE}s', 1m] | [] | [1] | 1s | [2s, 1s] | ~",
+    "providers.watch": (
+        "{tasks: {video: [a, 1, yes]}} | {tasks: {sora: ['${SECRET}']}, files: [1]} | {limit: '5'} | ~ | {} "
+        "| {callback_secret: 1234567890123456} | {http: [{url: 'https://a.example?b=c', interval: 1s}]} | {http: [{}]}"
+    ),
+    f"providers.name ledger.path providers.user_id providers.app_id {' '.join(SECRETS)}": TEXTS,
+    " ".join(f"{name}_file" for name in SECRETS): "~ | /nonexistent | '' | file | 5",
+    "ledger log providers": "~ | {} | [] | a",
+}
+CHANGES = st.sampled_from(list(VALUES)).flatmap(
+    lambda keys: st.tuples(st.sampled_from(keys.split()), st.sampled_from(VALUES[keys].split(" | ")))
+)
+
+
+@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    provider=st.sampled_from((DEERAPI, CHANJING, METASTUDIO, FACEWAP)),
+    changes=st.lists(CHANGES, min_size=1, max_size=2),
+)
+def test_an_editor_likes_whatever_is_good(tmp_path: Path, provider: str, changes: list[tuple[str, str]]) -> None:
+    (tmp_path / "file").write_text(SECRET)
+    top: dict[str, str] = {}
+    parts: dict[str, dict[str, str]] = {"ledger": {}, "log": {}}
+    own = dict(line.strip("- ").split(": ", 1) for line in provider.splitlines())
+    for key, form in changes:
+        part, _, name = key.rpartition(".")
+        {"": top, "providers": own, **parts}[part][name] = form.replace("file", f"{tmp_path}/file")
+    top = {part: f"{{{', '.join(map(': '.join, keys.items()))}}}" for part, keys in parts.items() if keys} | top
+    lines = [*map(": ".join, top.items())] + (["providers:"] if "providers" not in top else [])
+    lines += [f"  {'- ' if n == 0 else '  '}{': '.join(pair)}" for n, pair in enumerate(own.items())]
+    text = "\n".join(lines)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    words = {"SECRET": SECRET, "ONE": "1", "LEVEL": "info", "TYPE": "chanjing", "FEED": "video", "URL": "http://a"}
+    try:
+        load(tmp_path / "config.yaml", words)
+    except ConfigError:
+        return
+    assert objections(text) == []

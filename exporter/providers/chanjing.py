@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AliasChoices, BaseModel, Field, model_validator
+from pydantic import AliasChoices, BaseModel, Field
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
@@ -33,7 +33,7 @@ from exporter.providers.wire import (
     read_task,
     shaped,
 )
-from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
+from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret
 from exporter.tasks import Clock, Observation, Reason, State
 
 T = TypeVar("T")
@@ -62,19 +62,13 @@ VIDEO_STATES = (
 class Settings(ProviderSettings):
     """A Chanjing account: a token, or the application that may ask for one."""
 
+    ways: ClassVar = (("access_token",), ("app_id", "secret_key"))
     type: Literal["chanjing"]
-    base_url: BaseUrl = "https://open-api.chanjing.cc"
+    base_url: BaseUrl = Field(default="https://open-api.chanjing.cc", description="where the vendor's API starts")
     rate_limit: Rate = Field(default=5.0, description="half of the 10/s that the vendor allows, the rest is yours")
     access_token: Secret | None = Field(default=None, description="a token that somebody else renews")
     app_id: str | None = Field(default=None, description="with secret_key: the exporter asks for tokens itself")
-    secret_key: Secret | None = Field(default=None, description="asking for a token logs every other holder out")
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> Self:
-        application = (self.app_id is not None, self.secret_key is not None)
-        if any(application) != all(application) or any(application) == (self.access_token is not None):
-            raise fault("credentials: give access_token (or access_token_file), or app_id with secret_key, not both")
-        return self
+    secret_key: Secret | None = Field(default=None, description="the application's; each new token ends the one before")
 
 
 class Envelope(BaseModel):

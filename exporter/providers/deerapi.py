@@ -78,7 +78,7 @@ class Settings(ProviderSettings):
     """A DeerAPI key and, where the gateway lets its users list their tasks, the user's own token."""
 
     type: Literal["deerapi"]
-    base_url: BaseUrl = "https://api.deerapi.com"
+    base_url: BaseUrl = Field(default="https://api.deerapi.com", description="where the vendor's API starts")
     rate_limit: Rate = Field(default=3.0, description="the gateway allows 180 list pages in 180 s from one address")
     page_size: int = Field(default=100, ge=1, le=500, description="tasks asked for on one list page")
     api_key: Secret = Field(description="the API key, for single tasks")
@@ -232,7 +232,7 @@ class Sora(Feed):
             reason=reason,
             words=words,
             raw=raw,
-            progress=row.progress,
+            progress=None if state is State.FAILED else row.progress,  # each end is 100% there, a bad one too
             submitted=row.submit_time,
             started=row.start_time,
             ended=row.finish_time,

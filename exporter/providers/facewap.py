@@ -40,7 +40,7 @@ class Settings(ProviderSettings):
     """A faceWap user: the token of a login, and the host of the application's backend."""
 
     type: Literal["facewap"]
-    rate_limit: Rate = 2.0
+    rate_limit: Rate = Field(default=2.0, description="the vendor states no limit")
     page_size: int = Field(default=20, ge=1, le=500, description="the page size of the vendor's own application")
     token: Secret = Field(description="the token of a logged-in user")
     bearer: bool = Field(default=False, description="send it as `Bearer TOKEN`")

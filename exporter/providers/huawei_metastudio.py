@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
@@ -26,7 +26,7 @@ from exporter.providers.failures import reason_of, reason_of_status
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
-from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
+from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret
 from exporter.settings import Settings as SettingsPart
 from exporter.tasks import Clock, Observation, Reason, State
 
@@ -76,30 +76,25 @@ class Iam(SettingsPart):
 
     endpoint: BaseUrl = Field(description="of the region, such as https://iam.cn-north-4.myhuaweicloud.com")
     domain: str = Field(min_length=1, description="the account that the user belongs to")
-    username: str = Field(min_length=1)
-    password: Secret
+    username: str = Field(min_length=1, description="the user")
+    password: Secret = Field(description="the user's password")
 
 
 class Settings(ProviderSettings):
     """A MetaStudio project and one way to authenticate."""
 
+    ways: ClassVar = (("auth_token",), ("access_key", "secret_key"), ("iam",))
     type: Literal["huawei_metastudio"]
-    base_url: BaseUrl = "https://metastudio.cn-north-4.myhuaweicloud.com"
+    base_url: BaseUrl = Field(
+        default="https://metastudio.cn-north-4.myhuaweicloud.com", description="the region's endpoint"
+    )
     rate_limit: Rate = Field(default=5.0, description="the vendor allows 10/s or 20/s a tenant, by region")
     page_size: int = Field(default=100, ge=1, le=100, description="tasks asked for on one list page")
     project_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the project's id")
     auth_token: Secret | None = Field(default=None, description="an X-Auth-Token that somebody else renews")
     access_key: Secret | None = Field(default=None, description="with secret_key: requests are signed")
-    secret_key: Secret | None = None
+    secret_key: Secret | None = Field(default=None, description="belongs to access_key")
     iam: Iam | None = Field(default=None, description="an IAM user, for tokens that the exporter renews itself")
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> Self:
-        keys = (self.access_key is not None, self.secret_key is not None)
-        ways = (self.auth_token is not None) + any(keys) + (self.iam is not None)
-        if ways != 1 or any(keys) != all(keys):
-            raise fault("credentials: give exactly one of auth_token, access_key with secret_key, or iam")
-        return self
 
 
 class Listing(BaseModel):

@@ -1,0 +1,62 @@
+"""The OpenAPI document, docs/openapi.json, and its operations and answers in docs/api.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from docs.markdown import DOCS, row, table, with_part, words
+from exporter.web import openapi
+
+
+def description() -> str:
+    """The OpenAPI document."""
+    return json.dumps(openapi.document(), indent=2) + "\n"
+
+
+def page() -> str:
+    """The page with the present operations and answers in it."""
+    document = openapi.document()
+    text = "\n".join((*_operations(document["paths"]), *_models(document["components"]["schemas"])))
+    return with_part(DOCS / "api.md", "the API", f"\n{text}\n")
+
+
+def _operations(paths: dict[str, Any]) -> Iterator[str]:
+    yield from table(("operation", "what it does", "answer"), ())
+    for path, methods in paths.items():
+        for method, one in methods.items():
+            good = next(answer for status, answer in one["responses"].items() if status < "300")
+            content = good.get("content", {}).get("application/json", {}).get("schema", {})
+            told = ". ".join(filter(None, (one["summary"], one.get("description", "").rstrip("."))))
+            yield row((f"`{method.upper()} {path}`", told, _type(content) if "$ref" in content else "–"))
+    yield "\n## Parameters of `GET /api/v1/tasks`\n"
+    yield from table(("parameter", "type", "meaning"), ())
+    for one in paths["/api/v1/tasks"]["get"]["parameters"]:
+        default = f"; default `{one['schema']['default']}`" if "default" in one["schema"] else ""
+        yield row((f"`{one['name']}`", _type(one["schema"]), one["description"] + default))
+
+
+def _models(schemas: dict[str, Any]) -> Iterator[str]:
+    for name, schema in sorted(schemas.items()):
+        yield f"\n## {name}\n\n{schema.get('description', '')}".rstrip()
+        if "enum" in schema:
+            yield f"\nOne of {words(schema['enum'])}."
+        if "properties" in schema:
+            fields = ((f"`{key}`", _type(of), of.get("description", "")) for key, of in schema["properties"].items())
+            yield ""
+            yield from table(("field", "type", "meaning"), fields)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """The type of a value, in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if schema["type"] == "array":
+        return f"list of {_type(schema['items'])}"
+    if schema["type"] == "object":
+        return f"{_type(schema['additionalProperties'])} by {_type(schema['propertyNames'])}"
+    return str(schema["type"])

@@ -1,0 +1,113 @@
+"""What a feed asks of its vendor, and what it is shown: measured with the loop that polls, at the simulated vendors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.collector import FeedLoop
+from exporter.ledger import Ledger
+from exporter.providers import VENDORS, connect
+from exporter.providers.client import Exchange
+from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
+from exporter.simulator.profiles import PROFILES
+from exporter.simulator.vendor import Vendor
+from exporter.store import Store
+from exporter.tasks import Observation, State
+from exporter.watch import Watch
+
+KEYS = Credentials()
+LEAST: dict[str, dict[str, Any]] = {
+    "deerapi": {"api_key": KEYS.deerapi_api_key},
+    "chanjing": {"access_token": KEYS.chanjing_access_token},
+    "huawei_metastudio": {"project_id": KEYS.huawei_project_id, "auth_token": KEYS.huawei_auth_token},
+    "facewap": {"token": KEYS.facewap_token},
+}
+"""The credentials without which a vendor tells nothing."""
+LISTING: dict[str, dict[str, Any]] = {"deerapi": {"user_token": KEYS.deerapi_user_token}}
+"""What more it takes to have tasks listed."""
+
+
+@dataclass
+class Shoulder:
+    """Sees each call of a client."""
+
+    seen: list[Exchange] = field(default_factory=list)
+
+    def asked(self, endpoint: str) -> None:
+        """Prevents nothing."""
+
+    def answered(self, exchange: Exchange) -> None:
+        self.seen.append(exchange)
+
+
+@asynccontextmanager
+async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[tuple[FeedLoop, Shoulder, Vendor]]:
+    """The loop of a feed at default settings, but that no rate slows it down, and its simulated vendor."""
+    vendor, kind = feed
+    simulator = app(world, KEYS, limits={})
+    async with running(simulator) as url:
+        written = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "100000/s"}
+        written |= LEAST[vendor] | (LISTING.get(vendor, {}) if listed else {})
+        settings = VENDORS[vendor].settings.model_validate(written | {"feeds": [kind]})
+        ledger = Ledger(Store(":memory:"), 86400.0)
+        provider = connect(settings, ledger.store)
+        shoulder = provider.client.onlooker = Shoulder()
+        book = ledger.open(vendor, kind, provider.feeds[0].clock, settings, world.now())
+        watch = Watch(vendor, settings.watch)
+        try:
+            loop = FeedLoop(provider, provider.feeds[0], book, ledger, watch, world.clock)
+            yield loop, shoulder, simulator.vendors[vendor]
+        finally:
+            await watch.aclose()
+            await provider.aclose()
+            await ledger.close()
+
+
+async def sweeps(feed: Feed, counts: Sequence[int], *, listed: bool = True) -> list[list[Exchange]]:
+    """The calls of one sweep with each of these numbers of tasks in flight, ascending; none that is newer has ended.
+
+    The tasks wait for ever and nothing is known of how long others took, so that no look-up is put off.
+    """
+    clock = HandClock()
+    world = World(clock=clock, rate=0)
+    each = []
+    async with _polling(feed, world, listed=listed) as (loop, shoulder, vendor):
+        for more in _growth(counts):
+            world.add(*(Life(f"task-{n}", *feed, clock() - 60 + n / 1000, None) for n in more))
+            if not listed:
+                await loop.following.ask_for([f"task-{n}" for n in more])
+            for _ in range(2):  # the first finds what is new, the second is as all that follow
+                shoulder.seen.clear()
+                vendor.requests.clear()
+                clock.now += loop.interval
+                await loop.sweep()
+            if loop.status.up is not True or vendor.requests.total() != len(shoulder.seen):
+                raise RuntimeError(f"{feed} could not be read")
+            each.append(list(shoulder.seen))
+    return each
+
+
+def _growth(counts: Sequence[int]) -> Iterable[range]:
+    return (range(before, count) for before, count in zip((0, *counts), counts, strict=False))
+
+
+def scene(feed: Feed, now: float) -> list[Life]:
+    """Tasks that wait, run, have succeeded and have failed."""
+    begun = now - 1000
+    return [
+        Life("waiting", *feed, begun, None),
+        Life("running", *feed, begun, 100.0, 2000.0),
+        Life("succeeded", *feed, begun, 100.0, 200.0, State.SUCCEEDED, output_seconds=5.0),
+        Life("failed", *feed, begun, 100.0, 200.0, State.FAILED, PROFILES[feed].failures[0].reason),
+    ]
+
+
+async def shown(feed: Feed) -> list[Observation]:
+    """What the list shows of such tasks."""
+    world = World(clock=HandClock(), rate=0)
+    world.add(*scene(feed, world.now()))
+    async with _polling(feed, world, listed=True) as (loop, _, _):
+        return list((await loop.feed.list_page(0)).observations)

@@ -1,0 +1,42 @@
+"""The flags in docs/command-line.md, out of the parser of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from docs.markdown import DOCS, row, table, with_part
+from exporter import cli
+
+EVERYWHERE = (argparse._HelpAction, argparse._VersionAction)
+
+
+def page() -> str:
+    """The page with the present commands and flags in it."""
+    return with_part(DOCS / "command-line.md", "the commands", f"\n{chr(10).join(_commands())}\n")
+
+
+def _commands() -> Iterator[str]:
+    parser = cli.parser()
+    # What a parser holds it shows as text alone, so its own attributes are read; a test compares with that text.
+    (commands,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    told = ((f"[{one.dest}](#{one.dest})", str(one.help)) for one in commands._get_subactions())
+    yield from table(("command", "what it does"), told)
+    for name, command in commands.choices.items():
+        yield f"\n## {name}\n"
+        flags = [one for one in command._actions if not isinstance(one, EVERYWHERE)]
+        if not flags:
+            yield "No flags of its own."
+            continue
+        yield from table(("flag", "meaning"), ())
+        yield from (row((_flag(one), _meaning(one))) for one in flags)
+
+
+def _flag(action: argparse.Action) -> str:
+    name = action.option_strings[-1]
+    value = "" if action.nargs == 0 else f"={action.metavar or '|'.join(map(str, action.choices or ()))}"
+    return f"`{name}{value}`".replace("|", "\\|")
+
+
+def _meaning(action: argparse.Action) -> str:
+    return f"{action.help}{'; required' if action.required else ''}"

@@ -1,0 +1,42 @@
+"""The table of faults in docs/reliability.md."""
+
+from __future__ import annotations
+
+from docs.markdown import DOCS, table, with_part, words
+from exporter.providers import VENDORS
+from exporter.simulator.matrix import MATRIX, Fault, Shown
+
+SHOWN: dict[Shown, str] = {
+    "withdrawn": "stay for three intervals, then are withdrawn",
+    "true": "true",
+    "true a sweep later": "true",
+    "unknown": "move to `unknown`",
+    "as before": "stay as they were",
+}
+COUNTED: dict[Shown, str] = {
+    "withdrawn": "stand still",
+    "true": "true",
+    "true a sweep later": "true a sweep later",
+    "unknown": "stand still",
+    "as before": "new tasks wait for the next sweep",
+}
+
+
+def faults() -> str:
+    """The table of faults."""
+    shown = ("`up`", "`api_errors_total`", "`history_gaps_total`", "in-flight gauges", "task counters")
+    return "\n".join(table(("fault of a feed", *shown), map(_fault, MATRIX)))
+
+
+def _fault(fault: Fault) -> tuple[str, ...]:
+    kinds = [kind for _, kind in fault.feeds]
+    every = [kind for vendor in VENDORS.values() for kind in vendor.kinds]
+    only = "" if len(kinds) == len(every) else f" ({words(kind for kind in every if kind in kinds)})"
+    error = f"`{fault.error}` grows" if fault.error else "–"
+    gaps = f"+{fault.gaps}" if fault.gaps else "–"
+    return f"{fault.name}{only}", str(fault.up), error, gaps, SHOWN[fault.shown], COUNTED[fault.shown]
+
+
+def page() -> str:
+    """The page with the present table in it."""
+    return with_part(DOCS / "reliability.md", "faults", faults())

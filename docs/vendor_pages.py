@@ -1,0 +1,166 @@
+"""What the pages of docs/vendors/ have from the code: endpoints, requests a day, what is known, states and reasons."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from docs import asking
+from docs.markdown import DOCS, row, table, with_part, words
+from exporter.providers import VENDORS, chanjing, deerapi, facewap, huawei_metastudio
+from exporter.providers.client import Exchange
+from exporter.providers.provider import Vendor
+from exporter.simulator import PREFIXES
+from exporter.tasks import Observation, Reason, State
+
+DAY = 86400
+IN_FLIGHT = (0, 10, 100, 300)
+"""Tasks in flight for which requests are counted."""
+
+STATES: Mapping[str, Mapping[str, State] | Mapping[int, State]] = {
+    "sora": deerapi.STATES,
+    "lip_sync": chanjing.LIP_SYNC_STATES,
+    "video": chanjing.VIDEO_STATES,
+    "digital_human": huawei_metastudio.STATES,
+    "face_swap": facewap.STATES,
+}
+REASONS: Mapping[str, Mapping[str, Reason]] = {
+    "deerapi": deerapi.CODES,
+    "chanjing": chanjing.CODES,
+    "huawei_metastudio": huawei_metastudio.CODES,
+    "facewap": facewap.CODES | facewap.REASONS,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking about one feed."""
+
+    kind: str
+    listed: list[list[Exchange]]
+    """The calls of a sweep, for each of the numbers of tasks."""
+    alone: list[list[Exchange]]
+    """The same where the tasks can be known by their ids alone; empty where the credentials always list."""
+    shown: list[Observation]
+
+
+def page(vendor: Vendor) -> str:
+    """A vendor's page with the present numbers in it."""
+    feeds = asyncio.run(_asked(vendor))
+    text = "\n".join((*_known(vendor, feeds), *_requests(vendor, feeds), *_states(vendor), *_reasons(vendor)))
+    return with_part(DOCS / "vendors" / f"{vendor.name}.md", "the numbers", f"\n{text}\n")
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    DOCS / "vendors" / f"{name}.md": partial(page, VENDORS[name]) for name in asking.LEAST if name in VENDORS
+}
+
+
+async def _asked(vendor: Vendor) -> list[Asked]:
+    async def about(kind: str) -> Asked:
+        feed = (vendor.name, kind)
+        alone = asking.sweeps(feed, IN_FLIGHT if vendor.name in asking.LISTING else (), listed=False)
+        return Asked(kind, *await asyncio.gather(asking.sweeps(feed, IN_FLIGHT), alone, asking.shown(feed)))
+
+    return await asyncio.gather(*map(about, vendor.kinds))
+
+
+def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
+    """Where each feed is read, and what is known of its tasks."""
+    most = [feed.listed[-1] for feed in feeds]
+    shown = [feed.shown for feed in feeds]
+    flying = [[one for one in each if not one.state.is_end] for each in shown]
+    rows: dict[str, Iterable[str]] = {
+        "list": (f"`{_request(calls[0], vendor)}`" for calls in most),
+        "tasks in flight that it does not show": (f"`{_request(calls[-1], vendor)}`" for calls in most),
+        "tasks that wait": (_yes(one.state is State.QUEUED for one in each) for each in shown),
+        "time of submission": (_whose(one.submitted for one in each) for each in shown),
+        "time of start": (_whose(one.started for one in each) for each in shown),
+        "time of end": (_whose(one.ended for one in each) for each in shown),
+        "progress of running tasks": (_yes(one.progress is not None for one in each) for each in flying),
+        "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
+    }
+    yield "## What is read, and what is known\n"
+    yield from table(("", *(f"`{feed.kind}`" for feed in feeds)), ((name, *cells) for name, cells in rows.items()))
+    yield ""
+
+
+def _yes(known: Iterable[object]) -> str:
+    return "yes" if any(known) else "no"
+
+
+def _whose(times: Iterable[float | None]) -> str:
+    return "the vendor's" if any(times) else "observed"
+
+
+def _request(exchange: Exchange, vendor: Vendor) -> str:
+    """A request's method and path, with names for what is ours in them."""
+    path = exchange.request.url.raw_path.decode().removeprefix(PREFIXES[vendor.name])
+    path = re.sub(r"task-\d+", "{id}", path).replace(asking.KEYS.huawei_project_id, "{project_id}")
+    return f"{exchange.request.method} {path}"
+
+
+def _requests(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
+    """What polling costs, as counted."""
+    defaults = {name: field.default for name, field in vendor.settings.model_fields.items()}
+    interval, rate = defaults["poll_interval"], defaults["rate_limit"]
+    ways: dict[str, list[list[Exchange]]] = {}
+    for feed in feeds:
+        ways |= {f"`{feed.kind}`, listed" if feed.alone else f"`{feed.kind}`": feed.listed}
+        ways |= {f"`{feed.kind}`, by ids alone": feed.alone} if feed.alone else {}
+    head = [column for way in ways for column in (f"{way}: requests a sweep", "a day")]
+    rows = []
+    for index, count in enumerate(IN_FLIGHT):
+        numbers = [len(calls[index]) for calls in ways.values()]
+        cells = [cell for number in numbers for cell in (f"{number:,}", _a_day(number, interval, rate))]
+        rows.append([str(count) if count else "none", *cells])
+    yield "## Requests at default settings\n"
+    yield f"`poll_interval: {interval:g}s`, `rate_limit: {rate:g}/s`, `page_size: {defaults['page_size']}`.\n"
+    yield from table(("tasks in flight", *head), rows)
+    yield ""
+    yield textwrap.fill(
+        "Counted while the tasks in flight are the newest of all. More than one list page is read for tasks in flight "
+        "that it does not show: because there are too many of them, or because newer ones have ended. All feeds "
+        f"together send {rate * DAY:,.0f} requests a day at the most, for `rate_limit`. A sweep of more than "
+        f"{rate * interval:.0f} takes longer than the interval, and the next one follows at once.",
+        width=120,
+    )
+    yield ""
+
+
+def _a_day(requests: int, interval: float, rate: float) -> str:
+    return f"{min(requests / interval, rate) * DAY:,.0f}"
+
+
+def _states(vendor: Vendor) -> Iterator[str]:
+    yield "## States\n"
+    for kind in vendor.kinds:
+        yield from table((f"the vendor's, in `{kind}`", "state"), ())
+        by_state: dict[State, list[str | int]] = {}
+        for value, state in STATES[kind].items():
+            by_state.setdefault(state, []).append(value)
+        yield from (row((_spans(values), f"`{state}`")) for state, values in by_state.items())
+        yield ""
+
+
+def _spans(values: Sequence[str | int]) -> str:
+    """Values in a list, or numbers in a row by the first and the last of them."""
+    numbers = [value for value in values if isinstance(value, int)]
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"`{numbers[0]}` to `{numbers[-1]}`"
+    return words(values)
+
+
+def _reasons(vendor: Vendor) -> Iterator[str]:
+    yield "## Reasons\n"
+    yield from table(("the vendor's code", "reason"), ())
+    by_reason: dict[Reason, list[str]] = {}
+    for code, reason in REASONS[vendor.name].items():
+        by_reason.setdefault(reason, []).append(code.upper() if "." in code else code)
+    yield from (row((words(codes), f"`{reason}`")) for reason, codes in by_reason.items())
+    yield "\nWhere no code tells the reason, words of the vendor's text do, English or Chinese; else it is `unknown`."
