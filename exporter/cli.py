@@ -1,4 +1,8 @@
-"""The command line: flags and subcommands. Wires the parts together; nobody imports it."""
+"""The command line: flags and subcommands. Wires the parts together; nobody imports it.
+
+Each command imports what it needs when it is called: `check-health` runs every half minute, and the rest takes half a
+second to import.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,15 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from exporter import __version__, logs
-from exporter.config import Config, ConfigError, ConfigFile, load
-from exporter.demo import serve_demo, serve_simulator
-from exporter.doctor import consult
-from exporter.providers import VENDORS
-from exporter.service import Options, lived, serve
-from exporter.settings import seconds_of
-from exporter.store import StoreError
-from exporter.web.server import AddressError
-from exporter.web.webconfig import WebConfig
+
+if TYPE_CHECKING:
+    from exporter.config import Config
 
 NAME = "videotask-exporter"
-COMMANDS = ("run", "check-config", "doctor", "demo", "simulate")
+COMMANDS = ("run", "check-config", "check-health", "config-schema", "doctor", "demo", "simulate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,27 +27,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "--version")):
         given.insert(0, "run")
-    arguments = _parser().parse_args(given)
+    arguments = parser().parse_args(given)
     try:
         code: int = arguments.command(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (StoreError, AddressError) as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
-        return 1
+    except Exception as error:
+        if told := _told(error):
+            print(told, file=sys.stderr)
+            return 1
+        raise
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _told(error: Exception) -> str:
+    """What to say of an error that whoever runs the command can mend; nothing of one that is ours."""
+    from exporter.config import ConfigError
+    from exporter.store import StoreError
+    from exporter.web.address import AddressError
+
+    match error:
+        case ConfigError():
+            return str(error)
+        case StoreError() | AddressError():
+            return f"{NAME}: {error}"
+    return ""
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads the command line."""
+    whole = argparse.ArgumentParser(
         NAME,
         description="Prometheus exporter for video-generation tasks at vendors' asynchronous APIs.",
         allow_abbrev=False,
     )
     version = f"{NAME} {__version__} (Python {platform.python_version()})"
-    parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    whole.add_argument("--version", action="version", version=version)
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -60,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     check = command(
         "check-config", _check_config, "check a configuration: exit 0 if it is good, 1 with its faults if not"
     )
+    health = command(
+        "check-health",
+        _check_health,
+        "ask a running exporter how it is: exit 0 if it is well, 1 with the reason",
+    )
+    command("config-schema", _config_schema, "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
@@ -77,6 +96,22 @@ def _parser() -> argparse.ArgumentParser:
             help=f"where to listen, may be repeated (default {address})",
         )
         sub.set_defaults(default_address=address)
+    health.add_argument(
+        "--web.listen-address",
+        dest="address",
+        default=":10186",
+        metavar="[HOST]:PORT",
+        help="where it listens (default :10186); this machine is asked, never a proxy",
+    )
+    health.add_argument(
+        "--web.config.file",
+        dest="web_config",
+        metavar="FILE",
+        help="what it runs with; needed only where clients must show a certificate, its own is shown then",
+    )
+    health.add_argument(
+        "--ready", action="store_true", help="ask whether every feed has been polled or has failed to be (/-/ready)"
+    )
     run.add_argument(
         "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow a reload by POST /-/reload"
     )
@@ -118,14 +153,30 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--arrivals-for", type=_duration, metavar="DURATION", help="no new tasks after this time (default: never)"
         )
-    demo.add_argument("--poll-interval", type=_interval, default=1.0, metavar="DURATION", help="(default 1s)")
+    demo.add_argument(
+        "--poll-interval",
+        type=_interval,
+        default=1.0,
+        metavar="DURATION",
+        help="time between two sweeps of a feed (default 1s)",
+    )
     for sub in (run, demo, simulate):
-        sub.add_argument("--log.level", dest="level", choices=logs.LEVELS, default="info", help="(default info)")
-        sub.add_argument("--log.format", dest="style", choices=logs.FORMATS, default="logfmt", help="(default logfmt)")
-    return parser
+        sub.add_argument(
+            "--log.level", dest="level", choices=logs.LEVELS, default="info", help="how much is logged (default info)"
+        )
+        sub.add_argument(
+            "--log.format",
+            dest="style",
+            choices=logs.FORMATS,
+            default="logfmt",
+            help="how lines are written (default logfmt)",
+        )
+    return whole
 
 
 def _duration(text: str) -> float:
+    from exporter.settings import seconds_of
+
     try:
         return seconds_of(text)
     except ValueError as error:
@@ -150,6 +201,10 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from exporter.config import load
+    from exporter.providers import VENDORS
+    from exporter.web.webconfig import WebConfig
+
     config = load(arguments.config)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
     feeds = sum(len(one.feeds or VENDORS[one.type].kinds) for one in config.providers)
@@ -160,7 +215,29 @@ def _check_config(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_health(arguments: argparse.Namespace) -> int:
+    from exporter.health import NotWell, ask
+
+    try:
+        print(ask(arguments.address, "/-/ready" if arguments.ready else "/-/healthy", arguments.web_config))
+    except NotWell as error:
+        print(f"{NAME} check-health: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _config_schema(arguments: argparse.Namespace) -> int:
+    from exporter import config_schema
+
+    print(config_schema.text(), end="")
+    return 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    from exporter.config import ConfigFile
+    from exporter.service import Options, lived, serve
+    from exporter.web.webconfig import WebConfig
+
     logs.configure(arguments.level, arguments.style)
     file = ConfigFile(arguments.config)
 
@@ -180,6 +257,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    from exporter.config import load
+    from exporter.doctor import consult
+    from exporter.service import lived
+
     logs.configure("error", "logfmt")  # what there is to say is in the report
     config = load(arguments.config)
     known = [one.name for one in config.providers]
@@ -194,10 +275,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from exporter.demo import serve_demo
+    from exporter.service import lived
+
     logs.configure(arguments.level, arguments.style)
     return lived(serve_demo(arguments))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
+    from exporter.demo import serve_simulator
+    from exporter.service import lived
+
     logs.configure(arguments.level, arguments.style)
     return lived(serve_simulator(arguments))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import socket
 import ssl
 from asyncio.sslproto import SSLProtocol
@@ -16,18 +15,13 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from exporter.web.address import AddressError, host_and_port
 from exporter.web.guard import Guard
 from exporter.web.limits import Connection, Limits, Opened, limited
 from exporter.web.webconfig import WebConfig
 
 GRACE = 2
 """Seconds that answers under way get when the server ends."""
-
-_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>\d{1,5})")
-
-
-class AddressError(Exception):
-    """An address that cannot be listened on, and why."""
 
 
 class Server(uvicorn.Server):
@@ -112,10 +106,7 @@ def listen(addresses: Sequence[str]) -> list[socket.socket]:
 
 
 def _listen(address: str) -> socket.socket:
-    match = _ADDRESS.fullmatch(address)
-    if not match or int(match["port"]) > 65535:
-        raise AddressError(f"{address!r} is not an address; write [HOST]:PORT, such as :10186 or 127.0.0.1:10186")
-    host, port = match["six"] or match["host"], int(match["port"])
+    host, port = host_and_port(address)
     try:
         if not host:
             both = socket.has_dualstack_ipv6()

@@ -152,7 +152,7 @@ class TLSSettings(Section):
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         for curve in self.curve_preferences:
             context.set_ecdh_curve(CURVES[curve])
-        self._load_certificate(context, folder)
+        self.load_certificate(context, folder)
         self._load_client_ca(context, folder)
         return context
 
@@ -176,7 +176,8 @@ class TLSSettings(Section):
                 "curve_preferences", "Python takes one curve, or OpenSSL's choice of several; write one or none"
             )
 
-    def _load_certificate(self, context: ssl.SSLContext, folder: Path) -> None:
+    def load_certificate(self, context: ssl.SSLContext, folder: Path) -> None:
+        """Has a context show the certificate. Raises TLSError."""
         at_cert, cert = self._pem("cert", folder)
         at_key, key = self._pem("key", folder)
         if b"-----BEGIN CERTIFICATE-----" not in cert:
