@@ -1,7 +1,8 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test endurance bench lint format docs lock image clean dashboards runtime dev programs
+.PHONY: help demo test endurance bench lint format dashboards docs screenshots lock dist image image-test clean
+.PHONY: runtime dev programs
 
 BIN := .venv/bin
 # More arguments for what the target runs: make test ARGS="-k ledger", make demo ARGS=--log.level=debug
@@ -11,7 +12,7 @@ PYTHON ?=
 export PYTHON
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
@@ -37,19 +38,42 @@ format: dev ## put the code in order
 dashboards: dev ## write the dashboards, alerts and recording rules from the code in grafana/
 	$(BIN)/python -m grafana.generate
 
-docs: runtime ## write what docs/ has from the code: the metrics, the API, the table of faults
+docs: runtime ## write what docs/ has from the code: settings, flags, metrics, the API, vendors' numbers, faults
 	$(BIN)/python docs/generate.py
+
+screenshots: dev ## take the pictures of the pages in docs/pictures/ anew, in Chromium
+	@scripts/install-chromium
+	$(BIN)/python -m tests.web.pictures
 
 lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions
 	scripts/lock $(if $(UPGRADE),--upgrade)
 
+dist: runtime ## build wheel and source distribution in dist/, the same bytes each time
+	$(BIN)/python scripts/build.py dist
+
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' exporter/__init__.py)
+# Which commit the image is made of, and when that was made; empty without git.
+REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+CREATED = $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+# Where its source is to be found, for the label: make image SOURCE=https://forge.example/videotask-exporter
+SOURCE =
+# Another base image, such as the Dockerfile's by its digest: make image BASE=docker.io/library/python@sha256:...
+BASE =
+NAMED_BASE = $(shell sed -n 's/^FROM \([^ ]*\) AS base$$/\1/p' Dockerfile)
 IMAGE = videotask-exporter:$(VERSION)
+# With flags if it needs some: make image ENGINE="buildah --storage-driver vfs" BUILD="--isolation chroot"
 ENGINE = $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+BUILD =
 # podman and buildah drop the HEALTHCHECK unless the image is in docker's format.
 image: ## build the container image, with whichever of docker, podman and buildah works
 	@test -n "$(ENGINE)" || { echo "make image needs a working docker, podman or buildah" >&2; exit 1; }
-	$(ENGINE) build $(if $(filter-out docker,$(ENGINE)),--format docker) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+	$(ENGINE) build $(if $(filter-out docker,$(notdir $(firstword $(ENGINE)))),--format docker) $(BUILD) \
+	  $(if $(BASE),--build-context $(NAMED_BASE)=docker-image://$(BASE)) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) \
+	  --build-arg SOURCE=$(SOURCE) -t $(IMAGE) .
+
+image-test: $(if $(findstring command,$(origin IMAGE)),,image) ## build the image and run it; IMAGE=NAME runs that one
+	@ENGINE="$(ENGINE)" scripts/image-test $(IMAGE)
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
@@ -63,4 +87,7 @@ dev:
 
 programs:
 	@scripts/install-prometheus
+	@scripts/install-program curl curl
+	@scripts/install-program systemd-analyze systemd
+	@scripts/install-program git git
 	@scripts/install-chromium
