@@ -1,0 +1,84 @@
+"""What compose.yaml describes, as processes: demo, Prometheus and Alertmanager as they are told to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from grafana.identity import JOB
+
+from . import servers
+from .running import PATIENCE
+from .servers import Prometheus, WaitFor
+
+if TYPE_CHECKING:
+    from conftest import Exporter
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "grafana" / "prometheus" / "rules"
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+
+
+def flags(name: str, **changed: str) -> dict[str, str]:
+    """A service's own flags, with other places for what it keeps."""
+    own = dict(re.findall(r"(?m)^--([a-z.-]+)=(.*)$", "\n".join(SERVICES[name]["command"])))
+    assert changed.keys() <= own.keys()
+    return own | changed
+
+
+def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
+    start: Callable[..., Exporter], program: Callable[..., str], wait_for: WaitFor, tmp_path: Path
+) -> None:
+    command, listen = SERVICES["exporter"]["command"]
+    demo = start(command, listen.replace(":10186", "127.0.0.1:0"), "--speed=100")
+    exporter = demo.url.removeprefix("http://").rstrip("/")
+    alertmanager_config = yaml.safe_load((ROOT / "grafana" / "prometheus" / "alertmanager.yaml").read_text())
+    with servers.served(
+        program("alertmanager", "prometheus-alertmanager"),
+        tmp_path / "alertmanager",
+        wait_for,
+        alertmanager_config,
+        flags("alertmanager", **{"storage.path": "data"}),
+    ) as alertmanager:
+        text = (ROOT / "deploy" / "compose" / "prometheus.yml").read_text()
+        for inside, here in {
+            "exporter:10186": exporter,
+            "alertmanager:9093": alertmanager,
+            "rules/*.yaml": f"{RULES}/*.yaml",
+            "scrape_interval: 15s": "scrape_interval: 1s",
+        }.items():
+            assert text.count(inside) == 1
+            text = text.replace(inside, here)
+        own = flags("prometheus", **{"storage.tsdb.path": "data"})
+        with servers.served(
+            program("prometheus"), tmp_path / "prometheus", wait_for, yaml.safe_load(text), own
+        ) as address:
+            look(Prometheus(f"http://{address}"), alertmanager, wait_for)
+
+
+def look(prometheus: Prometheus, alertmanager: str, wait_for: WaitFor) -> None:
+    loaded = {rule["name"] for group in prometheus.api("rules")["groups"] for rule in group["rules"]}
+    written = {
+        rule.get("alert") or rule["record"]
+        for file in RULES.iterdir()
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    assert loaded == written
+
+    def every_feed_is_up() -> bool:
+        prometheus.look()
+        return len(prometheus.ask("videotask_up == 1", "provider", "kind")) == 5
+
+    def alertmanager_is_known() -> bool:
+        known = prometheus.api("alertmanagers")["activeAlertmanagers"]
+        return [one["url"] for one in known] == [f"http://{alertmanager}/api/v2/alerts"]
+
+    wait_for("all five feeds in Prometheus", every_feed_is_up, PATIENCE)
+    wait_for("the Alertmanager that Prometheus tells", alertmanager_is_known, PATIENCE)
+    wait_for("exemplars", lambda: prometheus.exemplars("videotask_total_duration_seconds_bucket"), PATIENCE)
+    assert prometheus.ask(f'up{{job="{JOB}"}}', "instance") == {("localhost:10186",): 1}
