@@ -39,7 +39,7 @@ dashboards: dev ## write the dashboards, alerts and recording rules from the cod
 	$(BIN)/python -m grafana.generate
 
 docs: runtime ## write what docs/ has from the code: settings, flags, metrics, the API, vendors' numbers, faults
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.tools.generate
 
 screenshots: dev ## take the pictures of the pages in docs/pictures/ anew, in Chromium
 	@scripts/install-chromium
@@ -73,7 +73,7 @@ image: ## build the container image, with whichever of docker, podman and builda
 	  --build-arg SOURCE=$(SOURCE) -t $(IMAGE) .
 
 image-test: $(if $(findstring command,$(origin IMAGE)),,image) ## build the image and run it; IMAGE=NAME runs that one
-	@ENGINE="$(ENGINE)" scripts/image-test $(IMAGE)
+	@ENGINE="$(ENGINE)" scripts/image_test.py $(IMAGE)
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

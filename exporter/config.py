@@ -62,24 +62,25 @@ class ConfigFile:
 
     def load(self) -> Config:
         """Its settings now. Raises ConfigError."""
-        self._read = self._digest()  # before it is read: what changes meanwhile is a change
-        return load(self._path)
+        self._read = None
+        text = _content(self._path)  # once: it may be a pipe
+        self._read = _digest(text)
+        return _settings(_document(self._path, text, os.environ))
 
     def has_changed(self) -> bool:
         """Whether its content is another than what was last read, were it good or not."""
-        return self._digest() != self._read
-
-    def _digest(self) -> bytes | None:
         try:
-            with self._path.open("rb") as file:
-                return hashlib.sha256(file.read(_SIZE_LIMIT + 1)).digest()
-        except OSError:
-            return None
+            return _digest(_content(self._path)) != self._read
+        except ConfigError:
+            return self._read is not None
 
 
 def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
     """The settings that a file describes, with `${VARIABLE}` taken from the environment. Raises ConfigError."""
-    document = read_document(path, environment)
+    return _settings(read_document(path, environment))
+
+
+def _settings(document: Document) -> Config:
     config = _Reader(document).config()
     if config is None or document.faults:
         raise ConfigError(document.faults)
@@ -88,11 +89,23 @@ def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Confi
 
 def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:
     """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read."""
+    return _document(path, _content(path), environment)
+
+
+def _content(path: str | Path) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            text = file.read(_SIZE_LIMIT + 1)
+            return file.read(_SIZE_LIMIT + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; name a readable file"]) from None
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()
+
+
+def _document(path: str | Path, text: bytes, environment: Mapping[str, str] | None) -> Document:
+    """The document that a file with this content holds. Raises ConfigError if it is too large to be one."""
     if len(text) > _SIZE_LIMIT:
         raise ConfigError([f"{path}: larger than {_SIZE_LIMIT // 2**20} MiB; that is not a configuration"])
     return Document(str(path), text, environment)

@@ -37,6 +37,10 @@ _ADVICE = {
     "locked": "; is another exporter running on it?",
     "unable to open": "; its folder must be writable too",
     "readonly": "; its folder must be writable too",
+    "Permission denied": "; its folder must be writable too",
+    "Read-only file system": "; its folder must be writable",
+    "Is a directory": "; name a file in it",
+    "Not a directory": "; name a file in a folder",
 }
 _LOSSES = "SELECT coalesce(max(count), 0) FROM losses"
 _UNREADABLE = "text that cannot be read"
@@ -347,9 +351,7 @@ def _told(path: str) -> Iterator[None]:
     """Turns what SQLite, the file system and damaged content raise into one error that names the file."""
     try:
         yield
-    except (sqlite3.Error, ValueError) as error:
-        words = _words(error)
+    except (sqlite3.Error, ValueError, OSError) as error:
+        words = (error.strerror or "") if isinstance(error, OSError) else _words(error)
         advice = next((advice for cause, advice in _ADVICE.items() if cause in words), "")
         raise StoreError(f"{path}: {words}{advice}") from None
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None

@@ -175,7 +175,7 @@ def test_a_wrong_address_is_told(start: Start, tmp_path: Path) -> None:
 def test_a_ledger_that_cannot_be_used_is_told(start: Start, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(GOOD + "ledger: {path: /}\n")
     code, _, err = finished(start("--config.file=config.yaml", ANYWHERE))
-    assert (code, err) == (1, "videotask-exporter: /: Is a directory\n")
+    assert (code, err) == (1, "videotask-exporter: /: Is a directory; name a file in it\n")
 
 
 # Running

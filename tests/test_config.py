@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it carries no types
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -732,6 +733,18 @@ ENVIRONMENT = {
 def test_the_example_is_good_and_has_every_vendor() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
     assert [one.type for one in config.providers] == list(VENDORS)
+
+
+def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(
+        target=path.write_text, args=["providers: [{name: a, type: facewap, base_url: http://a.example, token: t}]"]
+    )
+    writer.start()
+    config = ConfigFile(path).load()
+    writer.join()
+    assert [provider.name for provider in config.providers] == ["a"]
 
 
 def test_a_file_has_changed_once_its_content_is_another_than_was_read(tmp_path: Path) -> None:

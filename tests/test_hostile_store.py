@@ -332,7 +332,10 @@ def test_a_file_that_may_not_be_written_is_told(shared: Path) -> None:
     path = shared / "ledger.sqlite3"
     Store(str(path)).close()
     path.chmod(0o444)
-    with without_privileges(), pytest.raises(StoreError, match=r"ledger\.sqlite3: Permission denied"):
+    with (
+        without_privileges(),
+        pytest.raises(StoreError, match=r"ledger\.sqlite3: Permission denied; its folder must be writable too"),
+    ):
         Store(str(path))
 
 

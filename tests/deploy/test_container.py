@@ -1,4 +1,4 @@
-"""The Dockerfile and what is written about it: what scripts/image-test, which runs the image, takes for granted."""
+"""The Dockerfile and what is written about it: what scripts/image_test.py, which runs the image, takes for granted."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_the_health_check_is_kept_by_engines_that_drop_it_unless_told(engine: st
 def test_the_image_is_built_before_it_is_tried_unless_one_is_named() -> None:
     built, tried = made("image-test", "ENGINE=docker").strip().splitlines()[-2:]
     name = built.split(" -t ")[1].split()[0]
-    assert tried.strip() == f'ENGINE="docker" scripts/image-test {name}'
+    assert tried.strip() == f'ENGINE="docker" scripts/image_test.py {name}'
     alone = made("image-test", "ENGINE=podman --debug", "IMAGE=forge.example/that:1")
-    assert alone.strip() == 'ENGINE="podman --debug" scripts/image-test forge.example/that:1'
+    assert alone.strip() == 'ENGINE="podman --debug" scripts/image_test.py forge.example/that:1'
 
 
 def test_only_what_is_locked_comes_into_the_image() -> None:
@@ -114,7 +114,7 @@ def test_the_documents_numbers_are_those_that_are_demanded() -> None:
 
 
 def test_commands_of_the_document_name_what_there_is() -> None:
-    """No test runs them: they take an engine. scripts/image-test does what they do."""
+    """No test runs them: they take an engine. scripts/image_test.py does what they do."""
     blocks = re.findall(r"(?ms)^```sh\n(.+?)^```", DOCUMENT)
     lines = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
     commands = [shlex.split(line) for line in lines]

@@ -14,7 +14,7 @@ import pytest
 import trustme
 import yaml
 
-from docs.reader import BLOCKS, PAGES, ROOT, Block, Page, blocks
+from docs.tools.reader import BLOCKS, PAGES, ROOT, Block, Page, blocks
 from exporter.config import load
 from exporter.web.webconfig import WebConfig
 from grafana.promql import CLOSED, SERVED

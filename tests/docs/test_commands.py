@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from docs.reader import PAGES, ROOT, Block, Page
+from docs.tools.reader import PAGES, ROOT, Block, Page
 from exporter.simulator import LIP_SYNC, PREFIXES, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
 
@@ -57,7 +57,7 @@ ELSEWHERE = (
     Elsewhere(
         r"docker (build|run|logs|kill|exec|inspect)\b",
         "it needs a container engine",
-        ("scripts/image-test", "tests/deploy/test_container.py"),
+        ("scripts/image_test.py", "tests/deploy/test_container.py"),
     ),
     Elsewhere(
         r"docker compose\b",

@@ -12,7 +12,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.routing import Route
 
-from docs.reader import PAGES, ROOT, Page, blocks
+from docs.tools.reader import PAGES, ROOT, Page, blocks
 from exporter import cli, config_schema
 from exporter.advice import Cause
 from exporter.tasks import Phase, Reason, State

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.reader import PAGES, ROOT, Page
+from docs.tools.reader import PAGES, ROOT, Page
 
 BY_PATH = {page.path: page for page in PAGES}
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in {"build", "dist"}}

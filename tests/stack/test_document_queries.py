@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from docs.reader import ROOT, Block, blocks
+from docs.tools.reader import ROOT, Block, blocks
 
 from .running import Stack
 from .servers import WaitFor

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from docs.markdown import DOCS, row, table, with_part, words
+from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.web import openapi
 
 

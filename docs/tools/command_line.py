@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from docs.markdown import DOCS, row, table, with_part
+from docs.tools.markdown import DOCS, row, table, with_part
 from exporter import cli
 
 EVERYWHERE = (argparse._HelpAction, argparse._VersionAction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from docs.markdown import DOCS, row, table, with_part, words
+from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter import config_schema
 from exporter.providers import VENDORS
 from exporter.settings import PollSettings, ProviderSettings

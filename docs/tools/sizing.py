@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from docs.markdown import DOCS, table, with_part
+from docs.tools.markdown import DOCS, table, with_part
 
 SHARE = "exporter's share of a processor"
 MEMORY = (

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from docs import asking
-from docs.markdown import DOCS, row, table, with_part, words
+from docs.tools import asking
+from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.providers import VENDORS, chanjing, deerapi, facewap, huawei_metastudio
 from exporter.providers.client import Exchange
 from exporter.providers.provider import Vendor

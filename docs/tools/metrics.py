@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from docs.markdown import row, table, words
+from docs.tools.markdown import row, table, words
 from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
 from exporter.providers import VENDORS
 from exporter.providers.client import ENDPOINTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
-from docs.markdown import DOCS
+from docs.tools import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
+from docs.tools.markdown import DOCS
 from exporter import config_schema
 
 WRITTEN: dict[Path, Callable[[], str]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from docs.markdown import DOCS, table, with_part, words
+from docs.tools.markdown import DOCS, table, with_part, words
 from exporter.providers import VENDORS
 from exporter.simulator.matrix import MATRIX, Fault, Shown
 
