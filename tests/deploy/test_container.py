@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 INSTRUCTIONS = re.sub(r"\\\n\s*", "", re.sub(r"(?m)^#.*\n", "", DOCKERFILE)).splitlines()
-IMAGE_TEST = ROOT / "scripts" / "image-test"
+IMAGE_TEST = ROOT / "scripts" / "image_test.py"
 DOCUMENT = (ROOT / "docs" / "containers.md").read_text()
 BASE = "docker.io/library/python@sha256:" + "0" * 64
 

@@ -53,7 +53,8 @@ def test_what_is_checked_in_is_what_the_code_makes() -> None:
 
 
 def test_a_file_that_was_changed_by_hand_is_found_and_written_anew(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "grafana", tmp_path / "grafana")
+    for folder in ("grafana", "deploy/kubernetes"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     changed = tmp_path / "grafana" / "dashboards" / f"{identity.OVERVIEW}.json"
     made = changed.read_text(encoding="utf-8")
     changed.write_text(made.replace("stack", "heap"), encoding="utf-8")
