@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.tools.reader import PAGES, ROOT, Block, Page
+from exporter.providers import VENDORS
 from exporter.simulator import LIP_SYNC, PREFIXES, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     Program = Callable[..., str]
     WaitFor = Callable[..., None]
 
@@ -106,23 +105,9 @@ def vendors() -> Iterator[str]:
 
 def configuration(url: str, ledger: str) -> str:
     """Every vendor, as `config.yaml`; JSON is YAML."""
-    given: Mapping[str, dict[str, str]] = {
-        "deerapi": {
-            "api_key": KEYS.deerapi_api_key,
-            "user_token": KEYS.deerapi_user_token,
-            "user_id": KEYS.deerapi_user_id,
-        },
-        "chanjing": {"access_token": KEYS.chanjing_access_token},
-        "huawei_metastudio": {
-            "project_id": KEYS.huawei_project_id,
-            "access_key": KEYS.huawei_access_key,
-            "secret_key": KEYS.huawei_secret_key,
-        },
-        "facewap": {"token": KEYS.facewap_token},
-    }
+    common = {"rate_limit": "1000/s"}
     providers = [
-        {"name": name, "type": name, "base_url": url + PREFIXES[name], "rate_limit": "1000/s"} | keys
-        for name, keys in given.items()
+        common | {"name": name, "type": name, "base_url": url + PREFIXES[name]} | KEYS.of(name) for name in VENDORS
     ]
     return json.dumps({"poll_interval": "500ms", "ledger": {"path": ledger}, "providers": providers})
 
