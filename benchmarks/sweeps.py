@@ -29,11 +29,11 @@ from benchmarks.processes import Running, python, until
 from exporter.collector import FeedLoop
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
+from exporter.loops import PolledProvider
 from exporter.metrics import Reloads
-from exporter.providers import VENDORS, connect
+from exporter.providers import VENDORS
 from exporter.store import Changes, Store
 from exporter.tasks import State, Task
-from exporter.watch import Watch
 
 DAY = 86400.0
 PAGES = 80  # a sweep reads 100 at the most
@@ -97,18 +97,16 @@ async def swept(pages: int, way: str) -> AsyncIterator[FeedLoop]:
         async with python("-m", "benchmarks.lists", "1", str(tasks)) as vendor:
             ledger = Ledger(Store(str(Path(folder, "ledger.sqlite3"))), 7 * DAY)
             settings = VENDORS["deerapi"].settings.model_validate(_account(int(vendor.told), 0, way))
-            provider = connect(settings, ledger.store)
-            feed = provider.feeds[0]
-            book = ledger.open(settings.name, feed.kind, feed.clock, settings, time.time())
-            loop = FeedLoop(provider, feed, book, ledger, Watch(settings.name, settings.watch))
+            polled = PolledProvider(settings, ledger)
+            (loop,) = polled.loops
             try:
                 for _ in range(2):
                     await loop.sweep()
-                if len(book.in_flight) != tasks:
+                if len(loop.book.in_flight) != tasks:
                     raise RuntimeError(f"the first sweeps did not bring all tasks: {loop.status}")
                 yield loop
             finally:
-                await provider.aclose()
+                await polled.stop()
                 await ledger.close()
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
-from exporter.providers import VENDORS, connect
+from exporter.loops import PolledProvider
+from exporter.providers import VENDORS
 from exporter.providers.client import Exchange
 from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
 from exporter.simulator.profiles import PROFILES
 from exporter.simulator.vendor import Vendor
 from exporter.store import Store
 from exporter.tasks import Observation, State
-from exporter.watch import Watch
 
 KEYS = Credentials()
 LEAST: dict[str, dict[str, Any]] = {
@@ -53,16 +53,12 @@ async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[t
         written |= LEAST[vendor] | (LISTING.get(vendor, {}) if listed else {})
         settings = VENDORS[vendor].settings.model_validate(written | {"feeds": [kind]})
         ledger = Ledger(Store(":memory:"), 86400.0)
-        provider = connect(settings, ledger.store)
-        shoulder = provider.client.onlooker = Shoulder()
-        book = ledger.open(vendor, kind, provider.feeds[0].clock, settings, world.now())
-        watch = Watch(vendor, settings.watch)
+        polled = PolledProvider(settings, ledger, world.clock)
+        shoulder = polled.provider.client.onlooker = Shoulder()
         try:
-            loop = FeedLoop(provider, provider.feeds[0], book, ledger, watch, world.clock)
-            yield loop, shoulder, simulator.vendors[vendor]
+            yield polled.loops[0], shoulder, simulator.vendors[vendor]
         finally:
-            await watch.aclose()
-            await provider.aclose()
+            await polled.stop()
             await ledger.close()
 
 
