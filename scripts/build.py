@@ -38,7 +38,7 @@ def build(kind: str, source: Path, target: Path, epoch: int) -> Path:
     """What setuptools makes of a source: the one new file, a `wheel` or an `sdist`."""
     call = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
-    done = subprocess.run(  # our own Python
+    done = subprocess.run(
         [sys.executable, "-c", call], cwd=source, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -79,7 +79,7 @@ def main(target: Path) -> None:
         (source,) = (here / "unpacked").iterdir()
         wheel = Path(shutil.copy(build("wheel", source, here, epoch), target))
     for file in (sdist, wheel):
-        sys.stdout.write(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file}\n")
+        print(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file}")
 
 
 if __name__ == "__main__":
