@@ -16,6 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from exporter.providers.tls_context import tls_context
+
 HEADER_LIMIT = 64 * 1024
 """Bytes of one line of a response's head. aiohttp's own limit, 8 KiB, is less than some servers need for a policy."""
 KEEP_ALIVE = 30.0
@@ -54,7 +56,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._tls = httpx.create_ssl_context()
+        self._tls = tls_context()
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -102,7 +104,7 @@ class ProxiedTransport(httpx.AsyncBaseTransport):
     """All of httpx as a transport: it goes by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=None)  # noqa: S113  # the client has its deadline
+        self._http = httpx.AsyncClient(verify=tls_context(), timeout=None)  # noqa: S113  # the client has its deadline
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._http.send(request, stream=True)
