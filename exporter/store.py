@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import threading
 import weakref
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from exporter import salvage, schema
 from exporter.counts import Counts
+from exporter.held_file import HeldFile
 from exporter.rows import COLUMNS, row_of, task_of
 from exporter.salvage import Damaged
 from exporter.tasks import Reason, State, Step, Task
@@ -99,23 +99,27 @@ class Store:
                 self._open(patience)
             except Damaged as damage:
                 if not salvage.was_ledger(path):
-                    self._db.close()
+                    self._release()
                     raise StoreError(f"{path}: {damage}; not a ledger, set another ledger.path") from None
                 self._set_aside(str(damage))
                 self._open(patience)
-        weakref.finalize(self, self._db.close)  # a store that nobody closed lets go of its file all the same
+        weakref.finalize(self, _released, self._db, self._file)  # also when nobody closes the store
 
     def _open(self, patience: float) -> None:
-        if self.path != ":memory:":
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it may come to hold tokens
+        self._file = HeldFile(self.path) if self.path != ":memory:" else None
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=patience)
         try:
             self._prepare()
+            if self._file:
+                self._file.note()
         except Damaged:
             raise  # still open and locked, until it has been set aside
         except BaseException:
-            self._db.close()
+            self._release()
             raise
+
+    def _release(self) -> None:
+        _released(self._db, self._file)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second exporter on the same file would count twice
@@ -168,7 +172,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.path}: damaged ({damage}), and not to be set aside: {error.strerror}") from None
         finally:
-            self._db.close()
+            self._release()
         told = {"path": self.path, "kept_as": kept, "damage": damage}
         log.error("the ledger was damaged; it is set aside and a new one begun", extra=told)
 
@@ -180,6 +184,28 @@ class Store:
             return int(self._db.execute(_LOSSES).fetchone()[0])
         except sqlite3.Error:
             return 0
+
+    def _check_file(self) -> None:
+        """Refuses to write to a file that nothing will find again. Raises StoreError, OSError."""
+        if self._file is None:
+            return
+        if trouble := self._file.trouble:
+            raise StoreError(f"{self.path}: {trouble}")
+        if self._file.has_lost_log:  # all that it held is moved to the file itself, and a new one begun
+            if self._db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
+                raise StoreError(f"{self.path}: its write-ahead log was deleted; restart the exporter")
+            self._db.execute("PRAGMA journal_mode = WAL")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction on the file as it was left, and as the next one has to find it."""
+        self._check_file()
+        try:
+            with self._transaction():
+                yield
+        finally:
+            if self._file:
+                self._file.note()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -240,7 +266,7 @@ class Store:
         """Writes one sweep's changes, all or nothing. Raises StoreError."""
         with self._lock, _told(self.path):
             feed = self._feed(changes.provider, changes.kind)
-            with self._transaction():
+            with self._writing():
                 self._db.execute(
                     "UPDATE feeds SET since = ?, horizon = ?, polled = ? WHERE id = ?",
                     (changes.since, changes.horizon, changes.polled, feed),
@@ -288,7 +314,7 @@ class Store:
         """Keeps ids that were asked for, all or none; those that are known stay as they are. Raises StoreError."""
         with self._lock, _told(self.path):
             feed = self._feed(provider, kind)
-            with self._transaction():
+            with self._writing():
                 self._db.executemany(
                     "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)", ((feed, one, at) for one in ids)
                 )
@@ -297,7 +323,7 @@ class Store:
         """Forgets ids that were asked for. Raises StoreError."""
         with self._lock, _told(self.path):
             feed = self._feed(provider, kind)
-            with self._transaction():
+            with self._writing():
                 self._db.executemany("DELETE FROM watched WHERE feed = ? AND id = ?", ((feed, one) for one in ids))
 
     def load_token(self, owner: str) -> tuple[str, float] | None:
@@ -308,22 +334,29 @@ class Store:
 
     def save_token(self, owner: str, token: str, expires: float) -> None:
         """Keeps a token across restarts. Raises StoreError."""
-        with self._lock, _told(self.path):
+        with self._lock, _told(self.path), self._writing():
             self._db.execute(
                 "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)", (owner, token, expires)
             )
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._release()
 
     def _feed(self, provider: str, kind: str) -> int:
         known = self._feeds.get((provider, kind))
         if known is None:
-            self._db.execute("INSERT OR IGNORE INTO feeds (provider, kind) VALUES (?, ?)", (provider, kind))
+            with self._writing():
+                self._db.execute("INSERT OR IGNORE INTO feeds (provider, kind) VALUES (?, ?)", (provider, kind))
             row = self._db.execute("SELECT id FROM feeds WHERE provider = ? AND kind = ?", (provider, kind)).fetchone()
             known = self._feeds[provider, kind] = int(row[0])
         return known
+
+
+def _released(db: sqlite3.Connection, file: HeldFile | None) -> None:
+    db.close()
+    if file:
+        file.close()
 
 
 @contextmanager

@@ -440,6 +440,31 @@ def test_damage_found_while_running_stops_the_sweeps_alone_and_is_mended_by_a_re
     assert again.end() == 0
 
 
+@pytest.mark.parametrize("again", ["put back", "restarted"])
+def test_a_ledger_that_is_moved_away_stops_the_sweeps_until_it_is_right(
+    running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path, again: str
+) -> None:
+    ledger = tmp_path / "ledger.sqlite3"
+    simulator.world.add(end_of(1, time.time()))
+    exporter = running(ledger)
+    exporter.wait_for("the first end", lambda: is_up(exporter) and exporter.value(SUCCEEDED) == 1)
+    away = ledger.with_name("away")
+    ledger.rename(away)
+    simulator.world.add(end_of(2, time.time()))
+    exporter.wait_for("the feed being down", lambda: exporter.value(UP) == 0)
+    assert exporter.value(SUCCEEDED) == 1
+    away.rename(ledger)
+    if again == "restarted":
+        assert exporter.end() == 0
+        exporter = running(ledger)
+    exporter.wait_for("the feed being up", lambda: is_up(exporter))
+    assert (exporter.value(LOSSES), exporter.value(SUCCEEDED)) == (0, 2)
+    if again == "put back":
+        assert exporter.stderr.count('msg="feed is down"') == exporter.stderr.count('msg="feed is up again"') == 1
+        assert re.search(r"cause=ledger error=.*deleted or moved away", exporter.stderr)
+    assert exporter.end() == 0
+
+
 def survives_without_room(
     exporter: Exporter, simulator: Simulator, fill: Callable[[], object], free: Callable[[], object]
 ) -> None:
