@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.auth import Busy
 from exporter.web.intake import CALLBACKS
+from exporter.web.turns import Busy
 from exporter.web.webconfig import Access, WebConfig
 
 HEALTH = ("/-/healthy", "/-/ready")
@@ -44,7 +44,7 @@ async def _refusal(access: Access, scope: Scope) -> PlainTextResponse | None:
         return None
     authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     try:
-        if await access.users.admit(authorization):
+        if await access.users.admit(authorization, scope["client"]):
             return None
     except Busy:
         return PlainTextResponse("Too many log-ins at once.\n", 503, {"Retry-After": "1"})

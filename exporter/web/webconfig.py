@@ -155,7 +155,9 @@ class WebConfig:
         return Access(
             settings=settings,
             context=context,
-            users=Users(settings.basic_auth_users) if settings.basic_auth_users else None,
+            users=Users(settings.basic_auth_users, before.users if before else None)
+            if settings.basic_auth_users
+            else None,
             bucket=Bucket(limit.interval, limit.burst) if limit.interval else None,
             headers=[(k.lower().encode(), v.encode()) for k, v in settings.http_server_config.headers.items() if v],
         )

@@ -13,8 +13,9 @@ import pytest
 
 from exporter.settings import Secret
 from exporter.web.auth import QUEUE, REMEMBERED, Users
+from exporter.web.turns import Busy
 
-from .serving import Folder, hashed, serving, users
+from .serving import Folder, hashed, serving, until, users
 
 SLOW = 10
 """A cost of nearly a tenth of a second."""
@@ -124,16 +125,65 @@ async def test_one_who_is_known_does_not_wait_for_those_who_guess() -> None:
     assert await asyncio.gather(*guesses) == [False] * 3
 
 
-async def test_so_many_guesses_wait_and_the_rest_is_told_to_come_again(folder: Folder) -> None:
+async def test_a_right_password_gets_its_turn_among_those_who_guess_over_and_over() -> None:
+    some = Users({"ann": Secret(hashed("secret"))})
+    checked = 0
+
+    async def guess(port: int) -> None:
+        nonlocal checked
+        while not known.done():
+            await some.admit(basic("ann", f"guess{checked}"), ("127.0.0.1", port))
+            checked += 1
+
+    known: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    guesses = [asyncio.create_task(guess(port)) for port in range(50)]
+    await until("each of them has failed", lambda: checked > 150)
+    before = checked
+    assert await some.admit(basic("ann", "secret"), ("127.0.0.1", 50))
+    known.set_result(checked - before)
+    await asyncio.gather(*guesses)
+    assert known.result() < 10
+
+
+@pytest.mark.parametrize("guessers", ["elsewhere", "here"])
+async def test_too_many_guesses_are_sent_away_but_no_right_password_for_long(folder: Folder, guessers: str) -> None:
     web = folder.config(f"basic_auth_users: {{ann: {hashed('secret', SLOW)}}}")
     some = web.now().users
     assert some
+    host = "127.0.0.1" if guessers == "here" else "192.0.2.1"
     async with serving(web) as address:
-        guesses = [asyncio.create_task(some.admit(basic("ann", f"guess{n}"))) for n in range(QUEUE)]
-        late = await address.get(auth=("ann", "secret"))
-        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
-        assert await asyncio.gather(*guesses) == [False] * QUEUE
+        guesses = [
+            asyncio.create_task(some.admit(basic("ann", f"guess{n}"), (host, n + 100_000))) for n in range(QUEUE + 2)
+        ]
+        await asyncio.sleep(0)
+        if guessers == "here":
+            late = await address.get(auth=("ann", "secret"))
+            assert (late.status_code, late.headers["retry-after"]) == (503, "1")
         assert (await address.get(auth=("ann", "secret"))).status_code == 200
+        waiting = sum(not guess.done() for guess in guesses)
+        assert waiting > QUEUE / 2, "it waited for no more than its share"
+        found = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {False} == {one for one in found if not isinstance(one, Busy)}
+    assert sum(isinstance(one, Busy) for one in found) in (1, 2)
+
+
+async def test_what_is_remembered_survives_a_reading_of_the_same_hashes(folder: Folder) -> None:
+    text = f"basic_auth_users: {{ann: {hashed('secret', SLOW)}, bob: {hashed('word')}}}"
+    web = folder.config(text)
+    first = web.now().users
+    assert first
+    assert await first.admit(basic("ann", "secret"))
+    assert await first.admit(basic("bob", "word"))
+    folder.write(web_yml=text.replace(text[text.index(", bob:") :], f", bob: {hashed('word')}}}"))
+    second = web.now().users
+    assert second
+    assert second is not first
+    guesses = [asyncio.create_task(second.admit(basic("ann", f"guess{n}"))) for n in range(3)]
+    await asyncio.sleep(0)
+    assert await second.admit(basic("ann", "secret"))
+    assert not any(guess.done() for guess in guesses), "one who is known does not wait"
+    assert await second.admit(basic("bob", "word"))
+    await asyncio.gather(*guesses)
 
 
 async def test_an_unknown_user_costs_as_much_as_a_known_one() -> None:
