@@ -34,6 +34,7 @@ class Cause(StrEnum):
     SIGNATURE = "signature"
     CLOCK = "clock"
     PROJECT = "project"
+    USER_ID = "user_id"
     IP = "ip"
     RATE = "rate"
     BALANCE = "balance"
@@ -64,6 +65,7 @@ _SIGNS: tuple[tuple[str, str, Cause], ...] = (
     ("auth", r"not asked for", Cause.TOKEN_NOT_FETCHED),
     ("auth", r"another holder", Cause.TOKEN_RENEWED_ELSEWHERE),
     ("auth", r"HTTP 407", Cause.PROXY),
+    ("auth", r"\buser_id\b", Cause.USER_ID),
     ("auth", r"\bIP\b|whitelist|白名单", Cause.IP),
     ("auth", r"\bproject\b|\btenant\b|项目|租户", Cause.PROJECT),
     ("auth", r"signature|signed|aksk|签名", Cause.SIGNATURE),
@@ -139,6 +141,10 @@ _ADVICE: dict[Cause, str] = {
     Cause.PROJECT: (
         "The credentials belong to another project, tenant or region than the one asked for. Check project_id, "
         "{credentials} and the region in base_url ({base_url})."
+    ),
+    Cause.USER_ID: (
+        "Set user_id to the number of the user to whom user_token belongs; the gateway's pages show it beside the "
+        "user's name or in the personal settings."
     ),
     Cause.IP: (
         "The vendor does not let this address in. Add the address from which this machine reaches the internet to "

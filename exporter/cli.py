@@ -207,6 +207,8 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
     config = load(arguments.config)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
+    for remark in config.remarks:
+        print(f"warning: {remark}")
     feeds = sum(len(one.feeds or VENDORS[one.type].kinds) for one in config.providers)
     print(f"{arguments.config}: good; providers: {len(config.providers)}, feeds: {feeds}")
     if web:
@@ -269,6 +271,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(f"{NAME} doctor: error: {told}", file=sys.stderr)
         return 2
     tell = partial(print, flush=True)
+    if not arguments.in_json:
+        for remark in config.remarks:
+            tell(f"warning: {remark}")
     return lived(
         consult(config, arguments.providers, fetch_token=arguments.fetch_token, in_json=arguments.in_json, tell=tell)
     )

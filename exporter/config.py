@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, ValidationError
 from pydantic_core import ErrorDetails
 
+from exporter import slips
+from exporter.accounts import configured_twice
 from exporter.document import Document, KeyPath
+from exporter.faults import told_of, words_for
 from exporter.logs import Level
 from exporter.providers import VENDORS
 from exporter.settings import Interval, PollSettings, ProviderSettings, Settings
+
+SHARED = "x-"
+"""How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
+
+_OTHER_TYPES = {
+    **dict.fromkeys(("new-api", "newapi", "one-api", "oneapi", "sora", "openai"), "deerapi"),
+    **dict.fromkeys(("huawei", "huaweicloud", "metastudio", "huawei_cloud"), "huawei_metastudio"),
+}
 
 _SIZE_LIMIT = 4 * 1024 * 1024
 
@@ -23,7 +33,7 @@ _SIZE_LIMIT = 4 * 1024 * 1024
 class LedgerSettings(Settings):
     """Where the ledger is kept, and for how long it remembers ended tasks."""
 
-    path: str = Field(
+    path: Annotated[str, AfterValidator(os.path.expanduser)] = Field(
         default="videotask.sqlite3", min_length=1, description='an SQLite file, or ":memory:" to keep nothing'
     )
     retention: Interval = Field(
@@ -43,6 +53,17 @@ class Config(PollSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="what is logged")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="what makes counters survive restarts")
     providers: list[SerializeAsAny[ProviderSettings]] = Field(min_length=1, description="the accounts to poll")
+    _remarks: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What works but is probably not meant, a line for each with its place in the file."""
+        return self._remarks
+
+    def remark(self, lines: Sequence[str]) -> Self:
+        """The same with these remarks."""
+        self._remarks = tuple(lines)
+        return self
 
 
 class ConfigError(Exception):
@@ -124,7 +145,10 @@ class _Reader:
             self._fault(("providers",), "missing, the file is empty; write at least one provider")
         elif raw is not None and not isinstance(raw, dict):
             self._fault((), "not a mapping; write keys such as `providers:` with values")
-        return self._config(raw) if isinstance(raw, dict) else None
+        if not isinstance(raw, dict):
+            return None
+        config = self._config({key: value for key, value in raw.items() if not key.startswith(SHARED)})
+        return config and config.remark([self._document.told(path, words) for path, words in self._twins(config)])
 
     def _config(self, raw: dict[str, Any]) -> Config | None:
         listed = raw.get("providers")
@@ -143,14 +167,25 @@ class _Reader:
             return None
         return config
 
+    def _twins(self, config: Config) -> Iterator[tuple[KeyPath, str]]:
+        for first, (second, *others), name in configured_twice(config.providers):
+            places: list[KeyPath] = [("providers", second, key) for key in (name, f"{name}_file")]
+            more = f", and {len(others)} more have it too" if others else ""
+            line = self._document.line(("providers", first, "name"))
+            yield (
+                next(filter(self._document.has, places), places[0]),
+                f"the same credential as provider {config.providers[first].name} in line {line}{more}: they show "
+                "the tasks of one account, so each task is counted again; keep one of them, or give each its own feeds",
+            )
+
     def _provider(self, entry: Any, path: KeyPath, inherited: Mapping[str, Any]) -> ProviderSettings | None:
         if not isinstance(entry, dict):
             self._fault(path, "not a mapping; write `- name: ...` and `type: ...` with the vendor's settings")
             return None
         vendor = VENDORS.get(str(entry.get("type")))
         if vendor is None:
-            wrong = "unknown type" if entry.get("type") else "missing"
-            self._fault((*path, "type"), f"{wrong}; allowed: {', '.join(sorted(VENDORS))}")
+            wrong = "an unknown type" if entry.get("type") else "missing"
+            self._unknown((*path, "type"), wrong, VENDORS)
             return None
         try:
             settings = vendor.settings.model_validate({**inherited, **entry})
@@ -160,14 +195,22 @@ class _Reader:
             return None
         for index, kind in enumerate(settings.feeds or []):
             if kind not in vendor.kinds:
-                self._fault((*path, "feeds", index), f"unknown feed; allowed: {', '.join(vendor.kinds)}")
+                self._unknown((*path, "feeds", index), "an unknown feed", vendor.kinds)
         for kind in settings.watch.tasks:
-            polled = settings.feeds or vendor.kinds
+            polled = [one for one in settings.feeds or () if one in vendor.kinds] or vendor.kinds
             if kind not in polled:
-                self._fault((*path, "watch", "tasks", kind), f"no feed of this provider; allowed: {', '.join(polled)}")
+                self._unknown((*path, "watch", "tasks", kind), "no feed of this provider", polled, kind)
         if settings.feeds == []:
             self._fault((*path, "feeds"), f"empty; allowed: {', '.join(vendor.kinds)}")
         return settings
+
+    def _unknown(self, path: KeyPath, wrong: str, allowed: Iterable[str], written: str | None = None) -> None:
+        """A word that is none of those that may stand here."""
+        written = written or self._document.written(path) or ""
+        meant = _OTHER_TYPES.get(written.lower(), "") if path[-1] == "type" else ""
+        meant = meant or slips.nearest(written, allowed)
+        hint = f"; did you mean {meant}?" if meant else ""
+        self._fault(path, told_of(written, f"{wrong}{hint}; allowed: {', '.join(sorted(allowed))}"))
 
     def _check_names(self, entries: list[Any]) -> None:
         first: dict[Any, int] = {}
@@ -182,10 +225,21 @@ class _Reader:
 
     def _fault_of(self, detail: ErrorDetails, base: KeyPath, model: type[Settings]) -> None:
         path = (*base, *detail["loc"])
+        if detail["type"] == "setting" and (key := detail["ctx"].get("key")):
+            path = (*path, str(key))
         twin = (*path[:-1], f"{path[-1]}_file") if path else path
         if not self._document.has(path) and self._document.has(twin):
             path = twin
-        self._fault(path, words_for(detail, model))
+        if detail["type"] == "too_short" and self._document.has((*path, 0)):
+            return  # it is only empty without what is wrong in it
+        if path[2:] == ("watch", "tasks") and detail["type"] == "dict_type":
+            kind = VENDORS[str(self._document.content["providers"][path[1]]["type"])].kinds[0]
+            self._fault(path, f"not a mapping; write the ids by feed, such as `{kind}: [ID, ID]`")
+            return
+        words = words_for(detail, model, self._document.written(path))
+        if variable := self._document.empty_variable(path):
+            words = f"the environment variable {variable} is empty; set it, or write the value here"
+        self._fault(path, words)
 
 
 def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:
@@ -196,56 +250,3 @@ def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:
         bad = {detail["loc"][0] for detail in error.errors(include_url=False, include_input=False)}
         return {key: value for key, value in settings.items() if key not in bad}
     return settings
-
-
-def words_for(detail: ErrorDetails, model: type[Settings]) -> str:
-    """What is wrong and what is allowed. Never the value: it may be a secret in the wrong place."""
-    limits = detail.get("ctx", {})
-    match detail["type"]:
-        case "setting":
-            return str(limits["message"])
-        case "extra_forbidden":
-            return _unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]))
-        case "missing":
-            field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
-            return f"missing; {(field.description if field else None) or 'write a value'}"
-        case "literal_error":
-            return f"unknown; allowed: {str(limits['expected']).replace(' or ', ', ').replace(chr(39), '')}"
-        case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
-            return "not a whole number; write digits"
-        case "bool_parsing" | "bool_type":
-            return "neither true nor false; write one of them"
-        case "string_type":
-            return "not a text; write a value after the colon"
-        case "list_type" | "tuple_type":
-            return "not a list; write `[a, b]` or lines that start with `- `"
-        case "dict_type" | "model_type":
-            return "not a mapping; write keys with values"
-        case "greater_than_equal":
-            return f"too small; the least is {limits['ge']}"
-        case "less_than_equal":
-            return f"too large; the most is {limits['le']}"
-        case "too_short":
-            return "empty; write at least one"
-        case "too_long":
-            return f"too many; the most is {limits['max_length']}"
-        case "string_too_short":
-            return "empty; write a text"
-        case "string_pattern_mismatch":
-            return "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
-    return detail["msg"].lower()
-
-
-def _model_at(model: type[Settings], path: tuple[str | int, ...]) -> type[Settings]:
-    for step in path:
-        field = model.model_fields.get(str(step))
-        inner = field.annotation if field else None
-        candidates = [inner, *getattr(inner, "__args__", ())]
-        model = next((one for one in candidates if isinstance(one, type) and issubclass(one, Settings)), model)
-    return model
-
-
-def _unknown_key(key: str, model: type[Settings]) -> str:
-    allowed = sorted({*model.model_fields, *(f"{name}_file" for name in model.secret_names())})
-    close = difflib.get_close_matches(key, allowed, n=1)
-    return f"unknown key{f'; did you mean {close[0]}?' if close else ''}; allowed: {', '.join(allowed)}"

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from exporter.config import Config
+from exporter.config import SHARED, Config
 from exporter.providers import VENDORS
 from exporter.providers.provider import Vendor
 from exporter.settings import TEXT, VARIABLE, PollSettings, ProviderSettings, Settings
@@ -36,6 +36,7 @@ def document() -> dict[str, Any]:
         definitions |= schema.pop("$defs")
         definitions[vendor.name] = schema
     config["properties"]["providers"]["items"] = _provider()
+    config["patternProperties"] = {f"^{SHARED}": {}}
     named: dict[str, Any] = {}
     body = _with_references(config | {"$defs": definitions}, named)
     body["$defs"] |= named

@@ -86,7 +86,10 @@ async def consult(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
     chosen = [one for one in config.providers if not names or one.name in names]
-    examination = asyncio.create_task(_examined(chosen, config.ledger.path, fetch_token, patience, in_json, tell))
+    known = {one.name for one in config.providers}
+    examination = asyncio.create_task(
+        _examined(chosen, known, config.ledger.path, fetch_token, patience, in_json, tell)
+    )
     for number in SIGNALS:
         loop.add_signal_handler(number, examination.cancel)
     try:
@@ -100,6 +103,7 @@ async def consult(
 
 async def _examined(
     providers: Sequence[ProviderSettings],
+    known: Collection[str],
     ledger: str,
     fetch_token: bool,
     patience: float,
@@ -120,6 +124,11 @@ async def _examined(
                 each.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
             await asyncio.gather(*(one.aclose() for one in examinations))
+        if (left := sorted(set(ledger_file.providers()) - set(known))) and not in_json:
+            tell(
+                f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
+                "counters begin again under the new name; give it the old name to go on where they were.\n"
+            )
     ill = sum(not report.well for report in reports)
     summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
     tell(as_json(reports) if in_json else summary)

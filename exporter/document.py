@@ -12,13 +12,18 @@ from typing import Any
 
 import yaml
 
+from exporter import slips
+
 KeyPath = tuple[str | int, ...]
 
-_VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}?")
+_VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}?|\$([A-Za-z_][A-Za-z0-9_]+)")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE_LIMIT = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
+_STANDARD = "tag:yaml.org,2002:"
 _NULL = "tag:yaml.org,2002:null"
+
+_TEMPLATE = "`{{ }}` is a template that was not filled in; write ${NAME} for an environment variable"
 
 # What the parser says by quoting the file, or in words that help nobody. The file may hold secrets.
 _YAML_FAULTS = {
@@ -27,6 +32,17 @@ _YAML_FAULTS = {
     "another document": "a second document; keep one",
     "second occurrence": "an anchor given twice; keep one",
     "'\\t'": "a tab where a value or indentation belongs; write spaces",
+    "mapping values are not allowed": (
+        "a second `: ` in one value, or a key that is indented too far; put a text that holds `: ` in quotes"
+    ),
+    "sequence entries are not allowed": "a `- ` that follows a key in its line; write it in a line of its own",
+    "expected <block end>": (
+        "wrong indentation, or a bracket or quotation mark too many; the keys of one mapping start in the same column"
+    ),
+    "expected ',' or": "a bracket that is not closed, or no comma between two values",
+    "unexpected end of stream": "a quotation mark that is not closed",
+    "unknown escape character": "a backslash in double quotes; write single quotes",
+    "could not find expected ':'": "a line that is neither `key: value` nor `- item`",
 }
 
 
@@ -40,6 +56,8 @@ class Document:
         self._name = name
         self._environment = environment
         self._lines: dict[KeyPath, int] = {(): 1}
+        self._written: dict[KeyPath, str] = {}
+        self._empty: dict[KeyPath, str] = {}
         self._faults: dict[tuple[int, KeyPath], str] = {}
         self._values = 0
         self.content = self._parse(text)
@@ -53,11 +71,23 @@ class Document:
         """Whether a key is written in the document."""
         return path in self._lines
 
+    def written(self, path: KeyPath) -> str | None:
+        """The single value at a key as the file has it, with variables unreplaced; None where there is no such."""
+        return self._written.get(path)
+
+    def empty_variable(self, path: KeyPath) -> str:
+        """The environment variable that is this value and is set to nothing; empty if it is another value."""
+        return self._empty.get(path, "")
+
     def fault(self, path: KeyPath, message: str, line: int | None = None) -> None:
         """Notes what is wrong at a key, once for each key; where the key is not written, at what should hold it."""
         line = line or self.line(path)
-        key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-        self._faults.setdefault((line, path), f"{self._name}:{line}: {f'{key}: ' if key else ''}{message}")
+        self._faults.setdefault((line, path), self.told(path, message, line))
+
+    def told(self, path: KeyPath, message: str, line: int | None = None) -> str:
+        """A message with its place in the document."""
+        key = "".join(map(_step, path)).removeprefix(".")
+        return f"{self._name}:{line or self.line(path)}: {f'{key}: ' if key else ''}{message}"
 
     def line(self, path: KeyPath) -> int:
         return self._lines[path] if path in self._lines else self.line(path[:-1])
@@ -72,10 +102,8 @@ class Document:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             return None if node is None else self._plain(node, (), ())
         except yaml.MarkedYAMLError as error:
-            told = error.problem or error.context or ""
-            message = next((words for part, words in _YAML_FAULTS.items() if part in told), told)
-            mark = error.problem_mark or error.context_mark
-            self.fault((), f"not valid YAML: {message}", mark.line + 1 if mark else 1)
+            message, line = _explained(error, text.splitlines())
+            self.fault((), f"not valid YAML: {message}", line)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             self.fault((), "not valid YAML: a character that no text file should hold", line)
@@ -85,12 +113,21 @@ class Document:
 
     def _plain(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
         self._count(node)
+        if not node.tag.startswith(_STANDARD):  # the tag itself may be a secret that begins with `!`
+            self.fault(
+                path,
+                "a tag (`!...`), which means nothing here; write ${NAME} for an environment variable",
+                node.start_mark.line + 1,
+            )
         if node in above:
             self.fault(path, "an alias that contains itself; write the values out")
             return None
         match node:
             case yaml.ScalarNode():
-                return None if node.tag == _NULL else self._expanded(str(node.value), path)
+                if node.tag == _NULL:
+                    return None
+                self._written[path] = str(node.value)
+                return self._expanded(str(node.value), path)
             case yaml.SequenceNode():
                 items = []
                 for index, item in enumerate(node.value):
@@ -116,7 +153,7 @@ class Document:
         for key, value in self._pairs(node, path, above[:-1]):
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or not str(key.value).isprintable():
-                self.fault(path, "a key that is not a word; write `key: value`", line)
+                self.fault(path, _TEMPLATE if _is_template(key) else _odd_key(key), line)
                 continue
             here = (*path, str(key.value))
             first = written.setdefault(key.value, key) if id(key) in own else key
@@ -152,13 +189,57 @@ class Document:
         def value_of(match: re.Match[str]) -> str:
             if match[0] == "$$":
                 return "$"
+            if match[2]:
+                return self._bare(match, path)
             name = match[1]
             if not _VARIABLE_NAME.fullmatch(name) or not match[0].endswith("}"):
                 self.fault(path, "not a variable; write ${NAME}, or $$ for a dollar sign")
             elif name not in environment:
                 self.fault(path, f"the environment variable {name} is not set; set it, or write the value here")
             else:
+                if match[0] == text and not environment[name].strip():
+                    self._empty[path] = name
                 return environment[name]
             return ""
 
         return _VARIABLE.sub(value_of, text)
+
+    def _bare(self, match: re.Match[str], path: KeyPath) -> str:
+        """`$NAME` is a text that holds a dollar sign, unless it can hardly be meant as one."""
+        name = match[2]
+        known = name in (self._environment or ())
+        if known or (match[0] == match.string and not slips.may_be_secret(match[0])):
+            shown = name if known or name.isupper() else "NAME"  # else it may be a password that begins with a dollar
+            self.fault(path, f"${shown} is not replaced; write ${{{shown}}}, or $${shown} for a dollar sign")
+        return match[0]
+
+
+def _is_template(key: yaml.Node) -> bool:
+    """Whether a key comes from `{{ NAME }}`, which YAML takes for a mapping that is a key."""
+    return isinstance(key, yaml.MappingNode) and bool(key.flow_style)
+
+
+def _odd_key(key: yaml.Node) -> str:
+    odd = slips.of_word(str(key.value)) if isinstance(key, yaml.ScalarNode) else ""
+    return f"a key that {odd}" if odd else "a key that is not a word; write `key: value`"
+
+
+def _step(step: str | int) -> str:
+    """A step of a path as it is shown. What stands in a key's place may be a secret, as in `{api_key:SECRET}`."""
+    if isinstance(step, int):
+        return f"[{step}]"
+    head, colon, tail = step.partition(":")
+    return f".{head}:..." if colon and slips.may_be_secret(tail) else f".{step}"
+
+
+def _explained(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[str, int]:
+    """What is wrong where YAML gave up, and the line of it: mostly the one where it stumbles, or where that began."""
+    told = error.problem or error.context or ""
+    marks = [mark.line for mark in (error.problem_mark, error.context_mark) if mark]
+    if "could not find expected ':'" in told or "end of stream" in told:
+        marks.reverse()  # it gives up lines later
+    for number in (*marks, *(mark - 1 for mark in marks[:1])):  # the line before may be what it takes for a value
+        if number < len(lines) and (found := slips.of_line(lines[number])):
+            return found, number + 1
+    message = next((words for part, words in _YAML_FAULTS.items() if part in told), told)
+    return message, marks[0] + 1 if marks else 1

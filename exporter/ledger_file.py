@@ -33,6 +33,10 @@ class LedgerFile:
         """The ids that the exporter was asked to follow."""
         return self._copy.watched(provider, kind) if self._copy else []
 
+    def providers(self) -> list[str]:
+        """The names of all providers that it has tasks of."""
+        return self._copy.providers() if self._copy else []
+
     @cached_property
     def _copy(self) -> Store | None:
         if not self._path.is_file():  # ":memory:" is none either

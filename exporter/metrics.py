@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -43,6 +43,8 @@ class Reloads:
     succeeded_at: float = 0.0
     error: str = ""
     """Why the last one failed, a line for each fault; empty if it did not."""
+    remarks: Sequence[str] = ()
+    """What the last good one has that is probably not meant."""
     ledger_losses: int = 0
 
 

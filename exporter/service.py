@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.accounts import renamed
 from exporter.config import Config, ConfigError
 from exporter.exposition import Exposition
 from exporter.ledger import Ledger
@@ -93,11 +94,19 @@ async def serve(
     store = Store(config.ledger.path)
     ledger = Ledger(store, config.ledger.retention)
     collector = Collector(ledger)
-    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses)
+    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks)
+    _log_remarks(config)
+    if left := sorted(set(store.providers()) - {one.name for one in config.providers}):
+        log.warning(
+            "the ledger holds tasks of providers that are not configured; one that was renamed begins its counters "
+            "again, and goes on only under its old name",
+            extra={"providers": ", ".join(left)},
+        )
 
     async def reload() -> None:
         if server.should_exit:
             return
+        before = [one.settings for one in collector.providers]
         try:
             fresh = (reread or (lambda: config))()
             await collector.apply(fresh.providers)
@@ -107,6 +116,14 @@ async def serve(
             raise
         reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
+        reloads.remarks = fresh.remarks
+        _log_remarks(fresh)
+        for old, new in renamed(before, fresh.providers):
+            log.warning(
+                "provider renamed: its counters begin again under the new name, and go on under the old one if it "
+                "is given back",
+                extra={"old": old, "new": new},
+            )
         if fresh.ledger != config.ledger:
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
@@ -199,6 +216,11 @@ async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, Exception):
             log.error("an error while stopping", extra={"error": type(result).__name__})
+
+
+def _log_remarks(config: Config) -> None:
+    for remark in config.remarks:
+        log.warning("the configuration works, but is probably not meant so", extra={"remark": remark})
 
 
 def _log_addresses(urls: Sequence[str]) -> None:

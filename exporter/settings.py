@@ -22,57 +22,38 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
+from exporter import slips
 from exporter.tasks import ID_LENGTH, is_task_id
+from exporter.values import TEXT, VARIABLE, Duration, Interval, Rate, fault, seconds_of, written
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([smh])")
-_LONGEST = 3660 * 86400.0
-_SLOWEST = 1 / 3600
+__all__ = [
+    "DURATION_BUCKETS",
+    "SECRET_LENGTH",
+    "TEXT",
+    "VARIABLE",
+    "BaseUrl",
+    "Duration",
+    "FileReference",
+    "Interval",
+    "PollSettings",
+    "ProviderSettings",
+    "Rate",
+    "Secret",
+    "Settings",
+    "WatchSettings",
+    "WatchUrl",
+    "fault",
+    "seconds_of",
+]
 
-
-def fault(message: str) -> PydanticCustomError:
-    """An error whose text is ours and never repeats the value, which may be a secret in the wrong place."""
-    return PydanticCustomError("setting", "{message}", {"message": message})
-
-
-def seconds_of(text: str) -> float:
-    """The seconds of a duration such as `500ms`, `15s`, `1h30m`, `7d`. Raises ValueError."""
-    if not _DURATION.fullmatch(text):
-        raise ValueError("not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
-    if seconds > _LONGEST:
-        raise ValueError("longer than ten years; write a duration such as 15s, 10m, 24h or 7d")
-    return seconds
-
-
-def _duration(value: Any) -> float:
-    try:
-        return seconds_of(value.strip() if isinstance(value, str) else "")
-    except ValueError as error:
-        raise fault(str(error)) from None
-
-
-def _positive(seconds: float) -> float:
-    if seconds < 0.01:
-        raise fault("too short; the shortest is 10ms")
-    return seconds
-
-
-def _rate(value: Any) -> float:
-    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not match or float(match[1]) <= 0:
-        raise fault("not a rate; write a number of requests per second, minute or hour, such as 10/s or 600/m")
-    rate = float(match[1]) / _UNITS[match[2]]
-    if rate < _SLOWEST:
-        raise fault("too slow; the slowest is 1/h")
-    return rate
+_SENDABLE = re.compile(r"[!-~]+")
+_NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
 
 
 def _url(value: Any, *, takes_query: bool = False) -> str:
@@ -95,48 +76,17 @@ def _base_url(value: Any) -> str:
     return _url(value).rstrip("/")
 
 
-VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
-"""What may stand in any value and, once it is replaced, may have made it anything."""
-
-TEXT: JsonSchemaValue = {
-    "type": ["string", "number", "boolean"],
-    "pattern": rf"^([^$]|\$\$|{VARIABLE}|\$(?![{{$]))*$",
-}
-"""Any text. Editors take one that looks like a number or a yes for just that; we read every value as text."""
-
-
-def _written(name: str, pattern: str, *examples: str) -> WithJsonSchema:
-    """How a value is written, for the JSON Schema of the configuration."""
-    return WithJsonSchema(
-        {"title": name, "type": "string", "pattern": f"{pattern}|{VARIABLE}", "examples": list(examples)}
-    )
-
-
-_WRITTEN_DURATION = rf"^\s*{_DURATION.pattern}\s*$"
 _WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"
 
-Duration = Annotated[float, BeforeValidator(_duration), _written("duration", _WRITTEN_DURATION, "15s", "1h30m", "7d")]
-"""Seconds, written as `500ms`, `15s`, `10m`, `24h`, `7d`."""
-
-Interval = Annotated[
-    Duration, AfterValidator(_positive), _written("duration above zero", _WRITTEN_DURATION, "500ms", "15s", "10m")
-]
-"""A duration above zero."""
-
-Rate = Annotated[
-    float, BeforeValidator(_rate), _written("rate", rf"^\s*{_RATE.pattern}\s*$", "10/s", "600/m", "1000/h")
-]
-"""Requests per second, written as `10/s`, `600/m`, `1000/h`."""
-
 BaseUrl = Annotated[
-    str, BeforeValidator(_base_url), _written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
+    str, BeforeValidator(_base_url), written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
 ]
 """Where a vendor's API starts; without a trailing slash, without credentials."""
 
 WebUrl = Annotated[
     str,
     BeforeValidator(partial(_url, takes_query=True)),
-    _written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
+    written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
 ]
 """One page: without credentials, but for what its query may hold."""
 
@@ -180,7 +130,8 @@ class Secret:
 
     @classmethod
     def from_file(cls, path: str) -> Self:
-        return cls(_read_secret(Path(path)), Path(path))
+        file = Path(path).expanduser()
+        return cls(_read_secret(file), file)
 
     def reveal(self) -> str:
         """The secret itself; the last good text if its file can no longer be read."""
@@ -190,6 +141,11 @@ class Secret:
                 self._stamp = stamp
             except (OSError, ValueError):
                 pass  # a file that is being replaced: the next call sees the new one
+        return self._value
+
+    @property
+    def text(self) -> str:
+        """The secret itself as it was last read, without another look at its file."""
         return self._value
 
     def __repr__(self) -> str:
@@ -219,14 +175,20 @@ class Secret:
             case FileReference(path):
                 try:
                     return cls.from_file(path)
-                except (OSError, ValueError) as error:
-                    why = error.strerror if isinstance(error, OSError) else str(error)
-                    raise fault(f"cannot be read: {why}; give the path of a readable file that holds it") from None
+                except (OSError, ValueError, RuntimeError) as error:  # the last: `~` of a user that there is not
+                    why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+                    if shown := slips.shown_path(path):
+                        told = f"{shown} cannot be read: {why}; give the path of a readable file that holds it"
+                        raise fault(told) from None
+                    told = "give the path of a file; if this is the credential itself, write it without _file"
+                    raise fault(f"cannot be read: {why}; {told}") from None
             case str():
                 try:
                     return cls(_clean(value))
                 except ValueError as error:
-                    raise fault(f"{error}; write the credential, ${{VARIABLE}}, or use the key with _file") from None
+                    told = str(error)
+                    otherwise = "; write the credential, ${VARIABLE}, or use the key with _file"
+                    raise fault(told if ";" in told else told + otherwise) from None
         raise fault("not a text; write the credential, ${VARIABLE}, or use the key with _file")
 
 
@@ -255,6 +217,8 @@ def _clean(text: str) -> str:
         raise ValueError("is empty")
     if not text.isprintable():
         raise ValueError("holds a line break or a control character")
+    if wrong := slips.of_credential(text):
+        raise ValueError(wrong)
     return text
 
 
@@ -309,6 +273,8 @@ class PollSettings(Settings):
 
 
 def _watched_id(value: Any) -> str:
+    if isinstance(value, str) and (wrong := slips.of_id(value)):
+        raise fault(wrong)
     if not isinstance(value, str) or not is_task_id(value):
         raise fault(f"not a task id; write a text of 1 to {ID_LENGTH} printable characters")
     return value
@@ -359,6 +325,8 @@ class ProviderSettings(PollSettings):
 
     ways: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Ways to authenticate, each by the settings that it takes. Where there are any, exactly one is given, whole."""
+    added: ClassVar[tuple[str, ...]] = ()
+    """Path segments that requests add to `base_url`: one that holds them already has them twice."""
 
     name: Name = Field(description="the label `provider`; unique")
     type: str = Field(description="the vendor")
@@ -371,10 +339,22 @@ class ProviderSettings(PollSettings):
     feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")
 
+    @field_validator("base_url")
+    @classmethod
+    def _starts_where_the_api_does(cls, url: str) -> str:
+        default = cls.model_fields["base_url"].default
+        if wrong := slips.of_base_url(url, default if isinstance(default, str) else "", cls.added):
+            raise fault(wrong)
+        return url
+
     @model_validator(mode="after")
     def _has_one_way(self) -> Self:
         begun = [way for way in self.ways if any(getattr(self, name) is not None for name in way)]
         if self.ways and (len(begun) != 1 or any(getattr(self, name) is None for name in begun[0])):
             choice = [" with ".join(way) for way in self.ways]
             raise fault(f"credentials: give exactly one of {', '.join(choice[:-1])}, or {choice[-1]}")
+        for name in sorted(self.secret_names()):
+            secret = getattr(self, name)
+            if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
+                raise fault(_NOT_SENDABLE, name)
         return self

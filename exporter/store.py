@@ -218,6 +218,11 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
 
+    def providers(self) -> list[str]:
+        """The names of all providers that tasks were recorded of. Raises StoreError."""
+        with self._lock, _told(self.path):
+            return [name for (name,) in self._db.execute("SELECT DISTINCT provider FROM feeds")]
+
     def load(self, provider: str, kind: str) -> FeedRecord:
         """All that is known of a feed but its ended tasks. Raises StoreError."""
         with self._lock, _told(self.path):

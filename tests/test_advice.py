@@ -46,6 +46,7 @@ FAILURES = (
     ("auth", "the vendor refused the call", 400, '{error_msg: "the tenant of the token differs"}', Cause.PROJECT),
     ("auth", "the vendor refused the call", 401, '{error_msg: "verify aksk signature fail"}', Cause.SIGNATURE),
     ("auth", "the token was refused 3 s after: another holder renews it too", None, "", Cause.TOKEN_RENEWED_ELSEWHERE),
+    ("auth", "the vendor refused the call: user_id is missing or is not that of user_token", 401, "", Cause.USER_ID),
     ("rate_limited", "waiting 3 s more, as the vendor asked", None, "", Cause.RATE),
     ("insufficient_balance", "the vendor refused the call", 403, "", Cause.BALANCE),
     ("invalid_request", "the vendor refused the call", 404, "HTML, 9 bytes: not found", Cause.WRONG_URL),

@@ -48,10 +48,11 @@ providers:
     tokn: s3cr3t
 """
 BAD_FAULTS = (
-    "config.yaml:1: poll_interval: not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d",
+    "config.yaml:1: poll_interval: `soon` is not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h "
+    "or 7d",
     "config.yaml:3: providers[0].token: missing; the token of a logged-in user",
-    "config.yaml:5: providers[0].base_url: not a URL; write http:// or https://, a host and, if needed, a port and a "
-    "path",
+    "config.yaml:5: providers[0].base_url: `facewap.example` is not a URL; write http:// or https://, a host and, if "
+    "needed, a port and a path",
     "config.yaml:6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, ",
 )
 
@@ -344,7 +345,9 @@ def test_a_broken_configuration_keeps_the_old_one_until_it_is_mended(
     exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
     assert exporter.value(RELOADED_AT) == loaded
     (told,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
-    assert 'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: not a duration' in told
+    assert (
+        'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: `soon` is not a duration' in told
+    )
     before = exporter.value(listed("swaps")) or 0
     exporter.wait_for("more sweeps", lambda: (exporter.value(listed("swaps")) or 0) > before)
     write(tmp_path, facewap(vendors), chanjing(vendors))
@@ -374,7 +377,9 @@ def test_a_change_of_the_configuration_is_seen_by_itself_and_a_broken_one_is_tol
     exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
     some_sweeps_later()
     (told,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
-    assert 'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: not a duration' in told
+    assert (
+        'msg="the configuration was not reloaded" error="config.yaml:1: poll_interval: `soon` is not a duration' in told
+    )
     config.unlink()
     exporter.wait_for("another failure", lambda: exporter.stderr.count("was not reloaded") == 2)
     replace(config, good)
@@ -417,7 +422,7 @@ def test_reloads_at_once_are_done_one_after_the_other(start: Start, vendors: str
     assert [one.exception() for one in changes] == [None] * 40
     exporter.wait_for("a sweep", lambda: exporter.value(up("swaps4", "face_swap")) == 1)
     assert exporter.end() == 0
-    assert not re.search("level=(warn|error)", exporter.stderr)
+    assert not re.search("level=error", exporter.stderr)
 
 
 # Simulated vendors

@@ -213,6 +213,10 @@ def refused(status: int, body: object) -> ASGIApp:
     return JSONResponse(body, status)
 
 
+UNLISTED: dict[str, Any] = {"user_token": None, "user_id": None}
+"""What a provider is given whose feed cannot be listed."""
+
+
 @dataclass(frozen=True)
 class Case:
     """Something that goes wrong, and what the doctor finds."""
@@ -241,6 +245,12 @@ CASES: dict[str, Case] = {
     ),
     "a proxy's refusal": Case(LIP_SYNC, Cause.PROXY, answering(407), told="HTTPS_PROXY"),
     "a wrong key": Case(SORA, Cause.TOKEN, given={"user_token": "wrong", "api_key": "wrong"}, told="user_token"),
+    "the number of another user": Case(
+        SORA,
+        Cause.USER_ID,
+        refused(401, {"success": False, "message": "无权进行此操作，New-Api-User 与登录用户不匹配"}),
+        told="Set user_id to the number",
+    ),
     "no right to read": Case(SORA, Cause.CREDENTIALS, refused(403, {"message": "Forbidden"}), told="api_key"),
     "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="a new one ends the old one. Check access_token"),
     "a foreign address": Case(
@@ -258,9 +268,9 @@ CASES: dict[str, Case] = {
     "unheard-of states": Case(LIP_SYNC, Cause.DRIFT, rows(each(unheard_of)), told="report it", level="warning"),
     "rows that are no tasks": Case(LIP_SYNC, Cause.DRIFT, rows(lambda good: [*good, 7]), told="left", level="warning"),
     "no tasks": Case(LIP_SYNC, Cause.NO_TASKS, rows(lambda _: []), told="access_token and the tasks", level="warning"),
-    "nothing to watch": Case(SORA, Cause.NOTHING_TO_WATCH, given={"user_token": None}, told="With user_token"),
+    "nothing to watch": Case(SORA, Cause.NOTHING_TO_WATCH, given=UNLISTED, told="With user_token"),
     "an unknown task": Case(
-        SORA, Cause.NOT_FOUND, given={"user_token": None, "watch": {"tasks": {"sora": ["gone"]}}}, told="too old",
+        SORA, Cause.NOT_FOUND, given=UNLISTED | {"watch": {"tasks": {"sora": ["gone"]}}}, told="too old",
         level="warning",
     ),
     }  # fmt: skip
@@ -377,14 +387,14 @@ async def test_a_list_that_is_refused_does_not_hide_whether_details_are(practice
 async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("{")
     watch = {"tasks": {"sora": ["task-1"]}, "files": [str(tmp_path / "*.json")]}
-    report = await practice.report(SORA, expect=0, user_token=None, watch=watch)
+    report = await practice.report(SORA, expect=0, user_token=None, user_id=None, watch=watch)
     assert causes(report) == [("warning", "watch")]
     assert report["findings"][0]["what"] == f"{tmp_path}/ids.json: not JSON"
 
 
 async def test_watched_ids_that_are_not_there_yet_are_no_trouble(practice: Practice, tmp_path: Path) -> None:
     watch = {"files": [str(tmp_path / "*.json")]}
-    report = await practice.report(SORA, expect=0, user_token=None, watch=watch)
+    report = await practice.report(SORA, expect=0, user_token=None, user_id=None, watch=watch)
     assert causes(report) == [("warning", "nothing_to_watch")]
 
 
@@ -444,7 +454,7 @@ async def test_the_ledger_stays_as_it_is(practice: Practice, tmp_path: Path) -> 
     exporter = await TestTokens.held(practice, tmp_path)
     exporter.watch("deerapi", "sora", ["task-2"], time.time())
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
-    report = await practice.report(SORA, expect=0, user_token=None)
+    report = await practice.report(SORA, expect=0, user_token=None, user_id=None)
     assert report["calls"][0]["request"] == "GET /sora/v1/videos/task-2"  # which it was asked to follow
     await practice.report(LIP_SYNC, expect=0, fetch_token=True, **APPLICATION)
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before

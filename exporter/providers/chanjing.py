@@ -63,6 +63,7 @@ class Settings(ProviderSettings):
     """A Chanjing account: a token, or the application that may ask for one."""
 
     ways: ClassVar = (("access_token",), ("app_id", "secret_key"))
+    added: ClassVar = ("open",)
     type: Literal["chanjing"]
     base_url: BaseUrl = Field(default="https://open-api.chanjing.cc", description="where the vendor's API starts")
     rate_limit: Rate = Field(default=5.0, description="half of the 10/s that the vendor allows, the rest is yours")

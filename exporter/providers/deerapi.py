@@ -7,11 +7,12 @@ Without that token the feed follows the ids under `watch`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
@@ -30,7 +31,7 @@ from exporter.providers.wire import (
     read_task,
     shaped,
 )
-from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret
+from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.tasks import Clock, Observation, Reason, State
 
 STATES = {
@@ -70,6 +71,9 @@ CODES = {
 }
 
 NOT_FOUND = frozenset({"task_not_exist", "task_not_found"})
+_USER = re.compile(r"\b\w+(-Api)?-User\b", re.IGNORECASE)
+"""The header that wants the user's number, as a refusal names it: `New-Api-User`, `Rix-Api-User`, `Veloera-User`."""
+
 OTHER_MEDIA = frozenset({"suno", "mj", "midjourney"})
 """Platforms whose tasks the gateway lists beside the videos."""
 
@@ -77,13 +81,25 @@ OTHER_MEDIA = frozenset({"suno", "mj", "midjourney"})
 class Settings(ProviderSettings):
     """A DeerAPI key and, where the gateway lets its users list their tasks, the user's own token."""
 
+    added: ClassVar = ("sora", "api/task")
     type: Literal["deerapi"]
     base_url: BaseUrl = Field(default="https://api.deerapi.com", description="where the vendor's API starts")
     rate_limit: Rate = Field(default=3.0, description="the gateway allows 180 list pages in 180 s from one address")
     page_size: int = Field(default=100, ge=1, le=500, description="tasks asked for on one list page")
     api_key: Secret = Field(description="the API key, for single tasks")
     user_token: Secret | None = Field(default=None, description="the user's system access token, for the list")
-    user_id: str | None = Field(default=None, description="the user's number, which older gateways want with it")
+    user_id: str | None = Field(default=None, description="the user's number, which most gateways want with it")
+
+    @model_validator(mode="after")
+    def _numbers_a_token(self) -> Self:
+        if self.user_id is not None and "user_token" not in self.model_fields_set:
+            told = "without effect, since no user_token is given; write user_token too, or leave user_id out"
+            raise fault(told, "user_id")
+        return self
+
+
+class UserRefused(AuthRefused):
+    """The gateway takes the user token, but not without the number of its user."""
 
 
 class Moderation(BaseModel):
@@ -203,8 +219,8 @@ class Sora(Feed):
                 data = await self._client.call(
                     "list", "GET", url, headers=self._user(other_prefix, token), read=_listing
                 )
-            except AuthRefused:
-                raise refused from None
+            except AuthRefused as again:
+                raise next((one for one in (refused, again) if isinstance(one, UserRefused)), refused) from None
         self._prefix = other_prefix
         return data
 
@@ -270,7 +286,10 @@ def _data(answer: Answer, otherwise: Reason) -> Any:
         text = message if isinstance(message, str) else ""
         if raw.get("success") is not False:
             otherwise = Reason.UNKNOWN
-        raise refusal(answer.status, code=code, text=text, codes=CODES, otherwise=otherwise)
+        refused = refusal(answer.status, code=code, text=text, codes=CODES, otherwise=otherwise)
+        if isinstance(refused, AuthRefused) and _USER.search(text):
+            raise UserRefused(f"{refused}: user_id is missing or is not that of user_token")
+        raise refused
     if "data" not in raw:
         raise ContractBroken("the answer is not of the documented shape at data")
     return raw["data"]

@@ -8,7 +8,7 @@ places a task in time; durations are observed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
@@ -39,6 +39,7 @@ NO_DATA = 900
 class Settings(ProviderSettings):
     """A faceWap user: the token of a login, and the host of the application's backend."""
 
+    added: ClassVar = ("videoTaskHistory", "getTaskInfo")
     type: Literal["facewap"]
     rate_limit: Rate = Field(default=2.0, description="the vendor states no limit")
     page_size: int = Field(default=20, ge=1, le=500, description="the page size of the vendor's own application")

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
@@ -26,7 +26,7 @@ from exporter.providers.failures import reason_of, reason_of_status
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
 from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
-from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret
+from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.settings import Settings as SettingsPart
 from exporter.tasks import Clock, Observation, Reason, State
 
@@ -84,6 +84,7 @@ class Settings(ProviderSettings):
     """A MetaStudio project and one way to authenticate."""
 
     ways: ClassVar = (("auth_token",), ("access_key", "secret_key"), ("iam",))
+    added: ClassVar = ("digital-human-videos",)
     type: Literal["huawei_metastudio"]
     base_url: BaseUrl = Field(
         default="https://metastudio.cn-north-4.myhuaweicloud.com", description="the region's endpoint"
@@ -95,6 +96,15 @@ class Settings(ProviderSettings):
     access_key: Secret | None = Field(default=None, description="with secret_key: requests are signed")
     secret_key: Secret | None = Field(default=None, description="belongs to access_key")
     iam: Iam | None = Field(default=None, description="an IAM user, for tokens that the exporter renews itself")
+
+    @field_validator("project_id")
+    @classmethod
+    def _is_not_a_name(cls, project: str) -> str:
+        if re.fullmatch(r"[a-z]{2}-[a-z]+-[0-9]{1,3}(_.*)?", project):
+            raise fault(
+                "not a project's id but its name; write the id, 32 letters and digits, of the same row in the console"
+            )
+        return project
 
 
 class Listing(BaseModel):

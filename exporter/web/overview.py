@@ -48,6 +48,7 @@ WHOSE_CAUSE = {
     Cause.REQUEST: Whose.CONFIGURATION,
     Cause.SIZE: Whose.CONFIGURATION,
     Cause.PROJECT: Whose.CREDENTIALS,
+    Cause.USER_ID: Whose.CREDENTIALS,
     Cause.CREDENTIALS: Whose.CREDENTIALS,
     Cause.TOKEN: Whose.CREDENTIALS,
     Cause.TOKEN_RENEWED_ELSEWHERE: Whose.CREDENTIALS,
@@ -299,6 +300,10 @@ def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
     if not reloads.successful:
         told = "The settings of the last good reading stay in force."
         yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
+    for remark in reloads.remarks:
+        yield Trouble(
+            Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
+        )
     if web_trouble:
         told = "TLS and users stay as the last good reading has them."
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)

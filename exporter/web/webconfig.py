@@ -15,8 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from exporter.config import ConfigError, read_document, words_for
+from exporter.config import ConfigError, read_document
 from exporter.document import Document
+from exporter.faults import words_for
 from exporter.settings import Duration, Secret, fault
 from exporter.web.auth import Users
 from exporter.web.limits import Bucket

@@ -193,7 +193,8 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "a limit without a unit": (
         "rate_limit:\n  interval: 1\n  burst: 1\n",
         [
-            "2: rate_limit.interval: not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d",
+            "2: rate_limit.interval: not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d; "
+            "did you mean 1s?",
         ],
     ),
     "no yes or no": (

@@ -1,0 +1,198 @@
+"""Slips that people make in a configuration, recognised by how they look: what was meant, and what may be repeated.
+
+Nothing here knows a setting. A value may be a secret in the wrong place: only what `may_be_secret` clears is repeated
+in the text of a fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+_QUOTES = "\"'`“”„‟‘’‚‛«»「」＂＇"  # what word processors make of quotation marks
+_CURLY = frozenset(_QUOTES) - set("\"'`")
+_FULLWIDTH = {"：": ":", "，": ",", "、": ",", "［": "[", "］": "]", "｛": "{", "｝": "}", "＃": "#", "－": "-"}
+_UNSEEN = re.compile(r"[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f\u2060-\u2064\u3000\ufeff]")
+
+_SCHEME = re.compile(
+    r"(authorization|x-[a-z-]*token|x-api-key)\s*:|(bearer|basic|token|apikey|key)[\s:]", re.IGNORECASE
+)
+_ASSIGNED = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*_?(KEY|TOKEN|SECRET|PASSWORD)[A-Z0-9_]*\s*=")
+_TEMPLATE = re.compile(
+    r"\{\{.*\}\}|%[A-Za-z_][A-Za-z0-9_]*%|\$\{.*|\$\(.*\)|\$env:\w+|env:\w+|<%.*%>"
+    r"|(os\.environ|process\.env)\W.*",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"<.*>"
+    r"|(your|insert|replace|enter|paste|put|fill)([-_ ].*)?[-_ ](key|token|secret|password|here|this|me|in|id)"
+    r"([-_ ].*)?"
+    r"|(sk-)?your[-_ ]?.{0,20}(key|token|secret)([-_ ]?here)?"
+    r"|(change|replace)[-_ ]?(me|it|this)"
+    r"|(sk-|ak-)?(x{3,}|\*{3,}|\.{3,}|…+|•+)|.{0,12}x{8,}"
+    r"|todo|tbd|fixme",
+    re.IGNORECASE,
+)
+
+_DURATION_UNITS = {
+    "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds", "毫秒"),
+    "s": ("sec", "secs", "second", "seconds", "秒"),
+    "m": ("min", "mins", "minute", "minutes", "分钟", "分"),
+    "h": ("hr", "hrs", "hour", "hours", "小时"),
+    "d": ("day", "days", "天"),
+}
+_UNIT_OF = {word: unit for unit, words in _DURATION_UNITS.items() for word in (unit, *words)}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([^\W\d_]*)[\s,]*")
+_RATE = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?)\s*(?:r|req|reqs|requests?|calls?)?\s*(?:/|per\b|p(?=[sm]\b))?\s*1?\s*([^\W\d_]*)"
+)
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether a text could be a credential. Short words, numbers with a unit and variables are none."""
+    if re.fullmatch(r"\$\{?[A-Z_][A-Z0-9_]{0,40}\}?|[\d.,:/ -]{1,24}[^\W\d]{0,12}", text):
+        return False
+    if len(text) > 48 or not text.isprintable() or "://" in text:
+        return True
+    return any(
+        len(word) >= 24
+        or (len(word) >= 6 and re.search(r"\d", word) is not None and re.search(r"\D", word) is not None)
+        for word in re.split(r"[\s/,;:=]+", text)
+    )
+
+
+def repeated(text: str) -> str:
+    """The text in backticks where it may be shown, else nothing."""
+    return "" if may_be_secret(text) or not text.strip() or "`" in text else f"`{text}`"
+
+
+def shown_path(path: str) -> str:
+    """A file's path as it may be shown; empty where it looks like a credential that was written in a path's place."""
+    looks_like_one = path.startswith(("/", "./", "../", "~")) or "/" in path or re.search(r"\.[a-z]{2,6}$", path)
+    random = re.search(
+        r"[=+\s]|(^|/)(sk|ak|r8|eyJ)[-_A-Za-z0-9]{8}|(?=[A-Za-z0-9_-]*\d[A-Za-z0-9_-]*\d)[A-Za-z0-9_]{24,}", path
+    )
+    return path if looks_like_one and not random and path.isprintable() and len(path) <= 4096 else ""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """The allowed word that was probably meant: the same but for case and hyphens, else one much like it; or ''."""
+    plain = {_plain(one): one for one in allowed}
+    if found := plain.get(_plain(word)):
+        return found
+    close = difflib.get_close_matches(_plain(word), plain, n=1)
+    return plain[close[0]] if close else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_. ]", "", word).lower()
+
+
+def duration_meant(text: str) -> str:
+    """A duration in our units that was probably meant (`15 sec` is `15s`, `90` is `90s`); empty if none can be told."""
+    parts = _PART.findall(text.strip().lower())
+    if not parts or _PART.sub("", text.strip().lower()):
+        return ""
+    if len(parts) > 1 and any(not unit for _, unit in parts):
+        return ""
+    weeks = {"w", "week", "weeks", "周"}
+    meant = [
+        f"{float(number) * 7:g}d" if unit in weeks else f"{number}{_UNIT_OF.get(unit or 's', '')}"
+        for number, unit in parts
+    ]
+    return "".join(meant) if all(one[-1].isalpha() for one in meant) else ""
+
+
+def rate_meant(text: str) -> str:
+    """A rate that was probably meant (`10/sec` and `10 per second` are `10/s`); empty if none can be told."""
+    match = _RATE.fullmatch(text.strip().lower())
+    unit = _UNIT_OF.get((match[2] or "s") if match else "", "")
+    return f"{match[1]}/{unit}" if match and unit in ("s", "m", "h") and float(match[1]) > 0 else ""
+
+
+def of_credential(text: str) -> str:
+    """What is wrong with a credential by its look, never repeating it; empty if nothing is.
+
+    An answer is about what surrounds it, or says that this is no credential.
+    """
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        return "has quotes around it that would be sent too; write it without them"
+    if _SCHEME.match(text):
+        return "begins with the word `Bearer` or the like, which is no part of it; write the credential alone"
+    if _ASSIGNED.match(text):
+        return "holds `NAME=` before the credential; write the credential alone"
+    if _TEMPLATE.fullmatch(text):
+        return "is the name of a variable in a form that is not replaced; write ${NAME}, which is"
+    if "://" in text:
+        return "is a URL; write the credential alone"
+    if text.startswith(("/", "./", "../", "~/")) and text.count("/") > 1 and shown_path(text):
+        return "is the path of a file; give it by the same key with _file"
+    if _PLACEHOLDER.fullmatch(text):
+        return "is a placeholder of an example; write the real credential"
+    return ""
+
+
+def of_word(text: str) -> str:
+    """What is wrong with any value or key by its look; empty if nothing is."""
+    if curly := next((one for one in (text[:1], text[-1:]) if one in _CURLY), ""):
+        return f"has a curly quote ({curly}); write a straight one, or none"
+    if unseen := _UNSEEN.search(text.strip()):
+        name = f"U+{ord(unseen[0]):04X}"
+        return f"holds a character that cannot be seen ({name}), as copied from a web page; type it again by hand"
+    if wide := re.search(r"[\uff01-\uff5e]", text):
+        return f"holds a full-width character (`{wide[0]}`); type it again with an English keyboard"
+    return ""
+
+
+def of_id(text: str) -> str:
+    """Why a text is no single id of a task; empty if it may be one."""
+    if "://" in text:
+        return "a URL, not an id; write the id alone, which is mostly the last part of the URL"
+    if found := next((one for one in ("，", "、", "；", ", ") if one in text), ""):
+        return (
+            f"several ids in one, with `{found.strip()}` between them; write each alone, with plain commas between them"
+        )
+    return of_word(text)
+
+
+def of_base_url(url: str, default: str, added: Iterable[str]) -> str:
+    """What is wrong with the address at which an API starts; `added` are path segments that requests add to it."""
+    parts, vendor = urlsplit(url), urlsplit(default).hostname or ""
+    domain = "." + ".".join(vendor.split(".")[-2:])
+    if vendor and parts.scheme == "http" and f".{parts.hostname}".endswith(domain):
+        return "would send the credentials to the vendor in plain text; write https://"
+    own = "|".join(map(re.escape, added)) or r"\b\B"
+    if found := re.fullmatch(r"()(/v[0-9]+)", parts.path) or re.fullmatch(rf"(.*?)(/(?:{own}))(?:/.*)?", parts.path):
+        kept = f"{parts.scheme}://{parts.netloc}{found[1]}"
+        return f"holds {found[2]}, a part of the path that each request adds; write {kept}"
+    if set("{}") & set(parts.path):
+        return "a URL with a placeholder in its path; write where the API starts, without the path of a call"
+    return ""
+
+
+def of_line(line: str) -> str:
+    """What in this line YAML probably stumbles over, and what to write; empty if nothing stands out."""
+    code = re.sub(r"(^|\s)#.*", "", line)
+    if re.match(r"\s*\t|[^'\"]*:\t", line):
+        return "a tab where a value or indentation belongs; write spaces"
+    if _UNSEEN.search(code[: len(code) - len(code.lstrip())]):
+        return "the indentation holds a no-break space or another character that cannot be seen; write plain spaces"
+    if "{{" in code:
+        return "`{{ }}` is a template that was not filled in; write ${NAME} for an environment variable"
+    if re.search(r":\s*%\w+%", code):
+        return "`%` is no sign of a variable here; write ${NAME} for an environment variable"
+    if sign := re.search(r":\s*([%@`])", code):
+        return f"a text that begins with `{sign[1]}`; put it in quotes"
+    if odd := re.match(r"\s*(?:- )?[\w-]+\s*([：＝=])", code):
+        return f"`{odd[1]}` after the key; write a plain colon and a space"
+    if re.match(r"\s*(?:- )?[\w-]+:\S", code):
+        return "no space after the colon; write `key: value`"
+    if re.match(r"\s*-[^\s-]", code):
+        return "no space after the `-`; write `- ` before an item of a list"
+    if found := next((one for one in _FULLWIDTH if one in code), ""):
+        return f"`{found}` is not a plain `{_FULLWIDTH[found]}`; type it again with an English keyboard"
+    if any(one in code for one in _CURLY):
+        return "curly quotes; write straight ones"
+    return ""
