@@ -56,6 +56,10 @@ class Budget:
         elif kind:  # the first sweep reads a long history, those after it do not
             self._costs[kind] = deque([1], maxlen=SWEEPS)
 
+    def go_on_from(self, other: Budget) -> None:
+        """Takes over what was sent under another budget of the same provider, which is no longer in use."""
+        self._spent = dict(other._spent)
+
     def _counts(self, quarter: int) -> bool:
         """Whether part of the quarter lies within the last day, or ahead of us after the clock was set back."""
         return (quarter + 1) * QUARTER > self._clock() - DAY

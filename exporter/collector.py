@@ -93,13 +93,16 @@ class FeedLoop:
         self._running.append(asyncio.create_task(self.run(spread), name=f"{self.provider.name}/{self.feed.kind}"))
 
     async def stop(self) -> None:
-        for task in self._running:
+        running, self._running = self._running, []
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await _failure_of(self._spend())  # what a sweep that was cut short has sent
 
     def revive(self, now: float) -> None:
         """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
+        if not self._running:  # it is being stopped
+            return
         if not self.pulse.is_overdue(now, has_died=self._running[-1].done()):
             return
         silence = round(self.pulse.silence(now), 1)

@@ -34,16 +34,24 @@ class Ledger:
         self._closed = False
 
     def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
-        """The book of a feed, out of the store the first time. Raises StoreError."""
+        """The book of a feed, out of the store the first time; a known one is left as it is. Raises StoreError."""
         book = self._books.get((provider, kind))
         if book is None:
             record = self.store.load(provider, kind)
             recent = self.store.ended_since(provider, kind, now - settings.recent_window)
             book = Book(provider, kind, clock, settings, self._retention, record, recent)
+            self.take_settings(book, settings)
             self._books[provider, kind] = book
+        return book
+
+    def take_settings(self, book: Book, settings: PollSettings) -> None:
+        """From now on a book goes by these."""
         book.settings, book.interval = settings, settings.poll_interval
         book.retention = max(self._retention, settings.history, settings.recent_window)
-        return book
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Makes a call that reads the store, in the store's thread. Raises StoreError, and what the call raises."""
+        return await self._in_store(call)
 
     async def ended_among(self, book: Book, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""

@@ -102,17 +102,23 @@ async def serve(
             "again, and goes on only under its old name",
             extra={"providers": ", ".join(left)},
         )
+    reloading = asyncio.Lock()  # what is read later is applied later
 
     async def reload() -> None:
+        async with reloading:
+            await reload_now()
+
+    async def reload_now() -> None:
         if server.should_exit:
             return
         before = [one.settings for one in collector.providers]
         try:
-            fresh = (reread or (lambda: config))()
+            fresh = await asyncio.to_thread(reread or (lambda: config))
             await collector.apply(fresh.providers)
         except (ConfigError, StoreError) as error:
+            if isinstance(error, ConfigError) or reloads.error != str(error):  # else it was tried again in vain
+                log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
             reloads.successful, reloads.error = False, str(error)
-            log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
             raise
         reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
@@ -188,12 +194,21 @@ async def signals(server: Server, reload: Callable[[], Awaitable[None]] | None) 
 async def _reload_on_change(
     has_changed: Callable[[], bool], every: float, reload: Callable[[], Awaitable[None]]
 ) -> None:
-    """Looks for ever, every so many seconds. What was read once is not read again, were it good or not."""
+    """Looks for ever, every so many seconds.
+
+    What was read once is not read again, were it good or not, unless it was the ledger that could not be used.
+    """
+    again = False
     while True:
         await asyncio.sleep(every)
-        if await asyncio.to_thread(has_changed):
-            with suppress(ConfigError, StoreError):  # it has been logged
+        if again or await asyncio.to_thread(has_changed):
+            again = False
+            try:
                 await asyncio.shield(asyncio.ensure_future(reload()))  # the end waits for a reload under way
+            except ConfigError:
+                pass  # it has been logged
+            except StoreError:
+                again = True
 
 
 @asynccontextmanager

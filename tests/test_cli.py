@@ -386,6 +386,26 @@ def test_a_change_of_the_configuration_is_seen_by_itself_and_a_broken_one_is_tol
     exporter.wait_for("the mended one", lambda: exporter.value(RELOADED) == 1)
 
 
+def test_a_change_that_the_ledger_could_not_take_is_tried_again_by_itself(
+    start: Start, vendors: str, tmp_path: Path
+) -> None:
+    write(tmp_path, facewap(vendors))
+    flags = ("--config.enable-auto-reload", "--config.auto-reload-interval=50ms")
+    exporter = start("--config.file=config.yaml", ANYWHERE, *flags)
+    exporter.wait_for("a sweep", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+    (ledger,) = tmp_path.glob("*.sqlite3")
+    ledger.rename(tmp_path / "away")
+    write(tmp_path, facewap(vendors), chanjing(vendors))
+    exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
+    asked = exporter.value(listed("swaps")) or 0
+    exporter.wait_for("ten sweeps", lambda: (exporter.value(listed("swaps")) or 0) >= asked + 10)
+    (tmp_path / "away").rename(ledger)
+    exporter.wait_for("the added feed", lambda: exporter.value(up("studio", "video")) == 1)
+    exporter.wait_for("the feed that was there", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+    assert exporter.value(RELOADED) == 1
+    assert exporter.stderr.count("the configuration was not reloaded") == 1
+
+
 def test_the_configuration_and_its_reload_change_what_is_logged(start: Start, vendors: str, tmp_path: Path) -> None:
     write(tmp_path, facewap(vendors))
     config = tmp_path / "config.yaml"

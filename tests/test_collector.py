@@ -42,7 +42,7 @@ from exporter.simulator import (
     faults,
     hang,
 )
-from exporter.store import Changes, Store
+from exporter.store import Changes, Store, StoreError
 from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
 from exporter.watch import Watch
 
@@ -1290,6 +1290,89 @@ async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Co
     await until(lambda: loop.book.counts["finished_total", "succeeded"] >= 45)
     await until(lambda: not loop.book.in_flight)
     assert told(loop.book) == truth(site, LIP_SYNC)
+
+
+async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: Site, tmp_path: Path) -> None:
+    """Of four providers one goes, one changes, one stays, one comes, and the ledger cannot take the one that comes."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger(Store(str(path)), 7 * 24 * HOUR)
+    collector = Collector(ledger, site.clock)
+    await collector.apply(
+        [site.settings(name, poll_interval="20ms") for name in ("deerapi", "facewap", "huawei_metastudio")]
+    )
+    await until(lambda: all(loop.status.up for loop in collector.loops))
+    before = collector.loops
+    wanted = [
+        site.settings("huawei_metastudio", poll_interval="20ms"),
+        site.settings("facewap", poll_interval="30ms", max_requests_per_day=1000),
+        site.settings("chanjing", poll_interval="20ms"),
+    ]
+    path.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="moved away"):
+            await collector.apply(wanted)
+    assert collector.loops == before
+    assert [loop.book.settings.poll_interval for loop in before] == [0.02] * 3
+    (tmp_path / "away").rename(path)
+    await until(lambda: all(loop.status.up for loop in before))
+
+    await collector.apply(wanted)
+    assert kinds(collector) == ["digital_human", "face_swap", "lip_sync", "video"]
+    assert collector.loops[0] is before[2]
+    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await collector.stop()
+    await ledger.close()
+
+
+async def test_a_reload_whose_caller_is_gone_is_carried_through(site: Site, collector: Collector) -> None:
+    await collector.apply([site.settings("facewap", poll_interval="20ms")])
+    reload = asyncio.create_task(collector.apply([site.settings(one) for one in ("facewap", "chanjing")]))
+    await asyncio.sleep(0)
+    reload.cancel()
+    await until(lambda: kinds(collector) == ["face_swap", "lip_sync", "video"])
+    await until(lambda: all(loop.status.up for loop in collector.loops))
+
+
+async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: Site, collector: Collector) -> None:
+    for turn in range(1, 11):
+        settings = site.settings("facewap", page_size=turn, max_requests_per_day=1000, poll_interval="10ms")
+        await collector.apply([settings])
+        (loop,) = collector.loops
+        await until(lambda: all(loop.status.up for loop in collector.loops))
+        assert [task.get_name() for task in asyncio.all_tasks()].count("facewap/face_swap") == 1
+        assert loop.budget is not None
+        assert loop.budget.remaining <= 1000 - turn  # at least one for each life
+
+
+class SlowStore(Store):
+    """A store that writes no commit until it is told to, and lets nobody read meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self.begun = threading.Event()
+        self.goes_on = threading.Event()
+
+    def commit(self, changes: Changes) -> None:
+        with self._lock:
+            self.begun.set()
+            self.goes_on.wait()
+        super().commit(changes)
+
+
+async def test_the_event_loop_waits_for_no_commit_to_reload_or_to_keep_a_token(site: Site) -> None:
+    store = SlowStore()
+    collector = Collector(Ledger(store, 7 * 24 * HOUR), site.clock)
+    await collector.apply([site.settings("facewap", poll_interval="10ms")])
+    await until(store.begun.is_set)
+    more = [site.settings(one, max_requests_per_day=1000) for one in ("facewap", "chanjing")]  # budgets and a token
+    reload = asyncio.create_task(collector.apply(more))
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+    assert not reload.done()
+    store.goes_on.set()
+    await reload
+    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await collector.stop()
 
 
 async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, collector: Collector) -> None:

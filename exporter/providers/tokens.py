@@ -79,17 +79,23 @@ class ObtainedToken(Token):
         self._vault = vault
         self._clock = clock
         self._renewing = asyncio.Lock()
-        self._token, expires = vault.load_token(owner) or ("", 0.0)
-        self._due = expires - MARGIN
+        self._token: str | None = None  # until the vault has been asked
+        self._due = 0.0
         self._obtained = -math.inf
         self._refused: float | None = None
         self._wait = 0.0
 
     async def current(self) -> str:
         async with self._renewing:
-            if not self._token or self._clock() >= self._due:
-                await self._renew()
-            return self._token
+            token = await self._known()
+            return token if token and self._clock() < self._due else await self._renew()
+
+    async def _known(self) -> str:
+        """The token so far, out of the vault the first time; empty if there is none. Raises StoreError."""
+        if self._token is None:
+            kept = await asyncio.to_thread(self._vault.load_token, self._owner)
+            self._token, self._due = (kept[0], kept[1] - MARGIN) if kept else ("", 0.0)
+        return self._token
 
     async def instead_of(self, refused: str) -> str:
         async with self._renewing:
@@ -104,13 +110,18 @@ class ObtainedToken(Token):
                         "give both the same token (access_token_file), or the exporter credentials of its own"
                     )
                 self._wait = min(max(5.0, 2 * self._wait), LONGEST_WAIT) if life < YOUNG else 0.0
-                await self._renew()
-            return self._token
+                return await self._renew()
+            return await self._known()
 
-    async def _renew(self) -> None:
-        self._token, expires = await self._obtain()
+    async def _renew(self) -> str:
+        token, expires = await self._obtain()
+        self._token = token
         self._obtained = now = self._clock()
         self._refused = None
         # One that seems to have ended at its birth (clocks differ) serves until it is refused.
         self._due = expires - min(MARGIN, (expires - now) / 2) if expires > now else math.inf
-        self._vault.save_token(self._owner, self._token, expires)
+        # In a thread, for the disk may be busy with a commit; also when the caller is cancelled.
+        await asyncio.shield(
+            asyncio.create_task(asyncio.to_thread(self._vault.save_token, self._owner, token, expires))
+        )
+        return token
