@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,12 +21,18 @@ class _Waiting:
     groups: Sequence[Hashable]
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
+    @property
+    def has_turn(self) -> bool:
+        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+
 
 class Turns:
     """One turn at a time. The next one is of the group that has gone longest without, so that no crowd takes them all.
 
     Each who waits is in groups within groups, the widest first: turns go around among the widest groups, within such a
-    one among its groups, and so on; within the narrowest they come in order.
+    one among its groups, and so on. Within the narrowest the first and the last to come alternate: the wait is bounded,
+    and a newcomer does not wait for a whole crowd. When too many wait, one in the middle of the largest group is sent
+    away.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,18 +41,16 @@ class Turns:
         self._waiting: list[_Waiting] = []
         self._count = 0
         self._last: dict[Hashable, int] = {}
+        self._had: Counter[Hashable] = Counter()
 
     @asynccontextmanager
     async def one(self, *groups: Hashable) -> AsyncIterator[None]:
-        """A turn for a member of these groups. Raises Busy for the last of the largest group when too many wait."""
+        """A turn for a member of these groups. Raises Busy for one that is sent away."""
         paths = [groups[: depth + 1] for depth in range(len(groups))]
         if self._taken:
             await self._wait(_Waiting(paths))
         self._taken = True
-        self._count += 1
-        if len(self._last) > KEPT:
-            self._last.clear()
-        self._last |= dict.fromkeys(paths, self._count)
+        self._note(paths)
         try:
             yield
         finally:
@@ -56,22 +60,42 @@ class Turns:
         self._waiting.append(newcomer)
         if len(self._waiting) > self._most:
             sizes = Counter(group for one in self._waiting for group in one.groups)
-            last = max(reversed(self._waiting), key=lambda one: [sizes[group] for group in one.groups])
-            self._waiting.remove(last)
-            last.turn.set_exception(Busy())
+            largest = _firsts(self._waiting, lambda group: -sizes[group])
+            self._send_away(largest[len(largest) // 2])
         try:
             await newcomer.turn
         except asyncio.CancelledError:
             if newcomer in self._waiting:
                 self._waiting.remove(newcomer)
-            elif not newcomer.turn.cancelled():  # the turn came at the same moment
+            elif newcomer.has_turn:  # it came at the same moment
                 self._pass_on()
             raise
 
+    def _send_away(self, one: _Waiting) -> None:
+        self._waiting.remove(one)
+        if not one.turn.done():
+            one.turn.set_exception(Busy())
+
     def _pass_on(self) -> None:
         self._taken = False
-        if self._waiting:
-            chosen = min(self._waiting, key=lambda one: [self._last.get(group, 0) for group in one.groups])
+        waiting = [one for one in self._waiting if not one.turn.done()]  # the others have been cancelled
+        if waiting:
+            nexts = _firsts(waiting, lambda group: self._last.get(group, 0))
+            chosen = nexts[-(self._had[nexts[0].groups[-1]] % 2)]
             self._waiting.remove(chosen)
             self._taken = True
             chosen.turn.set_result(None)
+
+    def _note(self, groups: Sequence[Hashable]) -> None:
+        if len(self._last) > KEPT:
+            self._last.clear()
+            self._had.clear()
+        self._count += 1
+        self._last |= dict.fromkeys(groups, self._count)
+        self._had[groups[-1]] += 1
+
+
+def _firsts(waiting: Sequence[_Waiting], rank: Callable[[Hashable], int]) -> list[_Waiting]:
+    """Those of the narrowest group that ranks first within groups that do, in the order in which they came."""
+    first = min(waiting, key=lambda one: [rank(group) for group in one.groups]).groups[-1]
+    return [one for one in waiting if one.groups[-1] == first]
