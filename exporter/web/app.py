@@ -22,6 +22,7 @@ from exporter.exposition import Exposition, Polled
 from exporter.metrics import Reloads
 from exporter.store import StoreError
 from exporter.web import api, intake, pages
+from exporter.web.coding import accepted, takes_gzip, weighed
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def create(
         middleware=[
             Middleware(_shortened, scrapes=scrapes),
             Middleware(_framed),
+            Middleware(weighed),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
         ],
         exception_handlers={404: _not_found, 405: _not_allowed},
@@ -111,7 +113,7 @@ class Scrapes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = Headers(scope=scope)
-        answer = await self._exposition.answer(asked.get("Accept", ""), "gzip" in asked.get("Accept-Encoding", ""))
+        answer = await self._exposition.answer(",".join(asked.getlist("Accept")), takes_gzip(accepted(asked)))
         length = sum(map(len, answer.pieces))
         headers = [*_scrape_headers(answer.content_type, answer.packed), (b"content-length", b"%d" % length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

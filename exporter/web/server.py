@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.web.address import AddressError, host_and_port
+from exporter.web.framing import framed
 from exporter.web.guard import Guard
 from exporter.web.limits import Connection, Limits, Opened, limited
 from exporter.web.webconfig import WebConfig
@@ -33,7 +34,7 @@ class Server(uvicorn.Server):
         app = limited(app, limits)
         super().__init__(
             uvicorn.Config(
-                Guard(app, web) if web else app,
+                framed(Guard(app, web) if web else app),
                 http=self._accept,  # type: ignore[arg-type]  # it is only called, with keywords
                 ws="none",
                 lifespan="off",

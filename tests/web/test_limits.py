@@ -72,7 +72,18 @@ BAD: dict[str, tuple[bytes, set[int | None]]] = {
     "a bad escape in the path": (get("/%zz%ff%00%0d%0aX:%20y"), {404}),
     "a way out of the folder": (get("/../../etc/passwd"), {404}),
     "an escaped way out": (get("/%2e%2e/%2e%2e%2fetc/passwd"), {404}),
-    "a whole URL": (get("http://elsewhere.example/metrics"), {404}),
+    "a whole URL": (get("http://elsewhere.example/metrics"), {200}),
+    "a whole URL in capitals, with a port and a query": (get("HTTP://[::1]:80/metrics?x=http://a/b"), {200}),
+    "a whole URL without a path": (get("http://elsewhere.example"), {200}),
+    "a whole URL without a path, but with a query": (get("https://elsewhere.example?x=1"), {200}),
+    "a whole URL of nothing": (get("http://elsewhere.example/nothing"), {404}),
+    "a whole URL without a host": (get("http:///metrics"), {400}),
+    "a whole URL with a password": (get("http://ann:secret@elsewhere.example/metrics"), {400}),
+    "a whole URL of another scheme": (get("ftp://elsewhere.example/metrics"), {400}),
+    "a length and chunks": (
+        post(b"1\r\na\r\n0\r\n\r\n", "Content-Length: 11", "Transfer-Encoding: chunked"),
+        {400},
+    ),
     "a host that is none": (b"GET /metrics/ HTTP/1.1\r\nHost: [::\r\nConnection: close\r\n\r\n", {307, 400, 404}),
     "a star": (get("*", method="OPTIONS"), {404, 405}),
     "a tunnel": (get("elsewhere.example:443", method="CONNECT"), {404, 405}),
@@ -144,6 +155,25 @@ async def test_a_body_that_grows_beyond_the_limit_is_refused(address: Address) -
 async def test_requests_in_a_row_are_answered_in_order(address: Address) -> None:
     answers = await address.send(get(close=False) * 50 + get("/unknown"))
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200"] * 50 + [b"404"]
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 5", "Content-Length: 16"])
+@pytest.mark.parametrize("web", ["", users(ann="secret")], ids=["open", "users"])
+async def test_a_request_of_two_lengths_is_the_last_of_its_connection(folder: Folder, length: str, web: str) -> None:
+    ambiguous = get("/echo", length, "Transfer-Encoding: chunked", method="POST", close=False)
+    async with serving(folder.config(web or "{}")) as address:
+        answers = await address.send(ambiguous + b"1\r\na\r\n0\r\n\r\n" + get("/metrics", close=False))
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"400"]
+    assert b"connection: close" in answers.lower()
+
+
+async def test_a_whole_url_is_protected_as_its_path_is(folder: Folder) -> None:
+    async with serving(folder.config("health_without_auth: true\n" + users(ann="secret"))) as address:
+        found = {
+            target: status_of(await address.send(get(target)))
+            for target in ("http://x/metrics", "http://x/-/healthy", "http://x", "http://x/api/v1/callbacks/a/b")
+        }
+    assert list(found.values()) == [401, 200, 401, 404]
 
 
 async def test_noise_after_a_request_spoils_only_what_follows(address: Address) -> None:
