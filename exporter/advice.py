@@ -83,6 +83,8 @@ _SIGNS: tuple[tuple[str, str, Cause], ...] = (
 )
 """Error label, what its words or those of the answer hold, and the cause; the first that fits."""
 
+_SIGN_PATTERNS = {sign: re.compile(sign, re.IGNORECASE) for _, sign, _ in _SIGNS}
+
 _ADVICE: dict[Cause, str] = {
     Cause.NO_ADDRESS: (
         "Check the host in base_url ({base_url}) for a typo and for the right region, and that this machine or "
@@ -204,7 +206,7 @@ def cause_of(error: str, words: str, status: int | None = None, excerpt: str = "
     """The cause of a failure: of its label, our words about it, and what the answer said."""
     told = f"{words} (HTTP {status}) {excerpt}"
     return next(
-        (cause for label, sign, cause in _SIGNS if label == error and re.search(sign, told, re.IGNORECASE)), Cause.BUG
+        (cause for label, sign, cause in _SIGNS if label == error and _SIGN_PATTERNS[sign].search(told)), Cause.BUG
     )
 
 

@@ -326,7 +326,7 @@ class Book:
             seen_started=at if starts and witnessed else task.seen_started,
             seen_ended=at if ends and witnessed else task.seen_ended,
             output_seconds=observation.output_seconds,
-            said=observation.said() if state is State.FAILED else "",
+            said=observation.said if state is State.FAILED else "",
             missing=0,
             told=told,
         )

@@ -6,7 +6,6 @@ seconds as floats, durations seconds, progress a ratio from 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -100,9 +99,8 @@ class Observation:
     ended: float | None = None
     dated: float | None = None
     output_seconds: float | None = None
-    said: Callable[[], str] = field(default=str, compare=False)
-    """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content. They are
-    worked out when they are asked for: lists show the same failures again at every sweep."""
+    said: str = field(default="", compare=False)
+    """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content."""
     unmapped: frozenset[Field] = frozenset()
 
 

@@ -911,7 +911,7 @@ async def test_two_feeds_share_a_store_and_nothing_else(desk: Desk) -> None:
 
 async def test_the_story_of_a_task_tells_its_states_and_the_tenths_of_its_progress(desk: Desk) -> None:
     for state, progress in ((Q, None), (R, 0.0), (R, 0.05), (R, 0.12), (R, 0.19), (R, 0.19), (F, 0.19)):
-        await desk.sweep(seen("a", state, progress=progress, said=lambda: "too long"))
+        await desk.sweep(seen("a", state, progress=progress, said="too long"))
     found = await desk.restarted().ledger.find(desk.book, "a")
     assert found is not None
     task, steps = found
@@ -930,7 +930,7 @@ async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
 
 
 async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
-    await desk.sweep(seen("a", S, said=lambda: "the address of the result"))
+    await desk.sweep(seen("a", S, said="the address of the result"))
     found = await desk.ledger.find(desk.book, "a")
     assert found is not None
     assert found[0].said == ""

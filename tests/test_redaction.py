@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.error_words import CHINESE, ENGLISH
-from exporter.redaction import EXCERPT_LENGTH, WORDS_LENGTH, excerpt, redacted
+from exporter.redaction import EXCERPT_LENGTH, READ, WORDS_LENGTH, excerpt, redacted
 from exporter.simulator import MARKERS
 from exporter.simulator.content import prompt, signed_url, user
 from exporter.simulator.profiles import PROFILES
@@ -50,6 +50,11 @@ HIDDEN = {
     'cut off: "a lighthouse keeper dances in': "cut off: (quoted)",
     "refused, prompt: a lighthouse keeper dances": "refused, (prompt)",
     "提示词：灯塔看守人": "(prompt)",
+    "the text 'a lighthouse keeper who doesn't dance' is not allowed": "the text (quoted) is not allowed",
+    'cut off before" and "a lighthouse keeper dances" is not allowed': 'cut off before" and (quoted) is not allowed',
+    'open "a lighthouse keeper, and "a keeper dances" is not allowed': "open (quoted) is not allowed",
+    'token: "a lighthouse keeper dances" is not allowed': "(credential) is not allowed",
+    "write to x_some_one_else@example.com": "write to (e-mail)",
     "two\nlines,\x1b[31m red, \u202eturned": "two lines, [31m red, turned",
 }
 KEPT = (
@@ -58,6 +63,7 @@ KEPT = (
     "InputTextRiskDetection: sensitive",
     "获取渠道信息失败，请联系管理员，渠道ID：12",
     'unsupported format "webp"',
+    'the format "webp" is not supported by the model that was asked for',
     "input new_sensitive (1026)",
     "MSS.00010009: the tenant differs",
 )
@@ -84,7 +90,14 @@ def test_tagged_content_does_not_come_out_of_words(around: str, content: str) ->
 @given(st.text(max_size=50), st.text(st.characters(categories=["L", "N", "P"]), min_size=4, max_size=40))
 def test_a_known_secret_does_not_come_out_of_words(around: str, secret: str) -> None:
     shown = redacted(f"{around}{secret} {secret}{around}", [secret])
-    assert secret not in shown or secret in "(credential)(quoted)(number)" or secret in redacted(around)
+    assert not any(secret in part for part in re.split(r"\([A-Za-z-]+\)", shown))
+
+
+@pytest.mark.parametrize("before", [0, 290, READ - 20, READ - 1])
+def test_a_known_secret_does_not_come_out_of_long_words_in_part(before: int) -> None:
+    secret = "correct horse battery staple " * 500
+    hidden = '"' + "b" * max(before - 4, 0) + '" '  # which is shown as one short word
+    assert not re.search("horse|staple", redacted(f"{hidden[:before]}{secret} is wrong", [secret.strip()]))
 
 
 @given(st.text())
@@ -94,7 +107,18 @@ def test_words_are_one_line_of_a_bounded_length(said: str) -> None:
     assert shown.isprintable()
 
 
-@pytest.mark.parametrize("piece", ['"', "“", "a.", "?a=", "user ", "1 ", "token", "-", "data:", "x" * 50, "{[", "@a."])
+def test_words_are_cut_between_two_of_them() -> None:
+    shown = redacted("upstream says that the model is overloaded; " * 50)
+    assert 250 < len(shown) <= WORDS_LENGTH
+    assert set(re.findall(r"\w+", shown)) == {"upstream", "says", "that", "the", "model", "is", "overloaded"}
+    assert redacted("one two three four", limit=14) == "one two three…"
+    assert redacted("one two three four", limit=13) == "one two…"
+    assert redacted("服务器繁忙请稍后再试", limit=5) == "服务器繁…"
+
+
+@pytest.mark.parametrize(
+    "piece", ['"', "“", "a.", "?a=", "user ", "1 ", "token", "-", "data:", "x" * 50, "{[", "@a.", "_a"]
+)
 def test_words_made_to_keep_a_pattern_busy_do_not(piece: str) -> None:
     assert len(redacted(piece * 1_000_000)) <= WORDS_LENGTH
 
@@ -110,6 +134,8 @@ EXCERPTS: dict[bytes, str] = {
     ),
     b"upstream connect error or disconnect": "text, 36 bytes: upstream connect error or …",
     b"a lighthouse keeper dances in the rain": "text, 38 bytes",
+    b"unauthorized " * 20: f"text, 260 bytes: {'unauthorized ' * 11}…",
+    "请求过于频繁，请稍后再试。".encode() * 40: f"text, 1560 bytes: {'请求过于频繁，请稍后再试。' * 11}请求过于频繁…",
     b"[]": "[]",
     b'"a lighthouse keeper"': "text(19)",
     b"4711": "number",
@@ -221,6 +247,10 @@ def test_a_secret_that_looks_like_an_error_message_does_not_come_out(secret: str
         b"<script" * 1_000_000,
         b"&lt;" * 1_000_000,
         b"\xff" * 9_000_000,
+        json.dumps(
+            {"error": {f"k{n}": {f"k{m}": {"msg": "error " * 9} for m in range(12)} for n in range(12)}}
+        ).encode(),
+        json.dumps({"msg": "_a" * 100_000, "_a" * 10_000: "unauthorized" * 1000}).encode(),
     ],
     ids=lambda body: f"{body[:8]!r}",
 )

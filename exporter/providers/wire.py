@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from exporter.providers.errors import ContractBroken
-from exporter.redaction import redacted
+from exporter.redaction import READ, redacted, without
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 
 M = TypeVar("M", bound=BaseModel)
@@ -25,6 +24,12 @@ SHORTEST_ECHO = 6
 
 DEPTH = 8
 """How deep a row is searched for texts; what lies deeper is no field of a task."""
+
+VALUES_SEARCHED = 1000
+"""Values of a row that are searched for texts; no vendor's task has as many."""
+
+TOO_MUCH = "(words of a task that is too large to be searched for content)"
+"""Stands for the words of a failure where the row holds too much to tell whether they repeat some of it."""
 
 
 _NOTHING: frozenset[Field] = frozenset()  # one for all rows: each empty set is an object of its own, of 216 bytes
@@ -174,25 +179,32 @@ def observation(
         reason = None
     elif reason is None:
         reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
-    said = partial(_said, words, raw) if any(words) else str
+    said = _said(words, raw) if state is State.FAILED and any(words) else ""
     return Observation(task_id, state, reason, said=said, unmapped=broken, **facts)
 
 
 def _said(words: Sequence[str], raw: object) -> str:
-    text = " ".join(one.strip() for one in words if one.strip())
-    for other in sorted(set(_texts(raw)) - set(words), key=len, reverse=True):
-        if len(other) >= SHORTEST_ECHO:
-            text = text.replace(other, "(content)")
-    return redacted(text)
+    """The words of a failure, fit to be shown. However large the row is, the work is bounded: it is done for each."""
+    try:
+        texts = set(_texts(raw))
+    except OverflowError:
+        return TOO_MUCH
+    text = " ".join(one[: 2 * READ].strip() for one in words if one[: 2 * READ].strip())
+    return redacted(without(text, (one for one in texts.difference(words) if len(one) >= SHORTEST_ECHO), "(content)"))
 
 
-def _texts(raw: object, depth: int = 0) -> Iterator[str]:
-    """The texts in a row, as deep as vendors nest them."""
-    if isinstance(raw, str):
-        yield raw
-    elif isinstance(raw, dict | list) and depth < DEPTH:
-        for value in raw.values() if isinstance(raw, dict) else raw:
-            yield from _texts(value, depth + 1)
+def _texts(raw: object) -> Iterator[str]:
+    """The texts in a row, as deep as vendors nest them. Raises OverflowError where there are too many values."""
+    level, count = [raw], 0
+    for _ in range(DEPTH + 1):
+        count += len(level)
+        if count > VALUES_SEARCHED:
+            raise OverflowError
+        yield from (one for one in level if isinstance(one, str))
+        nested = [one for one in level if isinstance(one, dict | list)]
+        if sum(map(len, nested)) > VALUES_SEARCHED:
+            raise OverflowError
+        level = [value for one in nested for value in (one.values() if isinstance(one, dict) else one)]
 
 
 TaskId = Annotated[str, BeforeValidator(_task_id)]

@@ -313,8 +313,32 @@ def test_the_words_of_a_failure_do_not_repeat_what_else_the_row_holds() -> None:
     words = f"blocked: {prompt} (code 7)"
     row = {"id": "a", "msg": words, "input": {"texts": [prompt]}}
     one = observation("a", State.FAILED, frozenset(), reason=Reason.MODERATION, words=[words], raw=row)
-    assert one.said() == "blocked: (content) (code 7)"
+    assert one.said == "blocked: (content) (code 7)"
+
+
+def failed(words: str, **row: object) -> Observation:
+    return observation(
+        "a", State.FAILED, frozenset(), reason=Reason.MODERATION, words=[words], raw={"id": "a", "msg": words, **row}
+    )
+
+
+def test_words_do_not_repeat_the_start_of_a_text_of_the_row_either() -> None:
+    prompt = "a lighthouse keeper dances in the rain; " * 200_000
+    assert failed(f"blocked: {prompt} (code 7)", prompt=prompt).said == "blocked: (content)"
+
+
+def test_a_row_of_megabytes_that_quotes_itself_is_read_with_little_work() -> None:
+    prompt = "a lighthouse keeper dances in the rain"
+    texts = [f"t{number:07d}" for number in range(200_000)]
+    one = failed(f"blocked: {prompt} " + "x y " * 1_000_000, texts=texts, prompt=prompt)
+    assert one.said == "(words of a task that is too large to be searched for content)"
+    assert (one.state, one.reason) == (State.FAILED, Reason.MODERATION)
+    deep: object = texts
+    for _ in range(6):
+        deep = {"a": [deep]}
+    assert failed("blocked", deep=deep).said in ("blocked", one.said)
+    assert failed("x y " * 1_000_000, texts=texts[:500]).said.startswith("x y x y")
 
 
 def test_what_did_not_fail_says_nothing() -> None:
-    assert observation("a", State.RUNNING, frozenset()).said() == ""
+    assert observation("a", State.RUNNING, frozenset()).said == ""

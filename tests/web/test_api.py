@@ -144,7 +144,7 @@ async def test_a_task_is_told_with_its_times_and_whose_they_are(house: House, ht
             started=now - 70.5,
             ended=now - 10,
             output_seconds=2.5,
-            said=lambda: 'no face in "the video"',
+            said='no face in "the video"',
         ),
         Observation("seen", State.QUEUED),
     )

@@ -56,9 +56,7 @@ async def house() -> AsyncIterator[House]:
         await house.show(
             Observation("a/b", State.RUNNING, progress=0.5),
             Observation("q", State.QUEUED, submitted=now),
-            Observation(
-                "f", State.FAILED, Reason.AUTH, submitted=now - 9, started=now - 5, ended=now, said=lambda: "no"
-            ),
+            Observation("f", State.FAILED, Reason.AUTH, submitted=now - 9, started=now - 5, ended=now, said="no"),
         )
         await house.loops[1].sweep()  # which fails
         yield house

@@ -466,7 +466,7 @@ async def test_a_task_under_way_says_how_long_so_far(house: House, http: httpx.A
 
 
 async def test_a_failure_is_told_in_the_vendors_words_and_in_ours(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("bad", State.FAILED, Reason.MODERATION, said=lambda: f"内容违规 {HOSTILE}"))
+    await house.show(Observation("bad", State.FAILED, Reason.MODERATION, said=f"内容违规 {HOSTILE}"))
     answer = await http.get("/tasks/studio/lip_sync/bad")
     assert f"In the vendor's words 内容违规 {HOSTILE}" in Html(answer.text).text
     assert "The vendor's check of content refused it." in Html(answer.text).text

@@ -117,9 +117,7 @@ def tasks_of(site: Site) -> None:
     site.show(
         Observation("alpha", State.RUNNING, progress=0.4, submitted=now - 60),
         Observation("beta", State.QUEUED, submitted=now - 20),
-        Observation(
-            "gamma", State.FAILED, Reason.TIMEOUT, submitted=now - 300, ended=now - 100, said=lambda: "too slow"
-        ),
+        Observation("gamma", State.FAILED, Reason.TIMEOUT, submitted=now - 300, ended=now - 100, said="too slow"),
         Observation("delta", State.SUCCEEDED, submitted=now - 200, ended=now - 50, progress=1.0),
         Observation("zeta", State.SUCCEEDED, submitted=now - 210, ended=now - 60, progress=1.0),
     )
@@ -226,7 +224,7 @@ def test_a_bad_question_is_answered_with_the_reason(browser: Browser, site: Site
 
 
 def test_hostile_texts_are_only_texts(site: Site, page: Page) -> None:
-    site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.house.clock.now, said=lambda: HOSTILE))
+    site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.house.clock.now, said=HOSTILE))
     status = site.house.loops[1].status
     status.up, status.error, status.advice = False, f"bug: {HOSTILE}", HOSTILE
     status.failed_calls.append(FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE))
@@ -403,7 +401,7 @@ CUT_OFF = """() => [...document.querySelectorAll("h1, h2:not(.unseen), h3, main 
 
 @pytest.mark.parametrize("width", [360, 1280, 1920])
 def test_no_page_is_wider_than_the_screen(browser: Browser, full: Site, width: int) -> None:
-    full.show(Observation("x" * 128, State.FAILED, Reason.UNKNOWN, said=lambda: "y" * 300))
+    full.show(Observation("x" * 128, State.FAILED, Reason.UNKNOWN, said="y" * 300))
     with visit(browser, full, viewport={"width": width, "height": 800}) as page:
         for path in (*WHERE, f"/tasks/studio/lip_sync/{'x' * 128}"):
             page.goto(path)
