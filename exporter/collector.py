@@ -299,7 +299,7 @@ class FeedLoop:
                     sweep.show(observations, self._clock(), listed=False)
                     if observations and task_id not in sweep.looked_up:
                         sweep.replaced.add(task_id)
-                    if all(one.state.is_end for one in observations):
+                    if all(sweep.looked_up[one.id][0].state.is_end for one in observations):
                         sweep.finished.add(task_id)
                 answered += 1
 

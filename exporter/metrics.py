@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.providers.errors import CALL_ERRORS
-from exporter.tasks import ENDS, MEASURED_ENDS, Field, Phase, Reason, State
+from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
 from exporter.views import Distribution, FeedView, Labels, ProviderView
 
 PREFIX = "videotask_"
@@ -67,7 +67,7 @@ def _or(at: float | None, otherwise: float) -> float:
 def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
     if view.in_flight:
         since = view.now - view.settings.stalled_after
-        yield (), sum(task.changed <= since for task in view.in_flight[State.RUNNING])
+        yield (), sum(task.changed <= since for state in MAY_STALL for task in view.in_flight[state])
 
 
 def _progress(view: FeedView) -> Iterator[tuple[Labels, Distribution]]:
@@ -122,7 +122,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "stalled_tasks",
         "gauge",
         (),
-        "Running tasks without a change of state or progress for stalled_after.",
+        "Tasks that run, or are in an unknown state, without a change of state or progress for stalled_after.",
         _stalled,
     ),
     Metric(

@@ -262,7 +262,8 @@ class PollSettings(Settings):
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
     recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
     stalled_after: Interval = Field(
-        default=600.0, description="a running task without a change for this long counts as stalled"
+        default=600.0,
+        description="a task running or in an unknown state without a change for this long counts as stalled",
     )
     task_series_limit: int = Field(
         default=0, ge=0, le=100_000, description="per-task series a provider may have at once; 0 = none"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.tasks import UNREACHED, Observation, State, Task
+from exporter.times import concluded
 
 AS_BEFORE = Observation("", State.UNKNOWN)
 """Stands for what shows a task in flight just as it was: most are at most sweeps, and need not be kept."""
@@ -48,7 +49,8 @@ class Sweep:
         """Takes in what a page or a look-up shows. The later of two observations counts, but no end is taken back."""
         into = self.listed if listed else self.looked_up
         as_before = AS_BEFORE, at
-        for observation in observations:
+        for shown in observations:
+            observation = concluded(shown, at)
             before = into.get(observation.id)
             if before is not None and before[0].state.is_end:
                 continue

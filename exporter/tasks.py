@@ -29,6 +29,7 @@ class State(StrEnum):
 
 IN_FLIGHT = (State.QUEUED, State.RUNNING, State.BLOCKED, State.UNKNOWN)
 ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.LOST)
+MAY_STALL = (State.RUNNING, State.UNKNOWN)  # in flight, and expected to change before long
 MEASURED_ENDS = (State.SUCCEEDED, State.FAILED)  # the ends whose durations are worth a histogram
 
 
@@ -99,6 +100,10 @@ class Observation:
     ended: float | None = None
     dated: float | None = None
     output_seconds: float | None = None
+    result: bool = False
+    """Whether the row shows the task's result, such as the address of a clip; told only where the state is unknown."""
+    fault: Reason | None = None
+    """Why the task failed, as far as the row says so; told only where the state is unknown."""
     said: str = field(default="", compare=False)
     """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content."""
     unmapped: frozenset[Field] = frozenset()

@@ -14,7 +14,7 @@ from exporter.counts import Counts
 from exporter.growth import Exemplar
 from exporter.providers.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.providers.provider import Provider
-from exporter.tasks import IN_FLIGHT, State, Task
+from exporter.tasks import IN_FLIGHT, MAY_STALL, State, Task
 
 Labels = tuple[str, ...]
 
@@ -71,7 +71,8 @@ class FeedView:
         """When something of this view will no longer be true, though nothing happens."""
         moments = [task.placed_at + self.settings.recent_window for task in self.recent[:1]]
         if self.in_flight:
-            stalling = (task.changed + self.settings.stalled_after for task in self.in_flight[State.RUNNING])
+            may_stall = (task for state in MAY_STALL for task in self.in_flight[state])
+            stalling = (task.changed + self.settings.stalled_after for task in may_stall)
             moments += [self.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
         return min(moments, default=math.inf)
 

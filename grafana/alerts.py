@@ -294,9 +294,20 @@ def of_waiting(t: Thresholds) -> list[Alert]:
             EVERYWHERE("stalled_tasks"),
             limit=t.stalled.tasks,
             summary="Running video tasks show no progress.",
-            description=f"{COUNT} running tasks of {FEED_NAME} have changed neither state nor progress for "
-            "`stalled_after`. First see whether all running tasks are concerned (the vendor hangs) or a few (cancel "
-            "and submit again).",
+            description=f"{COUNT} running tasks of {FEED_NAME}, or tasks in an unknown state, have changed neither "
+            "state nor progress for `stalled_after`. First see whether all running tasks are concerned (the vendor "
+            "hangs) or a few (cancel and submit again).",
+        ),
+        Alert(
+            "unknown_state",
+            Subject.FEED,
+            t.unknown_state,
+            total(now("tasks", state=State.UNKNOWN)),
+            limit=t.unknown_state.tasks,
+            summary="Video tasks are in a state that the exporter does not know.",
+            description=f"The exporter does not know the vendor's word for the state of {COUNT} tasks of {FEED_NAME}, "
+            "so it may miss their ends. First look one of them up at the vendor, then update the exporter or report "
+            "the word.",
         ),
         Alert(
             "blocked",

@@ -149,6 +149,7 @@ class Thresholds(_Part):
     queued_too_long: Age
     running_too_long: Age
     stalled: Tasks
+    unknown_state: Tasks
     blocked: Tasks
     no_success: RecentTasks
     run_time_high: Slowness

@@ -944,3 +944,104 @@ async def test_a_ledger_that_is_closed_says_so(desk: Desk) -> None:
     await desk.ledger.close()
     with pytest.raises(StoreError, match="closed, the exporter is stopping"):
         await desk.ledger.find(desk.book, "a")
+
+
+# --- A state that no table knows, and what the row proves all the same
+
+
+U = State.UNKNOWN
+FAULT = Reason.MODERATION
+OLD, NEW = START - HOUR, START + STEP + 1.0  # an end time of long ago, and one of a moment ago
+
+PROVEN: list[tuple[dict[str, Any], State | None, Reason | None]] = [
+    ({"ended": OLD, "result": True}, S, None),
+    ({"ended": NEW, "result": True}, S, None),
+    ({"ended": OLD, "progress": 1.0}, S, None),
+    ({"progress": 1.0, "result": True}, S, None),
+    ({"ended": OLD, "fault": FAULT}, F, FAULT),
+    ({"ended": OLD, "progress": 1.0, "fault": FAULT}, F, FAULT),
+    ({"ended": OLD, "result": True, "fault": FAULT}, F, FAULT),
+    ({"progress": 1.0, "fault": FAULT}, F, FAULT),
+    ({"ended": OLD}, F, Reason.UNKNOWN),
+    ({"ended": OLD, "progress": 0.4}, F, Reason.UNKNOWN),
+    # One sign alone, or none: the vendor may still be at work.
+    ({"ended": NEW}, None, None),
+    ({"progress": 1.0}, None, None),
+    ({"result": True}, None, None),
+    ({"fault": FAULT}, None, None),
+    ({"progress": 0.99, "result": True}, None, None),
+    ({"ended": YEAR_1, "result": True}, None, None),
+    ({"ended": START + DAY, "result": True}, None, None),
+    ({"ended": OLD, "submitted": OLD + 600.0, "result": True}, None, None),
+]
+
+
+@pytest.mark.parametrize(("facts", "end", "reason"), PROVEN, ids=str)
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_task_of_an_unknown_state_ends_as_its_row_proves(
+    desk: Desk, facts: dict[str, Any], end: State | None, reason: Reason | None, listed: bool
+) -> None:
+    await desk.sweep(seen("a", R), seen("b", R))
+    for _ in range(2):
+        row = seen("a", U, unmapped=frozenset({Field.STATE}), **facts)
+        await desk.sweep(*([row] if listed else []), seen("b", R), looked_up=[] if listed else [row])
+    assert desk.finished == ({end: 1} if end else {})
+    assert desk.counted("failures_total") == ({reason: 1} if reason else {})
+    assert desk.counted("unmapped_values_total") == {"state": 1}
+    assert ("a" in desk.book.in_flight) is (end is None)
+
+
+async def test_a_word_that_means_unknown_is_counted_as_unmapped_once_the_row_has_ended_the_task(desk: Desk) -> None:
+    await desk.sweep(seen("a", U))
+    assert desk.counted("unmapped_values_total") == {}
+    await desk.sweep(seen("a", U, ended=OLD, result=True))
+    assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1}, {"state": 1})
+
+
+async def test_evidence_is_for_unknown_states_alone(desk: Desk) -> None:
+    """There are vendors that show 100 % and the time of a first end while they still work on the clip."""
+    for state in (Q, R, State.BLOCKED):
+        await desk.sweep(seen("a", state, progress=1.0, ended=OLD, result=True, fault=FAULT))
+        assert desk.finished == {}
+    await desk.sweep(seen("a", S, progress=1.0, ended=OLD))
+    assert desk.finished == {"succeeded": 1}
+
+
+async def test_an_end_by_evidence_stays_whatever_word_comes_later(desk: Desk) -> None:
+    await desk.sweep(seen("a", R))
+    await desk.sweep(seen("a", U, progress=1.0, result=True))
+    for later in (R, F, U, S):
+        await desk.sweep(seen("a", later))
+    assert (desk.finished, desk.counted("failures_total")) == ({"succeeded": 1}, {})
+    await desk.restarted().sweep(seen("a", F))
+    assert desk.finished == {"succeeded": 1}
+
+
+async def test_an_end_by_evidence_has_the_durations_that_can_be_known() -> None:
+    desk = Desk(clock=Clock.PROVIDER)
+    await desk.sweep(seen("a", R, submitted=OLD, started=OLD + 10.0))
+    await desk.sweep(
+        seen("a", U, submitted=OLD, started=OLD + 10.0, ended=OLD + 70.0, progress=1.0, output_seconds=5.0)
+    )
+    assert desk.measured(Phase.RUN, S) == (1, 60.0)
+    assert desk.measured(Phase.TOTAL, S) == (1, 70.0)
+    assert desk.counted("output_seconds_total") == {"": 5.0}
+
+
+async def test_an_end_time_alone_ends_a_task_once_nothing_more_has_come(desk: Desk) -> None:
+    await desk.sweep()
+    ended = desk.now + 10.0
+    for _ in range(4):
+        await desk.sweep(seen("a", U, ended=ended))
+        assert set(desk.book.in_flight) == {"a"}
+    await desk.sweep(seen("a", U, ended=ended))
+    assert (desk.finished, desk.counted("failures_total")) == ({"failed": 1}, {"unknown": 1})
+
+
+async def test_old_tasks_of_unknown_states_are_history_like_other_ends() -> None:
+    desk = Desk()
+    await desk.sweep(
+        seen("new", U, ended=START - HOUR, result=True),
+        seen("old", U, submitted=START - 9 * DAY, ended=START - 8 * DAY, result=True),
+    )
+    assert (desk.finished, dict(desk.book.in_flight)) == ({"succeeded": 1}, {})

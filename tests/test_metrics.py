@@ -348,18 +348,19 @@ async def test_a_task_of_unknown_times_is_as_old_as_its_first_sight(
     assert scene.values("videotask_oldest_task_timestamp_seconds", "state") == {"running": begin}
 
 
-async def test_a_running_task_stalls_when_nothing_changes_for_the_time_that_is_set(
-    scene: Scene, clock: HandClock
+@pytest.mark.parametrize("state", [State.RUNNING, State.UNKNOWN])
+async def test_a_task_stalls_when_nothing_changes_for_the_time_that_is_set(
+    scene: Scene, clock: HandClock, state: State
 ) -> None:
     (sora,) = scene.connect("deerapi", stalled_after="1m", poll_interval="1h")
-    both = Observation("r1", State.RUNNING, progress=0.1), Observation("q1", State.QUEUED)
+    both = Observation("r1", state, progress=0.1), Observation("q1", State.QUEUED)
     await scene.see(sora, *both)
     clock.now += 59
     await scene.see(sora, *both)
     assert scene.values("videotask_stalled_tasks", "kind") == {"sora": 0}
     clock.now += 1
     assert scene.values("videotask_stalled_tasks", "kind") == {"sora": 1}
-    await scene.see(sora, Observation("r1", State.RUNNING, progress=0.2), both[1])
+    await scene.see(sora, Observation("r1", state, progress=0.2), both[1])
     assert scene.values("videotask_stalled_tasks", "kind") == {"sora": 0}
 
 

@@ -98,6 +98,7 @@ class Row(Wire):
     msg: Annotated[Text, tasks.Field.REASON] = ""
     create_time: Annotated[Timestamp, tasks.Field.SUBMITTED] = None
     duration: Annotated[Length, tasks.Field.OUTPUT] = None
+    video_url: Any = None
 
 
 class Account:
@@ -193,7 +194,8 @@ class AccountFeed(Feed):
         """One row or detail as an observation. Raises ValueError where it shows no task."""
         row, broken = Row.read(raw)
         state = None if row.status is None else self.states.get(row.status)
-        length = row.duration / self.units_per_second if row.duration and state is State.SUCCEEDED else None
+        ends_well = state in (State.SUCCEEDED, None)
+        length = row.duration / self.units_per_second if row.duration and ends_well else None
         return observation(
             row.id,
             state,
@@ -201,6 +203,8 @@ class AccountFeed(Feed):
             reason=self.reason(row),
             words=[row.msg],
             raw=raw,
+            result=bool(row.video_url),
+            fault=reason_of(text=row.msg),  # words that no table knows are no failure: a good end says "success" there
             progress=row.progress,
             submitted=row.create_time,
             output_seconds=length,

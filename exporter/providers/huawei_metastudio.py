@@ -125,6 +125,13 @@ class Job(Wire):
     end_time: Annotated[Timestamp, tasks.Field.ENDED] = None
     duration: Annotated[Length, tasks.Field.OUTPUT] = None
     error_info: Annotated[ErrorInfo | None, tasks.Field.REASON] = None
+    output_asset_config: Any = None
+
+    @property
+    def shows_result(self) -> bool:
+        """Whether the job has made an asset that can be looked at."""
+        output = self.output_asset_config
+        return isinstance(output, dict) and bool(output.get("preview_video_url") or output.get("asset_id"))
 
 
 class Signature(httpx.Auth):
@@ -243,17 +250,21 @@ class DigitalHuman(Feed):
         job, broken = Job.read(raw)
         error = job.error_info or ErrorInfo()
         state = STATES.get(job.state.strip().upper()) if job.state else None
+        reason = reason_of(code=error.error_code, text=error.error_msg, codes=CODES)
+        words = [error.error_code, error.error_msg]
         return observation(
             job.job_id,
             state,
             broken,
-            reason=reason_of(code=error.error_code, text=error.error_msg, codes=CODES),
-            words=[error.error_code, error.error_msg],
+            reason=reason,
+            words=words,
             raw=raw,
+            result=job.shows_result,
+            fault=(reason or Reason.UNKNOWN) if any(map(str.strip, words)) else None,
             submitted=job.create_time,
             started=job.start_time,
             ended=job.end_time,
-            output_seconds=(job.duration or None) if state is State.SUCCEEDED else None,
+            output_seconds=(job.duration or None) if state in (State.SUCCEEDED, None) else None,
         )
 
 

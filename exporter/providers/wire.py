@@ -166,21 +166,26 @@ def observation(
     reason: Reason | None = None,
     words: Sequence[str] = (),
     raw: object = None,
+    result: bool = False,
+    fault: Reason | None = None,
     **facts: float | None,
 ) -> Observation:
     """An observation in which what no table maps is named: a state, or the reason of a failure.
 
     `words` is what the vendor says of a failure: said, but mapped to no `reason`, it counts as unmapped. `raw` is the
-    row they stand in: what else it holds, such as a prompt, is not repeated where the words quote it.
+    row they stand in: what else it holds, such as a prompt, is not repeated where the words quote it. `result` and
+    `fault` are the evidence by which a task of an unknown state may be known to have ended.
     """
     if state is None:
         state, broken = State.UNKNOWN, broken | {Field.STATE}
+    if state is not State.UNKNOWN:
+        result, fault = False, None
     if state is not State.FAILED:
         reason = None
     elif reason is None:
         reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
-    said = _said(words, raw) if state is State.FAILED and any(words) else ""
-    return Observation(task_id, state, reason, said=said, unmapped=broken, **facts)
+    said = _said(words, raw) if (state is State.FAILED or fault is not None) and any(words) else ""
+    return Observation(task_id, state, reason, result=result, fault=fault, said=said, unmapped=broken, **facts)
 
 
 def _said(words: Sequence[str], raw: object) -> str:

@@ -72,6 +72,12 @@ WHOSE_REASON = {
 }
 """By the reason that most tasks failed for."""
 
+UNKNOWN_STATE = (
+    "Until the row of such a task proves its end, it stays in flight and its end is not counted. Look the task up at "
+    "the vendor. If it is new there, it may have no state yet. If it has ended, look for a newer version of the "
+    "exporter, or report the vendor's word for its state."
+)
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -84,6 +90,8 @@ class Trouble:
     since: float | None = None
     is_grave: bool = True
     """Whether something is not seen at all; otherwise it is only worth a look."""
+    is_first: bool = False
+    """Whether it comes before what else is worth a look."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ class FeedCard:
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
             since = words.lasting(self.loop.book.settings.stalled_after)
-            notes.append(f"{_tasks(stalled)} running without a change for {since} or longer.")
+            notes.append(f"{_tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
             notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
         found = self._read("unmapped_values_total")
@@ -191,7 +199,14 @@ class FeedCard:
             told = "The feed cannot be listed, and no task is named to follow."
             help_ = advice(Cause.NOTHING_TO_WATCH, self.loop.provider.settings)
             yield Trouble(Whose.CONFIGURATION, f"{self.name} has nothing to show", told, help_, is_grave=False)
+        yield from self._unknown()
         yield from self._failing()
+
+    def _unknown(self) -> Iterable[Trouble]:
+        if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
+            what = f"{_tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
+            told = "The exporter does not know the vendor's word for the state."
+            yield Trouble(Whose.EXPORTER, what, told, UNKNOWN_STATE, is_grave=False, is_first=True)
 
     def _failing(self) -> Iterable[Trouble]:
         ended = {share.word: share.count for share in self.ends}
@@ -230,7 +245,7 @@ class Overview:
         troubles = [*_of_configuration(reloads, web_trouble), *_of_watching(cards)]
         for card in cards:
             troubles += card.troubles
-        return cls(cards, sorted(_merged(troubles), key=lambda trouble: not trouble.is_grave))
+        return cls(cards, sorted(_merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)))
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:

@@ -495,3 +495,12 @@ async def test_a_given_token_that_is_refused_is_not_tried_twice(connect: Connect
 async def test_credentials_are_a_token_or_an_application(connect: Connect, credentials: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="give exactly one of access_token, or app_id with secret_key"):
         connect({"type": "chanjing"} | credentials, {})
+
+
+@pytest.mark.parametrize("kind", ["lip_sync", "video"])
+async def test_a_status_that_no_table_knows_comes_with_what_proves_an_end(connect: Connect, kind: str) -> None:
+    url = "https://cdn.example/v.mp4"
+    good = await observed(connect, kind, status=77, progress=100, msg="success", video_url=url)
+    assert (good.state, good.progress, good.result, good.fault) == (State.UNKNOWN, 1.0, True, None)
+    bad = await observed(connect, kind, status=77, progress=100, msg="蝉豆不足扣费失败", video_url="")
+    assert (bad.state, bad.result, bad.fault) == (State.UNKNOWN, False, Reason.INSUFFICIENT_BALANCE)

@@ -419,3 +419,12 @@ async def test_no_token_is_to_be_had(
 async def test_credentials_are_exactly_one_of_three(connect: Connect, credentials: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="give exactly one of auth_token, access_key with secret_key, or iam"):
         connect(TYPE | credentials, {})
+
+
+async def test_a_state_that_no_table_knows_comes_with_what_proves_an_end(connect: Connect) -> None:
+    end = "2026-03-01T08:00:00Z"
+    good = await observed(connect, state="ARCHIVED", end_time=end, output_asset_config={"asset_id": "a1"})
+    assert (good.state, good.ended, good.result, good.fault) == (State.UNKNOWN, 1772352000.0, True, None)
+    error = {"error_code": "X.1", "error_msg": "sensitive content"}
+    bad = await observed(connect, state="DROPPED", end_time=end, output_asset_config={}, error_info=error)
+    assert (bad.state, bad.result, bad.fault) == (State.UNKNOWN, False, Reason.MODERATION)

@@ -246,9 +246,24 @@ async def test_what_the_vendor_says_out_of_order_is_noted(house: House, http: ht
     listed = {"a": (Observation("a", State.RUNNING), now)}
     await house.ledger.record(loop.book, Sweep(listed=listed, complete=True, gap=True), now)
     text = await text_of(http)
-    assert "1 task running without a change for 10 min or longer." in text
+    assert "1 task running, or in an unknown state, without a change for 10 min or longer." in text
     assert "The vendor said what no table of the exporter knows: state (1)." in text
     assert "1 of all sweeps may have missed tasks" in text
+
+
+async def test_tasks_of_unknown_states_are_told_first_and_as_long_as_there_are_any(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    both = Observation("a", State.UNKNOWN), Observation("b", State.UNKNOWN)
+    for _ in range(2):
+        await all_well(house, *both)
+        text = await text_of(http)
+        told = "One thing needs a look 2 feeds up, 2 tasks in flight. What is wrong, and what to do 2 tasks of"
+        assert f"{told} studio/lip_sync are in an unknown state It lies with the exporter" in text
+        assert "look for a newer version of the exporter, or report the vendor's word" in text
+        house.clock.now += 7200.0
+    await all_well(house, Observation("a", State.RUNNING), Observation("b", State.SUCCEEDED))
+    assert "unknown state" not in await text_of(http)
 
 
 async def test_the_next_sweep_is_known_between_two() -> None:
