@@ -1,18 +1,20 @@
 """DeerAPI: Sora tasks behind a gateway of the new-api family.
 
 Document: "查询视频任务" (GET /sora/v1/videos/{task_id}). The gateway's list of a user's own tasks (GET
-/api/task/self) is not in DeerAPI's documents: it takes a user token instead of the API key and exists in two dialects.
-Without that token the feed follows the ids under `watch`.
+/api/task/self) is not in DeerAPI's documents: it takes a user token instead of the API key and exists in three
+dialects. Without that token the feed follows the ids under `watch`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from enum import Enum
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from exporter import tasks
 from exporter.providers.client import Answer, Client
@@ -23,33 +25,39 @@ from exporter.providers.wire import (
     Length,
     Percent,
     TaskId,
-    Text,
     Timestamp,
     Wire,
     observation,
     read_rows,
     read_task,
+    segment,
     shaped,
 )
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.tasks import Clock, Observation, Reason, State
 
 STATES = {
-    "not_start": State.QUEUED,
-    "submitted": State.QUEUED,
-    "queued": State.QUEUED,
-    "queueing": State.QUEUED,
-    "in_progress": State.RUNNING,
-    "processing": State.RUNNING,
-    "success": State.SUCCEEDED,
-    "failure": State.FAILED,
-    "failed": State.FAILED,
-    "cancel": State.CANCELLED,
-    "cancelled": State.CANCELLED,
-    "canceled": State.CANCELLED,
-    "unknown": State.UNKNOWN,
+    word: state
+    for state, words in {
+        State.QUEUED: (
+            "not_start not_started submitted submitting queued queueing queuing queue in_queue pending waiting wait "
+            "preparing created scheduled starting initializing throttled"
+        ),
+        State.RUNNING: (
+            "in_progress processing running generating rendering progress executing working started dreaming "
+            "post_processing"
+        ),
+        State.SUCCEEDED: "success succeed succeeded successful completed complete done finished finish",
+        State.FAILED: "failure failed fail error errored expired timeout timed_out rejected",
+        State.CANCELLED: "cancel cancelled canceled aborted terminated",
+        State.UNKNOWN: "unknown",
+    }.items()
+    for word in words.split()
 }
-"""By lower-case status; the older gateways wrote some of them in lower case."""
+"""By lower-case status: the gateway's own words, and those of the models behind it, which some gateways pass on."""
+
+ENDED_LATE = frozenset({"expired", "timeout", "timed_out"})
+"""Words of a failure that say why."""
 
 CODES = {
     "task_channel_disable": Reason.PROVIDER_INTERNAL,
@@ -73,6 +81,9 @@ CODES = {
 NOT_FOUND = frozenset({"task_not_exist", "task_not_found"})
 _USER = re.compile(r"\b\w+(-Api)?-User\b", re.IGNORECASE)
 """The header that wants the user's number, as a refusal names it: `New-Api-User`, `Rix-Api-User`, `Veloera-User`."""
+RESULTS = ("result_url", "video_url", "url")
+OPENAI = {"task_id": "id", "submit_time": "created_at", "finish_time": "completed_at", "fail_reason": "error"}
+"""The gateway's fields, and those of the OpenAI video object that some gateways answer."""
 
 OTHER_MEDIA = frozenset({"suno", "mj", "midjourney"})
 """Platforms whose tasks the gateway lists beside the videos."""
@@ -140,14 +151,31 @@ class Upstream(BaseModel):
         return sum(source.duration_secs or 0.0 for source in sources) or None
 
 
+def _words(value: Any) -> str:
+    """What a failure says: a text, or an object with a code and a message, as models behind the gateway write it."""
+    if isinstance(value, dict):
+        inner = value["error"] if isinstance(value.get("error"), dict) else value
+        parts = [inner.get(name) for name in ("code", "type", "message", "msg", "reason")]
+        return " ".join(str(part) for part in parts if isinstance(part, str | int) and part)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+Words = Annotated[str, BeforeValidator(_words)]
+
+
 class Row(Wire):
     task_id: TaskId
     status: Annotated[str | None, tasks.Field.STATE] = None
-    fail_reason: Annotated[Text, tasks.Field.REASON] = ""
+    fail_reason: Annotated[Words, tasks.Field.REASON] = ""
     progress: Annotated[Percent, tasks.Field.PROGRESS] = None
     submit_time: Annotated[Timestamp, tasks.Field.SUBMITTED] = None
     start_time: Annotated[Timestamp, tasks.Field.STARTED] = None
     finish_time: Annotated[Timestamp, tasks.Field.ENDED] = None
+    seconds: Annotated[Length, tasks.Field.OUTPUT] = None
     data: Any = None
 
     @property
@@ -159,11 +187,23 @@ class Row(Wire):
 
 
 class NumberedPage(BaseModel):
-    """A list page of the newer gateways; the older ones answer the bare rows."""
+    """A list page of the newer gateways, or of the one-hub branch; the older ones answer the bare rows."""
 
-    page_size: int | None = None
-    total: int | None = None
-    items: list[Any] | None
+    page_size: int | None = Field(default=None, validation_alias=AliasChoices("page_size", "size"))
+    total: int | None = Field(default=None, validation_alias=AliasChoices("total", "total_count"))
+    items: list[Any] | None = Field(validation_alias=AliasChoices("items", "data"))
+
+
+class Dialect(Enum):
+    """How a gateway's list is asked for."""
+
+    NEW = "p={page}&page_size={size}"
+    OLD = "p={index}&page_size={size}"  # it counts pages from 0
+    ONE_HUB = "p={page}&page_size={size}&page={page}&size={size}"
+
+    def query(self, index: int, size: int) -> str:
+        size = min(size, 100) if self is Dialect.ONE_HUB else size  # one-hub refuses larger pages
+        return self.value.format(index=index, page=index + 1, size=size)
 
 
 class Sora(Feed):
@@ -176,15 +216,14 @@ class Sora(Feed):
         self._settings = settings
         self._client = client
         self.lists = settings.user_token is not None
-        self._first_page = 1  # newer gateways count pages from 1, older ones from 0
+        self._dialect = Dialect.NEW
         self._prefix = ""  # older gateways want the bare user token, newer ones also take a Bearer
 
     async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
-        data = await self._list(index + self._first_page)
-        first_page = 0 if isinstance(data, list) else 1
-        if first_page != self._first_page:
-            self._first_page = first_page
-            data = await self._list(index + first_page)
+        data, dialect = await self._list(index)
+        if dialect is not self._dialect:
+            self._dialect = dialect
+            data, _ = await self._list(index)
         if isinstance(data, list):
             rows, last = data, not data
         else:
@@ -196,20 +235,26 @@ class Sora(Feed):
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.reveal()}"}
-        url = f"/sora/v1/videos/{quote(task_id, safe='')}"
-        return [await self._client.call("detail", "GET", url, headers=headers, read=self._detail)]
+        url = f"/sora/v1/videos/{segment(task_id)}"
+        read = partial(self._detail, task_id)
+        return [await self._client.call("detail", "GET", url, headers=headers, read=read)]
 
-    def _detail(self, answer: Answer) -> Observation:
+    def _detail(self, task_id: str, answer: Answer) -> Observation:
         raw = answer.json()
-        if isinstance(raw, dict) and str(_refused_with(raw)).lower() in NOT_FOUND:
-            raise TaskNotFound
-        data = _data(answer, Reason.UNKNOWN)
+        if isinstance(raw, dict):
+            if str(_refused_with(raw)).lower() in NOT_FOUND:
+                raise TaskNotFound
+            if answer.status < 400 and _is_bare(raw, task_id):
+                return read_task(raw, self.observe)
+        data = _opened(_data(answer, Reason.UNKNOWN))
         if not data:
             raise TaskNotFound
+        if isinstance(data, list):
+            data = next((row for row in data if _id_of(row) == task_id), data[0] if len(data) == 1 else None)
         return read_task(data, self.observe)
 
-    async def _list(self, page: int) -> list[Any] | NumberedPage:
-        url = f"/api/task/self?p={page}&page_size={self._settings.page_size}"
+    async def _list(self, index: int) -> tuple[list[Any] | NumberedPage, Dialect]:
+        url = f"/api/task/self?{self._dialect.query(index, self._settings.page_size)}"
         token = self._settings.user_token.reveal() if self._settings.user_token else ""
         other_prefix = "" if self._prefix else "Bearer "
         try:
@@ -230,17 +275,23 @@ class Sora(Feed):
 
     def observe(self, raw: object) -> Observation:
         """One row or detail as an observation. Raises ValueError where it shows no task."""
-        row, broken = Row.read(raw)
-        state = STATES.get(row.status.strip().lower()) if row.status else None
+        row, broken = Row.read(_as_task(raw))
+        status = _plain(row.status or "")
+        state = STATES.get(status)
         words: tuple[str, ...] = ()
-        reason, length = None, None
-        if state is State.FAILED:  # only then: on a success, fail_reason may hold the URL of the result
+        reason, fault, length = None, None, None
+        is_unknown = state in (None, State.UNKNOWN)
+        # On a success, fail_reason may hold the URL of the result.
+        if state is State.FAILED or (is_unknown and not _is_url(row.fail_reason)):
             upstream = row.upstream
             words = (row.fail_reason, upstream.failure_reason or "")
             text = " ".join(words).strip()
             reason = Reason.MODERATION if upstream.moderated else reason_of(text=text, codes=CODES)
-        elif state is State.SUCCEEDED:
-            length = row.upstream.output_seconds
+            fault = reason or (Reason.UNKNOWN if text else None)
+            if state is State.FAILED and not text and status in ENDED_LATE:
+                reason = Reason.TIMEOUT
+        if state is State.SUCCEEDED or is_unknown:
+            length = row.upstream.output_seconds or row.seconds
         return observation(
             row.task_id,
             state,
@@ -248,6 +299,8 @@ class Sora(Feed):
             reason=reason,
             words=words,
             raw=raw,
+            result=_shows_result(raw),
+            fault=fault,
             progress=None if state is State.FAILED else row.progress,  # each end is 100% there, a bad one too
             submitted=row.submit_time,
             started=row.start_time,
@@ -261,10 +314,65 @@ def _is_other_media(row: object) -> bool:
     return isinstance(platform, str) and platform.lower() in OTHER_MEDIA
 
 
-def _listing(answer: Answer) -> list[Any] | NumberedPage:
+def _plain(status: str) -> str:
+    """A status as `STATES` has it: "In Progress", "in-progress" and "InProgress" are one word."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", status.strip()[:64])
+    return re.sub(r"[ _-]+", "_", parted).lower().removeprefix("task_status_")
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip()[:8].lower().startswith(("http://", "https://"))
+
+
+def _shows_result(raw: object) -> bool:
+    """Whether a row holds the address of a clip: in its own fields, the upstream's, or where older gateways put it."""
+    if not isinstance(raw, dict):
+        return False
+    places = [raw, *(raw[name] for name in ("data", "metadata", "content") if isinstance(raw.get(name), dict))]
+    made = any(place.get("generations") for place in places)
+    return made or _is_url(raw.get("fail_reason")) or any(_is_url(place.get(n)) for place in places for n in RESULTS)
+
+
+def _id_of(row: object) -> object:
+    return row.get("task_id") or row.get("id") if isinstance(row, dict) else None
+
+
+def _is_bare(raw: dict[str, Any], task_id: str) -> bool:
+    """Whether an answer is the task itself, without an envelope."""
+    if not isinstance(raw.get("status"), str) or not _id_of(raw):
+        return False
+    if "task_id" in raw or str(raw.get("object")).startswith("video"):
+        return True
+    return not raw.keys() & {"data", "code", "success"} and (not raw.get("error") or _id_of(raw) == task_id)
+
+
+def _opened(data: Any) -> Any:
+    """What is inside of `data`: some gateways write it as JSON in a text."""
+    if not isinstance(data, str):
+        return data
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+
+
+def _as_task(raw: object) -> object:
+    """A row, with OpenAI's fields where the gateway's own are empty. A number as `id` is the gateway's row, no task."""
+    if not isinstance(raw, dict):
+        return raw
+    given = {name: raw[other] for name, other in OPENAI.items() if not raw.get(name) and raw.get(other)}
+    if not isinstance(given.get("task_id", ""), str):
+        del given["task_id"]
+    return raw | given if given else raw
+
+
+def _listing(answer: Answer) -> tuple[list[Any] | NumberedPage, Dialect]:
     """Older gateways refuse a bad user token with HTTP 200 and success: false, in words that vary."""
     data = _data(answer, Reason.AUTH)
-    return data if isinstance(data, list) else shaped(NumberedPage, data)
+    if isinstance(data, list):
+        return data, Dialect.OLD
+    is_one_hub = isinstance(data, dict) and "items" not in data and "data" in data
+    return shaped(NumberedPage, data), Dialect.ONE_HUB if is_one_hub else Dialect.NEW
 
 
 def _refused_with(raw: dict[str, Any]) -> object:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -126,6 +127,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("not a text")
     return value
+
+
+def segment(task_id: str) -> str:
+    """An id as one segment of a URL's path. Dots alone would lead to another path, so they are encoded too."""
+    return quote(task_id, safe="") if task_id.strip(".") else "%2E" * len(task_id)
 
 
 def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> tuple[list[Observation], int]:

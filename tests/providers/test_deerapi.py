@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -419,3 +421,135 @@ async def test_refused_lists(connect: Connect, status: int, body: Any, error: ty
     with pytest.raises(error):
         await line.feed.list_page(0)
     assert {name for _, name in line.errors} == {error.error}
+
+
+# Words and shapes that gateways pass on from the models behind them.
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.QUEUED, "pending PENDING waiting preparing In_Queue created Queueing NotStart NOT-START"),
+        (State.RUNNING, "running RUNNING generating rendering InProgress in-progress TASK_STATUS_PROCESSING"),
+        (State.SUCCEEDED, "succeeded SUCCEED Success completed done finished TASK_STATUS_SUCCEED"),
+        (State.FAILED, "error fail FAILED expired EXPIRED TIMEOUT rejected timed_out"),
+        (State.CANCELLED, "cancelled canceled CANCEL aborted"),
+    ],
+)
+async def test_words_of_other_models_are_known(connect: Connect, state: State, words: str) -> None:
+    for word in (*words.split(), f"  {words.split()[0]} "):
+        one = await observed(connect, status=word)
+        assert (word, one.state, one.unmapped) == (word, state, frozenset())
+
+
+async def test_a_word_of_a_failure_may_say_why(connect: Connect) -> None:
+    assert (await observed(connect, status="EXPIRED")).reason is Reason.TIMEOUT
+    told = await observed(connect, status="timeout", fail_reason="user quota is not enough")
+    assert told.reason is Reason.INSUFFICIENT_BALANCE
+    assert (await observed(connect, status="rejected")).reason is Reason.UNKNOWN
+
+
+VIDEO = {
+    "id": "task_1",
+    "object": "video",
+    "model": "sora-2",
+    "status": "completed",
+    "progress": 100,
+    "created_at": 1736867805,
+    "completed_at": 1736867860,
+    "seconds": "8",
+    "error": None,
+}
+INNER = detail(status="SUCCESS", finish_time=1736867860)["data"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        VIDEO,
+        {"code": "success", "message": "", "data": VIDEO},
+        {"code": "success", "data": json.dumps(VIDEO)},
+        {key: value for key, value in VIDEO.items() if key != "object"},
+        VIDEO | {"task_id": "task_1", "id": 77},
+        {"code": "success", "data": [INNER]},
+        {"code": "success", "data": [INNER | {"task_id": "other", "status": "FAILURE"}, INNER]},
+        {"code": "success", "data": json.dumps(INNER)},
+        {"success": True, "message": "", "data": INNER | {"id": 4711, "created_at": 1}},
+        INNER,
+    ],
+    ids=lambda answer: json.dumps(answer)[:60],
+)
+async def test_a_task_is_understood_in_whatever_shape_the_gateway_wraps_it(connect: Connect, answer: object) -> None:
+    (one,) = await connect(KEY, answer).feed.look_up("task_1")
+    assert (one.id, one.state, one.submitted, one.ended) == ("task_1", State.SUCCEEDED, 1736867805, 1736867860)
+    assert one.unmapped == frozenset()
+
+
+async def test_a_failed_video_object_is_a_task_and_no_refusal(connect: Connect) -> None:
+    error = {"code": "moderation_blocked", "message": "content policy violation"}
+    (one,) = await connect(KEY, VIDEO | {"status": "failed", "error": error}).feed.look_up("task_1")
+    assert (one.state, one.reason, one.output_seconds) == (State.FAILED, Reason.MODERATION, None)
+
+
+async def test_the_seconds_of_a_video_object_are_its_output(connect: Connect) -> None:
+    (one,) = await connect(KEY, VIDEO).feed.look_up("task_1")
+    assert one.output_seconds == 8.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": "invalid", "message": "no"}, "status": "error", "id": "req_1"},
+        {"code": "success", "data": "not JSON"},
+        {"code": "success", "data": [INNER | {"task_id": "x"}, INNER | {"task_id": "y"}]},
+        {"status": "ok", "data": {}},
+        [INNER],
+    ],
+    ids=lambda answer: json.dumps(answer)[:60],
+)
+async def test_what_is_no_task_is_none_in_any_shape(connect: Connect, answer: object) -> None:
+    with pytest.raises(CallError):
+        await connect(KEY, answer).feed.look_up("task_1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "result", "fault"),
+    [
+        ({"result_url": "https://cdn.example/v.mp4"}, True, None),
+        ({"fail_reason": "https://cdn.example/v.mp4"}, True, None),
+        ({"data": {"video_url": "https://cdn.example/v.mp4"}}, True, None),
+        ({"data": {"generations": [{"id": "g"}]}}, True, None),
+        ({"data": {"generations": []}}, False, None),
+        ({"fail_reason": "content policy violation"}, False, Reason.MODERATION),
+        ({"fail_reason": "no table knows this"}, False, Reason.UNKNOWN),
+        ({"fail_reason": {"code": 400, "message": "content policy violation"}}, False, Reason.MODERATION),
+        ({}, False, None),
+    ],
+    ids=str,
+)
+async def test_a_state_that_no_table_knows_comes_with_what_proves_an_end(
+    connect: Connect, fields: dict[str, Any], result: bool, fault: Reason | None
+) -> None:
+    one = await observed(connect, status="PAUSED", **fields)
+    assert (one.state, one.reason, one.result, one.fault) == (State.UNKNOWN, None, result, fault)
+
+
+async def test_the_list_of_the_one_hub_branch(connect: Connect) -> None:
+    rows = [{"task_id": f"task_{n}", "status": "SUCCESS", "progress": 100} for n in range(3)]
+    data = {"data": rows, "page": 1, "size": 100, "total_count": 103}
+    line = connect(USER | {"page_size": 500}, {"success": True, "message": "", "data": data})
+    page = await line.feed.list_page(0)
+    assert ([one.id for one in page.observations], page.last) == (["task_0", "task_1", "task_2"], False)
+    await line.feed.list_page(1)
+    asked = [dict(request.url.params) for request in line.vendor.requests]
+    assert [(one.get("page"), one.get("size")) for one in asked] == [(None, None), ("1", "100"), ("2", "100")]
+
+
+@pytest.mark.parametrize("task_id", [".", "..", "...", "/", "a/../b", "%2e", "视频 \"ü'?#&", "x" * 512])
+async def test_any_id_stays_one_segment_of_the_path(connect: Connect, task_id: str) -> None:
+    line = connect(KEY, detail())
+    await line.feed.look_up(task_id)
+    path = line.vendor.requests[0].url.raw_path.decode()
+    before, _, last = path.rpartition("/")
+    assert (before, unquote(last)) == ("/sora/v1/videos", task_id)
+    assert last.strip(".")
