@@ -145,7 +145,7 @@ class Examination:
         self._one_token = VENDORS[settings.type].one_token
         self._provider = connect(settings, ledger_file)
         self._provider.client.onlooker = self
-        self._watch = Watch(settings.name, settings.watch)
+        self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
         self._ledger = Ledger(Store(":memory:"), settings.history)
         self._patience = patience
 

@@ -44,7 +44,7 @@ class PolledProvider:
         announce: Callable[[], object] = lambda: None,
     ) -> None:
         self.provider = connect(settings, ledger.store)
-        self.watch = Watch(settings.name, settings.watch)
+        self.watch = Watch(settings.name, settings.watch, [feed.kind for feed in self.provider.feeds])
         self._ledger = ledger
         limit = settings.max_requests_per_day
         self._budget = Budget(limit, ledger.spending(settings.name), clock) if limit else None

@@ -74,12 +74,25 @@ class Field(StrEnum):
     OUTPUT = "output"
 
 
-ID_LENGTH = 128
+ID_LENGTH = 512
 
 
 def is_task_id(value: object) -> bool:
     """Whether a value can be a task's id: a text that is fit for a label and, once quoted, for a URL."""
-    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH and value.isprintable() and value.strip(".") != ""
+    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH and value.isprintable()
+
+
+def why_no_task_id(value: object) -> str:
+    """What keeps a value from being a task's id, and what is allowed; empty if nothing does."""
+    if is_task_id(value):
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number; write it in quotes, for long numbers lose digits"
+    if not isinstance(value, str):
+        return "not a text"
+    if len(value) > ID_LENGTH:
+        return f"{len(value)} characters; allowed: {ID_LENGTH}"
+    return "holds a character that cannot be printed" if value else "empty"
 
 
 @dataclass(frozen=True, slots=True)

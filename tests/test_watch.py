@@ -70,7 +70,7 @@ async def test_a_bad_file_that_goes_is_no_trouble_any_more(tmp_path: Path) -> No
     path = write_text(tmp_path / "a.json", "")
     one = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]))
     await one.ids("sora")
-    assert one.troubles == [f"{path}: not JSON"]
+    assert one.troubles == [f"{path}: empty; an empty list is written []"]
     path.unlink()
     await one.ids("sora")
     assert one.troubles == []
@@ -119,18 +119,20 @@ def test_files_come_and_go(tmp_path: Path) -> None:
 
 
 BAD = [
-    pytest.param("", "not JSON", id="empty"),
-    pytest.param('[{"kind": "sora", "ids": ["1"', "not JSON", id="cut off"),
+    pytest.param("", "empty", id="empty"),
+    pytest.param('[{"kind": "sora", "ids": ["1"', "not JSON: line 1, column 30", id="cut off"),
+    pytest.param('[{"kind": "sora",\n"ids": ["1",]}]', "not JSON: line 2", id="a comma too many"),
     pytest.param("[" * 200_000, "not JSON", id="nested"),
     pytest.param("{}", "not of the form", id="an object"),
-    pytest.param('["1"]', "not of the form", id="bare ids"),
-    pytest.param('[{"ids": ["1"]}]', "not of the form", id="no kind"),
+    pytest.param("<html>", "HTML", id="a page"),
+    pytest.param('["1"]', "[0]: names no kind", id="bare ids"),
+    pytest.param('[{"ids": ["1"]}]', "[0].ids[0]: names no kind", id="no kind"),
     pytest.param('[{"kind": "sora", "ids": "1"}]', "not of the form", id="one id alone"),
-    pytest.param('[{"kind": "sora", "ids": [1]}]', "an id is not a text", id="a number"),
-    pytest.param('[{"kind": "sora", "ids": [""]}]', "an id is not a text", id="an empty id"),
-    pytest.param('[{"kind": "sora", "ids": ["a\\nb"]}]', "an id is not a text", id="a line break"),
-    pytest.param('[{"kind": "sora", "ids": ["\\ud800"]}]', "an id is not a text", id="half a character"),
-    pytest.param(f'[{{"kind": "sora", "ids": ["{"x" * 129}"]}}]', "an id is not a text", id="too long"),
+    pytest.param('[{"kind": "sora", "ids": [1]}]', "[0].ids[0]: not a task id: a number", id="a number"),
+    pytest.param('[{"kind": "sora", "ids": [""]}]', "not a task id: empty", id="an empty id"),
+    pytest.param('[{"kind": "sora", "ids": ["a\\nb"]}]', "cannot be printed", id="a line break"),
+    pytest.param('[{"kind": "sora", "ids": ["\\ud800"]}]', "cannot be printed", id="half a character"),
+    pytest.param(f'[{{"kind": "sora", "ids": ["{"x" * 513}"]}}]', "513 characters; allowed: 512", id="too long"),
 ]
 
 
@@ -158,7 +160,9 @@ def test_a_bad_file_keeps_its_last_good_ids_and_is_told_once(
 def test_bytes_that_are_no_text_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.json").write_bytes(b'[{"kind": "sora", "ids": ["\xff\xfe"]}]')
     assert watch(tmp_path / "a.json").ids("sora") == []
-    assert [vars(record)["error"] for record in caplog.records] == ["not JSON"]
+    assert [vars(record)["error"] for record in caplog.records] == [
+        "[0].ids[0]: not a task id: holds a character that cannot be printed"
+    ]
 
 
 def test_what_is_no_file_is_told_once_and_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -214,3 +218,81 @@ def test_two_feeds_may_ask_at_once(tmp_path: Path) -> None:
             there = {path.stem for path in tmp_path.iterdir()}
             for answer in pool.map(one.ids, ["sora", "video"] * 4):
                 assert set(answer) == there
+
+
+# Forms that people have their ids in.
+
+IDS = ["task_1", "a b/c", "x" * 512, "视频-\"ü'"]
+QUOTED = [json.dumps(one) for one in IDS]
+FORMS = [
+    pytest.param(json.dumps({"kind": "sora", "ids": IDS}), id="one object"),
+    pytest.param(json.dumps({"sora": IDS}), id="by kind"),
+    pytest.param(json.dumps({"Sora": IDS}), id="a kind in another case"),
+    pytest.param(json.dumps(IDS), id="ids alone"),
+    pytest.param(json.dumps({"ids": IDS}), id="ids in an object"),
+    pytest.param(json.dumps([{"id": 7, "task_id": one, "created": 1} for one in IDS]), id="rows"),
+    pytest.param(json.dumps([{"id": one, "kind": "sora"} for one in IDS]), id="rows with kinds"),
+    pytest.param(json.dumps({"code": 0, "data": {"items": [{"taskId": one} for one in IDS]}}), id="an envelope"),
+    pytest.param(json.dumps({"data": [{"kind": "sora", "ids": IDS}]}), id="an envelope of groups"),
+    pytest.param("\n".join(json.dumps({"kind": "sora", "ids": [one]}) for one in IDS), id="JSON lines of groups"),
+    pytest.param("\r\n".join(json.dumps({"task_id": one}) for one in IDS) + "\r\n\r\n", id="JSON lines of rows"),
+    pytest.param("# from the database\n" + "\n".join(IDS) + "\n\n", id="an id a line"),
+    pytest.param("\r\n".join(f"  {one}  " for one in IDS), id="blanks and CRLF"),
+    pytest.param("\n".join(f"'{one}'," for one in IDS), id="copied out of a list"),
+    pytest.param("created,Task_ID\n" + "\n".join(f'1,"{o.replace(chr(34), chr(34) * 2)}"' for o in IDS), id="CSV"),
+    pytest.param("id;kind\n" + "\n".join(f"{one.replace(chr(34), '')};SORA" for one in IDS), id="CSV of kinds"),
+    pytest.param("task_id\n" + "\n".join(one.replace('"', "") for one in IDS), id="one column"),
+    pytest.param(json.dumps([{"kind": "sora", "ids": [f" {one}\n" for one in IDS]}]), id="blanks within JSON"),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", FORMS)
+def test_ids_are_read_in_any_common_form(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "ids"
+    path.write_bytes(text.encode(encoding))
+    one = WatchedFiles("vendor", [str(path)], "sora")
+    found = one.ids("sora")
+    assert one.troubles == []
+    assert [each.replace('"', "") for each in found] == [each.replace('"', "") for each in IDS]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('["1", 2, "3"]', "[1]: not a task id: a number"),
+        ('["1", "a\\u0000b", "3"]', "[1]: not a task id: holds a character that cannot be printed"),
+        (json.dumps([{"kind": "sora", "ids": ["1", "x" * 513, "3"]}]), "[0].ids[1]: not a task id: 513 characters"),
+        ('[{"task_id": "1"}, {"name": "x"}, {"task_id": "3"}]', "[1]: not of the form"),
+        ('{"task_id": "1"}\n{"task_id": \n{"task_id": "3"}', "line 2: not JSON"),
+        (f"1\n{'x' * 513}\n3\n", "line 2: not a task id: 513 characters"),
+        ("1\n2,2026-11-26\n3", "line 2: several columns without a header"),
+        ("task_id,at\n1,x\n,y\n3,z", "line 3: not a task id: empty"),
+        (json.dumps(["1", *[""] * 9, "3"]), "[3]: not a task id: empty; and 6 more"),
+    ],
+)
+def test_one_bad_id_costs_itself_and_is_told_by_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, told: str
+) -> None:
+    path = write_text(tmp_path / "ids", text)
+    one = WatchedFiles("vendor", [str(path)], "sora")
+    for _ in range(3):
+        assert one.ids("sora") == ["1", "3"]
+    assert told in one.troubles[0]
+    assert [vars(record)["error"] for record in caplog.records] == [one.troubles[0].removeprefix(f"{path}: ")]
+
+
+def test_a_list_on_one_line_is_a_list(tmp_path: Path) -> None:
+    one = WatchedFiles("vendor", [str(write_text(tmp_path / "ids", "1, 2,'3',\n"))], "sora")
+    assert (one.ids("sora"), one.troubles) == (["1", "2", "3"], [])
+
+
+def test_a_file_that_is_not_there_is_told_until_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "ids.json"
+    one = watch(path, tmp_path / "more/*.json")
+    for _ in range(3):
+        assert one.ids("sora") == []
+    assert one.troubles == [f"{path}: no such file"]
+    assert [(record.levelno, vars(record)["file"]) for record in caplog.records] == [(logging.WARNING, str(path))]
+    write(path, sora=["1"])
+    assert (one.ids("sora"), one.troubles) == (["1"], [])

@@ -175,10 +175,12 @@ FAILURES: list[Any] = [
     pytest.param(lambda _: JSONResponse([], 404), "HTTP 404", id="not found"),
     pytest.param(lambda _: Response("x", 401), "HTTP 401", id="a token that it does not take"),
     pytest.param(lambda _: Response(status_code=204), "HTTP 204", id="nothing at all"),
-    pytest.param(lambda _: Response("<html>"), "not JSON", id="HTML"),
+    pytest.param(lambda _: Response("<html>"), "HTML or XML", id="HTML"),
     pytest.param(lambda _: JSONResponse({"kind": "sora"}), "not of the form", id="another form"),
-    pytest.param(lambda _: JSONResponse([{"kind": "sora", "ids": ["a\nb"]}]), "an id is not", id="a bad id"),
-    pytest.param(lambda _: Response(b'[{"kind": "sora", "ids": ["\xff"]}]'), "not JSON", id="bytes that are no text"),
+    pytest.param(lambda _: JSONResponse([{"kind": "sora", "ids": ["a\nb"]}]), "not a task id", id="a bad id"),
+    pytest.param(
+        lambda _: Response(b'[{"kind": "sora", "ids": ["\xff"]}]'), "cannot be printed", id="bytes that are no text"
+    ),
     pytest.param(large, "larger than 8 MiB", id="too large"),
     pytest.param(lambda _: faults.broken_off, "the connection broke", id="a connection that breaks"),
     pytest.param(elsewhere, "redirects to another host", id="a redirect to another host"),

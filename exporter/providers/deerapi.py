@@ -291,7 +291,7 @@ class Sora(Feed):
             if state is State.FAILED and not text and status in ENDED_LATE:
                 reason = Reason.TIMEOUT
         if state is State.SUCCEEDED or is_unknown:
-            length = row.upstream.output_seconds or row.seconds
+            length = row.upstream.output_seconds or row.seconds or None
         return observation(
             row.task_id,
             state,

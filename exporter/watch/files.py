@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,16 +25,19 @@ class _File:
 
     stamp: Stamp | None = None
     """Of the file as it was last read, well or not."""
-    kinds: dict[str, list[str]] = field(default_factory=dict)
+    kinds: Mapping[str, list[str]] = field(default_factory=dict)
     trouble: str = ""
 
 
 class WatchedFiles:
     """The files that match some patterns. The feeds of a provider share them, each from a thread of its own."""
 
-    def __init__(self, provider: str, patterns: Sequence[str]) -> None:
+    def __init__(self, provider: str, patterns: Sequence[str], only: str | None = None) -> None:
+        """`only` is the kind that is meant where a file names none."""
         self._provider = provider
         self._patterns = patterns
+        self._only = only
+        self._absent: list[str] = []
         self._files: dict[Path, _File] = {}
         self._refreshing = threading.Lock()
 
@@ -47,11 +50,18 @@ class WatchedFiles:
     @property
     def troubles(self) -> list[str]:
         """Which files cannot be used now, or not as a whole, and why."""
-        return [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
+        absent = [f"{name}: no such file" for name in self._absent]
+        return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
 
     def _refresh(self) -> None:
-        matching = (glob.glob(pattern, recursive=True) for pattern in self._patterns)  # noqa: PTH207  # never raises
-        found = {Path(name) for names in matching for name in names}
+        matching = {one: glob.glob(one, recursive=True) for one in self._patterns}  # noqa: PTH207  # never raises
+        found = {Path(name) for names in matching.values() for name in names}
+        # A pattern with wildcards may match nothing for now, a name may not.
+        absent = [pattern for pattern, names in matching.items() if not names and not glob.has_magic(pattern)]
+        for name in absent:
+            if name not in self._absent:
+                log.warning("a watch file is missing", extra={"provider": self._provider, "file": name})
+        self._absent = absent
         # A new mapping, in the order of the names: whoever reads the troubles meanwhile keeps the old one.
         self._files = {path: self._files.get(path) or _File() for path in sorted(found)}
         for path, file in self._files.items():
@@ -60,8 +70,8 @@ class WatchedFiles:
                 status = path.stat()
                 stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if stamp != before:
-                    file.kinds = _read(path)
-                    file.trouble = groups.trouble_with(file.kinds)
+                    named = _read(path, self._only)
+                    file.kinds, file.trouble = named.kinds, named.trouble
                     self._tell(path, file, "a watch file cannot be used as a whole")
             except (OSError, ValueError) as error:
                 if stamp != before:
@@ -78,9 +88,9 @@ def _why(error: OSError | ValueError) -> str:
     return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
 
 
-def _read(path: Path) -> dict[str, list[str]]:
+def _read(path: Path, only: str | None) -> groups.Named:
     if not path.is_file():
         raise ValueError("not a regular file")
     if path.stat().st_size > _SIZE_LIMIT:
         raise ValueError("larger than 64 MiB")
-    return groups.read(path.read_bytes())
+    return groups.read(path.read_bytes(), only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from exporter.settings import WatchSettings
 from exporter.watch.files import WatchedFiles
@@ -12,10 +13,12 @@ from exporter.watch.urls import WatchedUrl
 class Watch:
     """The sources of one provider's ids, which its feeds share. Whoever has asked for ids closes it at the end."""
 
-    def __init__(self, provider: str, settings: WatchSettings) -> None:
+    def __init__(self, provider: str, settings: WatchSettings, kinds: Sequence[str] = ()) -> None:
+        """`kinds` are those of the provider's feeds: where a source names none, the only one is meant."""
+        only = kinds[0] if len(kinds) == 1 else None
         self._settings = settings
-        self._files = WatchedFiles(provider, settings.files)
-        self._urls = [WatchedUrl(provider, one) for one in settings.http]
+        self._files = WatchedFiles(provider, settings.files, only)
+        self._urls = [WatchedUrl(provider, one, only) for one in settings.http]
 
     @property
     def limit(self) -> int:

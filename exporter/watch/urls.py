@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from exporter.providers.client import Answer, Client
-from exporter.providers.errors import CallError, ContractBroken, refusal
+from exporter.providers.errors import CallError, refusal
 from exporter.settings import WatchUrl
 from exporter.watch import groups
 
@@ -26,12 +26,14 @@ PATIENCE = 10.0
 class WatchedUrl:
     """One URL of one provider. It is asked while `ids` are wanted, until `aclose`."""
 
-    def __init__(self, provider: str, settings: WatchUrl) -> None:
+    def __init__(self, provider: str, settings: WatchUrl, only: str | None = None) -> None:
+        """`only` is the kind that is meant where the answer names none."""
         self._provider = provider
         self._settings = settings
         self._place = settings.url.partition("?")[0]  # a query may hold what is nobody's business
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
-        self._kinds: dict[str, list[str]] = {}
+        self._only = only
+        self._kinds: Mapping[str, list[str]] = {}
         self._trouble = ""
         self._asking: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
@@ -70,13 +72,15 @@ class WatchedUrl:
         token = self._settings.bearer_token
         headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
         try:
-            self._kinds = await self._client.call("list", "GET", self._settings.url, headers=headers, read=_kinds)
-        except CallError as error:
+            body = await self._client.call("list", "GET", self._settings.url, headers=headers, read=_body)
+            named = await asyncio.to_thread(groups.read, body, self._only)
+        except (CallError, ValueError) as error:
             # The client speaks of vendors, whose calls are its business otherwise.
             told = str(error).replace("vendor", "server").replace("base_url", "watch.http.url")
             self._tell(told, "a watch URL cannot be used, its last good ids are kept")
         else:
-            self._tell(groups.trouble_with(self._kinds), "a watch URL cannot be used as a whole")
+            self._kinds = named.kinds
+            self._tell(named.trouble, "a watch URL cannot be used as a whole")
 
     def _tell(self, trouble: str, message: str) -> None:
         """Keeps what is wrong, and logs it once when it begins and once when it ends."""
@@ -88,10 +92,7 @@ class WatchedUrl:
         self._trouble = trouble
 
 
-def _kinds(answer: Answer) -> dict[str, list[str]]:
+def _body(answer: Answer) -> bytes:
     if answer.status != 200:
         raise refusal(answer.status)
-    try:
-        return groups.read(answer.body)
-    except ValueError as error:
-        raise ContractBroken(str(error)) from None
+    return answer.body

@@ -9,19 +9,18 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exporter.collector import FeedLoop
 from exporter.exposition import Polled
-from exporter.settings import fault
 from exporter.store import StoreError
-from exporter.tasks import ID_LENGTH, is_task_id
+from exporter.tasks import ID_LENGTH, why_no_task_id
 from exporter.watch import TooMany
 
 CALLBACKS = "/api/v1/callbacks/"
@@ -35,13 +34,8 @@ NOBODYS_SECRET = secrets.token_hex()
 """What is compared where there is no secret, so that the time of an answer tells nothing."""
 
 
-def _id(value: str) -> str:
-    if not is_task_id(value):
-        raise fault(f"not a task id; write a text of 1 to {ID_LENGTH} printable characters")
-    return value
-
-
-TaskId = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"minLength": 1, "maxLength": ID_LENGTH})]
+TaskId = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ID_LENGTH})]
+"""What ought to be an id. Each is looked at by itself: one bad id costs no other."""
 
 
 class _Body(BaseModel):
@@ -56,12 +50,20 @@ class TasksAskedFor(_Body):
     ids: list[TaskId] = Field(min_length=1, max_length=IDS_AT_ONCE, description="the tasks' ids at the vendor")
 
 
+class RefusedId(_Body):
+    """An id that was not taken."""
+
+    index: int = Field(description="its place in `ids`, from 0")
+    error: str = Field(description="why it is no id, and what is allowed")
+
+
 class TasksTaken(_Body):
-    """What became of the ids, each counted once however often it was written. All of them are on the disk."""
+    """What became of the ids, each counted once however often it was written. What was taken is on the disk."""
 
     new: int = Field(description="ids that are followed from now on")
     known: int = Field(description="ids that were followed already")
     ended: int = Field(description="ids of tasks whose end has been counted: there is nothing left to follow")
+    refused: list[RefusedId] = Field(description="what was not taken, since it is no id")
 
 
 class Refusal(_Body):
@@ -98,8 +100,10 @@ def routes(polled: Polled, allowed: Callable[[], bool]) -> list[Route]:
         if loop is None:
             feeds = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops)
             raise Refused(400, f"provider, kind: no such feed; allowed: {feeds}")
-        verdict = await loop.following.ask_for(wanted.ids)
-        return _json(TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended))
+        ids, refused = _parted(wanted.ids)
+        verdict = await loop.following.ask_for(ids)
+        taken = TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused)
+        return _json(taken)
 
     async def call_back(request: Request) -> Response:
         loop = _loop(polled, request.path_params["provider"], request.path_params["kind"])
@@ -158,6 +162,20 @@ def _is_secret(loop: FeedLoop | None, request: Request) -> bool:
     return hmac.compare_digest(*(hashlib.sha256(one).digest() for one in (given, expected))) and secret is not None
 
 
+def _parted(values: Sequence[object]) -> tuple[list[str], list[RefusedId]]:
+    """The ids, without blanks and line ends around them, and those that are none. Raises Refused if none is one."""
+    ids, refused = [], []
+    for index, value in enumerate(values):
+        one = value.strip() if isinstance(value, str) else value
+        if why := why_no_task_id(one):
+            refused.append(RefusedId(index=index, error=f"not a task id: {why}"))
+        else:
+            ids.append(str(one))
+    if not ids:
+        raise Refused(400, f"ids[{refused[0].index}]: {refused[0].error}")
+    return ids, refused
+
+
 def _asked_for(body: bytes) -> TasksAskedFor:
     try:
         return TasksAskedFor.model_validate_json(body)
@@ -180,8 +198,6 @@ def _asked_for(body: bytes) -> TasksAskedFor:
             message = "empty; write at least one"
         case "too_long":
             message = f"too many; the most at once is {limits['max_length']}"
-        case "setting":
-            message = str(limits["message"])
         case _:
             message = "not a text"
     raise Refused(400, f"{where}: {message}")

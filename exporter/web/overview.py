@@ -327,7 +327,9 @@ def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
 def _of_watching(cards: Sequence[FeedCard]) -> Iterable[Trouble]:
     for name, watch in {card.provider: card.loop.watch for card in cards}.items():
         for trouble in watch.troubles:
-            told = "The ids that were read from it before are kept."
+            told = (
+                "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
+            )
             what = f"A source of ids of {name} cannot be used"
             yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
 

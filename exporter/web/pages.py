@@ -72,6 +72,8 @@ _TEMPLATES.filters.update(
     iso=words.iso,
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
     segment=lambda text: quote(text, safe=""),
+    # Browsers take a last segment of one dot or two for a step up, however it is encoded.
+    last_segment=lambda text: f"?id={text}" if text in (".", "..") else quote(text, safe=""),
 )
 
 
@@ -117,6 +119,7 @@ def routes(
 
     async def task(request: Request) -> Response:
         provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
+        task_id = task_id or request.query_params.get("id", "")
         loop = feed_of(polled.loops, provider, kind)
         if loop is None:
             fed = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops) or "none"

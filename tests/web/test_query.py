@@ -78,7 +78,7 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
         ("page=-1", "page: too small; the least is 1"),
         ("page=1000001", "page: too large; the most is 1000000"),
         ("per_page=501", "per_page: too large; the most is 500"),
-        ("id=" + "x" * (ID_LENGTH + 1), "id: too long; the most is 128 characters"),
+        ("id=" + "x" * (ID_LENGTH + 1), "id: too long; the most is 512 characters"),
         ("page=1&page=2", "page: given more than once; give it once"),
         ("page=x&direction=up", "direction: unknown; allowed: asc, desc; page: not a whole number; write digits"),
         *(
