@@ -389,7 +389,10 @@ async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_
     watch = {"tasks": {"sora": ["task-1"]}, "files": [str(tmp_path / "*.json")]}
     report = await practice.report(SORA, expect=0, user_token=None, user_id=None, watch=watch)
     assert causes(report) == [("warning", "watch")]
-    assert report["findings"][0]["what"] == f"{tmp_path}/ids.json: not JSON"
+    assert (
+        report["findings"][0]["what"]
+        == f"{tmp_path}/ids.json: not JSON: line 1, column 2: Expecting property name enclosed in double quotes"
+    )
 
 
 async def test_watched_ids_that_are_not_there_yet_are_no_trouble(practice: Practice, tmp_path: Path) -> None:

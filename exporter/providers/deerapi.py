@@ -151,26 +151,26 @@ class Upstream(BaseModel):
         return sum(source.duration_secs or 0.0 for source in sources) or None
 
 
-def _words(value: Any) -> str:
+def _words(value: Any) -> tuple[str, ...]:
     """What a failure says: a text, or an object with a code and a message, as models behind the gateway write it."""
     if isinstance(value, dict):
         inner = value["error"] if isinstance(value.get("error"), dict) else value
         parts = [inner.get(name) for name in ("code", "type", "message", "msg", "reason")]
-        return " ".join(str(part) for part in parts if isinstance(part, str | int) and part)
+        return tuple(str(part) for part in parts if isinstance(part, str | int) and part)
     if value is None:
-        return ""
+        return ()
     if not isinstance(value, str):
         raise ValueError("not a text")
-    return value
+    return (value,)
 
 
-Words = Annotated[str, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class Row(Wire):
     task_id: TaskId
     status: Annotated[str | None, tasks.Field.STATE] = None
-    fail_reason: Annotated[Words, tasks.Field.REASON] = ""
+    fail_reason: Annotated[Words, tasks.Field.REASON] = ()
     progress: Annotated[Percent, tasks.Field.PROGRESS] = None
     submit_time: Annotated[Timestamp, tasks.Field.SUBMITTED] = None
     start_time: Annotated[Timestamp, tasks.Field.STARTED] = None
@@ -282,9 +282,9 @@ class Sora(Feed):
         reason, fault, length = None, None, None
         is_unknown = state in (None, State.UNKNOWN)
         # On a success, fail_reason may hold the URL of the result.
-        if state is State.FAILED or (is_unknown and not _is_url(row.fail_reason)):
+        if state is State.FAILED or (is_unknown and not any(map(_is_url, row.fail_reason))):
             upstream = row.upstream
-            words = (row.fail_reason, upstream.failure_reason or "")
+            words = (*row.fail_reason, upstream.failure_reason or "")
             text = " ".join(words).strip()
             reason = Reason.MODERATION if upstream.moderated else reason_of(text=text, codes=CODES)
             fault = reason or (Reason.UNKNOWN if text else None)

@@ -489,6 +489,7 @@ async def test_a_failed_video_object_is_a_task_and_no_refusal(connect: Connect) 
     error = {"code": "moderation_blocked", "message": "content policy violation"}
     (one,) = await connect(KEY, VIDEO | {"status": "failed", "error": error}).feed.look_up("task_1")
     assert (one.state, one.reason, one.output_seconds) == (State.FAILED, Reason.MODERATION, None)
+    assert one.said() == "moderation_blocked content policy violation"
 
 
 async def test_the_seconds_of_a_video_object_are_its_output(connect: Connect) -> None:
