@@ -71,6 +71,7 @@ _SIGNS: tuple[tuple[str, str, Cause], ...] = (
     ("auth", r"signature|signed|aksk|签名", Cause.SIGNATURE),
     ("auth", r"token|令牌|expired|过期|失效", Cause.TOKEN),
     ("auth", r"", Cause.CREDENTIALS),
+    ("rate_limited", r"could not be asked for", Cause.SLOW),
     ("rate_limited", r"", Cause.RATE),
     ("insufficient_balance", r"", Cause.BALANCE),
     ("invalid_request", r"HTTP (404|405)", Cause.WRONG_URL),
@@ -192,7 +193,7 @@ _ADVICE: dict[Cause, str] = {
     Cause.WATCH: "Correct what names the ids; the last good ids are followed until then.",
     Cause.SLOW: (
         "Most of the time was spent on waiting for a turn or for the vendor. Raise rate_limit ({rate}) if the vendor "
-        "allows more calls."
+        "allows more calls, or else poll_interval ({interval:g} s)."
     ),
     Cause.LEDGER: (
         "Check the disk of ledger.path: whether it is there, writable and not full. Sweeps are tried again, and "

@@ -58,6 +58,8 @@ class Settled:
     changes: Changes
     at: float
     complete: bool
+    is_fresh: bool
+    """Whether no task in flight was left unseen for too long."""
     seen: dict[str, float]
     exemplars: dict[Key, Exemplar]
 
@@ -96,6 +98,8 @@ class Book:
         self.since = record.since
         self.horizon = record.horizon
         self.polled = record.polled
+        self.succeeded = record.polled
+        """When the last sweep ended after which all that is in flight was fresh."""
         self.counts = record.counts
         """Never changed, but replaced, like `exemplars`: whoever has taken a look keeps what it saw."""
         self.in_flight = {task.id: task for task in record.in_flight}
@@ -122,15 +126,16 @@ class Book:
     def is_stale(self, now: float) -> bool:
         """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
         # A time ahead of now is of a clock that has been set back: how old it is nobody knows.
-        return self.polled is None or abs(now - self.polled) > self._freshness
+        return self.succeeded is None or abs(now - self.succeeded) > self.freshness
 
     @property
     def stale_at(self) -> float:
         """When that will be, if no sweep succeeds before."""
-        return (self.polled or 0.0) + self._freshness
+        return (self.succeeded or 0.0) + self.freshness
 
     @property
-    def _freshness(self) -> float:
+    def freshness(self) -> float:
+        """Seconds for which what was seen may be shown."""
         return max(STALE_AFTER * self.interval, LEAST_STALE)
 
     @property
@@ -207,7 +212,8 @@ class Book:
             growth.counts.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
         if sweep.gap and sweep.complete:
             growth.counts.add("history_gaps_total")
-        horizon = max(floor, min(now, newest) - self.retention) if sweep.complete else self.horizon
+        is_dated = sweep.complete or sweep.goes_on
+        horizon = max(floor, min(now, newest) - self.retention) if is_dated else self.horizon
         changes = Changes(
             self.provider,
             self.kind,
@@ -219,7 +225,7 @@ class Book:
             counts=growth.onto(self.counts),
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
-        return Settled(changes, now, sweep.complete, seen, growth.exemplars)
+        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, growth.exemplars)
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -227,6 +233,8 @@ class Book:
         # A clock that is days ahead in one sweep must not empty the window: the sweep before has to agree.
         oldest = min(settled.at, self.polled if self.polled is not None else settled.at) - self.settings.recent_window
         self.since, self.horizon, self.polled = changes.since, changes.horizon, changes.polled
+        if settled.complete and settled.is_fresh:
+            self.succeeded = changes.polled
         self.counts = Counts(self.counts | changes.counts)
         self.exemplars = {**self.exemplars, **settled.exemplars}
         self.last_seen.update(settled.seen)

@@ -12,23 +12,16 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from exporter.absence import Absences
 from exporter.book import Book
 from exporter.budget import Budget
 from exporter.ledger import Ledger
+from exporter.look_ups import SHARE_OF_NEW, LookUps
 from exporter.pace import Pace
-from exporter.providers.client import CONCURRENCY
-from exporter.providers.errors import (
-    AnswerTooLarge,
-    CallError,
-    ContractBroken,
-    RequestInvalid,
-    TaskNotFound,
-    TimedOut,
-    VendorFailed,
-)
+from exporter.providers.errors import CallError
 from exporter.providers.provider import Feed, Page, Provider
 from exporter.pulse import Pulse
 from exporter.status import FeedStatus
@@ -47,9 +40,6 @@ PAGE_LIMIT = 100
 
 AT_ONCE = 50
 """Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
-
-ONE_TASK_ERRORS = (ContractBroken, RequestInvalid, VendorFailed, AnswerTooLarge, TimedOut)
-"""Errors of a look-up that may concern one task alone; any other ends the sweep."""
 
 
 class FeedLoop:
@@ -80,6 +70,9 @@ class FeedLoop:
         self._clock = clock
         # Whether the list must have known rows: it had rows the last time, or the ledger has tasks of late.
         self._had_rows = bool(book.in_flight or book.recent(clock()))
+        self.look_ups = LookUps(provider, book, ledger, self.following, self._ask, clock)
+        self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
+        self._shortfall: CallError | None = None
         self._absences = Absences(look_ups_list=feed.lists_in_flight)
         self._pace = Pace(book)
         self._idle = False  # as the last sweep that succeeded left it
@@ -145,7 +138,7 @@ class FeedLoop:
             if len(hurried) > AT_ONCE:
                 return
             if hurried:
-                await self.glance(hurried)
+                await self.glance(hurried, due)
 
     async def sweep(self) -> None:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
@@ -153,10 +146,11 @@ class FeedLoop:
         self.status.next_sweep = None
         started = time.monotonic()
         sweep = Sweep(self.book.known)
+        self._new, self._shortfall = [], None
         unread = await _failure_of(self._read(sweep, started))
         self.pulse.beat()
         sweep.complete = unread is None
-        error = await _failure_of(self._keep(sweep)) or unread
+        error = await _failure_of(self._keep(sweep)) or unread or self._shortfall
         duration = time.monotonic() - started
         if error is None:
             self._idle = self.feed.lists and not self.book.in_flight
@@ -167,12 +161,40 @@ class FeedLoop:
         self.status.poll_duration = duration
         self._tell(error)
         self._announce()
+        if sweep.complete:
+            await self._look_up_new(started + self.interval)
 
-    async def glance(self, ids: Sequence[str]) -> None:
-        """Looks a few tasks up between two sweeps. What goes wrong is left to the next one, which asks again."""
+    async def _look_up_new(self, until: float) -> None:
+        """Looks new ids up after a sweep, which waits for none of them: the rest follows round by round."""
+        now = self._clock()
+        ids, _ = self.look_ups.reluctance.part(self._new, now)
+        if not ids or not self.look_ups.new_may_be_asked:
+            return
+        await self._glance(partial(self.look_ups.new, ids=ids, until=self._bounded(until)), goes_on=True)
+        if self.book.in_flight and self._idle:
+            self._idle = False
+            self.interval = self._next_interval()
+
+    def _bounded(self, until: float) -> float:
+        """The end of a round of look-ups beside the sweeps, which get a share of the time in any case."""
+        return max(until, time.monotonic() + SHARE_OF_NEW * self.interval)
+
+    async def glance(self, ids: Sequence[str], until: float = 0.0) -> None:
+        """Looks a few tasks up between two sweeps, until a moment of monotonic time or a little longer.
+
+        What goes wrong is left to the next sweep, which asks again.
+        """
+        in_flight = [task_id for task_id in ids if task_id in self.book.in_flight]
+        new = [task_id for task_id in ids if task_id not in self.book.in_flight]
+        now = self._clock()
+        ids, _ = self.look_ups.reluctance.part([*in_flight, *new], now)
+        is_up = self.status.up is True
+        await self._glance(partial(self.look_ups.round, ids=ids, until=self._bounded(until), is_up=is_up))
+
+    async def _glance(self, look_up: Callable[[Sweep], Awaitable[object]], *, goes_on: bool = False) -> None:
         self.pulse.beat()
-        sweep = Sweep()
-        await _failure_of(self._look_up(sweep, ids, time.monotonic()))
+        sweep = Sweep(goes_on=goes_on)
+        await _failure_of(look_up(sweep))
         if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
         await _failure_of(self._spend())
@@ -212,9 +234,24 @@ class FeedLoop:
         unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._read_in_flight(sweep, set(unseen))
-        due, others = self._pace.due(await self.following.due(sweep), self._clock())
+        await self._look_up(sweep, started)
+
+    async def _look_up(self, sweep: Sweep, started: float) -> None:
+        """Looks up the tasks in flight that no page showed; new ids wait until these are in the ledger."""
+        in_flight, self._new = await self.following.due(sweep)
+        self.look_ups.reluctance.keep({*in_flight, *self._new})
+        due, others = self._pace.due(in_flight, self._clock())
+        due, failing = self.look_ups.reluctance.part(due, self._clock())
+        sweep.unanswered.update(failing)  # as their last look-ups were
         # Where there is no list, a sweep without an answer would tell nothing of the feed.
-        await self._look_up(sweep, due, started, instead=[] if self.feed.lists else others)
+        instead = [] if self.feed.lists else [*others, *self._new, *failing]
+        until = started + self.interval
+        made = await self.look_ups.round(sweep, due, until, instead, is_up=self.feed.lists)
+        self._new = [task_id for task_id in self._new if task_id not in made.asked]
+        if made.error and not self.feed.lists:
+            raise made.error
+        self._shortfall = self.look_ups.shortfall(sweep, due, made)
+        sweep.falls_short = self._shortfall is not None
 
     async def _read_list(self, sweep: Sweep) -> None:
         """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
@@ -260,52 +297,9 @@ class FeedLoop:
             if unseen <= sweep.listed.keys():
                 break
 
-    async def _look_up(self, sweep: Sweep, ids: Sequence[str], started: float, instead: Sequence[str] = ()) -> None:
-        """Looks ids up, several at a time. It stops when the next sweep is due, but at the first one only if all fail.
-
-        Where there is no list, nothing is known of the feed unless a look-up is answered; so until one is, the ids that
-        can do `instead` follow.
-        """
-        waiting = enumerate([*ids, *instead])
-        failures: list[CallError] = []
-        answered = 0
-        fatal: CallError | None = None
-
-        async def work() -> None:
-            nonlocal answered, fatal
-            for position, task_id in waiting:
-                late = time.monotonic() - started > self.interval
-                if (
-                    fatal
-                    or (answered and position >= len(ids))
-                    or (late and (self.book.swept if answered else failures))
-                ):
-                    return
-                self.pulse.beat()
-                self.following.looks_up(task_id)
-                try:
-                    observations = await self._called(self.feed.look_up(task_id))
-                except TaskNotFound:
-                    sweep.not_found.add(task_id)
-                except ONE_TASK_ERRORS as error:
-                    sweep.unanswered.add(task_id)
-                    failures.append(error)
-                    continue
-                except CallError as error:
-                    fatal = error
-                    return
-                else:
-                    sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in observations])
-                    sweep.show(observations, self._clock(), listed=False)
-                    if observations and task_id not in sweep.looked_up:
-                        sweep.replaced.add(task_id)
-                    if all(sweep.looked_up[one.id][0].state.is_end for one in observations):
-                        sweep.finished.add(task_id)
-                answered += 1
-
-        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(ids) or 1))))
-        if fatal or (failures and not answered and not self.feed.lists):
-            raise fatal or failures[0]
+    async def _ask(self, task_id: str) -> Sequence[Observation]:
+        self.pulse.beat()
+        return await self._called(self.feed.look_up(task_id))
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""

@@ -44,6 +44,10 @@ class Sweep:
     gap: bool = False
     """Whether tasks may have come and gone unseen."""
     complete: bool = False
+    goes_on: bool = False
+    """Whether it goes on where a complete sweep has stopped: then the dates that it shows count for the horizon too."""
+    falls_short: bool = False
+    """Whether tasks in flight could not be looked at for so long that what is known of them is not fresh."""
 
     def show(self, observations: Iterable[Observation], at: float, *, listed: bool) -> None:
         """Takes in what a page or a look-up shows. The later of two observations counts, but no end is taken back."""

@@ -43,7 +43,7 @@ class FeedView:
         self.status = replace(loop.status)
         self.interval = loop.interval
         self.budget_left = loop.budget.remaining if loop.budget else None  # of the provider as a whole
-        self.polled = book.polled
+        self.polled = book.succeeded
         self.swept = book.swept
         self.is_stale = book.is_stale(now)
         self.stale_at = book.stale_at

@@ -48,6 +48,13 @@ FAILURES = (
     ("auth", "the token was refused 3 s after: another holder renews it too", None, "", Cause.TOKEN_RENEWED_ELSEWHERE),
     ("auth", "the vendor refused the call: user_id is missing or is not that of user_token", 401, "", Cause.USER_ID),
     ("rate_limited", "waiting 3 s more, as the vendor asked", None, "", Cause.RATE),
+    (
+        "rate_limited",
+        "9 of 12 tasks in flight could not be asked for within 3 poll intervals",
+        None,
+        "",
+        Cause.SLOW,
+    ),
     ("insufficient_balance", "the vendor refused the call", 403, "", Cause.BALANCE),
     ("invalid_request", "the vendor refused the call", 404, "HTML, 9 bytes: not found", Cause.WRONG_URL),
     ("invalid_request", "the vendor refused the call", 400, "", Cause.REQUEST),

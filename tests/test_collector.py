@@ -856,16 +856,21 @@ async def test_ids_that_nobody_knows_do_not_starve_the_others(site: Site, poll: 
     assert polled.counted("finished_total") == {"succeeded": 1}
 
 
-async def test_look_ups_end_when_the_next_sweep_is_due_but_not_at_the_first_one(site: Site, poll: Poll) -> None:
+async def test_new_ids_are_read_round_by_round_and_the_first_round_makes_the_feed_ready(site: Site, poll: Poll) -> None:
     ids = [f"{number}" for number in range(60)]
-    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0) for name in ids))
+    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0, 1.0, State.SUCCEEDED) for name in ids))
     polled = poll(SORA, **watched(*ids), poll_interval="10ms", rate_limit="400/s")
-    await polled.sweep()
-    assert site.requests(SORA) == {"detail": 60}
-    await polled.sweep()
-    assert 0 < site.requests(SORA)["detail"] < 60
+    await polled.sweep(after=0.01)
+    first = polled.counted("finished_total")["succeeded"]
+    assert 0 < first < 60
+    assert polled.loop.following.unread == 60 - first
     assert polled.is_up()
-    assert len(polled.book.in_flight) == 60
+    assert polled.book.swept
+    for _ in range(60):
+        await polled.sweep(after=0.01)
+    assert polled.counted("finished_total") == {"succeeded": 60}
+    assert polled.loop.following.unread == 0
+    assert site.requests(SORA)["detail"] == 60
 
 
 async def test_look_ups_that_all_fail_do_not_go_on_for_ever(site: Site, poll: Poll) -> None:

@@ -43,9 +43,13 @@ class WatchedFiles:
 
     def ids(self, kind: str) -> list[str]:
         """The ids of a feed, file by file."""
+        return [task_id for ids in self.by_file(kind) for task_id in ids]
+
+    def by_file(self, kind: str) -> list[Sequence[str]]:
+        """The ids of a feed as each file names them."""
         with self._refreshing:
             self._refresh()
-            return [task_id for file in self._files.values() for task_id in file.kinds.get(kind, ())]
+            return [file.kinds.get(kind, ()) for file in self._files.values()]
 
     @property
     def troubles(self) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 from exporter.book import Book
 from exporter.ledger import Ledger
@@ -64,6 +65,9 @@ class Following:
         self._asked_for: set[str] = set()
         self._finished: set[str] = set()  # ids that need no look-up any more
         self._looked_up: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
+        self._unread: set[str] = set()
+        self._sources: Sequence[Sequence[str]] = ()
+        self._called_back: set[str] = set()  # of those that were asked for: only a callback has named them
         self._denied: dict[str, float] = {}  # since when the vendor has not known an id that was asked for
         self._taking = asyncio.Lock()
         self._hurried: dict[str, None] = {}
@@ -74,29 +78,44 @@ class Following:
         """Reads the ids for a sweep. Raises StoreError."""
         self._hurried.clear()  # the sweep brings them; those that come from here on wait for its end
         self._hurry.clear()
-        watched = await self._watch.ids(self._book.kind)
+        watched = await self._watch.sources(self._book.kind)
         asked_for = await self._ledger.watched(self._book)
         self._asked_for = set(asked_for)
-        self.ids = list(dict.fromkeys([*watched, *asked_for]))
+        self._called_back &= self._asked_for
+        asked = [one for one in asked_for if one not in self._called_back]
+        self._sources = [*watched, asked, [one for one in asked_for if one in self._called_back]]
+        self.ids = list(dict.fromkeys(chain.from_iterable(self._sources)))
 
-    async def due(self, sweep: Sweep) -> list[str]:
-        """The ids to look up: watched ones, and tasks in flight that no page showed; the longest unasked first.
+    async def due(self, sweep: Sweep) -> tuple[list[str], list[str]]:
+        """The tasks in flight that no page showed, and the new ids to look up.
 
-        Raises StoreError.
+        Of the tasks the longest unasked come first. Of the new ids those of each source in turn: one source may name
+        thousands that no vendor knows. Raises StoreError.
         """
-        self._finished &= set(self.ids)  # nobody asks for the others again
+        self._finished &= set(self.ids)  # the others were taken away
         followed = self._finished | self._book.in_flight.keys()
         new = [task_id for task_id in self.ids if task_id not in followed]
         ended = await self._ledger.ended_among(self._book, new)
         self._finished |= ended
-        due = {task_id: 0.0 for task_id in new if task_id not in ended} | self._book.last_seen
-        due = {task_id: max(seen, self._looked_up.get(task_id, 0.0)) for task_id, seen in due.items()}
-        self._looked_up = {task_id: at for task_id, at in self._looked_up.items() if task_id in due}
-        return sorted((task_id for task_id in due if not sweep.saw(task_id)), key=lambda task_id: due[task_id])
+        open_ids = {task_id for task_id in new if task_id not in ended and not sweep.saw(task_id)}
+        last = dict(self._looked_up)
+        tasks = {one: max(seen, last.get(one, 0.0)) for one, seen in self._book.last_seen.items() if not sweep.saw(one)}
+        # In a thread: sorting 100,000 ids would hold everything else up.
+        in_flight = await asyncio.to_thread(sorted, tasks, key=tasks.__getitem__)
+        in_turn = await asyncio.to_thread(_in_turn, self._sources, open_ids, last)
+        self._looked_up = {one: at for one, at in self._looked_up.items() if one in open_ids or one in tasks}
+        self._unread = {task_id for task_id in in_turn if task_id not in self._looked_up}
+        return in_flight, in_turn
 
-    def looks_up(self, task_id: str) -> None:
-        """Notes that an id is being looked up."""
+    @property
+    def unread(self) -> int:
+        """How many ids have still to be looked up for the first time."""
+        return len(self._unread)
+
+    def looked_up(self, task_id: str) -> None:
+        """Notes that an id was looked up, well or not."""
         self._looked_up[task_id] = self._clock()
+        self._unread.discard(task_id)
 
     async def settle(self, sweep: Sweep) -> None:
         """Takes over what a sweep has shown, once it is in the ledger, and lets ids go. Raises StoreError."""
@@ -141,6 +160,7 @@ class Following:
             watched = set(self.ids)
             new = [one for one in untold if one not in watched]
             self._asked_for.update(untold)
+            self._unread.update(new)
             self.ids = [*self.ids, *new]
         if not self._lists:
             self._look_soon(new)
@@ -153,7 +173,9 @@ class Following:
         followed = hinted & (self._book.in_flight.keys() | (set() if self._lists else set(self.ids)))
         self._look_soon(followed - self._finished)
         if not self._lists and hinted - followed:
-            await self.ask_for(sorted(hinted - followed))
+            strange = hinted - followed
+            self._called_back |= strange - self._asked_for
+            await self.ask_for(sorted(strange))
 
     def _look_soon(self, ids: Iterable[str]) -> None:
         self._hurried.update(dict.fromkeys(ids))
@@ -173,3 +195,15 @@ class Following:
         self._hurried.clear()
         self._hurry.clear()
         return ids
+
+
+def _in_turn(sources: Iterable[Sequence[str]], wanted: Collection[str], last: Mapping[str, float]) -> list[str]:
+    """The wanted ids of each source in turn, each once: the longest unasked first, of the sources as of their ids."""
+    queues = []
+    for source in sources:
+        ids = sorted((one for one in source if one in wanted), key=lambda one: last.get(one, 0.0))
+        if ids:
+            queues.append((max(last.get(one, 0.0) for one in ids), ids))
+    queues.sort(key=lambda queue: queue[0])
+    rounds = zip_longest(*(ids for _, ids in queues))
+    return list(dict.fromkeys(one for turn in rounds for one in turn if one is not None))

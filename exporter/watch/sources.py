@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 
 from exporter.settings import WatchSettings
 from exporter.watch.files import WatchedFiles
@@ -25,14 +26,17 @@ class Watch:
         """How many ids that were asked for a feed may follow at once."""
         return self._settings.limit
 
+    async def sources(self, kind: str) -> list[Sequence[str]]:
+        """The ids to follow in a feed as each source names them: the settings, each file, each URL."""
+        sources: list[Sequence[str]] = [self._settings.tasks.get(kind, ())]
+        if self._settings.files:
+            sources += await asyncio.to_thread(self._files.by_file, kind)
+        sources += await asyncio.gather(*(url.ids(kind) for url in self._urls))
+        return sources
+
     async def ids(self, kind: str) -> list[str]:
         """The ids to follow in a feed, each once, in the order in which they were given."""
-        ids = list(self._settings.tasks.get(kind, ()))
-        if self._settings.files:
-            ids += await asyncio.to_thread(self._files.ids, kind)
-        for told in await asyncio.gather(*(url.ids(kind) for url in self._urls)):
-            ids += told
-        return list(dict.fromkeys(ids))
+        return list(dict.fromkeys(chain.from_iterable(await self.sources(kind))))
 
     @property
     def troubles(self) -> list[str]:

@@ -223,7 +223,7 @@ def _feed(loop: FeedLoop, now: float) -> FeedState:
         clock=loop.feed.clock,
         lists=loop.feed.lists,
         up=status.up,
-        last_successful_poll=loop.book.polled,
+        last_successful_poll=view.polled,
         next_sweep=status.next_sweep,
         poll_interval=loop.interval,
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,

@@ -20,6 +20,9 @@ from exporter.web.query import TaskQuery
 FEW = 5
 """With fewer ends than this within the recent window, a share of failures says nothing."""
 
+LONGEST_ID = 40
+"""Characters of an id that a note repeats."""
+
 TOO_MANY = 0.2
 """The share of failures among recent ends from which on something is wrong."""
 
@@ -45,6 +48,7 @@ WHOSE_CAUSE = {
     Cause.TIMEOUT: Whose.NETWORK,
     Cause.WRONG_URL: Whose.CONFIGURATION,
     Cause.RATE: Whose.CONFIGURATION,
+    Cause.SLOW: Whose.CONFIGURATION,
     Cause.REQUEST: Whose.CONFIGURATION,
     Cause.SIZE: Whose.CONFIGURATION,
     Cause.PROJECT: Whose.CREDENTIALS,
@@ -118,7 +122,7 @@ class FeedCard:
         self.provider, self.kind = self.view.labels
         self.name = f"{self.provider}/{self.kind}"
         self.type = loop.provider.settings.type
-        self.polled = loop.book.polled
+        self.polled = self.view.polled
         self.window = loop.book.settings.recent_window
 
     @property
@@ -184,9 +188,23 @@ class FeedCard:
             notes.append(f"The vendor said what no table of the exporter knows: {', '.join(unmapped)}.")
         if not self.loop.feed.lists and not self.follows_nothing:
             notes.append(f"The feed cannot be listed; {len(self.loop.following.ids)} ids are followed.")
+        notes += self._look_up_notes
         if self.status.restarts:
             notes.append(f"The feed's loop was started anew {self.status.restarts} times: a bug of the exporter.")
         return notes
+
+    @property
+    def _look_up_notes(self) -> Iterable[str]:
+        """What is to be said of ids that are looked up one by one."""
+        if unread := self.loop.following.unread:
+            yield f"{_ids(unread)} still to be looked up for the first time; each sweep takes some of them."
+        reluctance = self.loop.look_ups.reluctance
+        if failing := reluctance.failing:
+            some = ", ".join(_cut(task_id) for task_id in failing[:FEW])
+            more = ", ..." if len(failing) > FEW else ""
+            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {some}{more}."
+        if unknown := reluctance.unknown:
+            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often."
 
     @property
     def troubles(self) -> Iterable[Trouble]:
@@ -355,6 +373,14 @@ def _together(several: Sequence[Trouble]) -> Trouble:
 
 def _feeds(count: int) -> str:
     return f"{count} feed" if count == 1 else f"{count} feeds"
+
+
+def _ids(count: int) -> str:
+    return "1 id is" if count == 1 else f"{count} ids are"
+
+
+def _cut(task_id: str) -> str:
+    return task_id if len(task_id) <= LONGEST_ID else f"{task_id[:LONGEST_ID]}..."
 
 
 def _tasks(count: float) -> str:

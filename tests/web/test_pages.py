@@ -292,7 +292,6 @@ def test_every_cause_and_reason_lies_with_somebody() -> None:
         Cause.NO_TASKS,
         Cause.NOTHING_TO_WATCH,
         Cause.NOT_FOUND,
-        Cause.SLOW,
     }
     assert WHOSE_CAUSE.keys() == set(Cause) - ours - never_of_a_sweep
     assert WHOSE_REASON.keys() == set(Reason) == words.REASONS.keys()

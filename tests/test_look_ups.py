@@ -1,0 +1,419 @@
+"""Look-ups that fail, that nobody answers, or that are too many: what they may cost the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.book import Book
+from exporter.ledger import Ledger
+from exporter.look_ups import LONGEST_GAP, Reluctance
+from exporter.loops import PolledProvider
+from exporter.providers import VENDORS
+from exporter.providers.client import RateLimit
+from exporter.simulator import (
+    DIGITAL_HUMAN,
+    FACE_SWAP,
+    LIP_SYNC,
+    PREFIXES,
+    SORA,
+    VIDEO,
+    Feed,
+    HandClock,
+    Life,
+    World,
+    app,
+    faults,
+)
+from exporter.store import Store
+from exporter.tasks import State
+
+if TYPE_CHECKING:
+    from conftest import Door
+
+NOW = 1_790_000_000.0
+STEP = 15.0
+
+every_feed = pytest.mark.parametrize("feed", [SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP])
+
+
+class Site:
+    """Simulated vendors on a clock of their own. What `instead` is answers in their place."""
+
+    def __init__(self, clock: HandClock, url: str) -> None:
+        self.clock = clock
+        self.world = World(rate=0, clock=clock)
+        self.fake = app(self.world, limits={})
+        self.url = url
+        self.instead: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.instead or self.fake)(scope, receive, send)
+
+
+class Polled:
+    """One feed, swept by hand; the pauses that its vendor asks for pass on the site's clock."""
+
+    def __init__(self, site: Site, feed: Feed, store: Store, paces: bool, settings: dict[str, Any]) -> None:
+        vendor = feed[0]
+        common = {"name": vendor, "type": vendor, "base_url": site.url + PREFIXES[vendor], "rate_limit": "2000/s"}
+        given = {**common, **site.fake.credentials.of(vendor), "feeds": [feed[1]], **settings}
+        self.site = site
+        self.store = store
+        self.account = PolledProvider(
+            VENDORS[vendor].settings.model_validate(given), Ledger(store, 7 * 86400.0), site.clock
+        )
+        (self.loop,) = self.account.loops
+        if not paces:
+            self.account.provider.client.limit = RateLimit(2000.0, site.clock, lambda seconds: asyncio.sleep(0))
+
+    @property
+    def pause_left(self) -> float:
+        return self.account.provider.client.limit.pause_left
+
+    async def sweep(self, times: int = 1, after: float = STEP) -> None:
+        for _ in range(times):
+            self.site.clock.now += max(after, self.pause_left)
+            await self.loop.sweep()
+
+    @property
+    def book(self) -> Book:
+        return self.loop.book
+
+    def is_up(self) -> bool | None:
+        return self.loop.status.up
+
+    def counted(self, metric: str) -> dict[str, float]:
+        return {"".join(key[1:]): value for key, value in self.book.counts.items() if key[0] == metric}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        counts = self.account.provider.client.counts
+        return {key[2]: count for key, count in counts.items() if key[0] == "api_errors_total"}
+
+
+Poll = Callable[..., Polled]
+
+
+@pytest.fixture
+def site(door: Door) -> Site:
+    door.behind = site = Site(HandClock(NOW), door.url)
+    return site
+
+
+@pytest.fixture
+async def poll(site: Site) -> AsyncIterator[Poll]:
+    """Makes a provider with one feed."""
+    async with AsyncExitStack() as stack:
+
+        def make(feed: Feed, store: Store | None = None, *, paces: bool = True, **settings: Any) -> Polled:
+            polled = Polled(site, feed, store or Store(":memory:"), paces, settings)
+            stack.push_async_callback(polled.account.stop)
+            return polled
+
+        yield make
+
+
+def ended(feed: Feed, name: str, ago: float) -> Life:
+    return Life(name, *feed, NOW - ago, run_seconds=1.0, end=State.SUCCEEDED)
+
+
+def endless(feed: Feed, name: str, ago: float) -> Life:
+    return Life(name, *feed, NOW - ago, run_seconds=99999.0)
+
+
+def unlisted(*ids: str) -> dict[str, Any]:
+    """Settings of a DeerAPI account that cannot list."""
+    return {"user_token": None, "user_id": None, "watch": {"tasks": {"sora": list(ids)}}}
+
+
+class Refusing:
+    """Answers in the vendor's place where the path or query of a look-up holds a text, and counts that."""
+
+    def __init__(self, site: Site, text: str, answer: ASGIApp) -> None:
+        self.asked = 0
+        self._answer = answer
+        self._text = text.encode()
+        self._site = site
+        site.instead = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._text in scope["path"].encode() + scope["query_string"]:
+            self.asked += 1
+            await self._answer(scope, receive, send)
+        else:
+            await self._site.fake(scope, receive, send)
+
+
+REFUSALS: dict[str, ASGIApp] = {
+    "401": Response("", 401),
+    "402": Response("", 402),
+    "403": Response("<html>Request blocked</html>", 403),
+    "429": Response("", 429),
+    "429 for an hour": Response("", 429, {"Retry-After": "3600"}),
+    "500": Response("", 500),
+    "503 for an hour": Response("", 503, {"Retry-After": "3600"}),
+    "a redirect": Response("", 302, {"Location": "http://elsewhere.example/"}),
+    "nothing, for ever": faults.hang,
+}
+
+
+@every_feed
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+async def test_one_id_that_is_refused_stops_no_listed_feed(
+    site: Site, poll: Poll, feed: Feed, refusal: ASGIApp
+) -> None:
+    refusing = Refusing(site, "poisoned", refusal)
+    polled = poll(feed, watch={"tasks": {feed[1]: ["poisoned"]}}, request_timeout="1s", paces=False)
+    await polled.sweep()
+    site.world.add(*(ended(feed, f"new-{number}", -STEP - number) for number in range(3)))
+    assert polled.is_up()
+    await polled.sweep()
+    assert refusing.asked
+    assert polled.is_up()
+    assert polled.counted("finished_total") == {"succeeded": 3}
+
+
+async def test_a_connection_that_breaks_for_one_id_stops_no_listed_feed(site: Site, poll: Poll) -> None:
+    Refusing(site, "poisoned", Broken())
+    polled = poll(SORA, watch={"tasks": {"sora": ["poisoned"]}})
+    await polled.sweep()
+    site.world.add(ended(SORA, "new", -STEP))
+    await polled.sweep()
+    assert polled.errors == {"connection": 2}
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+class Broken:
+    """Ends the connection within the answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
+        await send({"type": "http.response.body", "body": b"{", "more_body": False})
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll: Poll, status: int) -> None:
+    refusing = Refusing(site, "poisoned", Response("<html>", status))
+    ids = [f"poisoned-{number}" for number in range(6)]
+    polled = poll(SORA, watch={"tasks": {"sora": ids}})
+    await polled.sweep(10)
+    before, refusing.asked = refusing.asked, 0
+    await polled.sweep(90)
+    assert 0 < refusing.asked < before
+    assert set(polled.loop.look_ups.reluctance.failing) == set(ids)
+    site.instead = None
+    site.world.add(*(endless(SORA, one, 9000) for one in ids))
+    await polled.sweep(after=LONGEST_GAP)
+    assert set(polled.book.in_flight) == set(ids)
+    assert polled.loop.look_ups.reluctance.failing == []
+
+
+async def test_an_id_that_earns_a_pause_each_time_does_not_pause_the_account_for_ever(site: Site, poll: Poll) -> None:
+    """The pause is the provider's and is obeyed; but the id that earns it is asked ever less often."""
+    refusing = Refusing(site, "poisoned", Response("", 429, {"Retry-After": "60"}))
+    polled = poll(SORA, paces=False, **unlisted("poisoned", "good"))
+    site.world.add(Life("good", *SORA, NOW, 0.0))
+    asked = []
+    for _ in range(200):
+        await polled.sweep()
+        asked.append(refusing.asked)
+    assert set(polled.book.in_flight) == {"good"}
+    assert asked[-1] <= 8
+
+
+async def test_many_ids_that_earn_pauses_make_all_new_ids_wait(site: Site, poll: Poll) -> None:
+    refusing = Refusing(site, "poisoned", Response("", 429, {"Retry-After": "60"}))
+    polled = poll(SORA, watch={"tasks": {"sora": [f"poisoned-{number}" for number in range(100)]}}, paces=False)
+    for _ in range(40):
+        await polled.sweep()
+        assert polled.is_up()
+    assert 0 < refusing.asked <= 40
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500])
+async def test_a_feed_without_a_list_goes_on_while_one_of_its_ids_fails(site: Site, poll: Poll, status: int) -> None:
+    site.world.add(Life("good", *SORA, NOW - 5, 0.0, 40.0, State.SUCCEEDED), endless(SORA, "other", 10))
+    Refusing(site, "poisoned", Response("", status))
+    polled = poll(SORA, paces=False, **unlisted("poisoned", "good", "other"))
+    for _ in range(8):
+        await polled.sweep()
+    assert polled.is_up()
+    assert polled.counted("finished_total") == {"succeeded": 1}
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_a_feed_without_a_list_is_down_while_none_of_its_ids_is_answered(
+    site: Site, poll: Poll, count: int
+) -> None:
+    """It cannot be told from an outage, so all are asked for as soon as it may be over."""
+    ids = [f"{number}" for number in range(count)]
+    site.world.add(*(endless(SORA, one, 10) for one in ids))
+    refusing = Refusing(site, "/videos/", Response("", 403))
+    polled = poll(SORA, **unlisted(*ids))
+    for _ in range(10):
+        await polled.sweep()
+        assert polled.is_up() is False
+    assert refusing.asked <= 10 * 8
+    site.instead = None
+    await polled.sweep()
+    assert polled.is_up()
+    assert set(polled.book.in_flight) == set(ids)
+
+
+async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_tasks_are_old(
+    site: Site, poll: Poll
+) -> None:
+    names = [f"below-{number}" for number in range(4)]
+    site.world.add(*(endless(SORA, one, 5000) for one in names), *(ended(SORA, f"{ago}", ago * 10) for ago in range(3)))
+    polled = poll(SORA, page_size=7)
+    await polled.sweep()
+    assert set(polled.book.in_flight) == set(names)
+    site.world.add(*(ended(SORA, f"new-{number}", -STEP) for number in range(7)))
+    Refusing(site, "/videos/", Response("", 401))
+    ups = []
+    for _ in range(6):
+        await polled.sweep()
+        ups.append(polled.is_up())
+    assert ups == [True, True, True, True, False, False]  # the first of these sweeps still found them in the list
+    assert polled.counted("finished_total")["succeeded"] == 10
+    assert polled.loop.status.error.startswith("auth")
+    site.instead = None
+    await polled.sweep()
+    assert polled.is_up()
+
+
+# --- More ids than can be looked up
+
+
+async def test_ids_by_the_thousand_do_not_starve_tasks_in_flight(site: Site, poll: Poll) -> None:
+    names = [f"task-{number}" for number in range(5)]
+    polled = poll(SORA, poll_interval="200ms", rate_limit="100/s", user_token=None, user_id=None)
+    site.world.add(*(endless(SORA, one, 10) for one in names))
+    await polled.loop.following.ask_for(names)
+    await polled.sweep(after=0.2)
+    await polled.loop.following.ask_for([f"stranger-{number}" for number in range(3000)])
+    for _ in range(6):
+        await polled.sweep(after=0.2)
+        assert polled.is_up()
+        assert all(site.clock.now - at < 0.1 for at in polled.book.last_seen.values())
+
+
+async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
+    site: Site, poll: Poll, tmp_path: Path
+) -> None:
+    flood = [{"kind": "sora", "ids": [f"stranger-{number}" for number in range(3000)]}]
+    (tmp_path / "a.json").write_text(json.dumps(flood))
+    (tmp_path / "b.json").write_text(json.dumps([{"kind": "sora", "ids": ["in-a-file"]}]))
+    watch = {"files": [str(tmp_path / "*.json")], "tasks": {"sora": ["in-the-settings"]}}
+    polled = poll(SORA, poll_interval="100ms", rate_limit="100/s", user_token=None, user_id=None, watch=watch)
+    await polled.loop.following.hint([f"called-back-{number}" for number in range(100)])
+    few = ["in-a-file", "in-the-settings", "asked-for"]
+    site.world.add(*(endless(SORA, one, 10) for one in few))
+    await polled.loop.following.ask_for(["asked-for"])
+    await polled.sweep(3, after=0.1)
+    assert set(polled.book.in_flight) == set(few)
+
+
+async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(site: Site, poll: Poll) -> None:
+    names = [f"task-{number}" for number in range(60)]
+    site.world.add(*(endless(SORA, one, 10) for one in names))
+    polled = poll(SORA, user_token=None, user_id=None)
+    await polled.loop.following.ask_for(names)
+    await polled.sweep()
+    assert len(polled.book.in_flight) == 60
+    slow = poll(SORA, polled.store, user_token=None, user_id=None, poll_interval="100ms", rate_limit="40/s")
+    ups = []
+    for _ in range(8):
+        await slow.sweep(after=0.4)
+        ups.append(slow.is_up())
+    assert ups[0] is True
+    assert ups[-1] is False
+    assert slow.book.is_stale(site.clock())
+    assert slow.loop.status.advice.startswith("Most of the time was spent on waiting")
+    again = poll(SORA, polled.store, user_token=None, user_id=None)
+    await again.sweep()
+    assert again.is_up()
+    assert not again.book.is_stale(site.clock())
+
+
+async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, poll: Poll) -> None:
+    reading = asyncio.Event()
+
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        reading.set()
+        await faults.hang(scope, receive, send)
+
+    site.world.add(ended(FACE_SWAP, "done", 100))
+    Refusing(site, "stranger", hang)
+    polled = poll(FACE_SWAP, watch={"tasks": {"face_swap": [f"stranger-{number}" for number in range(50)]}})
+    sweeping = asyncio.create_task(polled.sweep())
+    await asyncio.wait_for(reading.wait(), 30)
+    assert polled.is_up()
+    assert polled.counted("finished_total") == {"succeeded": 1}
+    assert polled.loop.following.unread == 50
+    sweeping.cancel()
+
+
+async def test_ids_that_end_in_any_round_count_once(site: Site, poll: Poll) -> None:
+    names = [f"task-{number}" for number in range(150)]
+    lives = [Life(one, *SORA, NOW - 50, 0.0, 20.0 + index % 90, State.SUCCEEDED) for index, one in enumerate(names)]
+    site.world.add(*lives)
+    given = unlisted(*names, "never") | {"poll_interval": "20ms", "rate_limit": "1000/s"}
+    polled = poll(SORA, **given)
+    seen: Counter[int] = Counter()
+    for number in range(60):
+        await polled.sweep(after=1.0)
+        seen[int(polled.counted("finished_total").get("succeeded", 0))] += 1
+        if number % 20 == 19:
+            polled = poll(SORA, polled.store, **given)
+    assert polled.counted("finished_total") == {"succeeded": 150}
+    assert list(seen) == sorted(seen)
+
+
+# --- When an id is asked for again
+
+
+def tries(note: Callable[[Reluctance, float], Any]) -> list[float]:
+    """When an id is asked for, within a day."""
+    reluctance, asked, now = Reluctance(), [], 0.0
+    while now < 86400.0:
+        if not reluctance.waits("id", now):
+            note(reluctance, now)
+            asked.append(now)
+        now += STEP
+    return asked
+
+
+def test_the_gap_grows_to_ten_minutes() -> None:
+    asked = tries(lambda reluctance, now: reluctance.failed("id", now, STEP))
+    assert asked[:5] == [0.0, 15.0, 30.0, 45.0, 60.0]
+    gaps = [after - before for before, after in pairwise(asked)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == LONGEST_GAP
+
+
+def test_what_an_id_unknown_to_the_vendor_costs_is_bounded_too() -> None:
+    assert len(tries(lambda reluctance, now: reluctance.denied("id", now, STEP))) < 200
+
+
+def test_an_id_that_keeps_others_waiting_waits_longer_at_once() -> None:
+    asked = tries(lambda reluctance, now: reluctance.failed("id", now, STEP, cost=3600.0, longest=86400.0))
+    assert len(asked) == 4
+
+
+def test_a_clock_that_was_set_back_by_weeks_makes_no_id_wait() -> None:
+    reluctance = Reluctance()
+    for _ in range(20):
+        reluctance.failed("id", 30 * 86400.0, STEP)
+    assert not reluctance.waits("id", 0.0)
