@@ -90,4 +90,5 @@ programs:
 	@scripts/install-program curl curl
 	@scripts/install-program systemd-analyze systemd
 	@scripts/install-program git git
+	@scripts/install-program nginx nginx-light
 	@scripts/install-chromium

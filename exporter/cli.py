@@ -109,6 +109,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what it runs with; needed only where clients must show a certificate, its own is shown then",
     )
+    for sub in (run, demo, health):
+        sub.add_argument(
+            "--web.external-url",
+            dest="external_url",
+            metavar="URL",
+            help="the address under which people and programs reach the exporter, behind a reverse proxy",
+        )
+        sub.add_argument(
+            "--web.route-prefix",
+            dest="route_prefix",
+            metavar="PATH",
+            help="what the paths of requests begin with when they arrive (default: the path of --web.external-url); "
+            "/ behind a proxy that takes its own path off",
+        )
+    for sub in (run, demo):
+        sub.add_argument(
+            "--web.telemetry-path",
+            dest="telemetry_path",
+            metavar="PATH",
+            default="/metrics",
+            help="where scrapes are answered, below the prefix (default /metrics)",
+        )
     health.add_argument(
         "--ready", action="store_true", help="ask whether every feed has been polled or has failed to be (/-/ready)"
     )
@@ -219,9 +241,12 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 def _check_health(arguments: argparse.Namespace) -> int:
     from exporter.health import NotWell, ask
+    from exporter.web.place import Place
 
+    prefix = Place.of(arguments.external_url, arguments.route_prefix).prefix
+    path = f"{prefix}/-/{'ready' if arguments.ready else 'healthy'}"
     try:
-        print(ask(arguments.address, "/-/ready" if arguments.ready else "/-/healthy", arguments.web_config))
+        print(ask(arguments.address, path, arguments.web_config))
     except NotWell as error:
         print(f"{NAME} check-health: {error}", file=sys.stderr)
         return 1
@@ -238,6 +263,7 @@ def _config_schema(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from exporter.config import ConfigFile
     from exporter.service import Options, lived, serve
+    from exporter.web.place import Place
     from exporter.web.webconfig import WebConfig
 
     logs.configure(arguments.level, arguments.style)
@@ -253,6 +279,7 @@ def _run(arguments: argparse.Namespace) -> int:
         lifecycle=arguments.lifecycle,
         auto_reload=arguments.auto_reload_interval if arguments.auto_reload else None,
         watch_api=arguments.watch_api,
+        place=Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path),
         web=WebConfig(arguments.web_config) if arguments.web_config else None,
     )
     return lived(serve(read(), options, reread=read, has_changed=file.has_changed))

@@ -11,6 +11,7 @@ from exporter import simulator
 from exporter.config import Config, LedgerSettings
 from exporter.providers import VENDORS
 from exporter.service import Options, serve, signals, url_of
+from exporter.web.place import Place
 from exporter.web.server import Server, listen
 
 RATE = 10.0
@@ -20,6 +21,7 @@ HISTORY = 600.0
 
 async def serve_demo(arguments: argparse.Namespace) -> int:
     fake = _simulator(arguments)
+    place = Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path)
     async with simulator.running(fake) as url, _arrivals(fake, arguments):
 
         def welcome(urls: Sequence[str]) -> None:
@@ -27,13 +29,13 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
             print(
                 "The exporter runs on simulated vendors; nothing leaves this machine.\n"
                 f"  status page  {status}\n"
-                f"  metrics      {status}metrics\n"
+                f"  metrics      {status}{place.metrics.removeprefix('/')}\n"
                 f"  the truth    {url}/truth  (what the simulated vendors know)\n"
                 f"Tasks live {arguments.speed:g} times as fast as real ones. Ctrl+C ends the demo.",
                 flush=True,
             )
 
-        options = Options(arguments.addresses or [arguments.default_address])
+        options = Options(arguments.addresses or [arguments.default_address], place=place)
         return await serve(_config(url, fake, arguments.poll_interval), options, welcome=welcome)
 
 

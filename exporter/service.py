@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.accounts import renamed
@@ -25,6 +25,7 @@ from exporter.loops import Collector
 from exporter.metrics import Reloads
 from exporter.store import Store, StoreError
 from exporter.web import app as web
+from exporter.web.place import Place
 from exporter.web.server import Server, listen
 from exporter.web.webconfig import WebConfig
 
@@ -48,6 +49,8 @@ class Options:
     """Seconds between two looks at whether the configuration has changed; None to reload only when told to."""
     watch_api: bool = False
     """Whether POST /api/v1/tasks is allowed to anybody who reaches it."""
+    place: Place = field(default_factory=Place)
+    """Under which address others reach the exporter."""
     web: WebConfig | None = None
     """TLS and users; without it, whoever reaches the exporter reads what it knows."""
 
@@ -141,8 +144,9 @@ async def serve(
         reloads=reloads,
         takes_tasks=lambda: options.watch_api or (options.web is not None and options.web.has_users),
         web_trouble=lambda: options.web.trouble if options.web else "",
+        place=options.place,
     )
-    server = Server(application, options.web)
+    server = Server(application, options.web, prefix=options.place.prefix)
     looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
     async with (
         signals(server, reload if reread else None),
@@ -152,7 +156,7 @@ async def serve(
         serving = asyncio.create_task(server.serve(sockets))
         try:
             await collector.apply(config.providers)
-            (welcome or _log_addresses)([url_of(one, secure=server.secure) for one in sockets])
+            (welcome or _log_addresses)([_below(one, server, options.place) for one in sockets])
             await serving
         finally:
             server.should_exit = True
@@ -241,6 +245,11 @@ def _log_remarks(config: Config) -> None:
 def _log_addresses(urls: Sequence[str]) -> None:
     for url in urls:
         log.info("listening", extra={"url": url})
+
+
+def _below(listener: socket.socket, server: Server, place: Place) -> str:
+    """Where the status page is on this machine."""
+    return url_of(listener, secure=server.secure) + f"{place.prefix}/".removeprefix("/")
 
 
 def url_of(listener: socket.socket, *, secure: bool = False) -> str:

@@ -236,5 +236,6 @@ def test_it_starts_without_what_the_exporter_takes_to_run(start: Start, config: 
     loaded = {name.partition(".")[0] for name in modules.split()}
     assert not loaded & {"aiohttp", "asyncio", "bcrypt", "httpx", "jinja2", "pydantic", "starlette", "uvicorn", "yaml"}
     assert {name for name in modules.split() if name.startswith("exporter.")} == {
-        *("exporter.cli", "exporter.health", "exporter.logs", "exporter.web", "exporter.web.address")
+        *("exporter.cli", "exporter.health", "exporter.logs"),
+        *("exporter.web", "exporter.web.address", "exporter.web.place"),
     }

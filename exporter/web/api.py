@@ -20,9 +20,9 @@ from exporter.web.query import QueryError, Row, feed_of, find, parse
 PREFIX = "/api/"
 
 
-def routes(polled: Polled, clock: Callable[[], float]) -> list[Route]:
-    """The endpoints that read."""
-    description = json.dumps(openapi.document()).encode()
+def routes(polled: Polled, clock: Callable[[], float], external_url: str = "") -> list[Route]:
+    """The endpoints that read. Their description names the address under which all of them are reached, if known."""
+    description = json.dumps(openapi.document(external_url)).encode()
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)

@@ -23,6 +23,7 @@ from exporter.metrics import Reloads
 from exporter.store import StoreError
 from exporter.web import api, intake, pages
 from exporter.web.coding import accepted, takes_gzip, weighed
+from exporter.web.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -43,30 +44,32 @@ def create(
     reloads: Reloads | None = None,
     takes_tasks: Callable[[], bool] = lambda: False,
     web_trouble: Callable[[], str] = str,
+    place: Place = Place(),  # noqa: B008
 ) -> Starlette:
     """The application on top of what is polled.
 
     With `reload`, which raises ConfigError and StoreError, POST /-/reload calls it; `reloads` tells how the last one
     went. `takes_tasks` says at each POST /api/v1/tasks whether it is allowed, `web_trouble` what is wrong with the file
-    of TLS and users.
+    of TLS and users, `place` under which address the exporter is reached and scraped.
     """
     scrapes = Scrapes(exposition)
     app = Starlette(
         routes=[
             *pages.routes(polled, reloads or Reloads(), clock, web_trouble),
-            *api.routes(polled, clock),
+            *api.routes(polled, clock, place.external_url),
             *intake.routes(polled, takes_tasks),
             *_operations(polled, reload),
-            Route("/metrics", scrapes, methods=["GET"]),
+            Route(place.metrics, scrapes, methods=["GET"]),
         ],
         middleware=[
-            Middleware(_shortened, scrapes=scrapes),
+            Middleware(_shortened, scrapes=scrapes, path=place.metrics),
             Middleware(_framed),
             Middleware(weighed),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
         ],
         exception_handlers={404: _not_found, 405: _not_allowed},
     )
+    app.state.metrics = place.metrics.removeprefix("/")
     app.router.redirect_slashes = False  # else to an absolute address, made of a header that anybody can write
     return app
 
@@ -130,11 +133,11 @@ def _scrape_headers(content_type: str, packed: bool) -> tuple[tuple[bytes, bytes
     return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
 
 
-def _shortened(app: ASGIApp, scrapes: Scrapes) -> ASGIApp:
+def _shortened(app: ASGIApp, scrapes: Scrapes, path: str) -> ASGIApp:
     """Lets scrapes pass by what is around the other answers, which takes longer than they do."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        is_scrape = scope["type"] == "http" and scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD")
+        is_scrape = scope["type"] == "http" and scope["path"] == path and scope["method"] in ("GET", "HEAD")
         await (scrapes if is_scrape else app)(scope, receive, send)
 
     return answer

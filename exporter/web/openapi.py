@@ -119,8 +119,8 @@ _SCHEMES = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The API as an OpenAPI 3.1 document."""
+def document(external_url: str = "") -> dict[str, Any]:
+    """The API as an OpenAPI 3.1 document. Without an address, the paths follow what stands before the document's."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = []
     for one in OPERATIONS:
         models += [(model, "serialization") for model in one.answers.values() if isinstance(model, type)]
@@ -143,6 +143,7 @@ def document() -> dict[str, Any]:
             "description": "Tasks at vendors' asynchronous video APIs, and how the polling of them goes. "
             "Times are Unix seconds, durations seconds, ratios from 0 to 1; what nobody knows is null.",
         },
+        "servers": [{"url": external_url or "../.."}],
         "paths": paths,
         "components": {
             "schemas": {name: schema for name, schema in definitions.items() if name not in queries},

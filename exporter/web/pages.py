@@ -152,7 +152,7 @@ def problem(request: Request, status: int, title: str, *told: str) -> Response:
 
 
 def _rendered(request: Request, template: str, status: int, **shown: object) -> Response:
-    html = _TEMPLATES.get_template(template).render(root=_root(request), **shown)
+    html = _TEMPLATES.get_template(template).render(root=_root(request), metrics=request.app.state.metrics, **shown)
     return HTMLResponse(html, status, HEADERS)
 
 

@@ -19,6 +19,7 @@ from exporter.web.address import AddressError, host_and_port
 from exporter.web.framing import framed
 from exporter.web.guard import Guard
 from exporter.web.limits import Connection, Limits, Opened, limited
+from exporter.web.prefix import Prefixed
 from exporter.web.webconfig import WebConfig
 
 GRACE = 2
@@ -28,13 +29,13 @@ GRACE = 2
 class Server(uvicorn.Server):
     """Serves an application on sockets until `should_exit`, as the web configuration demands and within limits."""
 
-    def __init__(self, app: ASGIApp, web: WebConfig | None = None, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(self, app: ASGIApp, web: WebConfig | None = None, limits: Limits = Limits(), prefix: str = "") -> None:  # noqa: B008
         # What clients send wrong is theirs; a port scan must not fill the log.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         app = limited(app, limits)
         super().__init__(
             uvicorn.Config(
-                framed(Guard(app, web) if web else app),
+                framed(Prefixed(Guard(app, web) if web else app, prefix)),
                 http=self._accept,  # type: ignore[arg-type]  # it is only called, with keywords
                 ws="none",
                 lifespan="off",

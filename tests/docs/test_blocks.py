@@ -22,7 +22,7 @@ from grafana.rules_files import RECORDINGS
 
 Program = Callable[..., str]
 
-LANGUAGES = {"sh", "text", "promql", "yaml", "json", "python", "mermaid", "make"}
+LANGUAGES = {"sh", "text", "promql", "yaml", "json", "python", "mermaid", "make", "nginx"}
 FUNCTIONS = r"(?:sum|rate|increase|histogram_quantile|time|topk|max_over_time|sort|sort_desc|deriv|absent|count)"
 IN_TEXT = re.compile(rf"(?:{FUNCTIONS}(?: by)? *\(.*\bvideotask_\w+|videotask_\w+(?:{{.+}}|.* [<>=]=? ).*)")
 """Code within the text that is a query, not only a name."""
@@ -50,6 +50,20 @@ def test_json_is_json(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_is_python(block: Block) -> None:
     ast.parse(block.text)
+
+
+@pytest.mark.parametrize("block", blocks("nginx"), ids=str)
+def test_nginx_takes_it(program: Program, tmp_path: Path, block: Block) -> None:
+    paths = "".join(f"{each}_temp_path {tmp_path}/t;" for each in ("proxy", "client_body", "fastcgi", "uwsgi", "scgi"))
+    server = f"server {{ listen 127.0.0.1:1; {block.text} }}"
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {paths} {server} }}")
+    checked = subprocess.run(
+        [program("nginx"), "-t", "-e", tmp_path / "log", "-c", tmp_path / "nginx.conf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 # --- Queries
