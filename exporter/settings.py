@@ -177,6 +177,8 @@ class Secret:
                     return cls.from_file(path)
                 except (OSError, ValueError, RuntimeError) as error:  # the last: `~` of a user that there is not
                     why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+                    if why and ";" in why:  # it can be read, but is no credential
+                        raise fault(f"what {slips.shown_path(path) or 'the file'} holds {why}") from None
                     if shown := slips.shown_path(path):
                         told = f"{shown} cannot be read: {why}; give the path of a readable file that holds it"
                         raise fault(told) from None
@@ -184,7 +186,10 @@ class Secret:
                     raise fault(f"cannot be read: {why}; {told}") from None
             case str():
                 try:
-                    return cls(_clean(value))
+                    text = _clean(value)
+                    if wrong := slips.of_placeholder(text):
+                        raise ValueError(wrong)
+                    return cls(text)
                 except ValueError as error:
                     told = str(error)
                     otherwise = "; write the credential, ${VARIABLE}, or use the key with _file"

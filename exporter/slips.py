@@ -129,9 +129,12 @@ def of_credential(text: str) -> str:
         return "is a URL; write the credential alone"
     if text.startswith(("/", "./", "../", "~/")) and text.count("/") > 1 and shown_path(text):
         return "is the path of a file; give it by the same key with _file"
-    if _PLACEHOLDER.fullmatch(text):
-        return "is a placeholder of an example; write the real credential"
     return ""
+
+
+def of_placeholder(text: str) -> str:
+    """What to do about a credential that is still that of an example; empty if it is none."""
+    return "is a placeholder of an example; write the real credential" if _PLACEHOLDER.fullmatch(text) else ""
 
 
 def of_word(text: str) -> str:

@@ -57,6 +57,6 @@ class Alert:
         return {
             "summary": self.summary,
             "description": self.description,
-            "runbook_url": f"{thresholds.links.runbook}#{self.title.lower()}",
+            "runbook_url": f"{thresholds.links.runbook}/{self.title}",
             "dashboard_url": f"{thresholds.links.grafana}/d/{dashboard}?{chosen}",
         }

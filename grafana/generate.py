@@ -12,7 +12,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from grafana import rules_files
+from grafana import datasource, rules_files, runbook
 from grafana.boards import dashboards
 
 HERE = Path(__file__).parent
@@ -28,7 +28,12 @@ def dashboard_files() -> dict[Path, str]:
     }
 
 
-SOURCES: tuple[Callable[[], Mapping[Path, str]], ...] = (dashboard_files, rules_files.files)
+SOURCES: tuple[Callable[[], Mapping[Path, str]], ...] = (
+    dashboard_files,
+    rules_files.files,
+    runbook.files,
+    datasource.files,
+)
 """What makes files: each tells what they hold."""
 
 

@@ -115,6 +115,7 @@ class Slowness(RecentTasks):
 class Links(_Part):
     grafana: BaseUrl
     runbook: BaseUrl
+    tasks: Annotated[str, Field(pattern=r"^https?://([A-Za-z0-9.:_\[\]-]+|\{instance\})(/[A-Za-z0-9._~/-]*)?$")]
 
 
 class Thresholds(_Part):

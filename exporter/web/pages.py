@@ -18,7 +18,7 @@ from exporter.exposition import Polled
 from exporter.metrics import Reloads
 from exporter.store import StoreError
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
-from exporter.web import words
+from exporter.web import runbook, words
 from exporter.web.overview import Overview
 from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, feed_of, find, parse
 from exporter.web.timeline import TaskStory
@@ -143,6 +143,7 @@ def routes(
         Route("/tasks", tasks),
         Route("/tasks/{provider}/{kind}/{id:path}", task),
         Route("/static/{name}", static),
+        *runbook.routes(page),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana import identity
+from grafana import datasource, identity, thresholds
 
 PROVISIONING = Path(__file__).parents[2] / "grafana" / "provisioning"
 
@@ -40,6 +40,14 @@ def test_an_exemplar_leads_to_the_exporters_page_of_its_task() -> None:
     for variable, value in fields.items():
         url = url.replace(variable, value)
     assert url == "http://exporter:10186/tasks/chanjing/video/a%2Fb"
+
+
+def test_the_address_of_the_exporters_pages_is_one_line_to_set() -> None:
+    text = thresholds.FILE.read_text(encoding="utf-8")
+    other = thresholds.parse(text.replace("tasks: http://{instance}", "tasks: https://proxy.example/exporter/"))
+    (made,) = datasource.files(other).values()
+    (link,) = yaml.safe_load(made)["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]
+    assert link["url"].startswith("https://proxy.example/exporter/tasks/$${__data.fields.provider:percentencode}/")
 
 
 @pytest.mark.parametrize("name", ["datasources/videotask.yaml", "dashboards/videotask.yaml"])
