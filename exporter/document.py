@@ -19,6 +19,10 @@ KeyPath = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}?|\$([A-Za-z_][A-Za-z0-9_]+)")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE_LIMIT = 100_000
+_TEXT_LIMIT = 16 * 1024 * 1024
+_DEPTH_LIMIT = 50
+_TOO_MANY = f"more than {_VALUE_LIMIT} values, with aliases written out"
+_TOO_DEEP = "nested too deeply"
 _MERGE = "tag:yaml.org,2002:merge"
 _STANDARD = "tag:yaml.org,2002:"
 _NULL = "tag:yaml.org,2002:null"
@@ -60,6 +64,7 @@ class Document:
         self._empty: dict[KeyPath, str] = {}
         self._faults: dict[tuple[int, KeyPath], str] = {}
         self._values = 0
+        self._characters = 0
         self.content = self._parse(text)
 
     @property
@@ -99,7 +104,7 @@ class Document:
             self.fault((), "not UTF-8 text; save the file as UTF-8", content[: error.start].count(b"\n") + 1)
             return None
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=_Loader)
             return None if node is None else self._plain(node, (), ())
         except yaml.MarkedYAMLError as error:
             message, line = _explained(error, text.splitlines())
@@ -107,8 +112,8 @@ class Document:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             self.fault((), "not valid YAML: a character that no text file should hold", line)
-        except RecursionError:
-            self.fault((), "not valid YAML: nested too deeply")
+        except _TooMuch as error:
+            self.fault((), f"not valid YAML: {error.words}", error.line)
         return None
 
     def _plain(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
@@ -119,6 +124,8 @@ class Document:
                 "a tag (`!...`), which means nothing here; write ${NAME} for an environment variable",
                 node.start_mark.line + 1,
             )
+        if len(above) > _DEPTH_LIMIT:  # an alias may stand deeper than what it stands for
+            raise _TooMuch(_TOO_DEEP, node.start_mark.line + 1)
         if node in above:
             self.fault(path, "an alias that contains itself; write the values out")
             return None
@@ -138,13 +145,18 @@ class Document:
                 return self._mapping(node, path, (*above, node))
         return None
 
-    def _count(self, node: yaml.Node) -> None:
+    def _count(self, node: yaml.Node, values: int = 1) -> None:
         """Aliases of aliases multiply: a page of text can stand for more values than fit into the memory."""
-        self._values += 1
+        self._values += values
         if self._values > _VALUE_LIMIT:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {_VALUE_LIMIT} values, with aliases written out", problem_mark=node.start_mark
-            )
+            raise _TooMuch(_TOO_MANY, node.start_mark.line + 1)
+
+    def _count_text(self, text: str, path: KeyPath) -> str:
+        self._characters += len(text)
+        if self._characters > _TEXT_LIMIT:
+            limit = f"{_TEXT_LIMIT // 2**20} MiB of text, with aliases and variables written out"
+            raise _TooMuch(f"more than {limit}", self.line(path))
+        return text
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[yaml.Node, ...]) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
@@ -167,6 +179,8 @@ class Document:
     def _pairs(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> list[tuple[yaml.Node, yaml.Node]]:
         """The keys and values of a mapping: first those that `<<` takes over from others, then its own."""
         self._count(node)
+        if len(above) > _DEPTH_LIMIT:
+            raise _TooMuch(_TOO_DEEP, node.start_mark.line + 1)
         if node in above or not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1
             self.fault(path, "`<<` stands before something other than a finished mapping; write the keys out", line)
@@ -178,11 +192,14 @@ class Document:
                 own.append((key, value))
                 continue
             for source in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
-                merged += self._pairs(source, path, (*above, node))
+                taken = self._pairs(source, path, (*above, node))
+                self._count(source, len(taken))
+                merged += taken
         return merged + own
 
     def _expanded(self, text: str, path: KeyPath) -> str:
         environment = self._environment
+        self._count_text(text, path)
         if environment is None:
             return text
 
@@ -199,7 +216,7 @@ class Document:
             else:
                 if match[0] == text and not environment[name].strip():
                     self._empty[path] = name
-                return environment[name]
+                return self._count_text(environment[name], path)
             return ""
 
         return _VARIABLE.sub(value_of, text)
@@ -243,3 +260,33 @@ def _explained(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[str, int]
             return found, number + 1
     message = next((words for part, words in _YAML_FAULTS.items() if part in told), told)
     return message, marks[0] + 1 if marks else 1
+
+
+class _TooMuch(Exception):
+    """A document that would take more time and memory than any configuration needs."""
+
+    def __init__(self, words: str, line: int) -> None:
+        super().__init__(words)
+        self.words = words
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no more than may be in a document: each value costs far more memory than its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._composed = 0
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1
+        if self._composed > _VALUE_LIMIT:  # keys count here, and nothing is written out yet
+            raise _TooMuch(_TOO_MANY, self.line + 1)
+        if self._depth > _DEPTH_LIMIT:
+            raise _TooMuch(_TOO_DEEP, self.line + 1)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1

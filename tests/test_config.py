@@ -184,6 +184,24 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9)),
         ["1: not valid YAML: more than 100000 values, with aliases written out"],
     ),
+    "merges of many keys": (
+        f"a: &a {{{', '.join(f'k{n}: v' for n in range(500))}}}\nb: &b {{<<: [{', '.join(['*a'] * 30)}]}}\n"
+        f"c: {{<<: [{', '.join(['*b'] * 30)}]}}\n",
+        ["1: not valid YAML: more than 100000 values, with aliases written out"],
+    ),
+    "merges of merges in a chain": (
+        "a0: &a0 {x: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} {{<<: *a{n}, k{n}: 1}}\n" for n in range(100)),
+        ["1: not valid YAML: nested too deeply"],
+    ),
+    "a long text that multiplies": (
+        "a: &a " + "x$$" * 10000 + "\nb: [" + "*a, " * 1000 + "]\n",
+        ["1: not valid YAML: more than 16 MiB of text, with aliases and variables written out"],
+    ),
+    "too many values": (
+        "a:\n" + "- b\n" * 100_001,
+        ["100000: not valid YAML: more than 100000 values, with aliases written out"],
+    ),
+    "nested keys": ("".join(" " * n + "a:\n" for n in range(60)), ["51: not valid YAML: nested too deeply"]),
     "merges that multiply": (
         "a0: &a0 {x: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 10)}]}}\n" for n in range(9)),
         ["1: not valid YAML: more than 100000 values, with aliases written out"],
