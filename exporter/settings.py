@@ -28,7 +28,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from exporter import slips
+from exporter import regular_file, slips
+from exporter.regular_file import RereadFile
 from exporter.tasks import ID_LENGTH, is_task_id
 from exporter.values import TEXT, VARIABLE, Duration, Interval, Rate, fault, seconds_of, written
 
@@ -117,6 +118,9 @@ class FileReference:
     path: str
 
 
+_SECRET_LIMIT = 64 * 1024
+
+
 class Secret:
     """A credential. It prints as `<secret>`; only `reveal` gives the text.
 
@@ -126,21 +130,23 @@ class Secret:
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None  # of the file as it was last read by `reveal`
+        self._file = RereadFile(path, _SECRET_LIMIT, _secret_in) if path else None
 
     @classmethod
     def from_file(cls, path: str) -> Self:
         file = Path(path).expanduser()
-        return cls(_read_secret(file), file)
+        return cls(_secret_in(regular_file.read(file, _SECRET_LIMIT)), file)
 
     def reveal(self) -> str:
-        """The secret itself; the last good text if its file can no longer be read."""
-        if self._path is not None and (stamp := _stamp(self._path)) != self._stamp:
-            try:
-                self._value = _read_secret(self._path)
-                self._stamp = stamp
-            except (OSError, ValueError):
-                pass  # a file that is being replaced: the next call sees the new one
+        """The secret itself; the last good text if its file cannot be read, or not at once."""
+        if self._file:
+            self._value = self._file.at_once() or self._value
+        return self._value
+
+    async def fresh(self) -> str:
+        """The same, but a slow file system is waited for, without holding the event loop."""
+        if self._file:
+            self._value = await self._file.in_time() or self._value
         return self._value
 
     @property
@@ -197,19 +203,7 @@ class Secret:
         raise fault("not a text; write the credential, ${VARIABLE}, or use the key with _file")
 
 
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat() if path else None
-    except OSError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
-
-
-def _read_secret(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(65537)
-    if len(content) > 65536:
-        raise ValueError("the file is larger than 64 KiB")
+def _secret_in(content: bytes) -> str:
     try:
         return _clean(content.decode())
     except UnicodeDecodeError:

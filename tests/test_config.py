@@ -585,8 +585,9 @@ def test_a_secret_file_that_holds_no_secret_is_a_fault(read: Load, tmp_path: Pat
     [
         ("/nonexistent/secret", "No such file or directory"),
         ("/", "Is a directory"),
-        ("/dev/zero", "the file is larger than 64 KiB"),
         ("secrets/deer.key", "No such file or directory"),
+        ("/dev/zero", "Is a device"),
+        ("/dev/tty", "Is a device"),
     ],
 )
 def test_a_secret_file_that_cannot_be_read_is_a_fault_with_its_path(read: Load, path: str, why: str) -> None:

@@ -6,7 +6,9 @@ import copy
 import json
 import logging
 import os
+import socket
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,14 @@ def test_the_file_of_a_secret(tmp_path: Path) -> None:
     assert "FROM FILE" not in repr(account)
 
 
+def becomes(secret: Secret, text: str) -> None:
+    """At the first call, unless the machine is so busy that the file does not answer at once."""
+    for _ in range(200):
+        if secret.reveal() == text:
+            return
+    pytest.fail(f"it is still {secret.reveal()}")
+
+
 def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("OLD")
@@ -298,7 +308,7 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert secret.reveal() == "OLD"
     file.write_text("NEW")
     os.utime(file, ns=(1, 1))  # another time even where the clock is coarse
-    assert secret.reveal() == "NEW"
+    becomes(secret, "NEW")
 
 
 def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
@@ -308,7 +318,7 @@ def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     assert secret.reveal() == "OLD"
     other.write_text("NEW")
     other.replace(file)
-    assert secret.reveal() == "NEW"
+    becomes(secret, "NEW")
 
 
 @pytest.mark.parametrize("spoil", [b"", b"\xff", b"a\nb", b"x" * 70_000], ids=["empty", "binary", "lines", "large"])
@@ -321,7 +331,7 @@ def test_the_last_good_text_serves_while_the_file_is_bad(tmp_path: Path, spoil: 
     file.unlink()
     assert secret.reveal() == "GOOD"
     file.write_text("BETTER")
-    assert secret.reveal() == "BETTER"
+    becomes(secret, "BETTER")
 
 
 def test_a_change_between_the_reading_and_the_first_use_is_seen(tmp_path: Path) -> None:
@@ -329,7 +339,69 @@ def test_a_change_between_the_reading_and_the_first_use_is_seen(tmp_path: Path) 
     file.write_text("OLD")
     secret = Secret.from_file(str(file))
     file.write_text("NEW")
-    assert secret.reveal() == "NEW"
+    becomes(secret, "NEW")
+
+
+async def test_a_file_is_waited_for_where_that_holds_nothing_up(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("OLD")
+    secret = Secret.from_file(str(file))
+    file.write_text("NEW!")
+    assert await secret.fresh() == "NEW!"
+    file.unlink()
+    os.mkfifo(file)
+    assert await secret.fresh() == "NEW!"
+    file.unlink()
+    file.write_text("NEWER")
+    assert await secret.fresh() == "NEWER"
+
+
+def make_a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+def make_a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_a_link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (make_a_pipe, "Is a pipe"),
+        (make_a_socket, "Is a socket"),
+        (Path.mkdir, "Is a directory"),
+        (make_a_link_to_itself, "Too many levels of symbolic links"),
+        (make_a_link_to_a_device, "Is a device"),
+    ],
+)
+def test_a_secret_is_in_a_regular_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    make(Path("key"))
+    with pytest.raises(ValidationError, match=f"cannot be read: {told};"):
+        Account.model_validate({"key_file": "key"})
+    good, key = Path("good"), Path("link")
+    good.write_text("GOOD")
+    key.symlink_to(good)
+    secret = Secret.from_file("link")
+    key.unlink()
+    make(key)
+    assert secret.reveal() == "GOOD"
+    Path("new").symlink_to(good)
+    if not key.is_dir():
+        Path("new").replace(key)  # as Kubernetes does it
+        good.write_text("BETTER")
+        becomes(secret, "BETTER")
 
 
 @pytest.mark.parametrize(

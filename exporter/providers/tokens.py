@@ -52,10 +52,10 @@ class GivenToken(Token):
         self._secret = secret
 
     async def current(self) -> str:
-        return self._secret.reveal()
+        return await self._secret.fresh()
 
     async def instead_of(self, refused: str) -> str:
-        return self._secret.reveal()
+        return await self._secret.fresh()
 
 
 class ObtainedToken(Token):
