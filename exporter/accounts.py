@@ -45,7 +45,7 @@ def configured_twice(providers: Sequence[ProviderSettings]) -> Iterator[tuple[in
 def renamed(before: Sequence[ProviderSettings], now: Sequence[ProviderSettings]) -> Iterator[tuple[str, str]]:
     """Old and new names of accounts that are configured under another name than before."""
     names_before, names_now = {one.name for one in before}, {one.name for one in now}
-    come = {account: one.name for one in now if one.name not in names_before for _, account in _accounts(one)}
+    come = {account: one.name for one in reversed(now) if one.name not in names_before for _, account in _accounts(one)}
     for old in before:
         if old.name not in names_now and (new := next((come[key] for _, key in _accounts(old) if key in come), "")):
             yield old.name, new

@@ -212,7 +212,8 @@ class Document:
             if not _VARIABLE_NAME.fullmatch(name) or not match[0].endswith("}"):
                 self.fault(path, "not a variable; write ${NAME}, or $$ for a dollar sign")
             elif name not in environment:
-                self.fault(path, f"the environment variable {name} is not set; set it, or write the value here")
+                shown = "this environment variable" if slips.may_be_secret(name) else f"the environment variable {name}"
+                self.fault(path, f"{shown} is not set; set it, or write the value here")
             else:
                 if match[0] == text and not environment[name].strip():
                     self._empty[path] = name
@@ -225,7 +226,7 @@ class Document:
         """`$NAME` is a text that holds a dollar sign, unless it can hardly be meant as one."""
         name = match[2]
         known = name in (self._environment or ())
-        if known or (match[0] == match.string and not slips.may_be_secret(match[0])):
+        if known or (match[0] == match.string and not slips.may_be_secret(name)):
             shown = name if known or name.isupper() else "NAME"  # else it may be a password that begins with a dollar
             self.fault(path, f"${shown} is not replaced; write ${{{shown}}}, or $${shown} for a dollar sign")
         return match[0]
@@ -245,8 +246,10 @@ def _step(step: str | int) -> str:
     """A step of a path as it is shown. What stands in a key's place may be a secret, as in `{api_key:SECRET}`."""
     if isinstance(step, int):
         return f"[{step}]"
-    head, colon, tail = step.partition(":")
-    return f".{head}:..." if colon and slips.may_be_secret(tail) else f".{step}"
+    head = re.match(r"[a-z_]+[:\s]+(?=.)", step)
+    if head and slips.may_be_secret(step[head.end() :]):
+        return f".{head[0]}..."
+    return ".(...)" if slips.may_be_secret(step) else f".{step}"
 
 
 def _explained(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[str, int]:

@@ -122,6 +122,9 @@ def _meant(key: str, model: type[Settings], root: type[Settings]) -> str:
     if ":" in key:
         return f" without a space after the colon; write `{key.partition(':')[0]}: ` and the value"
     allowed = _keys(model)
+    word, *more = key.split()
+    if more and word in allowed:
+        return f" without a colon after it; write `{word}: ` and the value"
     plain = key.lower().replace("-", "").replace("_", "")
     same = next((one for one in allowed if one.replace("_", "") == plain), "")
     if same:

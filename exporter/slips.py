@@ -36,6 +36,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_PLAIN = re.compile(r"\$\{?[A-Z_][A-Z0-9_]{0,40}\}?|-?\d{1,8}(?:[.,:/-]\d{1,8}){0,3}\s?[^\W\d]{0,12}(?:/[^\W\d]{1,8})?")
+_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
 _DURATION_UNITS = {
     "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds", "毫秒"),
     "s": ("sec", "secs", "second", "seconds", "秒"),
@@ -52,15 +55,19 @@ _RATE = re.compile(
 
 def may_be_secret(text: str) -> bool:
     """Whether a text could be a credential. Short words, numbers with a unit and variables are none."""
-    if re.fullmatch(r"\$\{?[A-Z_][A-Z0-9_]{0,40}\}?|[\d.,:/ -]{1,24}[^\W\d]{0,12}", text):
+    if _PLAIN.fullmatch(text):
         return False
-    if len(text) > 48 or not text.isprintable() or "://" in text:
+    return len(text) > 48 or not text.isprintable() or "://" in text or any(map(_is_random, text.split()))
+
+
+def _is_random(word: str) -> bool:
+    """Whether a word is long or mixed enough for a credential; words joined as in `poll_interval` are not."""
+    if re.search(r"[$&+=]", word):
         return True
-    return any(
-        len(word) >= 24
-        or (len(word) >= 6 and re.search(r"\d", word) is not None and re.search(r"\D", word) is not None)
-        for word in re.split(r"[\s/,;:=]+", text)
-    )
+    if len(word) >= 6 and re.search(r"\d", word):
+        return not re.fullmatch(r"[a-z]{2,}2[a-z]{2,}", word)  # as in text2video
+    parts = _PARTS.findall(word)
+    return len(word) >= 16 and (not parts or max(map(len, parts)) > 12 or len(word) / len(parts) < 4)
 
 
 def repeated(text: str) -> str:
@@ -93,6 +100,8 @@ def _plain(word: str) -> str:
 def duration_meant(text: str) -> str:
     """A duration in our units that was probably meant (`15 sec` is `15s`, `90` is `90s`); empty if none can be told."""
     parts = _PART.findall(text.strip().lower())
+    if len(text) > 24 or re.search(r"\d{9}", text):
+        return ""  # no duration; perhaps a secret
     if not parts or _PART.sub("", text.strip().lower()):
         return ""
     if len(parts) > 1 and any(not unit for _, unit in parts):
@@ -107,7 +116,7 @@ def duration_meant(text: str) -> str:
 
 def rate_meant(text: str) -> str:
     """A rate that was probably meant (`10/sec` and `10 per second` are `10/s`); empty if none can be told."""
-    match = _RATE.fullmatch(text.strip().lower())
+    match = None if re.search(r"\d{9}", text) else _RATE.fullmatch(text.strip().lower())
     unit = _UNIT_OF.get((match[2] or "s") if match else "", "")
     return f"{match[1]}/{unit}" if match and unit in ("s", "m", "h") and float(match[1]) > 0 else ""
 

@@ -91,6 +91,9 @@ def test_help_of_run_names_the_flags(start: Start) -> None:
         "--web.listen-address",
         "--web.enable-lifecycle",
         "--web.enable-watch-api",
+        "--web.external-url",
+        "--web.route-prefix",
+        "--web.telemetry-path",
         "--log.level",
         "--log.format",
     }
@@ -443,6 +446,19 @@ def test_reloads_at_once_are_done_one_after_the_other(start: Start, vendors: str
     exporter.wait_for("a sweep", lambda: exporter.value(up("swaps4", "face_swap")) == 1)
     assert exporter.end() == 0
     assert not re.search("level=error", exporter.stderr)
+
+
+def test_one_account_under_two_names_and_a_renamed_one_are_told(start: Start, vendors: str, tmp_path: Path) -> None:
+    write(tmp_path, facewap(vendors))
+    exporter = start("--config.file=config.yaml", ANYWHERE)
+    exporter.wait_for("a sweep", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+    write(tmp_path, facewap(vendors, "renamed"), facewap(vendors, "again"))
+    exporter.send(signal.SIGHUP)
+    exporter.wait_for("the reload", lambda: "provider renamed" in exporter.stderr)
+    assert re.search(r'msg="provider renamed: .*" old=swaps new=renamed', exporter.stderr)
+    assert "providers[1].token: the same credential as provider renamed in line" in exporter.stderr
+    exporter.wait_for("the page", lambda: "the same credential as provider renamed" in exporter.get())
+    assert exporter.end() == 0
 
 
 # Simulated vendors

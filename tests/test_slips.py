@@ -230,10 +230,39 @@ def test_an_unknown_type_is_told_with_the_nearest(tmp_path: Path, written: str, 
     assert fault.startswith(f"4: providers[0].type: `{written}` is an unknown type; did you mean {meant}?; allowed: ")
 
 
-@pytest.mark.parametrize("place", ["type: deerapi", "name: deer", "15s", "[task_1]"])
-def test_a_credential_in_the_wrong_place_is_never_shown(tmp_path: Path, place: str) -> None:
-    key = place.partition(": ")[0] + ": " if ": " in place else ""
-    assert faults(tmp_path, GOOD.replace(place, f"{key}{KEY} {KEY}"))
+@pytest.mark.parametrize(
+    "credential",
+    [
+        KEY,
+        "abcDEF/ghi+jklMNO/pqr12=",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP",
+        "0123456789abcdef0123456789abcdef",
+        "837465920183746592",
+        "HPUAABCDEFGHIJKLMNOP",
+        "qWmKzRtYpLsDfGhJkXcVbNqW",
+        "correcthorsebatterystaple",
+        "Tr0ub4dor",
+        "hunter2",
+    ],
+)
+def test_a_credential_in_the_wrong_place_is_never_shown(tmp_path: Path, credential: str) -> None:
+    for place, instead in (
+        ("15s", "'{}'"),
+        ("15s", "15 {}"),
+        ("name: deer", "name: '{0} {0}'"),
+        ("type: deerapi", "type: '{}'"),
+        ("{sora: [task_1]}", "'{}'"),
+        ("sora:", "'{}':"),
+        (f"    api_key: {KEY}", "    api_key {}: 1"),
+        (f"    api_key: {KEY}", "    '{}': 1"),
+        (f"    api_key: {KEY}", "    api_key_file: '{}'"),
+        (f"    api_key: {KEY}", "    api_key:{}"),
+        (f"    api_key: {KEY}", "    api_key: k\n    rate_limit: '{}'"),
+        (f"    api_key: {KEY}", "    api_key: k\n    feeds: ['{}']"),
+        (f"    api_key: {KEY}", "    api_key: k\n    base_url: '{}'"),
+    ):
+        told = faults(tmp_path, GOOD.replace(place, instead.format(credential)))
+        assert credential not in "".join(told), (place, instead)
 
 
 @pytest.mark.parametrize(
