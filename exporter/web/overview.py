@@ -348,7 +348,7 @@ def _of_watching(cards: Sequence[FeedCard]) -> Iterable[Trouble]:
             told = (
                 "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
             )
-            what = f"A source of ids of {name} cannot be used"
+            what = f"A source of ids of {name} cannot be used as a whole"
             yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
 
 
