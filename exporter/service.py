@@ -25,6 +25,8 @@ from exporter.loops import Collector
 from exporter.metrics import Reloads
 from exporter.store import Store, StoreError
 from exporter.web import app as web
+from exporter.web.capacity import connections, raise_open_files
+from exporter.web.opened import Limits
 from exporter.web.place import Place
 from exporter.web.server import Server, listen
 from exporter.web.webconfig import WebConfig
@@ -146,7 +148,8 @@ async def serve(
         web_trouble=lambda: options.web.trouble if options.web else "",
         place=options.place,
     )
-    server = Server(application, options.web, prefix=options.place.prefix)
+    limits = Limits(connections=connections(raise_open_files()))
+    server = Server(application, options.web, limits, prefix=options.place.prefix)
     looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
     async with (
         signals(server, reload if reread else None),

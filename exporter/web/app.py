@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -189,6 +189,8 @@ def _framed(app: ASGIApp) -> ASGIApp:
 
         try:
             await app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            raise
         except Exception as error:
             if started:  # it can only be cut off
                 raise

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ABSOLUTE = re.compile(rb"https?://([^/@\\]+)(/.*)?", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -29,7 +29,15 @@ def framed(app: ASGIApp) -> ASGIApp:
                 await _refusal(why)(scope, receive, send)
                 return
             scope = plain
-        await app(scope, receive, send)
+
+        async def send_the_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and scope["state"]["connection"].awaits_body:
+                # Nobody asked for the rest of the body: rather than read it, the connection ends.
+                others = [one for one in message["headers"] if one[0].lower() != b"connection"]
+                message = {**message, "headers": [*others, (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, send_the_last)
 
     return answer
 

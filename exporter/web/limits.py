@@ -1,7 +1,8 @@
 """What a client may take: time, size and connections. Who takes more is cut off, and the others go on.
 
 uvicorn limits the size of a request's head while it arrives, and how long a connection that has been used may idle.
-What is here comes on top: a connection that sends nothing, or slowly, or does not read; bodies; too many connections.
+What is here comes on top: a connection that sends nothing, or slowly, or does not read; bodies, which are read where
+one is wanted; too many connections, or too much memory for all of them.
 """
 
 from __future__ import annotations
@@ -9,58 +10,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import h11
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from exporter.web.opened import Limits, Opened
 
-@dataclass(frozen=True)
-class Limits:
-    """Times in seconds, sizes in bytes."""
+READ = 8 * 1024
+"""Bytes that are read from a connection at once: the parser takes its time for each chunk of a body."""
 
-    connections: int = 512
-    """Open at once. One more closes the one that has waited longest for its client."""
-    request: float = 10.0
-    """For a whole request to arrive, with its body; for a TLS handshake as well."""
-    answer: float = 60.0
-    """For an answer to be made and taken."""
-    idle: int = 75
-    """Between two requests: longer than the usual scrape interval, so that a scrape finds its connection open."""
-    url: int = 8 * 1024
-    head: int = 16 * 1024
-    body: int = 1024 * 1024
+UNSENT = 32 * 1024
+"""Bytes of answers that may wait in a connection before its next piece is held back."""
 
-
-class Opened:
-    """The open connections, the longest unused first."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._transports: dict[Connection, asyncio.BaseTransport] = {}
-
-    def add(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
-        """Notes a new connection and what it runs on. Above the limit, one that waits for its client is closed."""
-        self._transports.setdefault(connection, transport)
-        if len(self._transports) > self.limits.connections:
-            self.drop(next((one for one in self._transports if not one.answering), connection))
-
-    def used(self, connection: Connection) -> None:
-        if connection in self._transports:
-            self._transports[connection] = self._transports.pop(connection)
-
-    def drop(self, connection: Connection) -> None:
-        """Closes it at once, whatever state it is in."""
-        transport = self._transports.pop(connection, None)
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
-
-    def remove(self, connection: Connection) -> None:
-        """Forgets one that has ended."""
-        self._transports.pop(connection, None)
+PIECE = 64 * 1024
+"""Bytes of a large answer that are handed to a connection at once."""
 
 
 class Connection(H11Protocol):
@@ -74,6 +42,9 @@ class Connection(H11Protocol):
         self._opened, self._admits = opened, admits
         self._phase: Literal["request", "idle"] | RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._taken = 0
+        self._completing = self._waits = False
+        self.app_state = {"connection": self}  # so that the application's limits are this connection's as well
 
     @property
     def answering(self) -> bool:
@@ -81,7 +52,26 @@ class Connection(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
+    @property
+    def awaits_body(self) -> bool:
+        """Whether some of the request's body is still to come."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and cycle.more_body
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the next step is the client's."""
+        return not self.answering or self.flow.write_paused
+
+    def hold(self, size: int) -> bool:
+        """Notes how many bytes the body of the request, or a piece of its answer, takes in memory."""
+        return self._opened.hold(self, size)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if hasattr(transport, "max_size"):  # asyncio's own, without TLS
+            transport.max_size = READ
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(UNSENT)
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it in the same way
         self._opened.add(self, transport)
         if self._admits(transport.get_extra_info("peercert")):
@@ -98,14 +88,51 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if not self.answering:
             self._enter("request")
+            limits = self._opened.limits
+            self._taken += len(data)
+            if (
+                self._taken > limits.head + limits.body + limits.body // 8
+            ):  # chunks that are hardly more than their sizes
+                self._opened.drop(self)
+                return
         super().data_received(data)
+        self._enter_answer()
+
+    def _enter_answer(self) -> None:
         if self.answering:
             self._enter(self.cycle)
+        elif self.awaits_body and not self.transport.is_closing():
+            self.flow.pause_reading()  # until more of it is asked for
+
+    def pause_writing(self) -> None:
+        self._opened.used(self)
+        super().pause_writing()
 
     def on_response_complete(self) -> None:
-        self._opened.used(self)
-        super().on_response_complete()  # which may begin with the next request, if that came already
-        self._enter(self.cycle if self.answering else "idle")
+        self._completing = True
+        super().on_response_complete()
+        self._completing = False
+        self._enter("idle")
+
+    def handle_events(self) -> None:
+        if self._waits:
+            return
+        if self._completing and self.conn.trailing_data[0]:
+            # The next request has come already: such connections have their turns behind those of others.
+            self._waits = True
+            self.flow.pause_reading()
+            self._opened.later(self)
+            return
+        super().handle_events()
+
+    def go_on(self) -> None:
+        """Begins with the next request that has come already."""
+        self._waits = False
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._enter("request")
+            self.handle_events()
+            self._enter_answer()
 
     def send_400_response(self, msg: str) -> None:
         # uvicorn would also send it in the middle of an answer, and then let the application go on with that answer.
@@ -120,7 +147,8 @@ class Connection(H11Protocol):
     def _enter(self, phase: Literal["request", "idle"] | RequestResponseCycle) -> None:
         if phase is self._phase:
             return
-        self._phase = phase
+        self._phase, self._taken = phase, 0
+        self._opened.used(self)
         if self._deadline:
             self._deadline.cancel()
         limits = self._opened.limits
@@ -146,7 +174,7 @@ class Bucket:
 
 
 def limited(app: ASGIApp, limits: Limits) -> ASGIApp:
-    """The application behind limits of size: it sees a request once its body is here as a whole and not too large."""
+    """The application behind limits of size. A body is read when the application asks for it, and in parts."""
 
     async def within_limits(scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -155,23 +183,23 @@ def limited(app: ASGIApp, limits: Limits) -> ASGIApp:
             refusal = _refusal(414, f"URL too long; the longest is {limits.url} bytes")
         elif sum(len(name) + len(value) for name, value in headers) > limits.head:
             refusal = _refusal(431, f"headers too large; the most is {limits.head} bytes")
-        elif announced <= limits.body:
-            body = await _body(receive, limits.body) if announced or _is_chunked(headers) else b""
-            if body is None:
-                return
-            if len(body) <= limits.body:
-                await app(scope, _again(body, receive), send)
-                return
-            refusal = _refusal(413, f"body too large; the most is {limits.body} bytes")
+        elif announced > limits.body:
+            refusal = _refusal(413, _TOO_LARGE.format(limits.body))
         else:
-            refusal = _refusal(413, f"body too large; the most is {limits.body} bytes")
+            connection: Connection = scope["state"]["connection"]
+            try:
+                await app(scope, _bounded(receive, connection, limits.body), _in_pieces(send, connection))
+            except ClientDisconnect:  # in the middle of a body that was wanted
+                pass
+            finally:
+                connection.hold(0)
+            return
         await refusal(scope, receive, send)
 
     return within_limits
 
 
-def _is_chunked(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"transfer-encoding" for name, _ in headers)
+_TOO_LARGE = "body too large; the most is {} bytes"
 
 
 def _refusal(status: int, why: str) -> PlainTextResponse:
@@ -179,24 +207,36 @@ def _refusal(status: int, why: str) -> PlainTextResponse:
     return PlainTextResponse(f"{why}\n", status, {"Connection": "close"})
 
 
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """The whole body, or so much that it is known to be too large; None if the client has gone."""
-    body = bytearray()
-    more = True
-    while more and len(body) <= most:
+def _bounded(receive: Receive, connection: Connection, most: int) -> Receive:
+    """A `receive` that refuses a body once it is too large, or once those of all connections are."""
+    size = 0
+
+    async def receive_some() -> Message:
+        nonlocal size
         message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return bytes(body)
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413, f"{_TOO_LARGE.format(most)}\n", {"Connection": "close"})
+        if not connection.hold(size):
+            why = "too many bodies at once; try again later\n"
+            raise HTTPException(503, why, {"Connection": "close", "Retry-After": "1"})
+        return message
+
+    return receive_some
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body, and then what comes after it."""
-    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _in_pieces(send: Send, connection: Connection) -> Send:
+    """A `send` that hands on a large body in pieces, each once the one before has mostly been taken."""
 
-    async def receive_again() -> Message:
-        return first.pop() if first else await receive()
+    async def send_some(message: Message) -> None:
+        body = message.get("body", b"")
+        if len(body) <= PIECE:
+            await send(message)
+            return
+        connection.hold(len(body))
+        view = memoryview(body)
+        for start in range(0, len(body), PIECE):
+            more = message.get("more_body", False) or start + PIECE < len(body)
+            await send({"type": "http.response.body", "body": bytes(view[start : start + PIECE]), "more_body": more})
 
-    return receive_again
+    return send_some

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import ssl
+import time
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,12 +20,27 @@ from starlette.types import ASGIApp
 from exporter.web.address import AddressError, host_and_port
 from exporter.web.framing import framed
 from exporter.web.guard import Guard
-from exporter.web.limits import Connection, Limits, Opened, limited
+from exporter.web.limits import READ, Connection, limited
+from exporter.web.opened import Limits, Opened
 from exporter.web.prefix import Prefixed
 from exporter.web.webconfig import WebConfig
 
+log = logging.getLogger(__name__)
+
 GRACE = 2
 """Seconds that answers under way get when the server ends."""
+
+ACCEPTED = 128
+"""Connections that are accepted at once, before anything else has its turn."""
+
+QUEUED = 1024
+"""Connections that the kernel keeps until they are accepted."""
+
+UNREAD = 128 * 1024
+"""Bytes of answers that the kernel keeps for a connection, until its client reads them; it takes twice as much."""
+
+REMINDED = 300.0
+"""Seconds after which a condition that lasts is logged again."""
 
 
 class Server(uvicorn.Server):
@@ -44,6 +61,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=limits.idle,
                 timeout_graceful_shutdown=GRACE,
+                backlog=min(ACCEPTED, limits.connections),
                 h11_max_incomplete_event_size=limits.head,
             )
         )
@@ -51,6 +69,26 @@ class Server(uvicorn.Server):
         """Whether TLS is spoken."""
         self._web = web
         self._opened = Opened(limits)
+        self._complained = -math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._handle)
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUED)  # asyncio uses one number for both
+
+    def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Takes what the event loop complains of: that it cannot accept a connection, it would log each second."""
+        if not str(context.get("message")).startswith("socket.accept() out of system resource"):
+            loop.default_exception_handler(context)
+            return
+        self._opened.make_room()
+        if time.monotonic() - self._complained > REMINDED:
+            self._complained = time.monotonic()
+            log.error(
+                "no more connections can be accepted; raise the limit of open files",
+                extra={"error": str(context.get("exception"))},
+            )
 
     def _accept(self, **given: Any) -> asyncio.Protocol | asyncio.BufferedProtocol:
         """What speaks on a new connection: with the certificates of this moment, where uvicorn would keep the first."""
@@ -62,6 +100,7 @@ class Server(uvicorn.Server):
         # An answer that the end cuts off is no error of ours; uvicorn would log it as two.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
+        asyncio.get_running_loop().set_exception_handler(None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,7 +110,7 @@ class Server(uvicorn.Server):
 class _Secured(SSLProtocol):
     """TLS under a connection, as asyncio itself puts it there, and counted from before the handshake."""
 
-    max_size = 64 * 1024  # of the buffer that each connection has
+    max_size = READ  # of the buffer that each connection has
 
     def __init__(self, opened: Opened, connection: Connection, context: ssl.SSLContext) -> None:
         super().__init__(
@@ -123,7 +162,11 @@ def _listen(address: str) -> socket.socket:
 
 
 def _prompt(listener: socket.socket) -> socket.socket:
-    """A listener whose connections asyncio sends on without delay: it does so only where the protocol is said."""
+    """A listener whose connections asyncio sends on without delay: it does so only where the protocol is said.
+
+    What the kernel keeps for clients that do not read is bounded; by default it grows to megabytes for each.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD)
     return socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exporter.web.limits import Limits
+from exporter.web.opened import Limits
 from exporter.web.server import Server, listen
 from exporter.web.webconfig import WebConfig
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.web.limits import Bucket, Limits
+from exporter.web.limits import Bucket
+from exporter.web.opened import Limits
 
 from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
 
@@ -242,7 +243,7 @@ async def test_one_who_sends_nothing_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "limits"), [("/large", Limits(idle=1)), ("/pieces", Limits(answer=0.3))], ids=["at once", "in pieces"]
+    ("path", "limits"), [("/large", Limits(answer=0.3)), ("/pieces", Limits(answer=0.3))], ids=["at once", "in pieces"]
 )
 async def test_one_who_does_not_read_is_cut_off(path: str, limits: Limits) -> None:
     async with serving(limits=limits) as address:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 import trustme
 
-from exporter.web.limits import Limits
+from exporter.web.opened import Limits
 from exporter.web.tls import CIPHERS, CURVES, TLS13_CIPHERS
 
 from .serving import PATIENCE, TLS, Address, Folder, all_of, indented, serving, until, users
