@@ -4,7 +4,7 @@
 that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: 10 ms at the most.
 
 A coroutine that sleeps for a millisecond again and again tells the longest delay; a machine that is busy with other
-things delays it too, in both.
+things delays it too, in both. The same while clients search through all tasks, by page and by API, over and over.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from exporter.web.server import Server, listen
 WATCHED = 5.0
 """Seconds of which the longest delay is one figure."""
 TICK = 0.001
+SEARCHES = (
+    "/tasks?per_page=500",
+    "/tasks?id=9&sort=duration",
+    "/api/v1/tasks?sort=id&direction=asc&per_page=500",
+    "/api/v1/tasks?sort=id&page=200&per_page=500",
+)
 
 
 async def run(quick: bool) -> list[Result]:
@@ -38,10 +44,17 @@ async def run(quick: bool) -> list[Result]:
     exposition = Exposition(standing, Reloads(), time.time)
     sockets = listen(["127.0.0.1:0"])
     server = Server(web.create(standing, exposition))
-    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/metrics"
+    base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    url = f"{base}/metrics"
 
     async def with_exposition() -> float:
         async with _meanwhile(exposition.keep_fresh(standing.news)), python("-m", "benchmarks.scraper", url, "1"):
+            return await _longest_delay(standing, watched)
+
+    async def with_searches() -> float:
+        async with AsyncExitStack() as clients:
+            for path in SEARCHES:
+                await clients.enter_async_context(python("-m", "benchmarks.scraper", base + path, "0.02"))
             return await _longest_delay(standing, watched)
 
     async def without() -> float:
@@ -52,9 +65,12 @@ async def run(quick: bool) -> list[Result]:
         serving = asyncio.create_task(server.serve(sockets))
         stack.push_async_callback(_ended, server, serving)
         await with_exposition()  # bodies are prepared for the first time only once
-        delays, before = await in_turns(runs(quick), with_exposition, without)
+        delays, searched, before = await in_turns(runs(quick), with_exposition, with_searches, without)
     note = f"{feeds * tasks:,} tasks"
-    return [Result("event loop blocked, longest", "ms", delays, at_most(10), "nothing rendered", before, note)]
+    return [
+        Result("event loop blocked, longest", "ms", delays, at_most(10), "nothing rendered", before, note),
+        Result("event loop blocked by searches", "ms", searched, at_most(10), "nothing searched", before, note),
+    ]
 
 
 async def _longest_delay(standing: Standing, seconds: float) -> float:

@@ -15,12 +15,14 @@ from exporter.store import StoreError
 from exporter.tasks import is_task_id
 from exporter.web import answers, openapi
 from exporter.web.intake import Refusal
-from exporter.web.query import QueryError, Row, feed_of, find, parse
+from exporter.web.query import QueryError, Row, Snapshot, feed_of, parse
+from exporter.web.search import Searches
+from exporter.web.turns import Busy
 
 PREFIX = "/api/"
 
 
-def routes(polled: Polled, clock: Callable[[], float], external_url: str = "") -> list[Route]:
+def routes(polled: Polled, clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
     """The endpoints that read. Their description names the address under which all of them are reached, if known."""
     description = json.dumps(openapi.document(external_url)).encode()
 
@@ -29,7 +31,17 @@ def routes(polled: Polled, clock: Callable[[], float], external_url: str = "") -
         return answer(answers.providers(polled, clock()))
 
     async def tasks(request: Request) -> Response:
-        return answer(answers.tasks(find(polled.loops, parse(request.query_params, strict=True), clock())))
+        query = parse(request.query_params, strict=True)
+        snapshot = Snapshot(polled.loops, clock())
+        address = request.client.host if request.client else ""
+        try:
+            return await searches.run(lambda: answer(answers.tasks(snapshot.find(query))), address)
+        except Busy:
+            return _json(
+                Refusal(error="too many searches at once; try again later").model_dump_json().encode(),
+                503,
+                {"Retry-After": "1"},
+            )
 
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
@@ -69,8 +81,8 @@ def refusal(status: int, why: str) -> Response:
     return answer(Refusal(error=why), status)
 
 
-def _json(body: bytes, status: int) -> Response:
-    return Response(body, status, media_type="application/json")
+def _json(body: bytes, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, media_type="application/json")
 
 
 def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -24,6 +24,7 @@ from exporter.store import StoreError
 from exporter.web import api, intake, pages
 from exporter.web.coding import accepted, takes_gzip, weighed
 from exporter.web.place import Place
+from exporter.web.search import Searches
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +53,11 @@ def create(
     went. `takes_tasks` says at each POST /api/v1/tasks whether it is allowed, `web_trouble` what is wrong with the file
     of TLS and users, `place` under which address the exporter is reached and scraped.
     """
-    scrapes = Scrapes(exposition)
+    scrapes, searches = Scrapes(exposition), Searches()
     app = Starlette(
         routes=[
-            *pages.routes(polled, reloads or Reloads(), clock, web_trouble),
-            *api.routes(polled, clock, place.external_url),
+            *pages.routes(polled, reloads or Reloads(), clock, web_trouble, searches),
+            *api.routes(polled, clock, searches, place.external_url),
             *intake.routes(polled, takes_tasks),
             *_operations(polled, reload),
             Route(place.metrics, scrapes, methods=["GET"]),

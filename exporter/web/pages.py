@@ -20,8 +20,10 @@ from exporter.store import StoreError
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web import runbook, words
 from exporter.web.overview import Overview
-from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, feed_of, find, parse
+from exporter.web.query import Direction, QueryError, Snapshot, Sort, TaskPage, TaskQuery, feed_of, parse
+from exporter.web.search import Searches
 from exporter.web.timeline import TaskStory
+from exporter.web.turns import Busy
 
 REFRESH_AT_LEAST, REFRESH_AT_MOST = 2, 15
 """Seconds after which a page that is looked at is fetched again: as often as the vendors are asked, within these."""
@@ -78,10 +80,14 @@ _TEMPLATES.filters.update(
 
 
 def routes(
-    polled: Polled, reloads: Reloads, clock: Callable[[], float], web_trouble: Callable[[], str] = str
+    polled: Polled,
+    reloads: Reloads,
+    clock: Callable[[], float],
+    web_trouble: Callable[[], str] = str,
+    searches: Searches | None = None,
 ) -> list[Route]:
     """The pages, and the files that they need. `web_trouble` says what is wrong with the file of TLS and users."""
-    started = clock()
+    started, searches = clock(), searches or Searches()
 
     def page(request: Request, template: str, status: int = 200, **shown: object) -> Response:
         intervals = [loop.provider.settings.poll_interval for loop in polled.loops]
@@ -93,15 +99,24 @@ def routes(
         return page(request, "status.html", overview=overview, reloads=reloads, started=started)
 
     async def tasks(request: Request) -> Response:
+        address = request.client.host if request.client else ""
         try:
             query = parse(request.query_params)
-            found = find(polled.loops, query, clock())
+            snapshot = Snapshot(polled.loops, clock())
+            found = await searches.run(lambda: snapshot.find(query), address)
+            earlier = await _in_ledger(polled.loops, found)
+            return await searches.run(lambda: listed(request, found, earlier), address)
         except QueryError as error:
             return problem(request, 400, "This cannot be searched for", str(error))
-        try:
-            earlier = await _in_ledger(polled.loops, found)
         except StoreError as error:
             return _out_of_order(request, error)
+        except Busy:
+            answer = problem(request, 503, "Too many searches at once", "Load the page again in a moment.")
+            answer.headers["Retry-After"] = "1"
+            return answer
+
+    def listed(request: Request, found: TaskPage, earlier: Sequence[tuple[FeedLoop, Task]]) -> Response:
+        query = found.query
         return page(
             request,
             "tasks.html",

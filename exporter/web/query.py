@@ -8,9 +8,12 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -18,11 +21,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
+from exporter.book import within
 from exporter.collector import FeedLoop
 from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
 
-PAGE_LIMIT = 1_000_000
 PER_PAGE_LIMIT = 500
+DEEPEST = 100_000
+"""Tasks up to which pages go; what lies deeper is found by a filter, or in the other direction."""
+
+RUN = 500
+"""Tasks that are filtered and sorted at once: a sort lets nothing else run."""
 
 
 class QueryError(Exception):
@@ -78,7 +86,9 @@ class TaskQuery(BaseModel):
     )
     sort: Sort = Field(default=Sort.CHANGED, description="what the tasks are ordered by; unknown values come last")
     direction: Direction = Field(default=Direction.DESCENDING, description="the way of the order")
-    page: Whole = Field(default=1, ge=1, le=PAGE_LIMIT, description="which page, from 1")
+    page: Whole = Field(
+        default=1, ge=1, le=DEEPEST, description=f"which page, from 1; page x per_page is at most {DEEPEST}"
+    )
     per_page: Whole = Field(default=50, ge=1, le=PER_PAGE_LIMIT, description="tasks on a page")
 
     def encoded(self, **changes: object) -> str:
@@ -109,8 +119,8 @@ class TaskPage:
 
     @property
     def pages(self) -> int:
-        """How many pages there are, at least one."""
-        return max(1, math.ceil(self.total / self.query.per_page))
+        """How many pages there are to be asked for, at least one."""
+        return max(1, min(math.ceil(self.total / self.query.per_page), DEEPEST // self.query.per_page))
 
 
 def parse(params: QueryParams, *, strict: bool = False) -> TaskQuery:
@@ -129,49 +139,73 @@ def parse(params: QueryParams, *, strict: bool = False) -> TaskQuery:
         else:
             given[name] = value
     try:
-        return TaskQuery.model_validate(given)
+        query = TaskQuery.model_validate(given)
     except ValidationError as error:
         raise QueryError("; ".join(dict.fromkeys(map(_words, error.errors(include_url=False))))) from None
+    if query.page * query.per_page > DEEPEST:
+        most = DEEPEST // query.per_page
+        raise QueryError(
+            f"page: too large; the most is {most} with per_page={query.per_page}; filter, or turn the direction around"
+        )
+    return query
+
+
+class Snapshot:
+    """All tasks that can be found, as they are at one moment. Taken on the event loop, it may be read in any thread."""
+
+    def __init__(self, loops: Sequence[FeedLoop], now: float) -> None:
+        self.now = now
+        self._feeds = [(loop, *loop.book.frozen, loop.book.is_stale(now)) for loop in loops]
+
+    def find(self, query: TaskQuery) -> TaskPage:
+        """The page of tasks that a query asks for. Raises QueryError for a provider or kind that is not polled.
+
+        Equal values are ordered by provider, kind and id: pages neither overlap nor leave gaps while nothing changes.
+        """
+        for name, value, polled in (
+            ("provider", query.provider, {loop.provider.name for loop, *_ in self._feeds}),
+            ("kind", query.kind, {loop.feed.kind for loop, *_ in self._feeds}),
+        ):
+            if value is not None and value not in polled:
+                raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
+        known = total = 0
+        matches, order = _filter_of(query), _order_of(query, self.now)
+        descending = query.direction is Direction.DESCENDING
+        first, last = (query.page - 1) * query.per_page, query.page * query.per_page
+        runs: list[list[_Ranked]] = []
+        for loop, in_flight, ends, is_stale in self._feeds:
+            wanted = query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
+            recent = within(ends, self.now, loop.book.settings.recent_window)
+            known += len(in_flight) + len(recent)
+            for tasks in (in_flight, recent) if wanted else ():
+                for start in range(0, len(tasks), RUN):
+                    some = [task for task in tasks[start : start + RUN] if matches(task)]
+                    total += len(some)
+                    ranked = [(order((loop, task)), loop, task, is_stale) for task in some]
+                    ranked.sort(key=_rank, reverse=descending)
+                    runs.append(ranked[:last])
+                    time.sleep(0)  # what waits to run, first of all the event loop, does so now
+        # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
+        merged = heapq.merge(*runs, key=_rank, reverse=descending) if total > first else iter(())
+        rows = [
+            Row(loop, task, is_stale and not task.state.is_end)
+            for _, loop, task, is_stale in islice(merged, first, last)
+        ]
+        return TaskPage(query, rows, total, known)
 
 
 def find(loops: Sequence[FeedLoop], query: TaskQuery, now: float) -> TaskPage:
-    """The page of tasks that a query asks for. Raises QueryError for a provider or kind that is not polled.
-
-    Equal values are ordered by provider, kind and id: pages neither overlap nor leave gaps while nothing changes.
-    """
-    for name, value, polled in (
-        ("provider", query.provider, {loop.provider.name for loop in loops}),
-        ("kind", query.kind, {loop.feed.kind for loop in loops}),
-    ):
-        if value is not None and value not in polled:
-            raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
-    known = total = 0
-    matches = _filter_of(query)
-
-    def matching() -> Iterator[tuple[FeedLoop, Task]]:
-        nonlocal known, total
-        for loop in loops:
-            book = loop.book
-            wanted = query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
-            for tasks in (book.in_flight.values(), book.recent(now)):
-                known += len(tasks)
-                for task in tasks if wanted else ():
-                    if matches(task):
-                        total += 1
-                        yield loop, task
-
-    # A heap of the pages up to this one: what is in flight may be far more than what is shown.
-    first = (query.page - 1) * query.per_page
-    upmost = heapq.nlargest if query.direction is Direction.DESCENDING else heapq.nsmallest
-    shown = upmost(first + query.per_page, matching(), key=_order_of(query, now))[first:]
-    rows = [Row(loop, task, not task.state.is_end and loop.book.is_stale(now)) for loop, task in shown]
-    return TaskPage(query, rows, total, known)
+    """The page of tasks that a query asks for at this moment. Raises QueryError."""
+    return Snapshot(loops, now).find(query)
 
 
 def feed_of(loops: Sequence[FeedLoop], provider: str, kind: str) -> FeedLoop | None:
     """The feed with these names, if it is polled."""
     return next((loop for loop in loops if (loop.provider.name, loop.feed.kind) == (provider, kind)), None)
 
+
+_Ranked = tuple[tuple[object, ...], FeedLoop, Task, bool]
+_rank = itemgetter(0)
 
 _SEVERAL = ("state", "reason")
 

@@ -26,7 +26,7 @@ REASONS = "moderation, insufficient_balance, invalid_input, rate_limited, auth, 
         ("reason=auth&reason=timeout", TaskQuery(reason=(Reason.AUTH, Reason.TIMEOUT))),
         ("id=%3Cb%3E%22%20%E4%B8%AD%26", TaskQuery(id='<b>" 中&')),
         ("sort=progress&direction=asc", TaskQuery(sort=Sort.PROGRESS, direction=Direction.ASCENDING)),
-        ("page=1000000&per_page=500", TaskQuery(page=1_000_000, per_page=500)),
+        ("page=200&per_page=500", TaskQuery(page=200, per_page=500)),
     ],
 )
 def test_a_query_is_read_and_written_alike(text: str, query: TaskQuery) -> None:
@@ -76,7 +76,11 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
         ("direction=up", "direction: unknown; allowed: asc, desc"),
         ("page=0", "page: too small; the least is 1"),
         ("page=-1", "page: too small; the least is 1"),
-        ("page=1000001", "page: too large; the most is 1000000"),
+        ("page=100001", "page: too large; the most is 100000"),
+        (
+            "page=201&per_page=500",
+            "page: too large; the most is 200 with per_page=500; filter, or turn the direction around",
+        ),
         ("per_page=501", "per_page: too large; the most is 500"),
         ("id=" + "x" * (ID_LENGTH + 1), "id: too long; the most is 512 characters"),
         ("page=1&page=2", "page: given more than once; give it once"),
@@ -195,7 +199,7 @@ async def test_pages_neither_overlap_nor_leave_gaps(house: House, sort: Sort, di
 
 
 async def test_a_page_far_behind_the_last_is_empty(house: House) -> None:
-    assert ids(house, "page=1000000&per_page=500") == []
+    assert ids(house, "page=200&per_page=500") == []
 
 
 async def test_ends_leave_with_the_recent_window_and_what_is_in_flight_becomes_stale(house: House) -> None:
