@@ -195,7 +195,7 @@ class FeedLoop:
         self.pulse.beat()
         sweep = Sweep(goes_on=goes_on)
         await _failure_of(look_up(sweep))
-        if not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
+        if goes_on or not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
         await _failure_of(self._spend())
         self._announce()
@@ -241,6 +241,7 @@ class FeedLoop:
         in_flight, self._new = await self.following.due(sweep)
         self.look_ups.reluctance.keep({*in_flight, *self._new})
         due, others = self._pace.due(in_flight, self._clock())
+        due += [task_id for task_id in others if task_id in self.following.hinted]
         due, failing = self.look_ups.reluctance.part(due, self._clock())
         sweep.unanswered.update(failing)  # as their last look-ups were
         # Where there is no list, a sweep without an answer would tell nothing of the feed.

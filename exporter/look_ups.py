@@ -150,7 +150,7 @@ class LookUps:
 
     async def new(self, sweep: Sweep, ids: Sequence[str], until: float) -> Round:
         """Looks ids up that are no tasks in flight yet, until a moment of monotonic time. The vendor answers now."""
-        round_ = await self.round(sweep, ids, until, at_once=NEW_AT_ONCE, is_up=True)
+        round_ = await self.round(sweep, ids, until, is_up=True, are_new=True)
         cost = max((self._cost(error) for error in round_.failures.values()), default=0.0)
         self._in_vain = self._in_vain + 1 if cost and not round_.answered else 0
         if self._in_vain:
@@ -165,13 +165,14 @@ class LookUps:
         until: float,
         instead: Sequence[str] = (),
         *,
-        at_once: int = CONCURRENCY,
         is_up: bool,
+        are_new: bool = False,
     ) -> Round:
         """Looks ids up, until a moment of monotonic time; a few are asked for in any case.
 
         As long as none is answered, the ids that can do `instead` follow. `is_up` tells that the vendor answers
-        otherwise: then what fails is blamed on the ids.
+        otherwise: then what fails is blamed on the ids. Of ids that `are_new` fewer are asked for at the same time, but
+        all have their turn, whatever becomes of the first ones.
         """
         waiting = enumerate([*ids, *instead])
         made = Round()
@@ -180,13 +181,14 @@ class LookUps:
             for position, task_id in waiting:
                 if made.stopped or (made.answered and position >= len(ids)):
                     return
-                if not made.answered and len(made.failures) >= GIVE_UP and at_once == CONCURRENCY:
+                if not made.answered and len(made.failures) >= GIVE_UP and not are_new:
                     return
                 if (made.answered or made.failures) and time.monotonic() >= until:
                     return
                 await self._look_up(made, sweep, task_id)
 
-        await asyncio.gather(*(work() for _ in range(min(at_once, len(ids) or 1))))
+        places = NEW_AT_ONCE if are_new else CONCURRENCY
+        await asyncio.gather(*(work() for _ in range(min(places, len(ids) or 1))))
         self._blame(made, is_up)
         return made
 

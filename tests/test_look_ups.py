@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -298,15 +299,15 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
 
 async def test_ids_by_the_thousand_do_not_starve_tasks_in_flight(site: Site, poll: Poll) -> None:
     names = [f"task-{number}" for number in range(5)]
-    polled = poll(SORA, poll_interval="200ms", rate_limit="100/s", user_token=None, user_id=None)
+    polled = poll(SORA, poll_interval="1s", rate_limit="100/s", user_token=None, user_id=None)
     site.world.add(*(endless(SORA, one, 10) for one in names))
     await polled.loop.following.ask_for(names)
-    await polled.sweep(after=0.2)
+    await polled.sweep(after=1.0)
     await polled.loop.following.ask_for([f"stranger-{number}" for number in range(3000)])
-    for _ in range(6):
-        await polled.sweep(after=0.2)
+    for _ in range(3):
+        await polled.sweep(after=1.0)
         assert polled.is_up()
-        assert all(site.clock.now - at < 0.1 for at in polled.book.last_seen.values())
+        assert all(site.clock.now - at < 0.5 for at in polled.book.last_seen.values())
 
 
 async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
@@ -348,7 +349,7 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
 
 
 async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, poll: Poll) -> None:
-    reading = asyncio.Event()
+    reading = threading.Event()  # the vendors are in a thread of their own
 
     async def hang(scope: Scope, receive: Receive, send: Send) -> None:
         reading.set()
@@ -356,9 +357,10 @@ async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, p
 
     site.world.add(ended(FACE_SWAP, "done", 100))
     Refusing(site, "stranger", hang)
-    polled = poll(FACE_SWAP, watch={"tasks": {"face_swap": [f"stranger-{number}" for number in range(50)]}})
+    strangers = [f"stranger-{number}" for number in range(50)]
+    polled = poll(FACE_SWAP, watch={"tasks": {"face_swap": strangers}}, request_timeout="60s")
     sweeping = asyncio.create_task(polled.sweep())
-    await asyncio.wait_for(reading.wait(), 30)
+    assert await asyncio.to_thread(reading.wait, 30)
     assert polled.is_up()
     assert polled.counted("finished_total") == {"succeeded": 1}
     assert polled.loop.following.unread == 50

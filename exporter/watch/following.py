@@ -56,6 +56,8 @@ class Following:
         """`lists` tells that the feed can be listed: then what is new there waits for the next sweep."""
         self.ids: Sequence[str] = ()
         """The ids that are watched or were asked for, as far as the last sweep has read them."""
+        self.hinted: Collection[str] = ()
+        """Ids that were to be looked up at once, and that a sweep has to bring because it came first."""
         self._watch = watch
         self._ledger = ledger
         self._book = book
@@ -76,7 +78,8 @@ class Following:
 
     async def read(self) -> None:
         """Reads the ids for a sweep. Raises StoreError."""
-        self._hurried.clear()  # the sweep brings them; those that come from here on wait for its end
+        self.hinted = frozenset(self._hurried)  # the sweep brings them; those that come from here on wait for its end
+        self._hurried.clear()
         self._hurry.clear()
         watched = await self._watch.sources(self._book.kind)
         asked_for = await self._ledger.watched(self._book)
@@ -84,7 +87,7 @@ class Following:
         self._called_back &= self._asked_for
         asked = [one for one in asked_for if one not in self._called_back]
         self._sources = [*watched, asked, [one for one in asked_for if one in self._called_back]]
-        self.ids = list(dict.fromkeys(chain.from_iterable(self._sources)))
+        self.ids = await asyncio.to_thread(_each_once, self._sources)
 
     async def due(self, sweep: Sweep) -> tuple[list[str], list[str]]:
         """The tasks in flight that no page showed, and the new ids to look up.
@@ -92,19 +95,19 @@ class Following:
         Of the tasks the longest unasked come first. Of the new ids those of each source in turn: one source may name
         thousands that no vendor knows. Raises StoreError.
         """
-        self._finished &= set(self.ids)  # the others were taken away
-        followed = self._finished | self._book.in_flight.keys()
-        new = [task_id for task_id in self.ids if task_id not in followed]
+        # What grows with the ids is done in threads: sources may name 100,000 of them, and nothing is to wait for that.
+        self._finished = await asyncio.to_thread(self._finished.intersection, self.ids)  # the others were taken away
+        new = await asyncio.to_thread(_without, self.ids, self._finished | self._book.in_flight.keys())
         ended = await self._ledger.ended_among(self._book, new)
         self._finished |= ended
-        open_ids = {task_id for task_id in new if task_id not in ended and not sweep.saw(task_id)}
+        seen = ended | sweep.listed.keys()
         last = dict(self._looked_up)
-        tasks = {one: max(seen, last.get(one, 0.0)) for one, seen in self._book.last_seen.items() if not sweep.saw(one)}
-        # In a thread: sorting 100,000 ids would hold everything else up.
+        tasks = {one: max(at, last.get(one, 0.0)) for one, at in self._book.last_seen.items() if not sweep.saw(one)}
         in_flight = await asyncio.to_thread(sorted, tasks, key=tasks.__getitem__)
-        in_turn = await asyncio.to_thread(_in_turn, self._sources, open_ids, last)
+        in_turn = await asyncio.to_thread(_in_turn, self._sources, new, seen, last)
+        self._unread = await asyncio.to_thread(lambda: set(in_turn) - last.keys())
+        open_ids = await asyncio.to_thread(frozenset, in_turn)
         self._looked_up = {one: at for one, at in self._looked_up.items() if one in open_ids or one in tasks}
-        self._unread = {task_id for task_id in in_turn if task_id not in self._looked_up}
         return in_flight, in_turn
 
     @property
@@ -197,13 +200,24 @@ class Following:
         return ids
 
 
-def _in_turn(sources: Iterable[Sequence[str]], wanted: Collection[str], last: Mapping[str, float]) -> list[str]:
-    """The wanted ids of each source in turn, each once: the longest unasked first, of the sources as of their ids."""
+def _each_once(sources: Iterable[Sequence[str]]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(sources)))
+
+
+def _without(ids: Iterable[str], others: Collection[str]) -> list[str]:
+    return [one for one in ids if one not in others]
+
+
+def _in_turn(
+    sources: Iterable[Sequence[str]], new: Iterable[str], seen: Collection[str], last: Mapping[str, float]
+) -> list[str]:
+    """The new ids of each source in turn, each once: the longest unasked first, of the sources as of their ids."""
+    wanted = set(new).difference(seen)
     queues = []
     for source in sources:
         ids = sorted((one for one in source if one in wanted), key=lambda one: last.get(one, 0.0))
         if ids:
-            queues.append((max(last.get(one, 0.0) for one in ids), ids))
+            queues.append((last.get(ids[-1], 0.0), ids))
     queues.sort(key=lambda queue: queue[0])
     rounds = zip_longest(*(ids for _, ids in queues))
     return list(dict.fromkeys(one for turn in rounds for one in turn if one is not None))
