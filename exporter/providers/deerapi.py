@@ -19,7 +19,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Validation
 from exporter import tasks
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
-from exporter.providers.failures import reason_of
+from exporter.providers.failures import code_of, reason_of
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.wire import (
     Length,
@@ -242,7 +242,7 @@ class Sora(Feed):
     def _detail(self, task_id: str, answer: Answer) -> Observation:
         raw = answer.json()
         if isinstance(raw, dict):
-            if str(_refused_with(raw)).lower() in NOT_FOUND:
+            if code_of(_refused_with(raw)) in NOT_FOUND:
                 raise TaskNotFound
             if answer.status < 400 and _is_bare(raw, task_id):
                 return read_task(raw, self.observe)
@@ -389,7 +389,7 @@ def _data(answer: Answer, otherwise: Reason) -> Any:
         raise ContractBroken("the answer is not of the documented shape")
     error, code = raw.get("error"), _refused_with(raw)
     message = (error if isinstance(error, dict) else raw).get("message")
-    good = raw.get("success") is True or (raw.get("success") is None and str(code).lower() == "success")
+    good = raw.get("success") is True or (raw.get("success") is None and code_of(code) == "success")
     if error or answer.status >= 400 or not good:
         text = message if isinstance(message, str) else ""
         if raw.get("success") is not False:

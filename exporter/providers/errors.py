@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from exporter.providers.failures import reason_of, reason_of_status
+from exporter.providers.failures import code_of, reason_of_refusal, reason_of_status
 from exporter.tasks import Reason
 
 
@@ -164,9 +164,9 @@ def refusal(
     otherwise: Reason = Reason.UNKNOWN,
 ) -> CallError:
     """The error of a call that the vendor answered with a refusal: by code, by text, by HTTP status, `otherwise`."""
-    reason = reason_of(code=code, text=text, codes=codes)
+    reason = reason_of_refusal(code=code, text=text, codes=codes)
     if reason is None:
         reason = reason_of_status(status) if status >= 400 else otherwise
-    known = str(code).lower() in (codes or {}) or _CODE.fullmatch(str(code))
-    told = f", code {code}" if code is not None and known else ""
+    known = code_of(code) in (codes or {}) or _CODE.fullmatch(str(code) if code_of(code) else "")
+    told = f", code {code}" if known else ""
     return _BY_REASON[reason](f"the vendor refused the call (HTTP {status}{told})")

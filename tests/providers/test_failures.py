@@ -38,6 +38,16 @@ CODES = {"10400": Reason.AUTH, "quota": Reason.INSUFFICIENT_BALANCE}
         ("upstream timed out", Reason.TIMEOUT),
         ("Unsupported image format", Reason.INVALID_INPUT),
         ("Internal server error", Reason.PROVIDER_INTERNAL),
+        ("Failed to download https://cdn.example/a.png: 401 Unauthorized", Reason.INVALID_INPUT),  # no word about us
+        ("图片链接已过期", Reason.INVALID_INPUT),
+        ("The image may contain a real person", Reason.MODERATION),
+        ("视频涉及版权内容", Reason.MODERATION),
+        ("Parameter names are case-sensitive: prompt is required", Reason.INVALID_INPUT),
+        ("Account balance not enough", Reason.INSUFFICIENT_BALANCE),
+        ("InvalidApiKey", Reason.AUTH),
+        ("RESOURCE_EXHAUSTED", Reason.RATE_LIMITED),
+        ("The model is overloaded", Reason.PROVIDER_INTERNAL),
+        ("图片尺寸不符合要求", Reason.INVALID_INPUT),
         ("the muse is on strike", None),
         ("", None),
     ],
@@ -104,6 +114,8 @@ def test_every_reason_has_an_error(reason: Reason, error: type[CallError]) -> No
 
 
 def test_code_and_text_go_before_the_status() -> None:
+    assert type(refusal(401, text="user does not exist")) is AuthRefused  # words that hint at least go after it
+    assert type(refusal(400, code=10**5000)) is RequestInvalid
     assert type(refusal(401, text="该令牌额度已用尽")) is BalanceExhausted
     assert type(refusal(500, code="10400", codes=CODES)) is AuthRefused
     assert type(refusal(500, code="7", codes=CODES, otherwise=Reason.AUTH)) is VendorFailed
