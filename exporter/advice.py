@@ -22,6 +22,7 @@ class Cause(StrEnum):
     REFUSED = "refused"
     TLS = "tls"
     PROXY = "proxy"
+    INTERCEPTED = "intercepted"
     CONNECTION = "connection"
     TIMEOUT = "timeout"
     WRONG_URL = "wrong_url"
@@ -56,14 +57,15 @@ class Cause(StrEnum):
 
 
 _SIGNS: tuple[tuple[str, str, Cause], ...] = (
+    ("connection", r"the (SOCKS )?proxy", Cause.PROXY),
     ("connection", r"DNS", Cause.NO_ADDRESS),
     ("connection", r"TLS", Cause.TLS),
-    ("connection", r"proxy", Cause.PROXY),
     ("connection", r"nothing listens", Cause.REFUSED),
     ("connection", r"", Cause.CONNECTION),
     ("timeout", r"", Cause.TIMEOUT),
     ("auth", r"not asked for", Cause.TOKEN_NOT_FETCHED),
     ("auth", r"another holder", Cause.TOKEN_RENEWED_ELSEWHERE),
+    ("intercepted", r"", Cause.INTERCEPTED),
     ("auth", r"HTTP 407", Cause.PROXY),
     ("auth", r"\buser_id\b", Cause.USER_ID),
     ("auth", r"\bIP\b|whitelist|白名单", Cause.IP),
@@ -89,7 +91,8 @@ _SIGN_PATTERNS = {sign: re.compile(sign, re.IGNORECASE) for _, sign, _ in _SIGNS
 _ADVICE: dict[Cause, str] = {
     Cause.NO_ADDRESS: (
         "Check the host in base_url ({base_url}) for a typo and for the right region, and that this machine or "
-        "container has a name server that knows it."
+        "container has a name server that knows it. Where only a proxy reaches the internet, name it in HTTPS_PROXY "
+        "(for http:// HTTP_PROXY), or in the provider's setting `proxy`."
     ),
     Cause.REFUSED: (
         "The machine is there, but nothing answers at that port. Check host and port in base_url ({base_url}), and "
@@ -97,16 +100,28 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.TLS: (
         "Check that base_url ({base_url}) says https:// where the vendor does, and the date of this machine. Behind "
-        "a proxy that opens TLS, name its certificate authority in SSL_CERT_FILE."
+        "a proxy that opens TLS, name its certificate authority in the provider's setting `ca_file`, or one file with "
+        "all authorities in SSL_CERT_FILE. REQUESTS_CA_BUNDLE is not read."
     ),
-    Cause.PROXY: ("Check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and whether it lets this host through."),
+    Cause.PROXY: (
+        "Check the proxy in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or in the provider's setting `proxy`: "
+        "scheme (most speak http://, whatever they carry), host, port, user and password (with @, : and / encoded as "
+        "%40, %3A and %2F), and whether it lets this host through."
+    ),
+    Cause.INTERCEPTED: (
+        "Something between the exporter and the vendor answered: a CDN, a firewall (WAF), a proxy or login page. "
+        "It may block the address or the region from which this machine reaches the internet, or want a login. Try "
+        "base_url ({base_url}) from this machine with curl; ask the vendor or your network's administrators to let the "
+        "address through, or reach the vendor another way (`proxy`). If base_url is a gateway of your own, check it."
+    ),
     Cause.CONNECTION: (
         "Check base_url ({base_url}), the firewall, and the proxy if one is set (HTTPS_PROXY, HTTP_PROXY, "
         "NO_PROXY). If it works again by itself, the vendor or the way to it had a disturbance."
     ),
     Cause.TIMEOUT: (
-        "Check base_url ({base_url}) and the firewall: one that drops packets looks like this. If the vendor is "
-        "just slow, raise request_timeout ({timeout:g} s) or lower page_size ({page_size})."
+        "Check base_url ({base_url}), the firewall, and the proxy if one is set: one that drops packets, or https:// "
+        "for a proxy that speaks http://, looks like this. If the vendor is just slow, raise request_timeout "
+        "({timeout:g} s) or lower page_size ({page_size})."
     ),
     Cause.WRONG_URL: (
         "What answers is not the API that we know. Check base_url ({base_url}): the host, the region, the path "
@@ -239,7 +254,8 @@ def advice(cause: Cause, settings: ProviderSettings) -> str:
 
 def credentials(settings: ProviderSettings) -> list[str]:
     """The names of the credentials that are set."""
-    given = [name for name in type(settings).model_fields if isinstance(getattr(settings, name), Secret)]
+    fields = (name for name in type(settings).model_fields if name != "proxy")  # it may hold a password, for the proxy
+    given = [name for name in fields if isinstance(getattr(settings, name), Secret)]
     return given + ["iam"] * (getattr(settings, "iam", None) is not None)
 
 

@@ -223,11 +223,13 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    from exporter.config import load
+    from exporter.config import ConfigError, faults_of_environment, load
     from exporter.providers import VENDORS
     from exporter.web.webconfig import WebConfig
 
     config = load(arguments.config)
+    if faults := faults_of_environment(config):
+        raise ConfigError(faults)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
     for remark in config.remarks:
         print(f"warning: {remark}")

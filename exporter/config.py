@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,7 +18,9 @@ from exporter.document import Document, KeyPath
 from exporter.faults import told_of, words_for
 from exporter.logs import Level
 from exporter.providers import VENDORS
+from exporter.proxies import Proxies, ProxyUnusable
 from exporter.settings import Interval, PollSettings, ProviderSettings, Settings
+from exporter.trust import VARIABLES, fault_of_variable
 
 SHARED = "x-"
 """How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
@@ -106,6 +109,21 @@ def _settings(document: Document) -> Config:
     if config is None or document.faults:
         raise ConfigError(document.faults)
     return config
+
+
+def faults_of_environment(config: Config) -> list[str]:
+    """What is wrong with the variables that name proxies and certificates, as far as providers depend on them."""
+    faults = []
+    for settings in config.providers:
+        url = urlsplit(settings.base_url)
+        try:
+            if not settings.proxy:
+                Proxies.of_environment().of(url.scheme, url.hostname or "", url.port)
+        except ProxyUnusable as error:
+            faults.append(f"environment: {error}")
+        if url.scheme == "https":
+            faults += [f"environment: {fault}" for name in VARIABLES if (fault := fault_of_variable(name))]
+    return list(dict.fromkeys(faults))
 
 
 def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from exporter import regular_file, slips
+from exporter import proxies, regular_file, slips, trust
 from exporter.regular_file import RereadFile
 from exporter.tasks import ID_LENGTH, is_task_id
 from exporter.values import TEXT, VARIABLE, Duration, Interval, Rate, fault, seconds_of, written
@@ -320,6 +320,18 @@ class WatchSettings(Settings):
     )
 
 
+def _proxy(secret: Secret | None) -> Secret | None:
+    if secret and (why := proxies.fault_of_setting(secret.reveal())):
+        raise fault(why)
+    return secret
+
+
+def _ca_file(path: str | None) -> str | None:
+    if path is not None and (why := trust.fault_of_file(path)):
+        raise fault(why)
+    return path
+
+
 class ProviderSettings(PollSettings):
     """What every provider has; a vendor adds its credentials."""
 
@@ -336,6 +348,12 @@ class ProviderSettings(PollSettings):
         default=None, ge=24, description="requests within any 24 hours, all feeds together; intervals get longer for it"
     )
     page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
+    proxy: Annotated[Secret | None, AfterValidator(_proxy)] = Field(
+        default=None, description="http://, https:// or socks5:// proxy instead of the environment's; `none` for none"
+    )
+    ca_file: Annotated[str | None, AfterValidator(_ca_file)] = Field(
+        default=None, description="a file of certificate authorities (PEM) that are trusted beside the usual ones"
+    )
     feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")
 

@@ -34,6 +34,7 @@ FAILURES = (
     ("connection", "cannot connect: refused, nothing listens there", None, "", Cause.REFUSED),
     ("connection", "the proxy refused", None, "", Cause.PROXY),
     ("connection", "the connection broke while reading", None, "", Cause.CONNECTION),
+    ("intercepted", "nginx answered in the vendor's place (HTTP 401)", 401, "token", Cause.INTERCEPTED),
     ("timeout", "no complete answer within 10 s", None, "", Cause.TIMEOUT),
     ("auth", "the vendor refused the call", 401, '{error: "Unauthorized"}', Cause.CREDENTIALS),
     ("auth", "the vendor refused the call", 401, "empty", Cause.CREDENTIALS),

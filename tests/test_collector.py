@@ -995,7 +995,7 @@ async def test_tasks_that_came_during_an_outage_are_found_after_it(site: Site, p
 # --- Whatever arrives
 
 GARBAGE: dict[str, tuple[ASGIApp, str]] = {
-    "HTML": (Response("<html><body>maintenance</body></html>", media_type="text/html"), "contract"),
+    "HTML": (Response("<html><body>maintenance</body></html>", media_type="text/html"), "intercepted"),
     "nothing": (Response(b""), "contract"),
     "truncated JSON": (Response(b'{"code": 0, "success": true, "data": {"list": [{"id": "a", "sta'), "contract"),
     "a list": (JSONResponse([]), "contract"),

@@ -239,9 +239,9 @@ CASES: dict[str, Case] = {
     "the connection is reset": Case(LIP_SYNC, Cause.CONNECTION, reset, told="firewall"),
     "no answer": Case(LIP_SYNC, Cause.TIMEOUT, hang, {"request_timeout": "200ms"}, "request_timeout (0.2 s)"),
     "wrong path": Case(DIGITAL_HUMAN, Cause.WRONG_URL, given={"base_url": "http://{}/huawei/v2"}, told="project_id"),
-    "a web page": Case(LIP_SYNC, Cause.WRONG_URL, HTML, told="login page"),
+    "a web page": Case(LIP_SYNC, Cause.INTERCEPTED, HTML, told="login page"),
     "a redirect to a login": Case(
-        LIP_SYNC, Cause.WRONG_URL, RedirectResponse("https://login.example/?token=s3cr3t-TAG"), told="login page"
+        LIP_SYNC, Cause.INTERCEPTED, RedirectResponse("https://login.example/?token=s3cr3t-TAG"), told="login page"
     ),
     "a proxy's refusal": Case(LIP_SYNC, Cause.PROXY, answering(407), told="HTTPS_PROXY"),
     "a wrong key": Case(SORA, Cause.TOKEN, given={"user_token": "wrong", "api_key": "wrong"}, told="user_token"),

@@ -14,7 +14,13 @@ VENDORS: dict[str, Vendor] = {
 
 def connect(settings: ProviderSettings, vault: Vault) -> Provider:
     """The provider that these settings describe, with the feeds that they ask for."""
-    client = Client(settings.base_url, rate=settings.rate_limit, timeout=settings.request_timeout)
+    client = Client(
+        settings.base_url,
+        rate=settings.rate_limit,
+        timeout=settings.request_timeout,
+        proxy=settings.proxy,
+        ca_file=settings.ca_file,
+    )
     feeds = VENDORS[settings.type].feeds(settings, client, vault)
     chosen = [feed for feed in feeds if settings.feeds is None or feed.kind in settings.feeds]
     return Provider(settings, client, chosen)

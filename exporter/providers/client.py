@@ -23,13 +23,17 @@ from exporter.providers.errors import (
     CallError,
     ConnectionFailed,
     ContractBroken,
+    Intercepted,
     RateLimited,
     TimedOut,
     refusal,
 )
+from exporter.providers.interception import interceptor
 from exporter.providers.redirects import onward
-from exporter.providers.transport import suitable_transport
+from exporter.providers.transport import AiohttpTransport, ProxyFailed
+from exporter.proxies import Proxies
 from exporter.redaction import excerpt
+from exporter.settings import Secret
 
 T = TypeVar("T")
 
@@ -78,7 +82,7 @@ class Exchange:
     answer: Answer | None
     """None where none came, or none that could be taken in whole."""
     seconds: float
-    """From sending to the end of the answer, without waiting for a turn."""
+    """From sending to the end of the answer, without waiting for the first turn."""
     error: CallError | None
 
 
@@ -155,8 +159,11 @@ class Client:
         *,
         rate: float = 5.0,
         timeout: float = 10.0,
+        proxy: Secret | None = None,
+        ca_file: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        """`proxy` is used instead of the environment's, `ca_file` holds authorities that are trusted too."""
         self.base_url = base_url
         self.limit = RateLimit(rate)
         self.counts = Counts()
@@ -165,7 +172,7 @@ class Client:
         self.onlooker: Onlooker | None = None
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._transport = transport or suitable_transport()
+        self._transport = transport or AiohttpTransport(_proxies_of(proxy), ca_file)
 
     async def call(
         self,
@@ -212,6 +219,10 @@ class Client:
         answer, failure = None, None
         try:
             answer = await self._exchange(endpoint, request, auth)
+            if answer.status == 407:
+                raise ConnectionFailed("the proxy refused: it wants a user and a password (HTTP 407)")
+            if who := interceptor(answer.status, answer.headers, answer.body):
+                raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
             return _understood(answer, read)
         except CallError as error:
             failure = error
@@ -232,21 +243,26 @@ class Client:
             raise ConnectionFailed("the URL cannot be used") from None
 
     async def _exchange(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer:
-        started = time.perf_counter()
+        elapsed = 0.0
         try:
-            async with asyncio.timeout(self._timeout):
-                for _ in range(REDIRECTS + 1):
-                    received = await self._send(endpoint, request, auth)
-                    if isinstance(received, Answer):
-                        return received
-                    request = received
-                raise ContractBroken("the vendor redirects without end")
+            for hop in range(REDIRECTS + 1):
+                if hop:  # one request more at the vendor; the wait for its turn is no part of the deadline
+                    self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+                started = time.perf_counter()
+                try:
+                    async with asyncio.timeout(self._timeout - elapsed):
+                        received = await self._send(endpoint, request, auth)
+                finally:
+                    elapsed += time.perf_counter() - started
+                if isinstance(received, Answer):
+                    return received
+                request = received
+            raise ContractBroken("the vendor redirects without end")
         except TimeoutError:
             raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
         except httpx.HTTPError as error:
             raise ConnectionFailed(_reason_of(error)) from None
         finally:
-            elapsed = time.perf_counter() - started
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
     async def _send(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer | httpx.Request:
@@ -300,6 +316,7 @@ def _reason_of(error: httpx.HTTPError) -> str:
     words: dict[type[httpx.HTTPError], str] = {
         httpx.ConnectError: f"cannot connect{_why_not(error)}",
         httpx.ProxyError: "the proxy refused",
+        ProxyFailed: f"{error}{_why_not(error)}",
         httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
         httpx.ReadError: "the connection broke while reading",
         httpx.WriteError: "the connection broke while sending",
@@ -324,6 +341,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _proxies_of(proxy: Secret | None) -> Callable[[], Proxies]:
+    """What gives the proxies as they are now: a secret in a file may change."""
+    if proxy:
+        return lambda: Proxies.of_setting(proxy.reveal())
+    proxies = Proxies.of_environment()
+    return lambda: proxies
 
 
 def _credentials(headers: Mapping[str, str] | None, json: object) -> set[str]:

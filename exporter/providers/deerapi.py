@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -77,6 +77,11 @@ CODES = {
     "auth_token_expired": Reason.AUTH,
     "auth_insufficient_privilege": Reason.AUTH,
 }
+
+RELAYED = frozenset(
+    ("get_task_failed", "do_request_failed", "build_request_failed", "insert_task_failed", "fail_to_fetch_task")
+)
+"""Codes under which the gateway passes on what it got, with the HTTP status that tells whose fault it is."""
 
 NOT_FOUND = frozenset({"task_not_exist", "task_not_found"})
 _USER = re.compile(r"\b\w+(-Api)?-User\b", re.IGNORECASE)
@@ -375,6 +380,20 @@ def _listing(answer: Answer) -> tuple[list[Any] | NumberedPage, Dialect]:
     return shaped(NumberedPage, data), Dialect.ONE_HUB if is_one_hub else Dialect.NEW
 
 
+def _codes_at(status: int) -> Mapping[str, Reason]:
+    """The table of codes for a refusal with this HTTP status.
+
+    At 4xx a relayed code is not the gateway's outage; only what 401 and 403 refuse is the gateway's own key. At 5xx no
+    request is wrong.
+    """
+    if status >= 500:
+        wrong = [code for code, reason in CODES.items() if reason is Reason.INVALID_INPUT]
+        return CODES | dict.fromkeys(wrong, Reason.PROVIDER_INTERNAL)
+    if status in (400, 405, 409, 413, 415, 422):
+        return CODES | dict.fromkeys(RELAYED, Reason.INVALID_INPUT)
+    return CODES | dict.fromkeys(RELAYED, Reason.RATE_LIMITED) if status == 429 else CODES
+
+
 def _refused_with(raw: dict[str, Any]) -> object:
     """The code of an envelope, or of the error that stands in its place."""
     error = raw.get("error")
@@ -394,7 +413,7 @@ def _data(answer: Answer, otherwise: Reason) -> Any:
         text = message if isinstance(message, str) else ""
         if raw.get("success") is not False:
             otherwise = Reason.UNKNOWN
-        refused = refusal(answer.status, code=code, text=text, codes=CODES, otherwise=otherwise)
+        refused = refusal(answer.status, code=code, text=text, codes=_codes_at(answer.status), otherwise=otherwise)
         if isinstance(refused, AuthRefused) and _USER.search(text):
             raise UserRefused(f"{refused}: user_id is missing or is not that of user_token")
         raise refused

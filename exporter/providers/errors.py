@@ -10,6 +10,7 @@
       ConnectionFailed            connection
       ContractBroken              contract: not the documented shape
       AnswerTooLarge              too_large
+      Intercepted                 intercepted: something in between answered
 
     TaskNotFound                  an answer, not a failure: the vendor does not know the task
 
@@ -100,6 +101,12 @@ class AnswerTooLarge(CallError):
     error = "too_large"
 
 
+class Intercepted(CallError):
+    """A CDN, a firewall, a proxy or a login page answered in the vendor's place."""
+
+    error = "intercepted"
+
+
 class TaskNotFound(Exception):
     """The vendor answers that it does not know the task."""
 
@@ -137,6 +144,7 @@ CALL_ERRORS: tuple[type[CallError], ...] = (
     ConnectionFailed,
     ContractBroken,
     AnswerTooLarge,
+    Intercepted,
 )
 
 _BY_REASON: dict[Reason, type[CallError]] = {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import httpx
 
-from exporter.providers.errors import ContractBroken
+from exporter.providers.errors import ContractBroken, Intercepted
+from exporter.providers.interception import is_login
 
 
 def onward(request: httpx.Request, response: httpx.Response) -> httpx.Request | None:
-    """The request that a response redirects to; None if it is no redirect. Raises ContractBroken for a bad one."""
+    """The request that a response redirects to; None if it is no redirect. Raises ContractBroken for a bad one,
+    Intercepted for one to a login page elsewhere.
+    """
     if not response.has_redirect_location:
         return None
     try:
@@ -16,6 +19,8 @@ def onward(request: httpx.Request, response: httpx.Response) -> httpx.Request | 
     except httpx.InvalidURL:
         raise ContractBroken("the vendor redirects to what is no URL") from None
     if not _same_server(request.url, url):
+        if url.host != request.url.host and is_login(url):
+            raise Intercepted("a proxy or login page answered in the vendor's place: it redirects to another host")
         raise ContractBroken("the vendor redirects to another host or port, or to plain HTTP; check base_url")
     headers = httpx.Headers(request.headers)
     del headers["Host"]  # the port may have changed; the new request sets its own

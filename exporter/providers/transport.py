@@ -7,23 +7,28 @@ what comes.
 
 from __future__ import annotations
 
-import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import TypedDict
 
 import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.resolver import ThreadedResolver
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
 from yarl import URL
 
-from exporter.providers.tls_context import tls_context
+from exporter import trust
+from exporter.providers.errors import ConnectionFailed
+from exporter.proxies import Proxies, Proxy, ProxyUnusable
 
 HEADER_LIMIT = 64 * 1024
 """Bytes of one line of a response's head. aiohttp's own limit, 8 KiB, is less than some servers need for a policy."""
 KEEP_ALIVE = 30.0
 """Seconds that an idle connection is kept: longer than most poll intervals, shorter than most servers wait."""
 
-FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+SOCKS_FAILURES = (ProxyConnectionError, ProxyError, ProxyTimeoutError)  # which share no base with the others
+FAILURES = (aiohttp.ClientError, HttpProcessingError, *SOCKS_FAILURES, OSError, ValueError)
 MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (UnicodeError, httpx.ConnectError),  # a host that no name server could be asked for
@@ -40,55 +45,95 @@ MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 """What aiohttp's errors are in httpx's words; the first that fits."""
 
 
-def suitable_transport() -> httpx.AsyncBaseTransport:
-    """The fast one; behind a proxy, which takes more time than it could save, the one that knows all about proxies."""
-    proxied = urllib.request.getproxies().keys() & {"http", "https", "all"}
-    return ProxiedTransport() if proxied else AiohttpTransport()
-
-
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends requests over connections of aiohttp, and keeps these for the next ones.
 
     It knows no time limits, redirects or cookies and unpacks nothing: all that is the caller's. A GET whose connection
     ends before anything of an answer came is sent once more, since the vendor may just have closed it for being idle; a
     POST is not. Names are looked up in threads of the loop's executor, one at a time for each transport and host. TLS
-    trusts whom httpx trusts, with SSL_CERT_FILE and SSL_CERT_DIR.
+    trusts whom httpx trusts, with SSL_CERT_FILE and SSL_CERT_DIR, and a file of authorities where one is given.
     """
 
-    def __init__(self) -> None:
-        self._tls = tls_context()
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, proxies: Callable[[], Proxies] | None = None, ca_file: str | None = None) -> None:
+        self._proxies = proxies
+        self._ca_file = ca_file
+        with suppress(trust.TrustBroken):  # told when a call needs it
+            trust.context(ca_file)  # read here, where nothing waits for the disk: all who trust the same share it
+        self._sessions: dict[tuple[bool, Proxy | None], aiohttp.ClientSession] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request whose body is in memory. Raises httpx.TransportError, whatever aiohttp raises."""
-        if self._session is None:
-            self._session = self._opened()
+        """Sends a request whose body is in memory.
+
+        Raises httpx.TransportError, whatever aiohttp raises, and ConnectionFailed where a setting or a variable of the
+        environment makes it impossible.
+        """
         url = request.url
+        proxy = self._proxy(url)
+        session = self._session(url.scheme == "https", proxy)
+        through: _Through = {}
+        if proxy and not proxy.is_socks:
+            through["proxy"] = proxy.url
+            if proxy.authorization:
+                through["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}
+        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+        if proxy and proxy.authorization and not proxy.is_socks and url.scheme == "http":
+            headers.append(("Proxy-Authorization", proxy.authorization))  # there is no CONNECT that could bear it
         try:
-            received = await self._session.request(
+            received = await session.request(
                 request.method,
                 # Marked as encoded, since a signature covers each character; and without a user.
                 URL(f"{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}", encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+                headers=headers,
                 data=request.content or None,
                 allow_redirects=False,
+                **through,
             )
         except FAILURES as error:
-            raise _translated(error) from error
+            raise _translated(error, proxy) from error
         return httpx.Response(received.status, headers=received.raw_headers, stream=_Body(received))
 
     async def aclose(self) -> None:
-        if self._session:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _proxy(self, url: httpx.URL) -> Proxy | None:
+        try:
+            return self._proxies().of(url.scheme, url.host, url.port) if self._proxies else None
+        except ProxyUnusable as error:
+            raise ConnectionFailed(f"the proxy cannot be used: {error}") from None
+
+    def _session(self, secure: bool, proxy: Proxy | None) -> aiohttp.ClientSession:
+        """The session for such requests: TLS has one of its own, so that plain HTTP does not depend on certificates."""
+        key = secure or (proxy is not None and proxy.scheme == "https"), proxy if proxy and proxy.is_socks else None
+        if key not in self._sessions:
+            self._sessions[key] = self._opened(*key)
+        return self._sessions[key]
+
+    def _opened(self, secure: bool, socks: Proxy | None) -> aiohttp.ClientSession:
         """A session, which aiohttp makes only within a running loop."""
-        connector = aiohttp.TCPConnector(
-            ssl=self._tls,
-            resolver=ThreadedResolver(),  # the system's, whatever else is installed
-            limit=0,  # the client has its own
-            keepalive_timeout=KEEP_ALIVE,
-        )
+        try:
+            tls = trust.context(self._ca_file) if secure else True
+        except trust.TrustBroken as error:
+            raise ConnectionFailed(f"no certificate can be trusted (TLS): {error}") from None
+        if socks:
+            connector: aiohttp.TCPConnector = ProxyConnector(
+                host=socks.host,
+                port=socks.port,
+                proxy_type=ProxyType.SOCKS4 if socks.scheme.startswith("socks4") else ProxyType.SOCKS5,
+                username=socks.user or None,
+                password=socks.password or None,
+                rdns=socks.scheme not in ("socks4", "socks5"),
+                ssl=tls,
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+            )
+        else:
+            connector = aiohttp.TCPConnector(
+                ssl=tls,
+                resolver=ThreadedResolver(),  # the system's, whatever else is installed
+                limit=0,  # the client has its own
+                keepalive_timeout=KEEP_ALIVE,
+            )
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -100,17 +145,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
-class ProxiedTransport(httpx.AsyncBaseTransport):
-    """All of httpx as a transport: it goes by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+class ProxyFailed(httpx.ProxyError):
+    """A proxy did not let a call through. The text names where the proxy is set, and what it did."""
 
-    def __init__(self) -> None:
-        self._http = httpx.AsyncClient(verify=tls_context(), timeout=None)  # noqa: S113  # the client has its deadline
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._http.send(request, stream=True)
+class _Through(TypedDict, total=False):
+    """What aiohttp has to know of a proxy."""
 
-    async def aclose(self) -> None:
-        await self._http.aclose()
+    proxy: str
+    proxy_headers: dict[str, str]
 
 
 class _Body(httpx.AsyncByteStream):
@@ -131,5 +174,27 @@ class _Body(httpx.AsyncByteStream):
         self._received.release()
 
 
-def _translated(error: Exception) -> httpx.TransportError:
+def _translated(error: Exception, proxy: Proxy | None = None) -> httpx.TransportError:
+    if proxy and (failed := _proxy_failure(error, proxy)):
+        return failed
     return next(meaning for kind, meaning in MEANINGS if isinstance(error, kind))(str(error))
+
+
+def _proxy_failure(error: Exception, proxy: Proxy) -> ProxyFailed | None:
+    """What is the proxy's part in it; None where the vendor behind it is to blame."""
+    match error:
+        case aiohttp.ClientHttpProxyError(status=407) if proxy.user:
+            return ProxyFailed(f"the proxy in {proxy.source} refused its user or password (HTTP 407)")
+        case aiohttp.ClientHttpProxyError(status=407):
+            return ProxyFailed(f"the proxy in {proxy.source} refused: it wants a user and a password (HTTP 407)")
+        case aiohttp.ClientHttpProxyError():
+            return ProxyFailed(f"the proxy in {proxy.source} refused to connect to the vendor (HTTP {error.status})")
+        case aiohttp.ClientProxyConnectionError() | ProxyConnectionError() | ProxyTimeoutError():
+            return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
+        case ProxyError():
+            return ProxyFailed(f"the SOCKS proxy in {proxy.source} refused or does not speak {proxy.scheme}")
+        case aiohttp.ClientConnectorDNSError() if error.host == proxy.host:
+            return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
+        case aiohttp.ClientSSLError() if proxy.scheme == "https" and str(error.port) == str(proxy.port):
+            return ProxyFailed(f"cannot connect to the proxy in {proxy.source} over TLS; try http:// for the proxy")
+    return None

@@ -44,6 +44,7 @@ WHOSE_CAUSE = {
     Cause.REFUSED: Whose.NETWORK,
     Cause.TLS: Whose.NETWORK,
     Cause.PROXY: Whose.NETWORK,
+    Cause.INTERCEPTED: Whose.NETWORK,
     Cause.CONNECTION: Whose.NETWORK,
     Cause.TIMEOUT: Whose.NETWORK,
     Cause.WRONG_URL: Whose.CONFIGURATION,

@@ -38,6 +38,7 @@ from exporter.providers.errors import (
     ConnectionFailed,
     ContractBroken,
     FailedCall,
+    Intercepted,
     RateLimited,
     RequestInvalid,
     TaskNotFound,
@@ -630,7 +631,6 @@ async def test_connections_that_break(handler: Handler, code: str) -> None:
     [
         (b"", "the body is empty"),
         (b"  \r\n", "the body is empty"),
-        (b"<html><body>Welcome</body></html>", "not JSON"),
         (b'{"a": 1', "not JSON"),
         (b'{"a": 1} trailing', "not JSON"),
         (b'{"a": "\xff\xfe"}', "not JSON"),
@@ -646,7 +646,7 @@ async def test_connections_that_break(handler: Handler, code: str) -> None:
         (b"MARKER", "not JSON"),
     ],
     ids=[
-        *("empty", "blank", "page", "truncated", "trailing", "UTF-8", "surrogate", "open brackets", "brackets"),
+        *("empty", "blank", "truncated", "trailing", "UTF-8", "surrogate", "open brackets", "brackets"),
         *("open braces", "NaN", "Infinity", "huge integer", "byte order mark", "zeros", "word"),
     ],
 )
@@ -662,8 +662,6 @@ async def test_bodies_that_are_not_json_break_the_contract(body: bytes, told: st
     ("status", "error"),
     [
         (400, RequestInvalid),
-        (401, AuthRefused),
-        (403, AuthRefused),
         (404, RequestInvalid),
         (408, TimedOut),
         (429, RateLimited),
@@ -838,3 +836,99 @@ async def test_an_onlooker_may_prevent_a_call() -> None:
             await ask(client)
     assert witness.exchanges == []
     assert outcome(client) == ({}, {})
+
+
+# Redirects and the rate limit.
+
+
+async def test_each_redirect_waits_for_a_turn_of_its_own(clock: FakeTime) -> None:
+    """Also one that is longer in coming than a call may take: waiting is not the vendor's time."""
+    times = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        times.append(clock.now)
+        number = len(times)
+        return response(302, headers={"Location": f"/hop/{number}"}) if number < 4 else response()
+
+    async with client_of(answer, clock, rate=0.1) as client:
+        await ask(client)
+        await ask(client)
+        assert [later - earlier for earlier, later in pairwise(times)] == [10.0] * 4
+        assert client.counts[("rate_limit_wait_seconds_total",)] == 40
+        assert outcome(client) == ({"302": 3, "200": 2}, {})
+
+
+async def test_a_redirect_is_not_followed_during_a_pause(clock: FakeTime) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        client.limit.pause(30)
+        return response(302, headers={"Location": "/there"})
+
+    async with client_of(answer, clock) as client:
+        with pytest.raises(RateLimited, match="waiting 30 s more"):
+            await ask(client)
+        assert asked == ["/api/tasks"]
+        assert outcome(client) == ({"302": 1}, {"rate_limited": 1})
+
+
+# Who answers in the vendor's place.
+
+PAGE = b"<!DOCTYPE html><html><body>Sorry</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "who"),
+    [
+        (403, {"cf-ray": "8f-SIN"}, b"error code: 1010", "Cloudflare"),
+        (403, {"Server": "cloudflare"}, PAGE, "Cloudflare"),
+        (503, {"cf-mitigated": "challenge"}, PAGE, "Cloudflare"),
+        (403, {}, b'{"cloudflare_error": true, "error_code": 1010}', "Cloudflare"),
+        (202, {"x-amzn-waf-action": "challenge"}, b"", "AWS WAF"),
+        (403, {"Server": "AkamaiGHost"}, PAGE, "Akamai"),
+        (405, {}, "<html>已被 Web 应用防火墙 拦截</html>".encode(), "Aliyun WAF"),
+        (418, {"Server": "CloudWAF"}, PAGE, "Huawei Cloud WAF"),
+        (451, {}, b"", "a firewall, proxy or login page"),
+        (511, {}, b"", "a firewall, proxy or login page"),
+        (401, {"Server": "nginx", "WWW-Authenticate": "Basic realm=x"}, PAGE, "nginx"),
+        (401, {"WWW-Authenticate": "Basic realm=x"}, b"", "a firewall, proxy or login page"),
+        (200, {}, b" \n<html>Please log in</html>", "a firewall, proxy or login page"),
+    ],
+)
+async def test_what_answers_in_the_vendors_place_is_named(
+    status: int, headers: dict[str, str], body: bytes, who: str
+) -> None:
+    async with client_of(lambda _: response(status, body, headers)) as client:
+        with pytest.raises(Intercepted, match="answered in the vendor's place") as error:
+            await ask(client)
+        assert str(error.value).startswith(who)
+        assert outcome(client) == ({str(status): 1}, {"intercepted": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, b'{"message": "bad key"}', AuthRefused),
+        (403, b'{"message": "Access Denied"}', AuthRefused),
+        (403, b"", AuthRefused),
+        (429, b"error code: 1015", RateLimited),
+        (522, b"<html><center>cloudflare</center></html>", VendorFailed),
+        (530, b"error code: 1016", VendorFailed),
+    ],
+)
+async def test_behind_a_cdn_the_vendors_own_refusal_stays_its_own(
+    status: int, body: bytes, error: type[CallError]
+) -> None:
+    headers = {"Server": "cloudflare", "CF-RAY": "8f-SIN", "Content-Type": "text/html"}
+    async with client_of(lambda _: response(status, body, headers)) as client:
+        with pytest.raises(error):
+            await ask(client)
+
+
+async def test_a_redirect_to_a_login_elsewhere_is_not_the_vendors() -> None:
+    there = {"Location": "https://login.corp.example/sso?token=MARKER"}
+    async with client_of(lambda _: response(302, headers=there)) as client:
+        with pytest.raises(Intercepted, match="login page") as error:
+            await ask(client)
+        assert "MARKER" not in str(error.value)

@@ -235,6 +235,8 @@ REFUSALS: dict[str, tuple[int, Any, type[CallError]]] = {
     "build_request_failed": (500, {"code": "build_request_failed", "message": "…"}, VendorFailed),
     "insert_task_failed": (500, {"code": "insert_task_failed", "message": "…"}, VendorFailed),
     "fail_to_fetch_task keeps the upstream's status": (404, {"code": "fail_to_fetch_task"}, VendorFailed),
+    "fail_to_fetch_task at 400": (400, {"code": "fail_to_fetch_task"}, RequestInvalid),
+    "invalid_request at 500": (500, {"code": "invalid_request"}, VendorFailed),
     "a task within an error": (500, {"code": "success", "data": {"task_id": "task_1"}}, VendorFailed),
     "an HTML page": (502, b"<html><h1>502 Bad Gateway</h1></html>", VendorFailed),
     "an error within HTTP 200": (200, {"error": {"message": "无效的令牌", "type": "new_api_error"}}, AuthRefused),
@@ -489,7 +491,7 @@ async def test_a_failed_video_object_is_a_task_and_no_refusal(connect: Connect) 
     error = {"code": "moderation_blocked", "message": "content policy violation"}
     (one,) = await connect(KEY, VIDEO | {"status": "failed", "error": error}).feed.look_up("task_1")
     assert (one.state, one.reason, one.output_seconds) == (State.FAILED, Reason.MODERATION, None)
-    assert one.said() == "moderation_blocked content policy violation"
+    assert one.said == "moderation_blocked content policy violation"
 
 
 async def test_the_seconds_of_a_video_object_are_its_output(connect: Connect) -> None:

@@ -12,6 +12,7 @@ from exporter.providers.errors import (
     AuthRefused,
     CallError,
     ContractBroken,
+    Intercepted,
     RateLimited,
     RequestInvalid,
     TaskNotFound,
@@ -205,7 +206,7 @@ async def test_a_detail_without_a_task(connect: Connect, data: object) -> None:
         (401, {"code": 200, "msg": "SUCCESS", "data": []}, AuthRefused),
         (429, b"", RateLimited),
         (500, b"<html>", VendorFailed),
-        (200, b"<html>", ContractBroken),
+        (200, b"<html>", Intercepted),
     ],
     ids=[
         "510",

@@ -147,6 +147,6 @@ def test_the_text_of_a_refusal_shows_codes_and_nothing_that_only_stands_in_their
 def test_every_error_has_a_label_of_its_own() -> None:
     assert {error.error for error in CALL_ERRORS} == {
         *("auth", "rate_limited", "insufficient_balance", "invalid_request", "provider_internal"),
-        *("timeout", "connection", "contract", "too_large"),
+        *("timeout", "connection", "contract", "too_large", "intercepted"),
     }
     assert set(CALL_ERRORS) == set(CallError.__subclasses__())

@@ -13,9 +13,11 @@ import httpx
 import pytest
 import trustme
 
+from exporter import trust
 from exporter.providers.client import Answer, Client
 from exporter.providers.errors import AnswerTooLarge, ConnectionFailed, TimedOut
-from exporter.providers.transport import AiohttpTransport, suitable_transport
+from exporter.providers.transport import AiohttpTransport
+from exporter.settings import Secret
 
 PATIENCE = 30.0
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -285,6 +287,121 @@ async def test_a_proxy_is_not_used_for_what_the_environment_excepts(
     assert vendor.heads[0].startswith("GET / HTTP/1.1")
 
 
-async def test_only_a_proxy_needs_another_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "vendor.example")
-    assert isinstance(suitable_transport(), AiohttpTransport)
+async def socks5(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[str], port: int) -> None:
+    """A SOCKS proxy that leads to a port of this machine, whatever it is asked for."""
+    _, count = await reader.readexactly(2)
+    offered = await reader.readexactly(count)
+    writer.write(b"\x05\x02" if 2 in offered else b"\x05\x00")
+    if 2 in offered:
+        user = await reader.readexactly((await reader.readexactly(2))[1])
+        password = await reader.readexactly((await reader.readexactly(1))[0])
+        asked.append(f"{user.decode()}:{password.decode()}")
+        writer.write(b"\x01\x00")
+    kind = (await reader.readexactly(4))[3]
+    host = await reader.readexactly((await reader.readexactly(1))[0] if kind == 3 else 4)
+    asked.append(host.decode() if kind == 3 else ".".join(map(str, host)))
+    await reader.readexactly(2)
+    there, back = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+    back.write(await reader.readuntil(b"\r\n\r\n"))
+    writer.write(await there.read(65536))
+    await writer.drain()
+    back.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "socks"])
+async def test_a_socks_proxy_is_used_and_resolves_names(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    asked: list[str] = []
+    port = int(vendor.url.rpartition(":")[2])
+    server = await asyncio.start_server(lambda r, w: socks5(r, w, asked, port), "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://alice:p%40ss@{place}")
+    client = Client("http://vendor.invalid/api", rate=1e9, timeout=PATIENCE)
+    assert await ask(client, "/tasks") == {}
+    await client.aclose()
+    server.close()
+    assert asked == ["alice:p@ss", "vendor.invalid"]
+    assert vendor.heads[0].splitlines()[0] == "GET /api/tasks HTTP/1.1"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+async def test_a_proxy_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://alice:hunter2@127.0.0.1:1")
+    client = Client("https://vendor.invalid", rate=1e9, timeout=PATIENCE)
+    with pytest.raises(ConnectionFailed, match="cannot connect to the proxy in HTTPS_PROXY: refused") as error:
+        await ask(client)
+    await client.aclose()
+    assert "hunter2" not in str(error.value)
+
+
+async def test_a_proxy_gets_its_user_and_the_vendor_does_not(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", vendor.url.replace("://", "://alice:p%40ss@"))
+    client = Client("http://vendor.invalid", rate=1e9, timeout=PATIENCE)
+    assert await ask(client) == {}
+    await client.aclose()
+    assert fields(vendor.heads[0])["proxy-authorization"] == "Basic YWxpY2U6cEBzcw=="
+
+
+async def test_a_proxy_that_wants_a_user_is_not_the_vendor(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor.reply = lambda line: b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    monkeypatch.setenv("ALL_PROXY", vendor.url)
+    for base in ("http://vendor.invalid", "https://vendor.invalid"):
+        client = Client(base, rate=1e9, timeout=PATIENCE)
+        with pytest.raises(ConnectionFailed, match=r"proxy.* refused: it wants a user and a password \(HTTP 407\)"):
+            await ask(client)
+        await client.aclose()
+    assert [head.split()[0] for head in vendor.heads] == ["GET", "CONNECT"]
+
+
+async def test_a_proxy_of_ones_own_goes_before_the_environment(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    direct = Client(vendor.url, rate=1e9, timeout=PATIENCE, proxy=Secret("none"))
+    assert await ask(direct) == {}
+    own = Client("http://vendor.invalid", rate=1e9, timeout=PATIENCE, proxy=Secret(vendor.url))
+    assert await ask(own, "/own") == {}
+    await direct.aclose()
+    await own.aclose()
+    assert [head.splitlines()[0] for head in vendor.heads] == [
+        "GET / HTTP/1.1",
+        "GET http://vendor.invalid/own HTTP/1.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "told"),
+    [
+        ("SSL_CERT_FILE", None, "cannot be read: No such file or directory"),
+        ("SSL_CERT_FILE", "", "holds no certificate"),
+        ("SSL_CERT_FILE", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificate"),
+        ("SSL_CERT_DIR", None, "cannot be read: No such file or directory"),
+        ("SSL_CERT_DIR", "", "cannot be read: Not a directory"),
+    ],
+)
+async def test_a_variable_that_names_no_certificates_is_told_and_stops_only_tls(
+    vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, content: str | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
+    async with client_of(vendor) as client:
+        assert await ask(client) == {}
+        with pytest.raises(ConnectionFailed, match=rf"\(TLS\): {variable} .*{told}"):
+            await ask(client, "https://127.0.0.1:1/")
+
+
+async def test_authorities_of_ones_own_are_trusted_beside_the_others(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    contexts = {id(trust.context(str(tmp_path / "authority.pem"))) for _ in range(3)}
+    assert len(contexts) == 1
+    async with listening(Vendor(), tls) as vendor:
+        client = Client(vendor.url, rate=1e9, timeout=PATIENCE, ca_file=str(tmp_path / "authority.pem"))
+        assert await ask(client) == {}
+        await client.aclose()
+    assert trust.context(str(tmp_path / "authority.pem")).cert_store_stats()["x509"] > 1

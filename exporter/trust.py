@@ -1,0 +1,95 @@
+"""Whom TLS trusts: the usual authorities or those of SSL_CERT_FILE and SSL_CERT_DIR, and those of a file of one's own.
+
+One context serves all who trust the same, since each holds the certificates in memory and takes long to make.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import stat
+from functools import lru_cache
+from pathlib import Path
+
+import httpx
+
+VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+class TrustBroken(ValueError):
+    """Nobody can be trusted as the environment or a setting says. The text says which and why."""
+
+
+def context(ca_file: str | None = None) -> ssl.SSLContext:
+    """The context for clients that trust a file of authorities too. Raises TrustBroken.
+
+    It is made again when a variable or a file has changed.
+    """
+    for name in VARIABLES:
+        if fault := fault_of_variable(name):
+            raise TrustBroken(fault)
+    if ca_file is not None and (fault := fault_of_file(ca_file)):
+        raise TrustBroken(f"ca_file {fault}")
+    named = [os.environ.get(name) for name in VARIABLES]
+    return _made(ca_file, (*named, *(_stamp(path) for path in (*named, ca_file))))
+
+
+def fault_of_variable(name: str) -> str:
+    """What is wrong with a variable that names certificates, with its name; empty if it is good or not set."""
+    if not (value := os.environ.get(name)) or (name == "SSL_CERT_DIR" and os.environ.get("SSL_CERT_FILE")):
+        return ""  # the file comes first, and the directory is not looked at
+    if name == "SSL_CERT_FILE":
+        fault = fault_of_file(value)
+        return f"{name} {fault}" if fault else ""
+    found = [_fault_of_folder(Path(folder)) for folder in value.split(os.pathsep) if folder]
+    return f"{name} {found[0]}" if found and all(found) else ""
+
+
+def fault_of_file(path: str) -> str:
+    """What is wrong with a file of authorities; empty if it is good."""
+    return _fault_of_file(path, _stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _fault_of_file(path: str, stamp: tuple[int, int] | None) -> str:
+    """The same for a file as it is now; to parse its certificates takes long."""
+    wanted = "name a readable file of certificates (PEM)"
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            return f"({path}) is no regular file; {wanted}"
+        trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusted.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return f"({path}) holds no certificate; {wanted}"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no such path"
+        return f"({path}) cannot be read: {why}; {wanted}"
+    return "" if trusted.cert_store_stats()["x509"] else f"({path}) holds no certificate; {wanted}"
+
+
+def _fault_of_folder(path: Path) -> str:
+    try:
+        names = [one.name for one in path.iterdir()]
+    except OSError as error:
+        return f"({path}) cannot be read: {error.strerror}; name a directory of certificates"
+    if not any(_HASHED.fullmatch(name) for name in names):
+        return f"({path}) holds no certificate under a hashed name; run `openssl rehash` on it"
+    return ""
+
+
+def _stamp(path: str | None) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat() if path else None
+    except (OSError, ValueError):
+        return None
+    return (status.st_mtime_ns, status.st_size) if status else None
+
+
+@lru_cache(maxsize=64)
+def _made(ca_file: str | None, stamps: tuple[object, ...]) -> ssl.SSLContext:
+    made = httpx.create_ssl_context()
+    if ca_file is not None:
+        made.load_verify_locations(cafile=ca_file)
+    return made
