@@ -79,7 +79,7 @@ class SteadyFeed(Feed):
         self._tick = pace.step / pace.arrivals
         self._longest = math.ceil(LONGEST / self._tick)
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         rows: Sequence[int] = range(self._newest(), -1, -1)
         if in_flight:
             rows = [number for number in rows[: self._longest] if not self._observe(number).state.is_end]

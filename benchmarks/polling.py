@@ -55,7 +55,7 @@ class Looked(Feed):
         self._clock = clock
         self._growth = growth
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         raise AssertionError("this feed has no list")
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:

@@ -21,7 +21,8 @@ from yarl import URL
 
 from benchmarks.goals import Result, at_least, in_turns, runs
 from benchmarks.processes import python
-from exporter.providers.client import CONCURRENCY, HEADERS, Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import CONCURRENCY, HEADERS, Client
 from exporter.providers.transport import AiohttpTransport
 
 CALLS = 4000

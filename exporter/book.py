@@ -195,7 +195,9 @@ class Book:
             is_old = before is None and task_id in sweep.ended_before
             if is_old or (before is None and not self._is_news(observation, placed, sweep, floor)):
                 continue
-            task = before or self._newcomer(observation, at, is_listed=task_id in sweep.listed)
+            task = before or self._newcomer(
+                observation, at, is_listed=task_id in sweep.listed and task_id not in sweep.late
+            )
             after = self._advance(task, observation, times, at, growth)
             if after is not before:
                 tasks.append(after)

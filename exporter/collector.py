@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -19,24 +19,21 @@ from exporter.absence import Absences
 from exporter.book import Book
 from exporter.budget import Budget
 from exporter.ledger import Ledger
+from exporter.listing import ListReader
 from exporter.look_ups import SHARE_OF_NEW, LookUps
 from exporter.pace import Pace
 from exporter.providers.errors import CallError
-from exporter.providers.provider import Feed, Page, Provider
+from exporter.providers.provider import Feed, Provider
 from exporter.pulse import Pulse
 from exporter.status import FeedStatus
 from exporter.store import StoreError
 from exporter.sweep import Sweep
 from exporter.tasks import Observation, Step, Task
-from exporter.times import EARLIEST
 from exporter.watch import Following, Watch
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-PAGE_LIMIT = 100
-"""List pages that one sweep reads at the most."""
 
 AT_ONCE = 50
 """Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
@@ -68,17 +65,15 @@ class FeedLoop:
         self.watch = watch
         self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
         self._clock = clock
-        # Whether the list must have known rows: it had rows the last time, or the ledger has tasks of late.
-        self._had_rows = bool(book.in_flight or book.recent(clock()))
         self.look_ups = LookUps(provider, book, ledger, self.following, self._ask, clock)
         self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
         self._shortfall: CallError | None = None
         self._absences = Absences(look_ups_list=feed.lists_in_flight)
         self._pace = Pace(book)
         self._idle = False  # as the last sweep that succeeded left it
-        self._depth = 1  # pages to read before known ground ends the reading
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.pulse = Pulse(provider.settings)
+        self._list = ListReader(feed, book, ledger, provider.settings, clock, self._called, self.pulse.beat)
 
     def start(self, spread: float = 0.0) -> None:
         """Begins to poll, at any moment within `spread` seconds."""
@@ -230,10 +225,10 @@ class FeedLoop:
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
         if self.feed.lists:
-            await self._read_list(sweep)
+            await self._list.read(sweep)
         unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
-            await self._read_in_flight(sweep, set(unseen))
+            await self._list.read_in_flight(sweep, set(unseen))
         await self._look_up(sweep, started)
 
     async def _look_up(self, sweep: Sweep, started: float) -> None:
@@ -253,50 +248,6 @@ class FeedLoop:
             raise made.error
         self._shortfall = self.look_ups.shortfall(sweep, due, made)
         sweep.falls_short = self._shortfall is not None
-
-    async def _read_list(self, sweep: Sweep) -> None:
-        """Reads pages, newest first, until one ends on known ground, or before the history at the very first time."""
-        floor = self.book.floor(self._clock())
-        reached = False
-        read = 0
-        async for page in self._pages(sweep, in_flight=False):
-            read += 1
-            bottom = page.observations[-1] if page.observations else None
-            if bottom is None or _is_oldest_first(page.observations):
-                continue
-            known = bottom.id in self.book.in_flight or bottom.id in sweep.ended_before
-            if (known and self.book.swept and read >= self._depth) or _is_before(bottom, floor):
-                reached = True
-                break
-        # A row that moves up from a page not yet read to one that has been is shown on neither: so as far down once
-        # more, but not for ever, for there are vendors whose last page begins with the end of the one before it.
-        self._depth = read if sweep.shifted and self._depth == 1 else 1
-        ground = bool(sweep.ended_before) or any(task_id in self.book.in_flight for task_id in sweep.listed)
-        sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
-        self._had_rows = bool(sweep.listed)
-
-    async def _pages(self, sweep: Sweep, *, in_flight: bool) -> AsyncIterator[Page]:
-        for index in range(PAGE_LIMIT):
-            page = await self._called(self.feed.list_page(index, in_flight=in_flight))
-            self.pulse.beat()
-            at = self._clock()
-            news = [one for one in page.observations if one.id not in sweep.listed]
-            sweep.show(page.observations, at, listed=True)
-            sweep.spoiled += page.spoiled
-            sweep.ended_before |= await self._ledger.ended_among(self.book, [one.id for one in news])
-            if not in_flight:
-                sweep.whole = page.last and not sweep.spoiled
-                sweep.shifted |= 0 < len(news) < len(page.observations) and index > 0
-            yield page
-            repeats = index > 0 and not news and (page.observations or page.spoiled)
-            if page.last or repeats:  # a vendor that has no more may show the last page again
-                return
-        sweep.cut = True
-
-    async def _read_in_flight(self, sweep: Sweep, unseen: set[str]) -> None:
-        async for _ in self._pages(sweep, in_flight=True):
-            if unseen <= sweep.listed.keys():
-                break
 
     async def _ask(self, task_id: str) -> Sequence[Observation]:
         self.pulse.beat()
@@ -344,14 +295,3 @@ async def _failure_of(step: Awaitable[object]) -> Exception | None:
         log.debug("unexpected error in a sweep", exc_info=failure)
         return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
     return None
-
-
-def _is_oldest_first(observations: Sequence[Observation]) -> bool:
-    """Whether a page is sorted against what we ask for or assume: then no row on it proves that the rest is known."""
-    dates = [one.submitted or one.dated for one in (observations[0], observations[-1])]
-    return dates[0] is not None and dates[1] is not None and dates[0] < dates[1]
-
-
-def _is_before(observation: Observation, floor: float) -> bool:
-    placed = observation.submitted or observation.dated or observation.ended
-    return placed is not None and EARLIEST <= placed < floor

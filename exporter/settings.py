@@ -259,6 +259,10 @@ class PollSettings(Settings):
     )
     request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
+    list_lag: Duration = Field(
+        default=3600.0,
+        description="how late a task may show up in a vendor's list; 0 = at once",
+    )
     recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
     stalled_after: Interval = Field(
         default=600.0,

@@ -39,8 +39,10 @@ class Sweep:
     """Whether the list was read to its end, and every row of it was a task."""
     shifted: bool = False
     """Whether rows came again on a later page: the list moved while it was read, and others may have slipped by."""
+    late: set[str] = field(default_factory=set)
+    """New ids that the list showed below known ones: they were there before, but not visible."""
     cut: bool = False
-    """Whether the page limit ended the reading."""
+    """Whether a limit, of pages or of rows, ended the reading."""
     gap: bool = False
     """Whether tasks may have come and gone unseen."""
     complete: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -20,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.book import Book
 from exporter.budget import Budget
-from exporter.collector import PAGE_LIMIT, FeedLoop
+from exporter.collector import FeedLoop
 from exporter.ledger import Ledger
+from exporter.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
 from exporter.loops import Collector, PolledProvider
 from exporter.providers import VENDORS
 from exporter.providers.errors import FailedCall
@@ -460,6 +462,172 @@ async def test_a_list_longer_than_the_page_limit_counts_a_gap(site: Site, poll: 
     assert polled.counted("history_gaps_total") == {"": 1}
     await polled.sweep()
     assert polled.counted("history_gaps_total") == {"": 1}
+
+
+async def test_rows_that_become_visible_late_below_known_ones_are_counted_once(site: Site, poll: Poll) -> None:
+    """A replica that lags, or a long transaction: their place in the list is where no usual sweep looks."""
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(60)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep()
+    late = [lip_sync(f"late-{at}", status=at % 3 * 10, create_time=int(NOW) - 10 * at) for at in (7, 23, 56)]
+    for row, at in zip(late, (8, 25, 59), strict=True):
+        rows.insert(at, row)
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 62}
+    assert {task.id: task.appeared for task in polled.book.in_flight.values()} == {"late-7": False}
+    assert polled.counted("history_gaps_total") == {}
+    await polled.sweep(60)
+    assert polled.counted("finished_total")["succeeded"] == 62
+
+
+async def test_a_list_that_is_sorted_by_the_last_change_hides_no_new_row(site: Site, poll: Poll) -> None:
+    running = [lip_sync(f"r{number}", 10, int(NOW) - 7000 - number) for number in range(5)]
+    rows = [*running, lip_sync("old", create_time=int(NOW) - 8000)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep()
+    rows[5:5] = [lip_sync(f"new{number}", create_time=int(NOW) + 5) for number in range(8)]
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 9}
+
+
+async def test_a_row_later_than_the_setting_counts_and_is_a_gap(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 20 * number) for number in range(40)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=10, list_lag="5m")
+    await polled.sweep()
+    rows.insert(22, lip_sync("late", create_time=int(NOW) - 430))
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 41}
+    assert polled.counted("history_gaps_total") == {"": 1}
+
+
+async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(40)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=10, list_lag="0s")
+    await polled.sweep()
+    site.requests(LIP_SYNC)
+    await polled.sweep(3 * EVERY)
+    assert site.requests(LIP_SYNC) == {"list": 3 * EVERY}
+
+
+async def test_late_rows_are_read_in_slices_that_leave_most_calls_to_the_usual_sweeps(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(200)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5, rate_limit="1000/s", poll_interval="10ms")  # five pages a slice
+    await polled.sweep()
+    rows.insert(197, lip_sync("late", create_time=int(NOW) - 197))
+    site.requests(LIP_SYNC)
+    asked = []
+    for _ in range(11 * 10):
+        await polled.sweep(after=0.01)
+        asked.append(site.requests(LIP_SYNC)["list"])
+    assert max(asked) == 6
+    assert sum(asked) < 2 * len(asked)
+    assert polled.counted("finished_total") == {"succeeded": 201}
+
+
+async def test_a_late_page_that_fails_costs_no_sweep(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(40)]
+
+    async def shallow(scope: Scope, receive: Receive, send: Send) -> None:
+        page = (await Request(scope, receive).json())["page"]
+        shown = {"list": rows[10 * page - 10 : 10 * page], "page_info": {"total_count": 40}}
+        refused = page > 1 and polled.book.swept
+        await JSONResponse({"code": 40000, "msg": "page"} if refused else {"code": 0, "data": shown})(
+            scope, receive, send
+        )
+
+    site.fake.faults[LISTS[LIP_SYNC]] = shallow
+    polled = poll(LIP_SYNC, page_size=10)
+    await polled.sweep(EVERY + 3)
+    assert polled.is_up()
+    assert polled.errors == {"invalid_request": 1}
+
+
+@pytest.mark.parametrize("feed", [SORA, LIP_SYNC, VIDEO, FACE_SWAP], ids=["sora", "lip_sync", "video", "face_swap"])
+@pytest.mark.parametrize("cap", [3, 7])
+async def test_a_vendor_that_cuts_the_page_size_hides_no_task(site: Site, poll: Poll, feed: Feed, cap: int) -> None:
+    site.world.add(*(ended(feed, f"{ago}", ago * 10) for ago in range(1, 24)))
+    site.instead = cutting(site, cap)
+    polled = poll(feed, page_size=20)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 23}
+    site.world.add(*(ended(feed, f"new-{ago}", ago - STEP) for ago in range(10)))
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 33}
+    assert polled.counted("history_gaps_total") == {}
+
+
+def cutting(site: Site, cap: int) -> Callable[[str], ASGIApp | None]:
+    """Vendors that answer fewer rows than they are asked for, and say nothing of it."""
+    sizes = re.compile(rb'(page_?[sS]ize"?[=:] ?)(\d+)')
+
+    def cut(text: bytes) -> bytes:
+        return sizes.sub(lambda found: found[1] + b"%d" % min(int(found[2]), cap), text)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def shorter() -> Any:
+            message = await receive()
+            return {**message, "body": cut(message.get("body", b""))}
+
+        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+        await site.fake({**scope, "query_string": cut(scope["query_string"]), "headers": headers}, shorter, send)
+
+    return lambda path: answer
+
+
+async def test_a_list_by_offsets_goes_on_after_the_rows_that_came(site: Site, poll: Poll) -> None:
+    jobs = [{"job_id": f"{number}", "state": "SUCCEED"} for number in range(23)]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = Request(scope).query_params
+        offset, limit = int(asked["offset"]), min(int(asked["limit"]), 7)
+        await JSONResponse({"count": 23, "jobs": jobs[offset : offset + limit]})(scope, receive, send)
+
+    site.fake.faults[LISTS[DIGITAL_HUMAN]] = answer
+    polled = poll(DIGITAL_HUMAN, page_size=20)
+    await polled.sweep()
+    assert site.requests(DIGITAL_HUMAN) == {"list": 4}
+    assert polled.counted("finished_total") == {"succeeded": 23}
+
+
+async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Poll) -> None:
+    """Pages of more rows than were asked for, and no end to them."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        page = (await Request(scope, receive).json())["page"]
+        shown = [lip_sync(f"{page}-{number}", create_time=int(NOW) - page) for number in range(200)]
+        await JSONResponse({"code": 0, "data": {"list": shown}})(scope, receive, send)
+
+    site.fake.faults[LISTS[LIP_SYNC]] = answer
+    polled = poll(LIP_SYNC, page_size=50)
+    await polled.sweep()
+    assert site.requests(LIP_SYNC) == {"list": 25}
+    assert polled.counted("finished_total") == {"succeeded": 5000}
+    assert polled.counted("history_gaps_total") == {"": 1}
+
+
+async def test_a_flood_of_tasks_in_flight_breaks_the_contract(site: Site, poll: Poll) -> None:
+    turns = iter(range(1000))
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        turn = next(turns)
+        data = {"items": [{"task_id": f"{turn}-{number}", "status": "QUEUED"} for number in range(2000)]}
+        await JSONResponse({"success": True, "data": data})(scope, receive, send)
+
+    site.fake.faults[LISTS[SORA]] = answer
+    polled = poll(SORA, page_size=500, request_timeout="60s")
+    await polled.sweep()
+    assert polled.loop.status.error == ""
+    assert len(polled.book.in_flight) == IN_FLIGHT_LIMIT
+    polled.loop.interval = 0.0  # as if no time were left for look-ups
+    await polled.sweep()
+    assert len(polled.book.in_flight) <= IN_FLIGHT_LIMIT
+    assert polled.is_up() is False
+    assert "tasks in flight" in polled.loop.status.error
 
 
 EMPTY = {

@@ -62,7 +62,7 @@ MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
-    "duration_buckets, history, idle_poll_interval, ledger, log, poll_interval, providers, recent_window, "
+    "duration_buckets, history, idle_poll_interval, ledger, list_lag, log, poll_interval, providers, recent_window, "
     "request_timeout, stalled_after, task_series_limit"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
@@ -223,7 +223,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         providers(FACEWAP, "    tokn: x\n"),
         [
             "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, created_at_offset, "
-            "duration_buckets, feeds, history, idle_poll_interval, max_requests_per_day, name, page_size, "
+            "duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, name, page_size, "
             "poll_interval, rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, token, "
             "token_file, type, watch"
         ],
@@ -232,9 +232,9 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         providers(DEERAPI, "    bearer: true\n"),
         [
             "5: providers[0].bearer: unknown key here; it is a setting of a provider of type facewap, under "
-            "`providers`; allowed: api_key, api_key_file, base_url, duration_buckets, feeds, history, "
-            "idle_poll_interval, max_requests_per_day, name, page_size, poll_interval, rate_limit, "
-            "recent_window, request_timeout, stalled_after, task_series_limit, type, user_id, user_token, "
+            "`providers`; allowed: api_key, api_key_file, base_url, ca_file, duration_buckets, feeds, history, "
+            "idle_poll_interval, list_lag, max_requests_per_day, name, page_size, poll_interval, proxy, proxy_file, "
+            "rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, type, user_id, user_token, "
             "user_token_file, watch"
         ],
     ),
@@ -643,6 +643,7 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "idle_poll_interval": None,
         "request_timeout": 10.0,
         "history": 86400.0,
+        "list_lag": 3600.0,
         "recent_window": 3600.0,
         "stalled_after": 600.0,
         "task_series_limit": 0,

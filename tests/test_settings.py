@@ -458,6 +458,7 @@ def test_the_documented_defaults() -> None:
         "idle_poll_interval": None,
         "request_timeout": 10,
         "history": 86400,
+        "list_lag": 3600,
         "recent_window": 3600,
         "stalled_after": 600,
         "task_series_limit": 0,

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import AliasChoices, BaseModel, Field
 
 from exporter import tasks
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
@@ -29,7 +31,7 @@ from exporter.providers.wire import (
     Timestamp,
     Wire,
     observation,
-    read_rows,
+    read_page,
     read_task,
     shaped,
 )
@@ -138,10 +140,6 @@ def _data(answer: Answer) -> Any:
     return envelope.data
 
 
-def _listing(answer: Answer) -> Listing:
-    return shaped(Listing, _data(answer))
-
-
 def _token(answer: Answer) -> tuple[str, float]:
     class Issued(BaseModel):
         access_token: str = Field(min_length=1, max_length=8192)
@@ -168,14 +166,15 @@ class AccountFeed(Feed):
         self._account = account
         self._page_size = page_size
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         asked = {"page": index + 1, "page_size": self._page_size}
-        listing = await self._account.call("list", "POST", self.list_path, json=asked, read=_listing)
-        rows, info = listing.rows or [], listing.page_info or PageInfo()
-        read = (index + 1) * len(rows)  # whatever the vendor cuts the page size to, and says of it
-        last = not rows or (info.total_count is not None and read >= info.total_count)
-        observations, spoiled = read_rows(rows, self.observe)
-        return Page(observations, last, spoiled)
+        return await self._account.call("list", "POST", self.list_path, json=asked, read=partial(self._page, received))
+
+    def _page(self, received: int, answer: Answer) -> Page:
+        listing = shaped(Listing, _data(answer))
+        info = listing.page_info or PageInfo()
+        rows = listing.rows or []
+        return read_page(rows, self.observe, asked=self._page_size, received=received, total=info.total_count)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         url = f"{self.detail_path}?id={quote(task_id, safe='')}"

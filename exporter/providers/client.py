@@ -6,20 +6,19 @@ import asyncio
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
 import httpx
-from pydantic_core import from_json
 
 from exporter import __version__
 from exporter.counts import Counts
+from exporter.providers.answers import Answer, aside, body_of
 from exporter.providers.errors import (
-    AnswerTooLarge,
     CallError,
     ConnectionFailed,
     ContractBroken,
@@ -44,7 +43,6 @@ HEADERS = {
     b"Accept-Encoding": b"gzip",
 }
 """What each request says, unless the vendor wants it otherwise."""
-SIZE_LIMIT = 8 * 1024 * 1024
 CONCURRENCY = 8
 REDIRECTS = 3
 LONGEST_PAUSE = 3600.0
@@ -53,23 +51,6 @@ FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
 
 DURATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete response: status, headers, decoded body."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-    def json(self) -> object:
-        """The body as JSON. Raises ContractBroken for HTML, cut-off text, absurd nesting and the like."""
-        try:
-            return from_json(self.body, allow_inf_nan=False)
-        except (ValueError, RecursionError):
-            kind = "empty" if not self.body.strip() else "not JSON"
-            raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +153,7 @@ class Client:
         self.onlooker: Onlooker | None = None
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._large = asyncio.Lock()  # one large answer in memory at a time
         self._transport = transport or AiohttpTransport(_proxies_of(proxy), ca_file)
 
     async def call(
@@ -203,7 +185,10 @@ class Client:
                 if isinstance(error, RateLimited) or error.retry_after is not None:
                     self.limit.pause(error.retry_after)
                 self.counts.add("api_errors_total", endpoint, error.error)
-                raise
+                # Whoever keeps the error must not keep the frames and inputs below: they hold the whole answer.
+                if not isinstance(error.__context__, CallError):
+                    error.__context__ = None
+                raise error.with_traceback(None)  # noqa: B904  # its context, a refusal before it, stays
         self.limit.relax()
         return result
 
@@ -217,22 +202,33 @@ class Client:
     ) -> T:
         started = time.perf_counter()
         answer, failure = None, None
-        try:
-            answer = await self._exchange(endpoint, request, auth)
-            if answer.status == 407:
-                raise ConnectionFailed("the proxy refused: it wants a user and a password (HTTP 407)")
-            if who := interceptor(answer.status, answer.headers, answer.body):
-                raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
-            return _understood(answer, read)
-        except CallError as error:
-            failure = error
-            if answer:
+        async with AsyncExitStack() as held:
+            try:
+                answer = await self._exchange(endpoint, request, auth, held)
+                return await self._read(answer, read, credentials)
+            except CallError as error:
+                failure = error
+                raise
+            finally:
+                if self.onlooker:
+                    seconds = time.perf_counter() - started
+                    self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
+
+    async def _read(self, answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
+        """What `read` makes of an answer; in a thread where that may take long."""
+
+        def understood() -> T:
+            try:
+                if answer.status == 407:
+                    raise ConnectionFailed("the proxy refused: it wants a user and a password (HTTP 407)")
+                if who := interceptor(answer.status, answer.headers, answer.body):
+                    raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
+                return _understood(answer, read)
+            except CallError as error:
                 error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())
-            raise
-        finally:
-            if self.onlooker:
-                seconds = time.perf_counter() - started
-                self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
+                raise
+
+        return await aside(answer, understood)
 
     def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
         encoded = HEADERS | {name.encode(): value.encode() for name, value in (headers or {}).items()}
@@ -242,7 +238,9 @@ class Client:
         except (httpx.InvalidURL, ValueError):
             raise ConnectionFailed("the URL cannot be used") from None
 
-    async def _exchange(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer:
+    async def _exchange(
+        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
+    ) -> Answer:
         elapsed = 0.0
         try:
             for hop in range(REDIRECTS + 1):
@@ -251,7 +249,7 @@ class Client:
                 started = time.perf_counter()
                 try:
                     async with asyncio.timeout(self._timeout - elapsed):
-                        received = await self._send(endpoint, request, auth)
+                        received = await self._send(endpoint, request, auth, held)
                 finally:
                     elapsed += time.perf_counter() - started
                 if isinstance(received, Answer):
@@ -265,7 +263,9 @@ class Client:
         finally:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
-    async def _send(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None) -> Answer | httpx.Request:
+    async def _send(
+        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
+    ) -> Answer | httpx.Request:
         """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
         code = "error"
         try:
@@ -276,7 +276,7 @@ class Client:
                 code = str(response.status_code)
                 if further := onward(request, response):
                     return further
-                return Answer(response.status_code, response.headers, await _body(response))
+                return Answer(response.status_code, response.headers, await body_of(response, self._large, held))
             except CallError as error:
                 error.status = response.status_code
                 raise
@@ -367,32 +367,3 @@ def _texts(json: object) -> Iterator[str]:
         case list():
             for value in json:
                 yield from _texts(value)
-
-
-async def _body(response: httpx.Response) -> bytes:
-    """The body; of an error that cannot be unpacked nothing, since its status tells enough."""
-    try:
-        return await _unpacked(response)
-    except ContractBroken:
-        if response.status_code < 400:
-            raise
-        return b""
-
-
-async def _unpacked(response: httpx.Response) -> bytes:
-    """The decoded body, never more than SIZE_LIMIT of it in memory, however well it was packed."""
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in ("identity", "", "gzip", "x-gzip"):
-        raise ContractBroken("the body has a content coding that was not asked for")
-    unpack = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        try:
-            body += unpack.decompress(chunk, SIZE_LIMIT + 1 - len(body)) if unpack else chunk
-        except zlib.error:
-            raise ContractBroken("the body is not the gzip that its header promises") from None
-        if len(body) > SIZE_LIMIT:
-            raise AnswerTooLarge(f"the body is larger than {SIZE_LIMIT // 2**20} MiB")
-    if unpack and not unpack.eof:
-        raise ContractBroken("the gzip body is cut off")
-    return bytes(body)

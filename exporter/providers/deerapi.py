@@ -17,7 +17,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from exporter import tasks
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import code_of, reason_of
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
@@ -28,7 +29,7 @@ from exporter.providers.wire import (
     Timestamp,
     Wire,
     observation,
-    read_rows,
+    read_page,
     read_task,
     segment,
     shaped,
@@ -141,7 +142,7 @@ class Upstream(BaseModel):
     failure_reason: str | None = None
     moderation_result: Moderation | None = None
     num_unsafe_generations: int | None = None
-    generations: list[Generation] | None = None
+    generations: list[Generation] | None = Field(default=None, max_length=1000, fail_fast=True)
 
     @property
     def moderated(self) -> bool:
@@ -224,19 +225,20 @@ class Sora(Feed):
         self._dialect = Dialect.NEW
         self._prefix = ""  # older gateways want the bare user token, newer ones also take a Bearer
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
-        data, dialect = await self._list(index)
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
+        page, dialect = await self._list(index, received)
         if dialect is not self._dialect:
             self._dialect = dialect
-            data, _ = await self._list(index)
-        if isinstance(data, list):
-            rows, last = data, not data
-        else:
-            rows = data.items or []
-            read = (index + 1) * (data.page_size or len(rows))  # the gateway may have cut the page size
-            last = not rows or (data.total is not None and read >= data.total)
-        observations, spoiled = read_rows((row for row in rows if not _is_other_media(row)), self.observe)
-        return Page(observations, last, spoiled)
+            page, _ = await self._list(index, received)
+        return page
+
+    def _page(self, received: int, answer: Answer) -> tuple[Page, Dialect]:
+        """A list page, and the dialect that the gateway speaks."""
+        data, dialect = _listing(answer)
+        rows, total = (data, None) if isinstance(data, list) else (data.items or [], data.total)
+        asked = self._settings.page_size
+        page = read_page(rows, self.observe, asked=asked, received=received, total=total, is_other=_is_other_media)
+        return page, dialect
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.reveal()}"}
@@ -258,17 +260,16 @@ class Sora(Feed):
             data = next((row for row in data if _id_of(row) == task_id), data[0] if len(data) == 1 else None)
         return read_task(data, self.observe)
 
-    async def _list(self, index: int) -> tuple[list[Any] | NumberedPage, Dialect]:
+    async def _list(self, index: int, received: int) -> tuple[Page, Dialect]:
         url = f"/api/task/self?{self._dialect.query(index, self._settings.page_size)}"
         token = self._settings.user_token.reveal() if self._settings.user_token else ""
         other_prefix = "" if self._prefix else "Bearer "
+        read = partial(self._page, received)
         try:
-            return await self._client.call("list", "GET", url, headers=self._user(self._prefix, token), read=_listing)
+            return await self._client.call("list", "GET", url, headers=self._user(self._prefix, token), read=read)
         except AuthRefused as refused:
             try:
-                data = await self._client.call(
-                    "list", "GET", url, headers=self._user(other_prefix, token), read=_listing
-                )
+                data = await self._client.call("list", "GET", url, headers=self._user(other_prefix, token), read=read)
             except AuthRefused as again:
                 raise next((one for one in (refused, again) if isinstance(one, UserRefused)), refused) from None
         self._prefix = other_prefix

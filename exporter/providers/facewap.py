@@ -14,12 +14,13 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from exporter import tasks
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken
-from exporter.providers.wire import TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
+from exporter.providers.wire import TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
 from exporter.settings import Duration, ProviderSettings, Rate, Secret
 from exporter.tasks import Clock, Observation, Reason, State
 
@@ -72,11 +73,16 @@ class FaceSwap(Feed):
         self._client = client
         self._token = GivenToken(settings.token)
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         asked = {"page": index + 1, "pageSize": self._settings.page_size}
-        rows = await self._call("list", "POST", "/videoTaskHistory", _rows, asked)
-        observations, spoiled = read_rows(rows, self.observe)
-        return Page(observations, len(rows) < self._settings.page_size, spoiled)
+        return await self._call("list", "POST", "/videoTaskHistory", self._page, asked)
+
+    def _page(self, answer: Answer) -> Page:
+        data = _data(answer)
+        rows = [] if data is None else data
+        if not isinstance(rows, list):
+            raise ContractBroken("the answer is not of the documented shape at data")
+        return read_page(rows, self.observe, asked=self._settings.page_size)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         """The task, or the sub-tasks that it stands for: those are what is counted, never both."""
@@ -118,14 +124,6 @@ def _data(answer: Answer) -> Any:
     if envelope.code != 200 or answer.status >= 400:
         raise refusal(answer.status, code=envelope.code, text=envelope.msg or "", codes=CODES)
     return envelope.data
-
-
-def _rows(answer: Answer) -> list[Any]:
-    data = _data(answer)
-    rows = [] if data is None else data
-    if not isinstance(rows, list):
-        raise ContractBroken("the answer is not of the documented shape at data")
-    return rows
 
 
 def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:

@@ -20,12 +20,23 @@ import httpx
 from pydantic import BaseModel, Field, field_validator
 
 from exporter import tasks
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import ContractBroken, TaskNotFound, refusal
 from exporter.providers.failures import reason_of, reason_of_status
 from exporter.providers.provider import Document, Feed, Page, Vault, Vendor
 from exporter.providers.tokens import GivenToken, ObtainedToken, Token
-from exporter.providers.wire import Length, TaskId, Text, Timestamp, Wire, observation, read_rows, shaped
+from exporter.providers.wire import (
+    Length,
+    TaskId,
+    Text,
+    Timestamp,
+    Wire,
+    observation,
+    read_page,
+    read_rows,
+    shaped,
+)
 from exporter.settings import BaseUrl, ProviderSettings, Rate, Secret, fault
 from exporter.settings import Settings as SettingsPart
 from exporter.tasks import Clock, Observation, Reason, State
@@ -207,15 +218,16 @@ class DigitalHuman(Feed):
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
             self._token = ObtainedToken(owner, partial(self._obtain, settings.iam), vault)
 
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         limit = self._settings.page_size
-        query = f"offset={index * limit}&limit={limit}&sort_key=create_time&sort_dir=desc"
+        query = f"offset={received}&limit={limit}&sort_key=create_time&sort_dir=desc"
         filtered = f"&state={quote(IN_FLIGHT, safe='')}" if in_flight else ""
-        listing = await self._call("list", query + filtered, _listing)
-        jobs = listing.jobs or []
-        last = not jobs or (listing.count is not None and index * limit + len(jobs) >= listing.count)
-        observations, spoiled = read_rows(jobs, self.observe)
-        return Page(observations, last, spoiled)
+        return await self._call("list", query + filtered, partial(self._page, received))
+
+    def _page(self, received: int, answer: Answer) -> Page:
+        listing = _listing(answer)
+        asked = self._settings.page_size
+        return read_page(listing.jobs or [], self.observe, asked=asked, received=received, total=listing.count)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         def mine(answer: Answer) -> list[Observation]:

@@ -19,6 +19,13 @@ class Page:
     observations: Sequence[Observation]
     last: bool
     spoiled: int = 0
+    others: int = 0
+    """Rows that are tasks, but not of this feed."""
+
+    @property
+    def rows(self) -> int:
+        """All that the vendor sent: it may cut the size of a page below what was asked for."""
+        return len(self.observations) + self.spoiled + self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,11 @@ class Feed(ABC):
     """What the vendor calls a task's id in the body of a callback."""
 
     @abstractmethod
-    async def list_page(self, index: int, *, in_flight: bool = False) -> Page:
-        """The list page with this number from 0, newest tasks first. Raises CallError."""
+    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
+        """The list page with this number from 0, newest tasks first, after so many rows that were received before it.
+
+        Raises CallError.
+        """
 
     @abstractmethod
     async def look_up(self, task_id: str) -> Sequence[Observation]:

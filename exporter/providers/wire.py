@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from exporter.providers.errors import ContractBroken
+from exporter.providers.provider import Page
 from exporter.redaction import READ, redacted, without
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 
@@ -22,6 +23,12 @@ M = TypeVar("M", bound=BaseModel)
 
 SHORTEST_ECHO = 6
 """Characters that a text of the row has at the least to be taken out of the words; shorter ones are codes."""
+
+ROWS_FACTOR = 4
+"""How many times the rows that were asked for a page may have; more break the contract."""
+
+LEAST_ROWS = 200
+"""Rows that a page may have in any case: some vendors have one page size, whatever is asked for."""
 
 DEPTH = 8
 """How deep a row is searched for texts; what lies deeper is no field of a task."""
@@ -135,7 +142,7 @@ def segment(task_id: str) -> str:
 
 
 def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> tuple[list[Observation], int]:
-    """The observations of a list page's rows, and how many rows were no tasks at all."""
+    """The observations of rows, and how many rows were no tasks at all."""
     observations, spoiled = [], 0
     for row in rows:
         try:
@@ -143,6 +150,30 @@ def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> 
         except ValueError:
             spoiled += 1
     return observations, spoiled
+
+
+def read_page(
+    rows: Sequence[object],
+    read: Callable[[object], Observation],
+    *,
+    asked: int,
+    received: int = 0,
+    total: int | None = None,
+    more: bool | None = None,
+    is_other: Callable[[object], bool] = lambda row: False,
+) -> Page:
+    """The list page of these rows, after so many `received` before it. Raises ContractBroken for a flood of rows.
+
+    It is the last one where it is empty, where the vendor says that there is no `more`, or where the vendor's own
+    `total` has been received. That it is shorter than `asked` tells nothing: vendors cut the size. A total below what
+    one page shows is none.
+    """
+    if len(rows) > max(ROWS_FACTOR * asked, LEAST_ROWS):
+        raise ContractBroken(f"the list page has {len(rows)} rows, {asked} were asked for")
+    mine = [row for row in rows if not is_other(row)]
+    observations, spoiled = read_rows(mine, read)
+    last = not rows or more is False or (total is not None and len(rows) <= total <= received + len(rows))
+    return Page(observations, last, spoiled, len(rows) - len(mine))
 
 
 def read_task(raw: object, read: Callable[[object], Observation]) -> Observation:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import CallError, refusal
 from exporter.settings import WatchUrl
 from exporter.watch import groups

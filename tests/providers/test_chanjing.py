@@ -234,9 +234,9 @@ async def test_a_page_size_that_the_vendor_cuts_hides_no_task(connect: Connect, 
         return httpx.Response(200, json={"code": 0, "msg": "", "data": data})
 
     feed = connect(GIVEN, cut).feeds["video"]
-    read = []
+    read: list[str] = []
     for index in range(10):
-        page = await feed.list_page(index)
+        page = await feed.list_page(index, received=len(read))
         read += [one.id for one in page.observations]
         if page.last:
             break

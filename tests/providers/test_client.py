@@ -20,12 +20,11 @@ import httpx
 import pytest
 
 from exporter.counts import Counts
+from exporter.providers.answers import SIZE_LIMIT, Answer
 from exporter.providers.client import (
     DURATION_BOUNDS,
     LONGEST_BACKOFF,
     LONGEST_PAUSE,
-    SIZE_LIMIT,
-    Answer,
     Client,
     Exchange,
     RateLimit,

@@ -309,21 +309,22 @@ async def test_pages_of_the_newer_dialect_count_from_one_up_to_the_total(connect
     numbered = load("deerapi/list_numbered.json")
     numbered["data"].update(page_size=100, total=250)
     line = connect(USER, numbered)
-    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    assert [(await line.feed.list_page(index, received=index * 121)).last for index in range(3)] == [False, False, True]
     assert [line.vendor.sent(position)["p"] for position in range(3)] == ["1", "2", "3"]
 
 
-async def test_a_page_size_that_the_gateway_cuts(connect: Connect, load: Load) -> None:
+@pytest.mark.parametrize("said", [8, 100], ids=["and says so", "and says otherwise"])
+async def test_a_page_size_that_the_gateway_cuts(connect: Connect, load: Load, said: int) -> None:
     numbered = load("deerapi/list_numbered.json")
-    numbered["data"].update(page_size=8, total=20)
+    numbered["data"].update(page_size=said, total=20)
     line = connect(USER, numbered)
-    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    assert [(await line.feed.list_page(index, received=8 * index)).last for index in range(3)] == [False, False, True]
 
 
 async def test_a_gateway_that_does_not_tell_its_page_size(connect: Connect) -> None:
     rows = [{"task_id": str(number), "status": "QUEUED"} for number in range(8)]
     line = connect(USER, {"success": True, "data": {"items": rows, "total": 20}})
-    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    assert [(await line.feed.list_page(index, received=8 * index)).last for index in range(3)] == [False, False, True]
 
 
 async def test_a_list_of_the_older_dialect_counts_pages_from_zero(connect: Connect, load: Load) -> None:

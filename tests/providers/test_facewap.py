@@ -119,13 +119,13 @@ async def test_a_broken_field_costs_that_field_alone(connect: Connect) -> None:
     assert (one.state, one.dated, one.unmapped) == (State.RUNNING, None, frozenset({Field.ENDED}))
 
 
-async def test_a_short_page_is_the_last(connect: Connect) -> None:
+async def test_only_an_empty_page_is_the_last(connect: Connect) -> None:
+    """A short one is not: the backend may cut the page size."""
     rows = [{"promptId": str(number), "state": 10} for number in range(3)]
-    line = connect(USER | {"page_size": 3}, history(*rows), history(*rows[:2]))
-    assert [(await line.feed.list_page(index)).last for index in range(2)] == [False, True]
-    assert [line.vendor.sent(position) for position in range(2)] == [
-        {"page": 1, "pageSize": 3},
-        {"page": 2, "pageSize": 3},
+    line = connect(USER | {"page_size": 3}, history(*rows), history(*rows[:2]), history())
+    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    assert [line.vendor.sent(position) for position in range(3)] == [
+        {"page": number, "pageSize": 3} for number in (1, 2, 3)
     ]
 
 

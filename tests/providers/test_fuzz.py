@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.providers import VENDORS
-from exporter.providers.client import SIZE_LIMIT, Client
-from exporter.providers.errors import CALL_ERRORS, AnswerTooLarge, CallError, TaskNotFound
+from exporter.providers.answers import SIZE_LIMIT
+from exporter.providers.client import Client
+from exporter.providers.errors import CALL_ERRORS, AnswerTooLarge, CallError, ContractBroken, TaskNotFound
 from exporter.providers.failures import reason_of
 from exporter.providers.provider import Feed, Page
 from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_task_id
@@ -398,20 +399,25 @@ async def _every_feed_reads(documents: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", TARGETS)
-async def test_a_page_of_as_many_rows_as_the_size_limit_admits_is_read(kind: str) -> None:
+async def test_a_page_of_a_few_times_the_rows_that_were_asked_for_is_read_and_no_more(kind: str) -> None:
     target = TARGETS[kind]
     line = Line(target)
     name = target.lists[-1]
     whole = json.loads((FIXTURES / f"{name}.json").read_text())
     holder, key = next((node, key) for node, key in Mutator("", (name,)).places([whole]) if isinstance(node[key], list))
-    times = SIZE_LIMIT // 4 // len(json.dumps(holder[key]))
+    row = holder[key][0]
     line.vendor.body = json.dumps(whole).encode()
     once = len((await line.feed.list_page(0)).observations)
     assert once > 0
-    holder[key] *= times
+    holder[key] = [row] * 200
     line.vendor.body = json.dumps(whole).encode()
-    assert len((await line.feed.list_page(0)).observations) == times * once
-    holder[key] *= 6
+    assert len((await line.feed.list_page(0)).observations) == 200
+    for rows in (401, 2000, 150_000):
+        holder[key] = [row if rows < 10_000 else {}] * rows
+        line.vendor.body = json.dumps(whole).encode()
+        with pytest.raises(ContractBroken):
+            await line.feed.list_page(0)
+    holder[key] = [row] * (SIZE_LIMIT // len(json.dumps(row)) + 1)
     line.vendor.body = json.dumps(whole).encode()
     with pytest.raises(AnswerTooLarge):
         await line.feed.list_page(0)

@@ -143,7 +143,8 @@ async def test_only_a_failure_has_a_reason(connect: Connect) -> None:
 async def test_the_newest_are_asked_for_first_page_by_page(connect: Connect) -> None:
     jobs = [{"job_id": str(number), "state": "WAITING"} for number in range(100)]
     line = connect(TOKEN, listing(*jobs, count=250), listing(*jobs, count=250), listing(*jobs[:50], count=250))
-    assert [(await line.feed.list_page(index)).last for index in range(3)] == [False, False, True]
+    pages = [await line.feed.list_page(index, received=100 * index) for index in range(3)]
+    assert [page.last for page in pages] == [False, False, True]
     assert [line.vendor.sent(position) for position in range(3)] == [
         {"offset": str(offset), "limit": "100", "sort_key": "create_time", "sort_dir": "desc"}
         for offset in (0, 100, 200)

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from exporter import trust
-from exporter.providers.client import Answer, Client
+from exporter.providers.answers import Answer
+from exporter.providers.client import Client
 from exporter.providers.errors import AnswerTooLarge, ConnectionFailed, TimedOut
 from exporter.providers.transport import AiohttpTransport
 from exporter.settings import Secret
