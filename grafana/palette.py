@@ -41,7 +41,7 @@ _ONLY_OF_CALLS = {
     "contract": REASONS[Reason.UNKNOWN],
     "connection": "#977e55",
     "too_large": "#45723b",
-    "intercepted": "#6f5fa8",
+    "intercepted": "#e068b0",
 }
 
 ERRORS: Mapping[str, str] = {
