@@ -1294,7 +1294,7 @@ async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     down, up = ("WARNING", "feed is down"), ("INFO", "feed is up again")
     assert messages == [("INFO", "first sweep is complete"), down, up, down, up]
     first, again = (vars(caplog.records[1]), vars(caplog.records[2]))
-    assert (first["provider"], first["kind"], first["cause"]) == ("chanjing", "lip_sync", "contract")
+    assert (first["provider"], first["kind"], first["cause"]) == ("chanjing", "lip_sync", "intercepted")
     assert again["down_seconds"] == 3 * STEP
 
 

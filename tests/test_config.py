@@ -222,9 +222,9 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     "an unknown key of a provider": (
         providers(FACEWAP, "    tokn: x\n"),
         [
-            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, created_at_offset, "
+            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, ca_file, created_at_offset, "
             "duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, name, page_size, "
-            "poll_interval, rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, token, "
+            "poll_interval, proxy, proxy_file, rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, token, "
             "token_file, type, watch"
         ],
     ),
@@ -656,6 +656,8 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "max_requests_per_day": None,
         "feeds": None,
         "watch": {"tasks": {}, "files": [], "http": [], "callback_secret": None, "limit": 100_000},
+        "proxy": None,
+        "ca_file": None,
         "user_token": None,
         "user_id": None,
     }

@@ -167,9 +167,9 @@ _HINTS: tuple[tuple[Reason, re.Pattern[str], tuple[str, ...]], ...] = (
         (
             "internal", "overload", "capacity", "high demand", "high load", "heavy load", "busy", "unavailable",
             "try again later", "retry later", "an error while processing", "had an error", "upstream", "gateway",
-            "unknown error", "unexpected error", "something went wrong", "generation failed", "failed to generate",
+            "unexpected error", "something went wrong",
             "connection reset", "connection refused", "connection error", "network error", "out of memory", "繁忙",
-            "稍后", "上游", "出现异常", "发生异常", "发生错误", "出错", "生成失败", "未知错误", "服务器", "系统",
+            "稍后", "上游", "出现异常", "发生异常", "发生错误", "出错", "服务器", "系统",
             "内部", "渠道", "上传失败", "网络", "负载", "过载", "维护",
         ),
     ),
