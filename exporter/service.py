@@ -156,14 +156,16 @@ async def serve(
         _meanwhile(looking),
         _meanwhile(exposition.keep_fresh(collector.news)),
     ):
-        serving = asyncio.create_task(server.serve(sockets))
+        serving: list[asyncio.Task[None]] = []
         try:
+            # The ports are open and clients wait: a scrape before this would miss all series that the ledger has.
             await collector.apply(config.providers)
+            serving.append(asyncio.create_task(server.serve(sockets)))
             (welcome or _log_addresses)([_below(one, server, options.place) for one in sockets])
-            await serving
+            await serving[0]
         finally:
             server.should_exit = True
-            await _within(STOP_WITHIN, serving, collector.stop())
+            await _within(STOP_WITHIN, *serving, collector.stop())
             await ledger.close()
     log.info("stopped")
     return 0

@@ -19,7 +19,7 @@ _UNSEEN = re.compile(r"[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f\u2060
 _SCHEME = re.compile(
     r"(authorization|x-[a-z-]*token|x-api-key)\s*:|(bearer|basic|token|apikey|key)[\s:]", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*_?(KEY|TOKEN|SECRET|PASSWORD)[A-Z0-9_]*\s*=")
+_ASSIGNED = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]{0,40}(KEY|TOKEN|SECRET|PASSWORD)[A-Z0-9_]{0,40}\s*=")
 _TEMPLATE = re.compile(
     r"\{\{.*\}\}|%[A-Za-z_][A-Za-z0-9_]*%|\$\{.*|\$\(.*\)|\$env:\w+|env:\w+|<%.*%>"
     r"|(os\.environ|process\.env)\W.*",
@@ -78,8 +78,8 @@ def repeated(text: str) -> str:
 def shown_path(path: str) -> str:
     """A file's path as it may be shown; empty where it looks like a credential that was written in a path's place."""
     looks_like_one = path.startswith(("/", "./", "../", "~")) or "/" in path or re.search(r"\.[a-z]{2,6}$", path)
-    random = re.search(
-        r"[=+\s]|(^|/)(sk|ak|r8|eyJ)[-_A-Za-z0-9]{8}|(?=[A-Za-z0-9_-]*\d[A-Za-z0-9_-]*\d)[A-Za-z0-9_]{24,}", path
+    random = re.search(r"[=+\s]|(^|/)(sk|ak|r8|eyJ)[-_A-Za-z0-9]{8}", path) or any(
+        sum(map(str.isdigit, run)) > 1 for run in re.findall(r"[A-Za-z0-9_]{24,}", path)
     )
     return path if looks_like_one and not random and path.isprintable() and len(path) <= 4096 else ""
 
@@ -175,10 +175,13 @@ def of_base_url(url: str, default: str, added: Iterable[str]) -> str:
     domain = "." + ".".join(vendor.split(".")[-2:])
     if vendor and parts.scheme == "http" and f".{parts.hostname}".endswith(domain):
         return "would send the credentials to the vendor in plain text; write https://"
-    own = "|".join(map(re.escape, added)) or r"\b\B"
-    if found := re.fullmatch(r"()(/v[0-9]+)", parts.path) or re.fullmatch(rf"(.*?)(/(?:{own}))(?:/.*)?", parts.path):
-        kept = f"{parts.scheme}://{parts.netloc}{found[1]}"
-        return f"holds {found[2]}, a part of the path that each request adds; write {kept}"
+    if re.fullmatch(r"/v[0-9]+", parts.path):
+        added = (*added, parts.path.strip("/"))
+    found = [(at, one) for one in added if (at := f"{parts.path}/".find(f"/{one}/")) >= 0]
+    if found:
+        at, own = min(found)
+        kept = f"{parts.scheme}://{parts.netloc}{parts.path[:at]}"
+        return f"holds /{own}, a part of the path that each request adds; write {kept}"
     if set("{}") & set(parts.path):
         return "a URL with a placeholder in its path; write where the API starts, without the path of a call"
     return ""

@@ -222,10 +222,10 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     "an unknown key of a provider": (
         providers(FACEWAP, "    tokn: x\n"),
         [
-            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, ca_file, created_at_offset, "
-            "duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, name, page_size, "
-            "poll_interval, proxy, proxy_file, rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, token, "
-            "token_file, type, watch"
+            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, ca_file, "
+            "created_at_offset, duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, "
+            "name, page_size, poll_interval, proxy, proxy_file, rate_limit, recent_window, request_timeout, "
+            "stalled_after, task_series_limit, token, token_file, type, watch"
         ],
     ),
     "a key of another vendor": (

@@ -41,7 +41,8 @@ EXPONENTIAL = 20
 def kept(value: object, name: str) -> Iterator[tuple[str, re.Pattern[str]]]:
     """The patterns in a constant of a module."""
     if isinstance(value, re.Pattern):
-        yield name, value
+        text: Any = value.pattern
+        yield name, re.compile(text.decode("ascii"), value.flags) if isinstance(text, bytes) else value
     elif isinstance(value, dict):
         yield from kept((*value.keys(), *value.values()), name)
     elif isinstance(value, list | tuple | set | frozenset):

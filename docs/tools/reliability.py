@@ -17,7 +17,7 @@ COUNTED: dict[Shown, str] = {
     "withdrawn": "stand still",
     "true": "true",
     "true a sweep later": "true a sweep later",
-    "unknown": "stand still",
+    "unknown": "grow by what rows prove: an end time with a result or a reason",
     "as before": "new tasks wait for the next sweep",
 }
 

@@ -17,7 +17,7 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS
-from grafana import generate, identity, palette
+from grafana import generate, identity, palette, runbook
 from grafana.boards import dashboards, frame
 from grafana.promql import CHOSEN, CLOSED, SERVED, Scope
 
@@ -55,6 +55,10 @@ def test_what_is_checked_in_is_what_the_code_makes() -> None:
 def test_a_file_that_was_changed_by_hand_is_found_and_written_anew(tmp_path: Path) -> None:
     for folder in ("grafana", "deploy/kubernetes"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in (runbook.SOURCE, runbook.PAGES):
+        copy = tmp_path / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(file, copy)
     changed = tmp_path / "grafana" / "dashboards" / f"{identity.OVERVIEW}.json"
     made = changed.read_text(encoding="utf-8")
     changed.write_text(made.replace("stack", "heap"), encoding="utf-8")
