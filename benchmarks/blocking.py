@@ -19,11 +19,11 @@ from benchmarks.goals import Result, at_most, in_turns, runs
 from benchmarks.processes import python
 from benchmarks.scrape import FEEDS, TASKS
 from benchmarks.standing import Standing
-from exporter.exposition import Exposition
-from exporter.metrics import Reloads
-from exporter.service import tune
+from exporter.commands.run import tune
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
 from exporter.web import app as web
-from exporter.web.server import Server, listen
+from exporter.web.server.server import Server, listen
 
 WATCHED = 5.0
 """Seconds of which the longest delay is one figure."""

@@ -25,17 +25,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from exporter.book import REMEMBERED_LONGER
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.providers.client import Client
-from exporter.providers.errors import TaskNotFound
-from exporter.providers.provider import Feed, Page, Provider
-from exporter.settings import ProviderSettings
+from exporter.client.client import Client
+from exporter.client.errors import TaskNotFound
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.tracker import REMEMBERED_LONGER
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Watch
 from exporter.simulator import HandClock
-from exporter.store import Store
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.watch import Watch
+from exporter.vendors.api import Feed, Page, Provider
 
 BEGIN = 1_790_000_000.0
 PAGE_SIZE = 500

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from exporter.web.server import Server, listen
+from exporter.web.server.server import Server, listen
 
 PAGE_SIZE = 500
 _PROGRESS = "@@%"

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from benchmarks.goals import Result, at_most, runs
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.providers.client import Client
-from exporter.providers.errors import TaskNotFound
-from exporter.providers.provider import Document, Feed, Page, Provider
-from exporter.settings import ProviderSettings
+from exporter.client.client import Client
+from exporter.client.errors import TaskNotFound
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Watch
 from exporter.simulator import SORA, HandClock, Life, World
-from exporter.simulator.profiles import PROFILES
-from exporter.store import Store
+from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Clock, Observation, State
-from exporter.watch import Watch
+from exporter.vendors.api import Document, Feed, Page, Provider
 
 INTERVAL = 15.0
 """The default poll_interval."""

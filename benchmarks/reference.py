@@ -12,9 +12,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from exporter.exposition import Polled
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Reloads
-from exporter.views import Distribution, FeedView, Labels, ProviderView
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Reloads
+from exporter.metrics.exposition import Polled
+from exporter.snapshot import Distribution, FeedView, Labels, ProviderView
 
 _EXEMPLAR_LENGTH = 128 - len("task_id")
 

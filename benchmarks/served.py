@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.scraper import OPENMETRICS
 from benchmarks.standing import Standing
-from exporter.exposition import Exposition
-from exporter.metrics import Reloads
-from exporter.service import tune
+from exporter.commands.run import tune
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
 from exporter.web import app as web
-from exporter.web.server import Server, listen
+from exporter.web.server.server import Server, listen
 
 families_of: Callable[[str], Iterable[Metric]] = parser.text_string_to_metric_families
 

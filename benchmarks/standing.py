@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.providers import VENDORS
-from exporter.store import Store
-from exporter.sweep import Sweep
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.tasks import Observation, State
+from exporter.vendors.registry import VENDORS
 
 NOBODY = "http://vendor.invalid"
 DAY = 86400.0

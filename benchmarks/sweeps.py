@@ -26,14 +26,14 @@ import httpx
 from benchmarks.goals import Result, at_least, at_most, in_turns, runs
 from benchmarks.lists import PAGE_SIZE
 from benchmarks.processes import Running, python, until
-from exporter.collector import FeedLoop
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
-from exporter.store import Changes, Store
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Changes, Store
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.tasks import State, Task
+from exporter.vendors.registry import VENDORS
 
 DAY = 86400.0
 PAGES = 80  # a sweep reads 100 at the most

@@ -21,9 +21,9 @@ from yarl import URL
 
 from benchmarks.goals import Result, at_least, in_turns, runs
 from benchmarks.processes import python
-from exporter.providers.answers import Answer
-from exporter.providers.client import CONCURRENCY, HEADERS, Client
-from exporter.providers.transport import AiohttpTransport
+from exporter.client.answers import Answer
+from exporter.client.client import CONCURRENCY, HEADERS, Client
+from exporter.client.transport.transport import AiohttpTransport
 
 CALLS = 4000
 """Of each run; a second and a half."""

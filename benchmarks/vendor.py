@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from exporter.web.server import Server, listen
+from exporter.web.server.server import Server, listen
 
 WAITING_FIRST = 0.5
 """The share of the tasks that are waiting at the beginning."""

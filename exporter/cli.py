@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter import __version__, logs
+from exporter import __version__
+from exporter.config import logs
 
 if TYPE_CHECKING:
-    from exporter.config import Config
+    from exporter.config.load import Config
 
 NAME = "videotask-exporter"
 COMMANDS = ("run", "check-config", "check-health", "config-schema", "doctor", "demo", "simulate")
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _told(error: Exception) -> str:
     """What to say of an error that whoever runs the command can mend; nothing of one that is ours."""
-    from exporter.config import ConfigError
-    from exporter.store import StoreError
-    from exporter.web.address import AddressError
+    from exporter.config.load import ConfigError
+    from exporter.ledger.sqlite.store import StoreError
+    from exporter.web.server.address import AddressError
 
     match error:
         case ConfigError():
@@ -197,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _duration(text: str) -> float:
-    from exporter.settings import seconds_of
+    from exporter.config.models import seconds_of
 
     try:
         return seconds_of(text)
@@ -223,9 +224,9 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    from exporter.config import ConfigError, faults_of_environment, load
-    from exporter.providers import VENDORS
-    from exporter.web.webconfig import WebConfig
+    from exporter.config.load import ConfigError, faults_of_environment, load
+    from exporter.vendors.registry import VENDORS
+    from exporter.web.access.webconfig import WebConfig
 
     config = load(arguments.config)
     if faults := faults_of_environment(config):
@@ -242,8 +243,8 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _check_health(arguments: argparse.Namespace) -> int:
-    from exporter.health import NotWell, ask
-    from exporter.web.place import Place
+    from exporter.commands.check_health import NotWell, ask
+    from exporter.web.server.place import Place
 
     prefix = Place.of(arguments.external_url, arguments.route_prefix).prefix
     path = f"{prefix}/-/{'ready' if arguments.ready else 'healthy'}"
@@ -256,17 +257,17 @@ def _check_health(arguments: argparse.Namespace) -> int:
 
 
 def _config_schema(arguments: argparse.Namespace) -> int:
-    from exporter import config_schema
+    from exporter.config import schema
 
-    print(config_schema.text(), end="")
+    print(schema.text(), end="")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from exporter.config import ConfigFile
-    from exporter.service import Options, lived, serve
-    from exporter.web.place import Place
-    from exporter.web.webconfig import WebConfig
+    from exporter.commands.run import Options, lived, serve
+    from exporter.config.load import ConfigFile
+    from exporter.web.access.webconfig import WebConfig
+    from exporter.web.server.place import Place
 
     logs.configure(arguments.level, arguments.style)
     file = ConfigFile(arguments.config)
@@ -288,9 +289,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from exporter.config import load
-    from exporter.doctor import consult
-    from exporter.service import lived
+    from exporter.commands.doctor import consult
+    from exporter.commands.run import lived
+    from exporter.config.load import load
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
     config = load(arguments.config)
@@ -309,16 +310,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from exporter.demo import serve_demo
-    from exporter.service import lived
+    from exporter.commands.demo import serve_demo
+    from exporter.commands.run import lived
 
     logs.configure(arguments.level, arguments.style)
     return lived(serve_demo(arguments))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from exporter.demo import serve_simulator
-    from exporter.service import lived
+    from exporter.commands.demo import serve_simulator
+    from exporter.commands.run import lived
 
     logs.configure(arguments.level, arguments.style)
     return lived(serve_simulator(arguments))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.providers.errors import CALL_ERRORS
+from exporter.client.errors import CALL_ERRORS
 from exporter.tasks import Reason, State
 
 BACKGROUNDS = {"light": "#ffffff", "dark": "#181b1f"}

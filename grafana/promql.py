@@ -10,11 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
-from exporter.providers import VENDORS
-from exporter.providers.client import ENDPOINTS
-from exporter.providers.errors import CALL_ERRORS
+from exporter.client.client import ENDPOINTS
+from exporter.client.errors import CALL_ERRORS
+from exporter.metrics.catalogue import (
+    EXPORTER_METRICS,
+    FEED_METRICS,
+    PREFIX,
+    PROVIDER_METRICS,
+    STATS,
+    TASK_METRICS,
+    Metric,
+)
 from exporter.tasks import Clock, Field, Phase, Reason, State
+from exporter.vendors.registry import VENDORS
 
 STANDARD = {
     "up": "gauge",

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "docs" / "runbook.md"
-PAGES = HERE.parent / "exporter" / "web" / "runbook.json"
+PAGES = HERE.parent / "exporter" / "web" / "pages" / "runbook.json"
 
 _SECTION = re.compile(r"(?ms)^### (\w+)\n(.*?)(?=^###? |\Z)")
 _TO_SECTION = re.compile(r"\[([^\]]+)\]\(#(\w+)\)")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.advice import Cause, advice, cause_of, cause_of_call, credentials
-from exporter.providers import VENDORS
-from exporter.providers.errors import CALL_ERRORS, AuthRefused, FailedCall, RateLimited
-from exporter.settings import ProviderSettings
+from exporter.client.advice import Cause, advice, cause_of, cause_of_call, credentials
+from exporter.client.errors import CALL_ERRORS, AuthRefused, FailedCall, RateLimited
+from exporter.config.models import ProviderSettings
+from exporter.vendors.registry import VENDORS
 
 SETTINGS: tuple[ProviderSettings, ...] = tuple(
     VENDORS[str(given["type"])].settings.model_validate(

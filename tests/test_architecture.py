@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from exporter.providers import VENDORS
+from exporter.vendors.registry import VENDORS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "exporter"
@@ -120,7 +120,7 @@ def test_the_vocabulary_is_under_everything() -> None:
 
 
 def test_no_vendor_imports_another() -> None:
-    vendors = {f"exporter.providers.{name}" for name in VENDORS}
+    vendors = {f"exporter.vendors.registry.{name}" for name in VENDORS}
     assert [(one, other) for one in vendors for other in IMPORTS[one] & vendors] == []
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.budget import DAY, Budget
+from exporter.polling.budget import DAY, Budget
 from exporter.simulator import HandClock
 
 HOUR = 3600.0

@@ -19,15 +19,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.book import Book
-from exporter.budget import Budget
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
-from exporter.loops import Collector, PolledProvider
-from exporter.providers import VENDORS
-from exporter.providers.errors import FailedCall
-from exporter.settings import ProviderSettings
+from exporter.client.errors import FailedCall
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.tracker import Book
+from exporter.polling.budget import Budget
+from exporter.polling.collector import Collector, PolledProvider
+from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Watch
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -44,9 +45,8 @@ from exporter.simulator import (
     faults,
     hang,
 )
-from exporter.store import Changes, Store, StoreError
 from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
-from exporter.watch import Watch
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     from conftest import Door

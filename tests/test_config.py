@@ -20,10 +20,11 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from exporter import config_schema
-from exporter.config import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings, load
-from exporter.providers import VENDORS, deerapi
-from exporter.settings import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
+from exporter.config import schema as config_schema
+from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings, load
+from exporter.config.models import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
+from exporter.vendors.builtin import deerapi
+from exporter.vendors.registry import VENDORS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.yaml"

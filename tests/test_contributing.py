@@ -24,12 +24,12 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"(?m)^\*\*`?([^\s`]+)`?\*\*\n\n```\w+\n(.*?)```\n", GUIDE, re.DOTALL))
 """The files of the example: path -> text."""
 PROVIDER, TESTS, FIXTURE = (
-    "exporter/providers/acme.py",
+    "exporter/vendors/builtin/acme.py",
     "tests/providers/test_acme.py",
     "tests/fixtures/acme/renders.json",
 )
-REGISTRY = "exporter/providers/__init__.py"
-PARTS = (r"from exporter\.providers import .*", r"VENDORS: dict.*?\n}")
+REGISTRY = "exporter/vendors/registry.py"
+PARTS = (r"from exporter\.vendors\.builtin import .*", r"VENDORS: dict.*?\n}")
 """What the example changes in the registry."""
 
 

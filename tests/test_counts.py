@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.counts import Counts
+from exporter.ledger.counters import Counts
 
 Bounds = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=8, unique=True).map(lambda some: tuple(sorted(some)))
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.providers import VENDORS
 from exporter.simulator import PREFIXES, Credentials, World, app, serve
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     from conftest import Exporter

@@ -21,11 +21,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.advice import Cause
-from exporter.config import Config, LedgerSettings
-from exporter.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
-from exporter.doctor import INTERRUPTED, consult
-from exporter.providers import VENDORS, connect
+from exporter.client.advice import Cause
+from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
+from exporter.commands.doctor import INTERRUPTED, consult
+from exporter.config.load import Config, LedgerSettings
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -45,9 +45,9 @@ from exporter.simulator import (
     serve,
 )
 from exporter.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
-from exporter.simulator.profiles import PROFILES
-from exporter.store import Changes, Store
+from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import State
+from exporter.vendors.registry import VENDORS, connect
 
 if TYPE_CHECKING:
     from conftest import Door, Exporter

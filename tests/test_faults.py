@@ -16,14 +16,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
-from exporter.collector import FeedLoop
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.loops import Collector, PolledProvider
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
-from exporter.providers.provider import Provider
-from exporter.settings import ProviderSettings
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import Collector, PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -40,8 +39,9 @@ from exporter.simulator import (
     serve,
 )
 from exporter.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
-from exporter.store import Store
 from exporter.tasks import State
+from exporter.vendors.api import Provider
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     from conftest import Door

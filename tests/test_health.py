@@ -16,9 +16,9 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.health import NotWell, ask
+from exporter.commands.check_health import NotWell, ask
 from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, hang, serve
-from exporter.web.address import reached_at
+from exporter.web.server.address import reached_at
 
 if TYPE_CHECKING:
     from conftest import Exporter
@@ -236,6 +236,6 @@ def test_it_starts_without_what_the_exporter_takes_to_run(start: Start, config: 
     loaded = {name.partition(".")[0] for name in modules.split()}
     assert not loaded & {"aiohttp", "asyncio", "bcrypt", "httpx", "jinja2", "pydantic", "starlette", "uvicorn", "yaml"}
     assert {name for name in modules.split() if name.startswith("exporter.")} == {
-        *("exporter.cli", "exporter.health", "exporter.logs"),
-        *("exporter.web", "exporter.web.address", "exporter.web.place"),
+        *("exporter.cli", "exporter.commands.check_health", "exporter.config.logs"),
+        *("exporter.web", "exporter.web.server.address", "exporter.web.server.place"),
     }

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.counts import Counts
-from exporter.store import Changes, Store, StoreError
+from exporter.ledger.counters import Counts
+from exporter.ledger.sqlite.store import Changes, Store, StoreError
 from exporter.tasks import State, Task
 
 START = 1_700_000_000.0
@@ -161,7 +161,7 @@ def test_a_folder_that_comes_back_is_right_again(store: Store, path: Path) -> No
 def test_a_log_that_was_deleted_is_begun_again_and_nothing_of_it_is_lost(store: Store, path: Path) -> None:
     Path(f"{path}-wal").unlink()
     store.commit(changes(2))
-    in_use = f"from exporter.store import Store\nStore({str(path)!r}, patience=0)"
+    in_use = f"from exporter.ledger.sqlite.store import Store\nStore({str(path)!r}, patience=0)"
     other = subprocess.run([sys.executable, "-c", in_use], capture_output=True, text=True, check=False)
     assert "is another exporter running on it?" in other.stderr
     # What a process that is killed now would leave. (To copy the file in this process gives up the lock on it.)

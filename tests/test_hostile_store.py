@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.counts import Counts
+from exporter.ledger.counters import Counts
+from exporter.ledger.sqlite.store import Changes, Store, StoreError
 from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
-from exporter.store import Changes, Store, StoreError
 from exporter.tasks import State, Task
 
 if TYPE_CHECKING:

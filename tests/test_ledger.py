@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter.ledger import FORGET_AT_ONCE, Ledger
-from exporter.settings import PollSettings
-from exporter.store import Changes, Store, StoreError
-from exporter.sweep import Sweep
+from exporter.config.models import PollSettings
+from exporter.ledger.ledger import FORGET_AT_ONCE, Ledger
+from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
 
 START = 1_700_000_000.0

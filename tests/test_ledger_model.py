@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.book import Book
-from exporter.counts import Counts
-from exporter.ledger import Ledger
-from exporter.settings import PollSettings
-from exporter.store import Changes, Store, StoreError
-from exporter.sweep import Sweep
+from exporter.config.models import PollSettings
+from exporter.ledger.counters import Counts
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import Book
 from exporter.tasks import MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State
 
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))

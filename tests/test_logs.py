@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter import logs
+from exporter.config import logs
 
 log = logging.getLogger("exporter.test")
 

@@ -16,12 +16,12 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.book import Book
-from exporter.ledger import Ledger
-from exporter.look_ups import LONGEST_GAP, Reluctance
-from exporter.loops import PolledProvider
-from exporter.providers import VENDORS
-from exporter.providers.client import RateLimit
+from exporter.client.client import RateLimit
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.tracker import Book
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -36,8 +36,8 @@ from exporter.simulator import (
     app,
     faults,
 )
-from exporter.store import Store
 from exporter.tasks import State
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     from conftest import Door

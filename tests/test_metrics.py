@@ -16,17 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from starlette.responses import Response
 
 from benchmarks.reference import Reference
-from exporter.collector import FeedLoop
-from exporter.exposition import Exposition, prefers_openmetrics
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
-from exporter.providers.provider import Provider
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition, prefers_openmetrics
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, World, app, running
-from exporter.store import Store
-from exporter.sweep import Sweep
 from exporter.tasks import Field, Observation, Phase, Reason, State
+from exporter.vendors.api import Provider
+from exporter.vendors.registry import VENDORS
 
 openmetrics_families: Callable[[str], Iterator[Metric]] = openmetrics_parser.text_string_to_metric_families
 

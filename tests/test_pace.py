@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.book import Book
-from exporter.counts import Counts
-from exporter.pace import LEAST_KNOWN, LONGEST_GAP, Learned, Pace, Span, Trail, next_look
-from exporter.settings import PollSettings
-from exporter.store import FeedRecord
+from exporter.config.models import PollSettings
+from exporter.ledger.counters import Counts
+from exporter.ledger.sqlite.store import FeedRecord
+from exporter.ledger.tracker import Book
+from exporter.polling.feed.schedule import LEAST_KNOWN, LONGEST_GAP, Learned, Pace, Span, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task
 
 NOW = 1_790_000_000.0

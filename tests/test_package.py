@@ -160,8 +160,12 @@ def test_the_wheel_carries_every_file_of_the_package_and_its_licence(built: Buil
         f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt")
     }
     package = {name for name in built.files if name.startswith("exporter/")}
-    assert {"exporter/py.typed", "exporter/web/templates/status.html", "exporter/simulator/world.py"} <= package
-    assert {"exporter/web/static/style.css"} <= package
+    assert {
+        "exporter/py.typed",
+        "exporter/web/pages/templates/status.html",
+        "exporter/simulator/world/world.py",
+    } <= package
+    assert {"exporter/web/pages/static/style.css"} <= package
     assert carried == package | about | {f"{NAME}.dist-info/licenses/LICENSE"}
 
 
@@ -269,7 +273,7 @@ def test_it_needs_nothing_that_the_lock_does_not_pin(place: Place) -> None:
     )
     done = place.run("python", "-c", walk)
     assert done.stderr == ""
-    assert {"exporter.cli", "exporter.web.tls", "exporter.simulator.matrix"} <= set(done.stdout.split())
+    assert {"exporter.cli", "exporter.web.access.tls", "exporter.simulator.matrix"} <= set(done.stdout.split())
 
 
 def test_it_checks_the_example_that_comes_with_it(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.proxies import Proxies, ProxyUnusable, fault_of_setting, read_proxy
+from exporter.config.network.proxies import Proxies, ProxyUnusable, fault_of_setting, read_proxy
 
 SECRET = "hunter2"
 

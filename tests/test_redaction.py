@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.error_words import CHINESE, ENGLISH
-from exporter.redaction import EXCERPT_LENGTH, READ, WORDS_LENGTH, excerpt, redacted
+from exporter.client.redaction.error_words import CHINESE, ENGLISH
+from exporter.client.redaction.redaction import EXCERPT_LENGTH, READ, WORDS_LENGTH, excerpt, redacted
 from exporter.simulator import MARKERS
-from exporter.simulator.content import prompt, signed_url, user
-from exporter.simulator.profiles import PROFILES
+from exporter.simulator.world.content import prompt, signed_url, user
+from exporter.simulator.world.profiles import PROFILES
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 HEX = "d41d8cd98f00b204e9800998ecf8427e"

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.config import load
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
+from exporter.config.load import load
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.collector import PolledProvider
 from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
-from exporter.store import Store
 
 if TYPE_CHECKING:
     from conftest import Exporter

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from exporter import cli
-from exporter.providers import VENDORS, connect
-from exporter.providers.client import Exchange
-from exporter.providers.errors import TaskNotFound
+from exporter.client.client import Exchange
+from exporter.client.errors import TaskNotFound
+from exporter.ledger.sqlite.store import Store
 from exporter.simulator import PREFIXES, Credentials, World, app, running
-from exporter.store import Store
+from exporter.vendors.registry import VENDORS, connect
 
 ROOT = Path(__file__).parent.parent
 CODE = {
@@ -113,13 +113,16 @@ def test_only_the_vendors_client_and_the_look_at_our_own_health_call_out() -> No
     )
     found = {name for name, tree in CODE.items() if libraries & set(imports(tree))}
     found |= {name for name, tree in CODE.items() if any(map(outward.fullmatch, calls(tree)))}
-    assert found == {"providers/transport.py", "health.py"}
+    assert found == {"client/transport.py", "commands/check_health.py"}
 
 
 def test_nothing_but_the_look_at_our_own_health_leaves_the_certificate_of_a_server_unverified() -> None:
     switches = re.compile(r"verify=False|ssl=False|_create_unverified_context|(verify_mode|check_hostname)\W.*=")
     found = {name for name, tree in CODE.items() if switches.search(ast.unparse(tree))}
-    assert found == {"health.py", "web/tls.py"}  # where the latter says of which clients it wants certificates
+    assert found == {
+        "commands/check_health.py",
+        "web/access/tls.py",
+    }  # where the latter says of which clients it wants certificates
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

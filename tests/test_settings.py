@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.providers import VENDORS
-from exporter.settings import (
+from exporter.config.models import (
     BaseUrl,
     Bounds,
     Duration,
@@ -28,6 +27,7 @@ from exporter.settings import (
     Secret,
     Settings,
 )
+from exporter.vendors.registry import VENDORS
 
 
 def value_of(kind: Any, written: object) -> Any:

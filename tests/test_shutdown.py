@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.ledger import Ledger
-from exporter.settings import PollSettings
+from exporter.config.models import PollSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
 from exporter.simulator import (
     FACE_SWAP,
     LIP_SYNC,
@@ -35,8 +37,6 @@ from exporter.simulator import (
     hang,
     serve,
 )
-from exporter.store import Store
-from exporter.sweep import Sweep
 from exporter.tasks import Clock, Observation, State
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.accounts import renamed
-from exporter.config import Config, ConfigError, load
+from exporter.config.load import Config, ConfigError, load
+from exporter.config.mistakes.accounts import renamed
 
 KEY = "sk-live-Zx81kkQm3Lw0aa77"
 GOOD = f"""\

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.book import Book
-from exporter.counts import Counts
-from exporter.ledger import Ledger
-from exporter.schema import VERSION
-from exporter.settings import PollSettings
-from exporter.store import STEPS_KEPT, Changes, Store, StoreError
-from exporter.sweep import Sweep
+from exporter.config.models import PollSettings
+from exporter.ledger.counters import Counts
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import STEPS_KEPT, Changes, Store, StoreError
+from exporter.ledger.sqlite.tables import VERSION
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import Book
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
 
 START = 1_700_000_000.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.sweep import AS_BEFORE, Sweep
+from exporter.ledger.sweep import AS_BEFORE, Sweep
 from exporter.tasks import UNREACHED, Field, Observation, State, Task
 
 NOW = 1_800_000_000.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.trust import TrustBroken, context
+from exporter.config.network.trust import TrustBroken, context
 
 
 def test_all_who_trust_the_same_share_one_context(tmp_path: Path) -> None:

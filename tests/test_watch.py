@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings import WatchSettings
-from exporter.watch import Watch
-from exporter.watch.files import WatchedFiles
-from exporter.watch.groups import KINDS
+from exporter.config.models import WatchSettings
+from exporter.polling.watch import Watch
+from exporter.polling.watch.files import WatchedFiles
+from exporter.polling.watch.groups import KINDS
 
 
 def write(path: Path, **kinds: list[str]) -> Path:

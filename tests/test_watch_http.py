@@ -15,14 +15,14 @@ import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.ledger import Ledger
-from exporter.loops import Collector, PolledProvider
-from exporter.providers import VENDORS
-from exporter.settings import WatchSettings
+from exporter.config.models import WatchSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.collector import Collector, PolledProvider
+from exporter.polling.watch import Watch
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
-from exporter.store import Store
 from exporter.tasks import State
-from exporter.watch import Watch
+from exporter.vendors.registry import VENDORS
 
 TOKEN = "a-token-of-the-shop-0123456789"
 NOW = 1_790_000_000.0
@@ -191,7 +191,7 @@ FAILURES: list[Any] = [
 async def test_a_failure_keeps_the_last_good_ids_and_is_told_once_as_is_its_end(
     shop: Shop, other_shop: Shop, watch: Open, caplog: pytest.LogCaptureFixture, failure: Failure, error: str
 ) -> None:
-    caplog.set_level(logging.INFO, "exporter.watch")
+    caplog.set_level(logging.INFO, "exporter.polling.watch")
     shop.answer = told(sora=["1"])
     one = watch("/ids?key=hidden", bearer_token=TOKEN)
     assert (await one.ids("sora"), one.troubles) == (["1"], [])
@@ -219,7 +219,7 @@ async def test_a_failure_keeps_the_last_good_ids_and_is_told_once_as_is_its_end(
 async def test_a_kind_that_no_feed_has_is_told_once_and_spoils_nothing(
     shop: Shop, watch: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "exporter.watch")
+    caplog.set_level(logging.INFO, "exporter.polling.watch")
     shop.answer = told(sora=["1"], sorra=["2"])
     one = watch()
     assert await one.ids("sora") == ["1"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docs.tools.markdown import DOCS, row, table, with_part, words
-from exporter.web import openapi
+from exporter.web.api import openapi
 
 
 def description() -> str:

@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.providers import VENDORS
-from exporter.providers.client import Exchange
+from exporter.client.client import Exchange
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
-from exporter.simulator.profiles import PROFILES
 from exporter.simulator.vendor import Vendor
-from exporter.store import Store
+from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Observation, State
+from exporter.vendors.registry import VENDORS
 
 KEYS = Credentials()
 LEAST: dict[str, dict[str, Any]] = {

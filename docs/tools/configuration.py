@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from docs.tools.markdown import DOCS, row, table, with_part, words
-from exporter import config_schema
-from exporter.providers import VENDORS
-from exporter.settings import PollSettings, ProviderSettings
+from exporter.config import schema as config_schema
+from exporter.config.models import PollSettings, ProviderSettings
+from exporter.vendors.registry import VENDORS
 
 HEAD = ("key", "type", "default", "meaning")
 PARTS = {

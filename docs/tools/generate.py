@@ -7,14 +7,14 @@ from pathlib import Path
 
 from docs.tools import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
 from docs.tools.markdown import DOCS
-from exporter import config_schema
+from exporter.config import schema
 
 WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "metrics.md": metrics.page,
     DOCS / "reliability.md": reliability.page,
     DOCS / "openapi.json": api.description,
     DOCS / "api.md": api.page,
-    DOCS / "config.schema.json": config_schema.text,
+    DOCS / "config.schema.json": schema.text,
     DOCS / "configuration.md": configuration.page,
     DOCS / "command-line.md": command_line.page,
     DOCS / "sizing.md": sizing.page,

@@ -6,17 +6,25 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from docs.tools.markdown import row, table, words
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, STATS, TASK_METRICS, Metric
-from exporter.providers import VENDORS
-from exporter.providers.client import ENDPOINTS
-from exporter.providers.errors import CALL_ERRORS
+from exporter.client.client import ENDPOINTS
+from exporter.client.errors import CALL_ERRORS
+from exporter.metrics.catalogue import (
+    EXPORTER_METRICS,
+    FEED_METRICS,
+    PREFIX,
+    PROVIDER_METRICS,
+    STATS,
+    TASK_METRICS,
+    Metric,
+)
 from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
+from exporter.vendors.registry import VENDORS
 
 HEAD = """\
 # Metrics
 
 All that `/metrics` serves; what to ask of it is in the [cookbook](cookbook.md). Written by `make docs` from the
-catalogue in [exporter/metrics.py](../exporter/metrics.py).
+catalogue in [exporter/metrics/catalogue.py](../exporter/metrics/catalogue.py).
 
 **Stability.** Names, types, labels and the values of closed labels are a contract: they change with a major version
 only, and the [changelog](../CHANGELOG.md) tells what is added. `videotask_exporter_build_info` may get more labels.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from docs.tools.markdown import DOCS, table, with_part, words
-from exporter.providers import VENDORS
 from exporter.simulator.matrix import MATRIX, Fault, Shown
+from exporter.vendors.registry import VENDORS
 
 SHOWN: dict[Shown, str] = {
     "withdrawn": "stay for three intervals, then are withdrawn",

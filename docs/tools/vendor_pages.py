@@ -12,11 +12,12 @@ from pathlib import Path
 
 from docs.tools import asking
 from docs.tools.markdown import DOCS, row, table, with_part, words
-from exporter.providers import VENDORS, chanjing, deerapi, facewap, huawei_metastudio
-from exporter.providers.client import Exchange
-from exporter.providers.provider import Vendor
+from exporter.client.client import Exchange
 from exporter.simulator import PREFIXES
 from exporter.tasks import Observation, Reason, State
+from exporter.vendors.api import Vendor
+from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
+from exporter.vendors.registry import VENDORS
 
 DAY = 86400
 IN_FLIGHT = (0, 10, 100, 300)

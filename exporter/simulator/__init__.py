@@ -6,12 +6,12 @@ and `Credentials()` has the keys that it takes.
 """
 
 from exporter.simulator.app import DOCUMENTED_LIMITS, PREFIXES, Simulator, app
-from exporter.simulator.content import MARKERS
-from exporter.simulator.life import Life, Moment
-from exporter.simulator.profiles import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, VIDEO, Feed
 from exporter.simulator.server import Address, running, serve
 from exporter.simulator.vendor import Credentials, hang
-from exporter.simulator.world import HandClock, World
+from exporter.simulator.world.content import MARKERS
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, VIDEO, Feed
+from exporter.simulator.world.world import HandClock, World
 
 __all__ = [
     "DIGITAL_HUMAN",

@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from exporter.simulator.chanjing import Chanjing
-from exporter.simulator.deerapi import DeerAPI, Dialect
-from exporter.simulator.facewap import FaceWap
-from exporter.simulator.huawei_metastudio import MetaStudio
 from exporter.simulator.vendor import Credentials, RateLimit, Vendor
-from exporter.simulator.world import World
+from exporter.simulator.vendors.chanjing import Chanjing
+from exporter.simulator.vendors.deerapi import DeerAPI, Dialect
+from exporter.simulator.vendors.facewap import FaceWap
+from exporter.simulator.vendors.huawei_metastudio import MetaStudio
+from exporter.simulator.world.world import World
 
 Limits = Mapping[str, tuple[int, float]]
 

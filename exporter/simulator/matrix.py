@@ -10,9 +10,9 @@ from typing import Literal
 from starlette.types import ASGIApp
 
 from exporter.simulator import faults
-from exporter.simulator.life import Life
-from exporter.simulator.profiles import DIGITAL_HUMAN, PROFILES, Feed
-from exporter.simulator.world import World
+from exporter.simulator.world.life import Life
+from exporter.simulator.world.profiles import DIGITAL_HUMAN, PROFILES, Feed
+from exporter.simulator.world.world import World
 from exporter.tasks import State
 
 Shown = Literal["withdrawn", "true", "true a sweep later", "unknown", "as before"]

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.simulator.world import World
+from exporter.simulator.world.world import World
 
 WELL = "simulator.well"
 """Where a request's scope has the application that answers as if there were no fault."""

@@ -17,14 +17,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.config import ConfigError
-from exporter.exposition import Exposition, Polled
-from exporter.metrics import Reloads
-from exporter.store import StoreError
-from exporter.web import api, intake, pages
-from exporter.web.coding import accepted, takes_gzip, weighed
-from exporter.web.place import Place
+from exporter.config.load import ConfigError
+from exporter.ledger.sqlite.store import StoreError
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition, Polled
+from exporter.web.api import intake
+from exporter.web.api import routes as api
+from exporter.web.pages import routes as pages
 from exporter.web.search import Searches
+from exporter.web.server.coding import accepted, takes_gzip, weighed
+from exporter.web.server.place import Place
 
 log = logging.getLogger(__name__)
 

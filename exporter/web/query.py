@@ -21,8 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
-from exporter.book import within
-from exporter.collector import FeedLoop
+from exporter.ledger.tracker import within
+from exporter.polling.feed.loop import FeedLoop
 from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
 
 PER_PAGE_LIMIT = 500

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from exporter.web.turns import Turns
+from exporter.web.access.turns import Turns
 
 WAITING = 32
 """Searches that may wait for their turn."""

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from exporter import __version__
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
 from grafana.identity import JOB
 from grafana.rules_files import ALERTS, KUBERNETES_RULES, RECORDINGS
 

@@ -15,8 +15,8 @@ import trustme
 import yaml
 
 from docs.tools.reader import BLOCKS, PAGES, ROOT, Block, Page, blocks
-from exporter.config import load
-from exporter.web.webconfig import WebConfig
+from exporter.config.load import load
+from exporter.web.access.webconfig import WebConfig
 from grafana.promql import CLOSED, SERVED
 from grafana.rules_files import RECORDINGS
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.tools.reader import PAGES, ROOT, Block, Page
-from exporter.providers import VENDORS
 from exporter.simulator import LIP_SYNC, PREFIXES, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     Program = Callable[..., str]

@@ -13,11 +13,13 @@ from starlette.datastructures import QueryParams
 from starlette.routing import Route
 
 from docs.tools.reader import PAGES, ROOT, Page, blocks
-from exporter import cli, config_schema
-from exporter.advice import Cause
+from exporter import cli
+from exporter.client.advice import Cause
+from exporter.config import schema as config_schema
 from exporter.tasks import Phase, Reason, State
-from exporter.web import app, openapi, query
-from exporter.web.webconfig import WebSettings
+from exporter.web import app, query
+from exporter.web.access.webconfig import WebSettings
+from exporter.web.api import openapi
 from grafana.promql import CLOSED, SERVED
 
 BY_NAME = {str(page): page for page in PAGES}

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from exporter.providers import VENDORS
-from exporter.providers.client import Client
-from exporter.providers.provider import Feed
+from exporter.client.client import Client
 from exporter.tasks import Observation
+from exporter.vendors.api import Feed
+from exporter.vendors.registry import VENDORS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from exporter.providers.errors import (
+from exporter.client.errors import (
     AuthRefused,
     BalanceExhausted,
     CallError,
@@ -21,7 +21,7 @@ from exporter.providers.errors import (
     TaskNotFound,
     VendorFailed,
 )
-from exporter.settings import FileReference
+from exporter.config.models import FileReference
 from exporter.tasks import Clock, Field, Observation, Reason, State
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from exporter.counts import Counts
-from exporter.providers.answers import SIZE_LIMIT, Answer
-from exporter.providers.client import (
+from exporter.client.answers import SIZE_LIMIT, Answer
+from exporter.client.client import (
     DURATION_BOUNDS,
     LONGEST_BACKOFF,
     LONGEST_PAUSE,
@@ -30,7 +29,7 @@ from exporter.providers.client import (
     RateLimit,
     retry_after,
 )
-from exporter.providers.errors import (
+from exporter.client.errors import (
     AnswerTooLarge,
     AuthRefused,
     CallError,
@@ -45,6 +44,7 @@ from exporter.providers.errors import (
     VendorFailed,
     refusal,
 )
+from exporter.ledger.counters import Counts
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answers a request whose head it is given."""

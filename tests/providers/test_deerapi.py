@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from exporter.providers.errors import (
+from exporter.client.errors import (
     AuthRefused,
     BalanceExhausted,
     CallError,

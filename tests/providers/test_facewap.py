@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from exporter.providers.errors import (
+from exporter.client.errors import (
     AuthRefused,
     CallError,
     ContractBroken,

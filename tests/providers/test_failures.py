@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.providers.errors import (
+from exporter.client.errors import (
     CALL_ERRORS,
     AuthRefused,
     BalanceExhausted,
@@ -16,7 +16,7 @@ from exporter.providers.errors import (
     VendorFailed,
     refusal,
 )
-from exporter.providers.failures import reason_of, reason_of_status
+from exporter.client.reasons import reason_of, reason_of_status
 from exporter.tasks import Reason
 
 CODES = {"10400": Reason.AUTH, "quota": Reason.INSUFFICIENT_BALANCE}

@@ -23,14 +23,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.providers import VENDORS
-from exporter.providers.answers import SIZE_LIMIT
-from exporter.providers.client import Client
-from exporter.providers.errors import CALL_ERRORS, AnswerTooLarge, CallError, ContractBroken, TaskNotFound
-from exporter.providers.failures import reason_of
-from exporter.providers.provider import Feed, Page
+from exporter.client.answers import SIZE_LIMIT
+from exporter.client.client import Client
+from exporter.client.errors import CALL_ERRORS, AnswerTooLarge, CallError, ContractBroken, TaskNotFound
+from exporter.client.reasons import reason_of
+from exporter.ledger.times import EARLIEST, believed
 from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_task_id
-from exporter.times import EARLIEST, believed
+from exporter.vendors.api import Feed, Page
+from exporter.vendors.registry import VENDORS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 BODIES = int(os.environ.get("FUZZ_BODIES", "20000"))

@@ -14,7 +14,7 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 
-from exporter.providers.errors import (
+from exporter.client.errors import (
     AuthRefused,
     BalanceExhausted,
     CallError,
@@ -25,9 +25,9 @@ from exporter.providers.errors import (
     TaskNotFound,
     VendorFailed,
 )
-from exporter.providers.huawei_metastudio import Signature
-from exporter.settings import Secret
+from exporter.config.models import Secret
 from exporter.tasks import Clock, Field, Observation, Reason, State
+from exporter.vendors.builtin.huawei_metastudio import Signature
 
 if TYPE_CHECKING:
     from providers.conftest import Connect, Load, MemoryVault

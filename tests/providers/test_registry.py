@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.providers import VENDORS, connect
 from exporter.tasks import Clock
+from exporter.vendors.registry import VENDORS, connect
 
 if TYPE_CHECKING:
     from providers.conftest import MemoryVault

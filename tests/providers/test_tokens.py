@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.providers.errors import AuthRefused, VendorFailed
-from exporter.providers.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
+from exporter.client.errors import AuthRefused, VendorFailed
+from exporter.client.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
 
 if TYPE_CHECKING:
     from providers.conftest import MemoryVault

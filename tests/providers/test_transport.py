@@ -13,12 +13,12 @@ import httpx
 import pytest
 import trustme
 
-from exporter import trust
-from exporter.providers.answers import Answer
-from exporter.providers.client import Client
-from exporter.providers.errors import AnswerTooLarge, ConnectionFailed, TimedOut
-from exporter.providers.transport import AiohttpTransport
-from exporter.settings import Secret
+from exporter.client.answers import Answer
+from exporter.client.client import Client
+from exporter.client.errors import AnswerTooLarge, ConnectionFailed, TimedOut
+from exporter.client.transport.transport import AiohttpTransport
+from exporter.config.models import Secret
+from exporter.config.network import trust
 
 PATIENCE = 30.0
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

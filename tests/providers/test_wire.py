@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from exporter.providers import VENDORS, chanjing, deerapi, facewap, huawei_metastudio
-from exporter.providers.client import Client
-from exporter.providers.errors import ContractBroken
-from exporter.providers.wire import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
+from exporter.client.client import Client
+from exporter.client.errors import ContractBroken
 from exporter.tasks import Field, Observation, Reason, State
+from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
+from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
+from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
     from providers.conftest import MemoryVault

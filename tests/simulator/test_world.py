@@ -7,7 +7,7 @@ import json
 import pytest
 
 from exporter.simulator import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, VIDEO, HandClock, Life, World
-from exporter.simulator.profiles import PROFILES
+from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Reason, State
 
 START = HandClock().now

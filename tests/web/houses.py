@@ -11,19 +11,19 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from exporter.collector import FeedLoop
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
-from exporter.providers.provider import Provider
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
 from exporter.simulator import Credentials, HandClock
-from exporter.store import Store
-from exporter.sweep import Sweep
 from exporter.tasks import Observation, State
+from exporter.vendors.api import Provider
+from exporter.vendors.registry import VENDORS
 from exporter.web import app as web
-from exporter.web.server import Server, listen
+from exporter.web.server.server import Server, listen
 
 from .serving import PATIENCE
 

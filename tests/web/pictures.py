@@ -20,12 +20,12 @@ from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, sync_playwright
 
 from exporter import __version__, simulator
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.providers import VENDORS
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.collector import PolledProvider
 from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World, faults
-from exporter.store import Store
 from exporter.tasks import Reason, State
+from exporter.vendors.registry import VENDORS
 
 from . import chromium, png
 from .houses import House, served

@@ -21,9 +21,9 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exporter.web.opened import Limits
-from exporter.web.server import Server, listen
-from exporter.web.webconfig import WebConfig
+from exporter.web.access.webconfig import WebConfig
+from exporter.web.server.opened import Limits
+from exporter.web.server.server import Server, listen
 
 PATIENCE = 30.0
 """Seconds that a test waits for something that must come."""

@@ -14,20 +14,20 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from exporter.config import ConfigError
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.logs import LogfmtFormatter
-from exporter.loops import Collector
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
-from exporter.providers.provider import Provider
+from exporter.config.load import ConfigError
+from exporter.config.logs import LogfmtFormatter
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import Collector
 from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
-from exporter.store import Store, StoreError
 from exporter.tasks import State
+from exporter.vendors.api import Provider
+from exporter.vendors.registry import VENDORS
 from exporter.web import app as web
-from exporter.web.address import AddressError
-from exporter.web.server import listen
+from exporter.web.server.address import AddressError
+from exporter.web.server.server import listen
 
 from .houses import House, house_at, see, served
 

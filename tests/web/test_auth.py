@@ -11,9 +11,9 @@ import time
 import bcrypt
 import pytest
 
-from exporter.settings import Secret
-from exporter.web.auth import QUEUE, REMEMBERED, Users
-from exporter.web.turns import Busy
+from exporter.config.models import Secret
+from exporter.web.access.auth import QUEUE, REMEMBERED, Users
+from exporter.web.access.turns import Busy
 
 from .serving import Folder, hashed, serving, until, users
 

@@ -7,7 +7,7 @@ import gzip
 import httpx
 import pytest
 
-from exporter.web.coding import takes_gzip
+from exporter.web.server.coding import takes_gzip
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from exporter.web.capacity import FEWEST, MOST, connections
-from exporter.web.limits import Connection
-from exporter.web.opened import Limits, Opened
+from exporter.web.server.capacity import FEWEST, MOST, connections
+from exporter.web.server.limits import Connection
+from exporter.web.server.opened import Limits, Opened
 
 from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
 from .test_limits import get, post, status_of

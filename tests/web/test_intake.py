@@ -18,11 +18,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
-from exporter.collector import FeedLoop
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.providers import VENDORS
-from exporter.settings import ProviderSettings
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.polling.collector import PolledProvider
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Following
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -36,10 +37,9 @@ from exporter.simulator import (
     app,
     hang,
 )
-from exporter.store import Store
 from exporter.tasks import State
-from exporter.watch import Following
-from exporter.web import intake
+from exporter.vendors.registry import VENDORS
+from exporter.web.api import intake
 
 from . import houses
 from .serving import until
@@ -376,7 +376,7 @@ class Denial:
 async def test_an_id_that_the_vendor_has_denied_for_a_day_is_let_go(
     house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "exporter.watch")
+    caplog.set_level(logging.INFO, "exporter.polling.watch")
     denial = Denial(house)
     await ask(http, "nowhere", "waits")
     assert await denial.after(0) == ["nowhere", "waits"]

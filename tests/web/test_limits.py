@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.web.limits import Bucket
-from exporter.web.opened import Limits
+from exporter.web.server.limits import Bucket
+from exporter.web.server.opened import Limits
 
 from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
 

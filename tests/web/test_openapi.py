@@ -18,11 +18,11 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from starlette.routing import Route
 
-from exporter.exposition import Exposition
-from exporter.metrics import Reloads
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
 from exporter.tasks import Observation, Reason, State
 from exporter.web import app as web
-from exporter.web import openapi
+from exporter.web.api import openapi
 
 from .houses import SECRET, House, house_at, served
 

@@ -14,25 +14,25 @@ import httpx
 import pytest
 
 from exporter import __version__
-from exporter.advice import Cause
-from exporter.exposition import Exposition
-from exporter.ledger import Ledger
-from exporter.loops import PolledProvider
-from exporter.metrics import Reloads
-from exporter.providers import VENDORS
+from exporter.client.advice import Cause
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import PolledProvider
 from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
-from exporter.store import Store
-from exporter.sweep import Sweep
 from exporter.tasks import Observation, Reason, State
-from exporter.web import words
+from exporter.vendors.registry import VENDORS
 from exporter.web.app import create
-from exporter.web.overview import WHOSE_CAUSE, WHOSE_REASON
+from exporter.web.pages import filters
+from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
 
 from .houses import House, house_at, served
 from .serving import until
 
-STYLE = Path(__file__).parents[2] / "exporter" / "web" / "static" / "style.css"
+STYLE = Path(__file__).parents[2] / "exporter" / "web" / "pages" / "static" / "style.css"
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 
 
@@ -294,8 +294,8 @@ def test_every_cause_and_reason_lies_with_somebody() -> None:
         Cause.NOT_FOUND,
     }
     assert WHOSE_CAUSE.keys() == set(Cause) - ours - never_of_a_sweep
-    assert WHOSE_REASON.keys() == set(Reason) == words.REASONS.keys()
-    assert words.STATES.keys() == set(State)
+    assert WHOSE_REASON.keys() == set(Reason) == filters.REASONS.keys()
+    assert filters.STATES.keys() == set(State)
 
 
 # Tasks
@@ -665,18 +665,18 @@ def test_states_and_reasons_have_the_colours_of_the_dashboards() -> None:
     ],
 )
 def test_lengths_are_told_in_units_that_a_person_reads(seconds: float, rough: str, lasting: str) -> None:
-    assert (words.rough(seconds), words.lasting(seconds)) == (rough, lasting)
+    assert (filters.rough(seconds), filters.lasting(seconds)) == (rough, lasting)
 
 
 def test_moments_are_told_from_here_and_as_a_whole() -> None:
-    assert [words.ago(at, 1000.0) for at in (880, 988, 999.7, 1003, 4600)] == [
+    assert [filters.ago(at, 1000.0) for at in (880, 988, 999.7, 1003, 4600)] == [
         "2 min ago",
         "12 s ago",
         "now",
         "in 3 s",
         "in 60 min",
     ]
-    assert (words.utc(1_700_000_000.0), words.iso(1_700_000_000.0)) == (
+    assert (filters.utc(1_700_000_000.0), filters.iso(1_700_000_000.0)) == (
         "2023-11-14 22:13:20 UTC",
         "2023-11-14T22:13:20Z",
     )

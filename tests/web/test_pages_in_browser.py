@@ -14,7 +14,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect, sync_playwright
 
-from exporter.providers.errors import FailedCall
+from exporter.client.errors import FailedCall
 from exporter.tasks import Observation, Reason, State
 
 from . import chromium, png

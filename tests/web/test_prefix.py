@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from exporter.web.address import AddressError
-from exporter.web.place import Place
+from exporter.web.server.address import AddressError
+from exporter.web.server.place import Place
 
 if TYPE_CHECKING:
     from conftest import Exporter

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from exporter.web.runbook import SECTIONS
+from exporter.web.pages.runbook import SECTIONS
 from grafana import runbook
 from web.houses import house_at, served
 

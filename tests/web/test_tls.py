@@ -18,8 +18,8 @@ import httpx
 import pytest
 import trustme
 
-from exporter.web.opened import Limits
-from exporter.web.tls import CIPHERS, CURVES, TLS13_CIPHERS
+from exporter.web.access.tls import CIPHERS, CURVES, TLS13_CIPHERS
+from exporter.web.server.opened import Limits
 
 from .serving import PATIENCE, TLS, Address, Folder, all_of, indented, serving, until, users
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from exporter.web.turns import Busy, Turns
+from exporter.web.access.turns import Busy, Turns
 
 
 class Asked:

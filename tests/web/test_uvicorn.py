@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from exporter.web.limits import READ, UNSENT, Connection
+from exporter.web.server.limits import READ, UNSENT, Connection
 
 from .serving import hello, serving, until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from exporter import cli
-from exporter.config import ConfigError
-from exporter.web.webconfig import COSTLIEST, WebConfig, WebSettings
+from exporter.config.load import ConfigError
+from exporter.web.access.webconfig import COSTLIEST, WebConfig, WebSettings
 
 from .serving import TLS, Folder, hashed, indented, serving, users
 

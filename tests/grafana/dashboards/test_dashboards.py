@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from exporter.metrics import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS
 from grafana import generate, identity, palette, runbook
 from grafana.boards import dashboards, frame
 from grafana.promql import CHOSEN, CLOSED, SERVED, Scope

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from exporter.providers.errors import CALL_ERRORS
+from exporter.client.errors import CALL_ERRORS
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, State
 from grafana import palette
 

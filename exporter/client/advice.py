@@ -1,0 +1,263 @@
+"""What to do about what goes wrong: one source for the status page and the doctor.
+
+A failed call has an error label, which says whose fault it is. What to do depends on a little more: on our own words
+about the connection, on the HTTP status, and on the known words of the vendor's answer. `cause_of` reads them, and
+`advice` says it with the names of the settings that matter.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from exporter.client.errors import CallError, FailedCall
+from exporter.config.models import ProviderSettings, Secret
+
+
+class Cause(StrEnum):
+    """What is behind a trouble, as far as can be told from here. A closed set; scripts may rely on its words."""
+
+    # The way to the vendor.
+    NO_ADDRESS = "no_address"
+    REFUSED = "refused"
+    TLS = "tls"
+    PROXY = "proxy"
+    INTERCEPTED = "intercepted"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    WRONG_URL = "wrong_url"
+    # What the vendor makes of us.
+    CREDENTIALS = "credentials"
+    TOKEN = "token"  # noqa: S105  # a word, not a password
+    TOKEN_RENEWED_ELSEWHERE = "token_renewed_elsewhere"  # noqa: S105
+    TOKEN_NOT_FETCHED = "token_not_fetched"  # noqa: S105
+    TOKEN_FETCHED = "token_fetched"  # noqa: S105
+    SIGNATURE = "signature"
+    CLOCK = "clock"
+    PROJECT = "project"
+    USER_ID = "user_id"
+    IP = "ip"
+    RATE = "rate"
+    BALANCE = "balance"
+    REQUEST = "request"
+    # What the vendor says.
+    VENDOR = "vendor"
+    CONTRACT = "contract"
+    SIZE = "size"
+    DRIFT = "drift"
+    # What there is to see.
+    NO_TASKS = "no_tasks"
+    NOTHING_TO_WATCH = "nothing_to_watch"
+    NOT_FOUND = "not_found"
+    WATCH = "watch"
+    # What is ours.
+    SLOW = "slow"
+    LEDGER = "ledger"
+    BUG = "bug"
+
+
+_SIGNS: tuple[tuple[str, str, Cause], ...] = (
+    ("connection", r"the (SOCKS )?proxy", Cause.PROXY),
+    ("connection", r"DNS", Cause.NO_ADDRESS),
+    ("connection", r"TLS", Cause.TLS),
+    ("connection", r"nothing listens", Cause.REFUSED),
+    ("connection", r"", Cause.CONNECTION),
+    ("timeout", r"", Cause.TIMEOUT),
+    ("auth", r"not asked for", Cause.TOKEN_NOT_FETCHED),
+    ("auth", r"another holder", Cause.TOKEN_RENEWED_ELSEWHERE),
+    ("intercepted", r"", Cause.INTERCEPTED),
+    ("auth", r"HTTP 407", Cause.PROXY),
+    ("auth", r"\buser_id\b", Cause.USER_ID),
+    ("auth", r"\bIP\b|whitelist|白名单", Cause.IP),
+    ("auth", r"\bproject\b|\btenant\b|项目|租户", Cause.PROJECT),
+    ("auth", r"signature|signed|aksk|签名", Cause.SIGNATURE),
+    ("auth", r"token|令牌|expired|过期|失效", Cause.TOKEN),
+    ("auth", r"", Cause.CREDENTIALS),
+    ("rate_limited", r"could not be asked for", Cause.SLOW),
+    ("rate_limited", r"", Cause.RATE),
+    ("insufficient_balance", r"", Cause.BALANCE),
+    ("invalid_request", r"HTTP (404|405)", Cause.WRONG_URL),
+    ("invalid_request", r"", Cause.REQUEST),
+    ("provider_internal", r"", Cause.VENDOR),
+    ("contract", r"redirects|HTML", Cause.WRONG_URL),
+    ("contract", r"", Cause.CONTRACT),
+    ("too_large", r"", Cause.SIZE),
+    ("ledger", r"", Cause.LEDGER),
+)
+"""Error label, what its words or those of the answer hold, and the cause; the first that fits."""
+
+_SIGN_PATTERNS = {sign: re.compile(sign, re.IGNORECASE) for _, sign, _ in _SIGNS}
+
+_ADVICE: dict[Cause, str] = {
+    Cause.NO_ADDRESS: (
+        "Check the host in base_url ({base_url}) for a typo and for the right region, and that this machine or "
+        "container has a name server that knows it. Where only a proxy reaches the internet, name it in HTTPS_PROXY "
+        "(for http:// HTTP_PROXY), or in the provider's setting `proxy`."
+    ),
+    Cause.REFUSED: (
+        "The machine is there, but nothing answers at that port. Check host and port in base_url ({base_url}), and "
+        "the proxy if one is set (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)."
+    ),
+    Cause.TLS: (
+        "Check that base_url ({base_url}) says https:// where the vendor does, and the date of this machine. Behind "
+        "a proxy that opens TLS, name its certificate authority in the provider's setting `ca_file`, or one file with "
+        "all authorities in SSL_CERT_FILE. REQUESTS_CA_BUNDLE is not read."
+    ),
+    Cause.PROXY: (
+        "Check the proxy in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or in the provider's setting `proxy`: "
+        "scheme (most speak http://, whatever they carry), host, port, user and password (with @, : and / encoded as "
+        "%40, %3A and %2F), and whether it lets this host through."
+    ),
+    Cause.INTERCEPTED: (
+        "Something between the exporter and the vendor answered: a CDN, a firewall (WAF), a proxy or login page. "
+        "It may block the address or the region from which this machine reaches the internet, or want a login. Try "
+        "base_url ({base_url}) from this machine with curl; ask the vendor or your network's administrators to let the "
+        "address through, or reach the vendor another way (`proxy`). If base_url is a gateway of your own, check it."
+    ),
+    Cause.CONNECTION: (
+        "Check base_url ({base_url}), the firewall, and the proxy if one is set (HTTPS_PROXY, HTTP_PROXY, "
+        "NO_PROXY). If it works again by itself, the vendor or the way to it had a disturbance."
+    ),
+    Cause.TIMEOUT: (
+        "Check base_url ({base_url}), the firewall, and the proxy if one is set: one that drops packets, or https:// "
+        "for a proxy that speaks http://, looks like this. If the vendor is just slow, raise request_timeout "
+        "({timeout:g} s) or lower page_size ({page_size})."
+    ),
+    Cause.WRONG_URL: (
+        "What answers is not the API that we know. Check base_url ({base_url}): the host, the region, the path "
+        "before the version, and that no proxy or login page stands in between.{project}"
+    ),
+    Cause.CREDENTIALS: (
+        "Check {credentials}: the right account, no missing character, neither revoked nor without the right to "
+        "read tasks. A credential from a file is read again as soon as the file changes."
+    ),
+    Cause.TOKEN: (
+        "The token has ended, or has been replaced: at some vendors whoever asks for a new one ends the old one. "
+        "Check {credentials}; a new token in a file is read again as soon as the file changes, one in the settings "
+        "with a reload.{renewal}"
+    ),
+    Cause.TOKEN_RENEWED_ELSEWHERE: (
+        "Somebody else asks for tokens with the same {credentials}, and each new token ends the one before. Give "
+        "the exporter the token that the other program has (access_token_file), or an application of its own."
+    ),
+    Cause.TOKEN_NOT_FETCHED: (
+        "Run the doctor again with --fetch-token if a new token may be asked for: here it ends the one that a "
+        "running exporter, or your own program, is using."
+    ),
+    Cause.TOKEN_FETCHED: (
+        "This has ended the token before: a running exporter asks for another one by itself, other programs may "
+        "have to be told."
+    ),
+    Cause.SIGNATURE: (
+        "Check that the clock of this machine is right, since signatures hold the time and are refused when it is "
+        "off by minutes, and then {credentials}."
+    ),
+    Cause.CLOCK: (
+        "Set the clock of this machine right (NTP): signed requests are refused when the clocks are minutes apart, "
+        "and durations that mix the vendor's times with ours are wrong by as much."
+    ),
+    Cause.PROJECT: (
+        "The credentials belong to another project, tenant or region than the one asked for. Check project_id, "
+        "{credentials} and the region in base_url ({base_url})."
+    ),
+    Cause.USER_ID: (
+        "Set user_id to the number of the user to whom user_token belongs; the gateway's pages show it beside the "
+        "user's name or in the personal settings."
+    ),
+    Cause.IP: (
+        "The vendor does not let this address in. Add the address from which this machine reaches the internet to "
+        "the vendor's list of allowed addresses."
+    ),
+    Cause.RATE: (
+        "The vendor allows fewer calls. Lower rate_limit ({rate}) or raise poll_interval ({interval:g} s), also for "
+        "what else uses this account: limits mostly count all of it together. The exporter waits as long as it is "
+        "asked to."
+    ),
+    Cause.BALANCE: (
+        "The account has no credit or quota left. Top it up at the vendor; polling goes on by itself then."
+    ),
+    Cause.REQUEST: (
+        "The vendor finds our request wrong. Check page_size ({page_size}), base_url ({base_url}){project_too} and "
+        "the ids under watch; if they are right, the vendor's API has changed: look for a newer version of the "
+        "exporter."
+    ),
+    Cause.VENDOR: (
+        "The vendor has a disturbance. Wait, and look at its status page if it lasts; polling goes on by itself."
+    ),
+    Cause.CONTRACT: (
+        "The answer is not what the vendor's document says. Check base_url ({base_url}) first; if it is right, the "
+        "vendor's API has changed: look for a newer version of the exporter, or report it with the excerpt shown."
+    ),
+    Cause.SIZE: "Lower page_size ({page_size}): one answer may have 8 MiB.",
+    Cause.DRIFT: (
+        "The vendor says something that the exporter does not know, or says it in another form. Those parts are left "
+        "out and counted; the rest is right. Look for a newer version of the exporter, or report it."
+    ),
+    Cause.NO_TASKS: (
+        "The vendor shows no task. If there ought to be some, check whether {credentials} and the tasks are of the "
+        "same account, and whether the vendor still shows tasks as old as yours.{project}"
+    ),
+    Cause.NOTHING_TO_WATCH: (
+        "This feed cannot be listed with these credentials, and no id is given to look up. Give ids under watch "
+        "in the settings (tasks, files or http), or send them to /api/v1/tasks.{listing}"
+    ),
+    Cause.NOT_FOUND: (
+        "The vendor does not know this task. It may be too old, belong to another account, or be mistyped; a task "
+        "that was submitted a moment ago may need some seconds."
+    ),
+    Cause.WATCH: "Correct what names the ids; the last good ids are followed until then.",
+    Cause.SLOW: (
+        "Most of the time was spent on waiting for a turn or for the vendor. Raise rate_limit ({rate}) if the vendor "
+        "allows more calls, or else poll_interval ({interval:g} s)."
+    ),
+    Cause.LEDGER: (
+        "Check the disk of ledger.path: whether it is there, writable and not full. Sweeps are tried again, and "
+        "nothing is lost meanwhile but what the vendor forgets."
+    ),
+    Cause.BUG: "Restart the exporter, and report it with the log at --log.level=debug.",
+}
+
+
+def cause_of(error: str, words: str, status: int | None = None, excerpt: str = "") -> Cause:
+    """The cause of a failure: of its label, our words about it, and what the answer said."""
+    told = f"{words} (HTTP {status}) {excerpt}"
+    return next(
+        (cause for label, sign, cause in _SIGNS if label == error and _SIGN_PATTERNS[sign].search(told)), Cause.BUG
+    )
+
+
+def cause_of_call(failure: CallError | FailedCall) -> Cause:
+    words = failure.words if isinstance(failure, FailedCall) else str(failure)
+    return cause_of(failure.error, words, failure.status, failure.excerpt)
+
+
+def advice(cause: Cause, settings: ProviderSettings) -> str:
+    """What to do about it, in words."""
+    fields = type(settings).model_fields
+    has_project = "project_id" in fields
+    renewing = [getattr(settings, name) for name in ("app_id", "iam") if name in fields]
+    can_renew = renewing == [None]
+    can_list = "user_token" in fields
+    return _ADVICE[cause].format(
+        base_url=settings.base_url,
+        credentials=" and ".join(credentials(settings)) or "the credentials",
+        interval=settings.poll_interval,
+        page_size=settings.page_size,
+        rate=_rate(settings.rate_limit),
+        timeout=settings.request_timeout,
+        project=" Check project_id too." if has_project else "",
+        project_too=", project_id" if has_project else "",
+        renewal=" Or let the exporter ask for tokens itself, with credentials of its own." if can_renew else "",
+        listing=" With user_token the feed may be listed instead." if can_list else "",
+    )
+
+
+def credentials(settings: ProviderSettings) -> list[str]:
+    """The names of the credentials that are set."""
+    fields = (name for name in type(settings).model_fields if name != "proxy")  # it may hold a password, for the proxy
+    given = [name for name in fields if isinstance(getattr(settings, name), Secret)]
+    return given + ["iam"] * (getattr(settings, "iam", None) is not None)
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:g}/s" if per_second >= 1 else f"{per_second * 60:g}/m"

@@ -1,0 +1,126 @@
+"""What a vendor answered, in bounds: so large, so many values, and read where it holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from pydantic_core import from_json
+
+from exporter.client.errors import AnswerTooLarge, ContractBroken
+
+T = TypeVar("T")
+
+SIZE_LIMIT = 8 * 1024 * 1024
+
+VALUES_LIMIT = 100_000
+"""Values that an answer may hold: more take far more memory than its bytes, and long to parse in one go."""
+
+LARGE = 320 * 1024
+"""Bytes of an answer above which it is read alone, of all providers' answers, since what it unfolds to is large."""
+
+NOTICED = 32 * 1024
+"""Bytes of an answer above which it is read in a thread: if all of it is words about failures, they take long."""
+
+MANY_VALUES = 15_000
+"""Values of an answer above which it is read alone, however short it is."""
+
+SLICE = 1024 * 1024
+"""Bytes that are unpacked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response: status, headers, decoded body."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    def json(self) -> object:
+        """The body as JSON. Raises ContractBroken for HTML, cut-off text, absurd nesting, too many values."""
+        kind = "not JSON" if self.body.strip() else "empty"
+        if self._values > VALUES_LIMIT:
+            kind = f"not JSON of at most {VALUES_LIMIT} values"
+        else:
+            with contextlib.suppress(ValueError, RecursionError):
+                return from_json(self.body, allow_inf_nan=False)
+        raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)")
+
+    @property
+    def is_noticed(self) -> bool:
+        """Whether reading it may take so long that others would notice."""
+        return len(self.body) > NOTICED
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it may unfold to so much that only one such answer is to be in memory."""
+        return len(self.body) > LARGE or self._values > MANY_VALUES
+
+    @property
+    def _values(self) -> int:
+        """How many values the JSON has at most: each but the first follows one of these characters."""
+        if len(self.body) <= MANY_VALUES:
+            return 0
+        return len(self.body) - len(self.body.translate(None, b",[{"))
+
+
+_thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
+
+
+async def aside(answer: Answer, read: Callable[[], T]) -> T:
+    """What `read` makes of an answer, in a thread unless that is quickly done."""
+    if answer.is_heavy:
+        return await asyncio.get_running_loop().run_in_executor(_thread, read)
+    return await asyncio.to_thread(read) if answer.is_noticed else read()
+
+
+async def body_of(response: httpx.Response, large: asyncio.Lock, held: AsyncExitStack) -> bytes:
+    """The body; of an error that cannot be unpacked nothing, since its status tells enough.
+
+    One that turns out to be large waits for the lock, which `held` keeps until the answer has been read. Raises
+    ContractBroken, AnswerTooLarge.
+    """
+    try:
+        return await _unpacked(response, large, held)
+    except ContractBroken:
+        if response.status_code < 400:
+            raise
+        return b""
+
+
+async def _unpacked(response: httpx.Response, large: asyncio.Lock, held: AsyncExitStack) -> bytes:
+    """The decoded body, never more than SIZE_LIMIT of it in memory, however well it was packed."""
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("identity", "", "gzip", "x-gzip"):
+        raise ContractBroken("the body has a content coding that was not asked for")
+    unpack = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
+    body = bytearray()
+    waited = False
+    async for chunk in response.aiter_raw():
+        more = True
+        while more:
+            try:
+                piece = unpack.decompress(chunk, SLICE) if unpack else chunk
+            except zlib.error:
+                raise ContractBroken("the body is not the gzip that its header promises") from None
+            body += piece
+            if len(body) > SIZE_LIMIT:
+                raise AnswerTooLarge(f"the body is larger than {SIZE_LIMIT // 2**20} MiB")
+            if len(body) > LARGE and not waited:
+                waited = True
+                await held.enter_async_context(large)
+            more = unpack is not None and len(piece) == SLICE
+            if unpack and more:  # a small chunk may unfold to a large one: others have their turn in between
+                chunk = unpack.unconsumed_tail
+                await asyncio.sleep(0)
+    if unpack and not unpack.eof:
+        raise ContractBroken("the gzip body is cut off")
+    return bytes(body)

@@ -1,0 +1,369 @@
+"""The one HTTP client of all providers: rate limit, deadline, size limit, redirects, error classes, request metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Protocol, TypeVar
+
+import httpx
+
+from exporter import __version__
+from exporter.client.answers import Answer, aside, body_of
+from exporter.client.errors import (
+    CallError,
+    ConnectionFailed,
+    ContractBroken,
+    Intercepted,
+    RateLimited,
+    TimedOut,
+    refusal,
+)
+from exporter.client.interception import interceptor
+from exporter.client.redaction.redaction import excerpt
+from exporter.client.transport.redirects import onward
+from exporter.client.transport.transport import AiohttpTransport, ProxyFailed
+from exporter.config.models import Secret
+from exporter.config.network.proxies import Proxies
+from exporter.ledger.counters import Counts
+
+T = TypeVar("T")
+
+ENDPOINTS = ("list", "detail", "token")
+HEADERS = {
+    b"User-Agent": f"videotask-exporter/{__version__}".encode(),
+    b"Accept": b"*/*",
+    b"Accept-Encoding": b"gzip",
+}
+"""What each request says, unless the vendor wants it otherwise."""
+CONCURRENCY = 8
+REDIRECTS = 3
+LONGEST_PAUSE = 3600.0
+"""A Retry-After beyond this is cut: a vendor's slip must not silence a feed for a year."""
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+
+DURATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call as it went, for an onlooker. It holds credentials and content: nothing of it is to be shown as it is."""
+
+    endpoint: str
+    request: httpx.Request
+    """As it was sent, signature and all."""
+    answer: Answer | None
+    """None where none came, or none that could be taken in whole."""
+    seconds: float
+    """From sending to the end of the answer, without waiting for the first turn."""
+    error: CallError | None
+
+
+class Onlooker(Protocol):
+    """Whoever looks over the client's shoulder."""
+
+    def asked(self, endpoint: str) -> None:
+        """Before each call. Raises CallError to prevent it."""
+
+    def answered(self, exchange: Exchange) -> None:
+        """After each call, also a failed one."""
+
+
+class RateLimit:
+    """Hands out turns evenly spaced in time, and none while the vendor has asked for a pause.
+
+    Even spacing rather than a bucket of tokens: vendors count per second, and a burst after an idle minute is what
+    gets an account throttled.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._spacing = 1.0 / rate
+        self._clock = clock
+        self._sleep = sleep
+        self._next = clock()
+        self._paused_until = clock()
+        self._patience = 0.0
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until calls are allowed again; 0 if they are."""
+        return max(0.0, self._paused_until - self._clock())
+
+    def pause(self, seconds: float | None) -> None:
+        """Allows no call for so long; where the vendor names no time, for longer at each refusal in a row."""
+        if seconds is None:
+            if self.pause_left:
+                return  # the answer to a call that was under way when the pause began
+            self._patience = min(2 * self._patience, LONGEST_BACKOFF) if self._patience else FIRST_BACKOFF
+            seconds = self._patience
+        self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_PAUSE))
+
+    def relax(self) -> None:
+        """The vendor answers again: the next refusal starts with a short pause."""
+        self._patience = 0.0
+
+    async def turn(self) -> float:
+        """Waits for a turn and tells for how long it did. Raises RateLimited during a pause, without waiting."""
+        self._refuse_during_pause()
+        now = self._clock()
+        turn = max(self._next, now)
+        self._next = turn + self._spacing
+        if turn > now:
+            await self._sleep(turn - now)
+            self._refuse_during_pause()  # the vendor may have asked for it while we waited
+        return turn - now
+
+    def _refuse_during_pause(self) -> None:
+        if left := self.pause_left:
+            raise RateLimited(f"waiting {left:.0f} s more, as the vendor asked", left)
+
+
+class Client:
+    """Sends the calls of one provider. Whatever happens on the way ends as an answer or as one CallError."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        rate: float = 5.0,
+        timeout: float = 10.0,
+        proxy: Secret | None = None,
+        ca_file: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`proxy` is used instead of the environment's, `ca_file` holds authorities that are trusted too."""
+        self.base_url = base_url
+        self.limit = RateLimit(rate)
+        self.counts = Counts()
+        """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
+        `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
+        self.onlooker: Onlooker | None = None
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._large = asyncio.Lock()  # one large answer in memory at a time
+        self._transport = transport or AiohttpTransport(_proxies_of(proxy), ca_file)
+
+    async def call(
+        self,
+        endpoint: str,
+        method: str,
+        url: str,
+        *,
+        read: Callable[[Answer], T],
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        auth: httpx.Auth | None = None,
+    ) -> T:
+        """Sends one request and has its answer read; every failure, also one that `read` raises, is counted once.
+
+        `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
+        whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to tell
+        the caller.
+        """
+        if self.onlooker:
+            self.onlooker.asked(endpoint)
+        async with self._slots:  # before the turn: calls that wait here must not leave in a bunch, or during a pause
+            self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+            try:
+                request = self._request(method, url, headers, json)
+                result = await self._answered(endpoint, request, auth, read, partial(_credentials, headers, json))
+            except CallError as error:
+                error.endpoint = endpoint
+                if isinstance(error, RateLimited) or error.retry_after is not None:
+                    self.limit.pause(error.retry_after)
+                self.counts.add("api_errors_total", endpoint, error.error)
+                # Whoever keeps the error must not keep the frames and inputs below: they hold the whole answer.
+                if not isinstance(error.__context__, CallError):
+                    error.__context__ = None
+                raise error.with_traceback(None)  # noqa: B904  # its context, a refusal before it, stays
+        self.limit.relax()
+        return result
+
+    async def _answered(
+        self,
+        endpoint: str,
+        request: httpx.Request,
+        auth: httpx.Auth | None,
+        read: Callable[[Answer], T],
+        credentials: Callable[[], Collection[str]],
+    ) -> T:
+        started = time.perf_counter()
+        answer, failure = None, None
+        async with AsyncExitStack() as held:
+            try:
+                answer = await self._exchange(endpoint, request, auth, held)
+                return await self._read(answer, read, credentials)
+            except CallError as error:
+                failure = error
+                raise
+            finally:
+                if self.onlooker:
+                    seconds = time.perf_counter() - started
+                    self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
+
+    async def _read(self, answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
+        """What `read` makes of an answer; in a thread where that may take long."""
+
+        def understood() -> T:
+            try:
+                if answer.status == 407:
+                    raise ConnectionFailed("the proxy refused: it wants a user and a password (HTTP 407)")
+                if who := interceptor(answer.status, answer.headers, answer.body):
+                    raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
+                return _understood(answer, read)
+            except CallError as error:
+                error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())
+                raise
+
+        return await aside(answer, understood)
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
+        encoded = HEADERS | {name.encode(): value.encode() for name, value in (headers or {}).items()}
+        target = url if url.startswith(("http://", "https://")) else self.base_url + url
+        try:
+            return httpx.Request(method, target, headers=encoded, json=json)
+        except (httpx.InvalidURL, ValueError):
+            raise ConnectionFailed("the URL cannot be used") from None
+
+    async def _exchange(
+        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
+    ) -> Answer:
+        elapsed = 0.0
+        try:
+            for hop in range(REDIRECTS + 1):
+                if hop:  # one request more at the vendor; the wait for its turn is no part of the deadline
+                    self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+                started = time.perf_counter()
+                try:
+                    async with asyncio.timeout(self._timeout - elapsed):
+                        received = await self._send(endpoint, request, auth, held)
+                finally:
+                    elapsed += time.perf_counter() - started
+                if isinstance(received, Answer):
+                    return received
+                request = received
+            raise ContractBroken("the vendor redirects without end")
+        except TimeoutError:
+            raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
+        except httpx.HTTPError as error:
+            raise ConnectionFailed(_reason_of(error)) from None
+        finally:
+            self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
+
+    async def _send(
+        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
+    ) -> Answer | httpx.Request:
+        """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
+        code = "error"
+        try:
+            if auth:
+                request = next(auth.sync_auth_flow(request))
+            response = await self._transport.handle_async_request(request)
+            try:
+                code = str(response.status_code)
+                if further := onward(request, response):
+                    return further
+                return Answer(response.status_code, response.headers, await body_of(response, self._large, held))
+            except CallError as error:
+                error.status = response.status_code
+                raise
+            finally:
+                await response.aclose()
+        finally:
+            self.counts.add("api_requests_total", endpoint, code)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:
+    try:
+        return read(answer)
+    except ContractBroken as error:  # an error page may have any shape: its status is all that it tells
+        failure = error if answer.status < 400 else refusal(answer.status)
+    except CallError as error:
+        failure = error
+    if isinstance(failure, RateLimited) or answer.status in (429, 503):
+        failure.retry_after = retry_after(answer.headers)
+    raise failure
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds that a response asks us to wait, from its Retry-After as a number or an HTTP date (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), LONGEST_PAUSE)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _reason_of(error: httpx.HTTPError) -> str:
+    words: dict[type[httpx.HTTPError], str] = {
+        httpx.ConnectError: f"cannot connect{_why_not(error)}",
+        httpx.ProxyError: "the proxy refused",
+        ProxyFailed: f"{error}{_why_not(error)}",
+        httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
+        httpx.ReadError: "the connection broke while reading",
+        httpx.WriteError: "the connection broke while sending",
+        httpx.UnsupportedProtocol: "the URL cannot be used",
+    }
+    return words.get(type(error), f"the connection failed ({type(error).__name__})")
+
+
+def _why_not(error: BaseException) -> str:
+    """Why no connection came about, out of what lies beneath the library's error."""
+    reasons: tuple[tuple[type[BaseException], str], ...] = (
+        (socket.gaierror, ": the host has no address (DNS)"),
+        (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)"),
+        (ssl.SSLError, ": the other side does not speak TLS as we do"),
+        (ConnectionRefusedError, ": refused, nothing listens there"),
+    )
+    causes = list(_causes(error))
+    return next((why for kind, why in reasons if any(isinstance(cause, kind) for cause in causes)), "")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _proxies_of(proxy: Secret | None) -> Callable[[], Proxies]:
+    """What gives the proxies as they are now: a secret in a file may change."""
+    if proxy:
+        return lambda: Proxies.of_setting(proxy.reveal())
+    proxies = Proxies.of_environment()
+    return lambda: proxies
+
+
+def _credentials(headers: Mapping[str, str] | None, json: object) -> set[str]:
+    """Whatever a call sent that an answer must not repeat: its own headers, and the texts of its body."""
+    sent = {word for value in (headers or {}).values() for word in (value, *value.split())}
+    return sent | set(_texts(json))
+
+
+def _texts(json: object) -> Iterator[str]:
+    match json:
+        case str():
+            yield json
+        case dict():
+            for value in json.values():
+                yield from _texts(value)
+        case list():
+            for value in json:
+                yield from _texts(value)

@@ -1,0 +1,180 @@
+"""How a call to a vendor can fail.
+
+    CallError                     a call that brought no usable answer; `error` is its label
+      AuthRefused                 auth
+      RateLimited                 rate_limited
+      BalanceExhausted            insufficient_balance
+      RequestInvalid              invalid_request
+      VendorFailed                provider_internal
+      TimedOut                    timeout
+      ConnectionFailed            connection
+      ContractBroken              contract: not the documented shape
+      AnswerTooLarge              too_large
+      Intercepted                 intercepted: something in between answered
+
+    TaskNotFound                  an answer, not a failure: the vendor does not know the task
+
+The texts of these errors reach logs and pages. They are put together from our own words, HTTP statuses and the
+vendor's codes, never from a vendor's free text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from exporter.client.reasons import code_of, reason_of_refusal, reason_of_status
+from exporter.tasks import Reason
+
+
+class CallError(Exception):
+    """A call that brought no usable answer."""
+
+    error: ClassVar[str]
+    retry_after: float | None = None
+    """Seconds that the vendor asks us to wait before the next call, where it does."""
+    endpoint: str = ""
+    """Of the client's ENDPOINTS; empty where nothing was sent."""
+    status: int | None = None
+    """The HTTP status; None where none came."""
+    excerpt: str = ""
+    """What the body said, redacted."""
+
+
+class AuthRefused(CallError):
+    """The vendor does not accept the credentials."""
+
+    error = "auth"
+
+
+class RateLimited(CallError):
+    """The vendor, or our own obedience to it, allows no call now."""
+
+    error = "rate_limited"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BalanceExhausted(CallError):
+    """The account has no credit left."""
+
+    error = "insufficient_balance"
+
+
+class RequestInvalid(CallError):
+    """The vendor calls our request wrong."""
+
+    error = "invalid_request"
+
+
+class VendorFailed(CallError):
+    """The vendor reports a fault of its own."""
+
+    error = "provider_internal"
+
+
+class TimedOut(CallError):
+    """No complete answer within the deadline."""
+
+    error = "timeout"
+
+
+class ConnectionFailed(CallError):
+    """The connection could not be made, or broke."""
+
+    error = "connection"
+
+
+class ContractBroken(CallError):
+    """An answer that is not of the documented shape."""
+
+    error = "contract"
+
+
+class AnswerTooLarge(CallError):
+    """An answer above the size limit."""
+
+    error = "too_large"
+
+
+class Intercepted(CallError):
+    """A CDN, a firewall, a proxy or a login page answered in the vendor's place."""
+
+    error = "intercepted"
+
+
+class TaskNotFound(Exception):
+    """The vendor answers that it does not know the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """What is kept of a call that failed; all of it may be shown."""
+
+    at: float
+    """Unix seconds."""
+    endpoint: str
+    status: int | None
+    error: str
+    """A label of the tree above."""
+    words: str
+    excerpt: str
+
+    @classmethod
+    def of(cls, error: CallError, at: float) -> Self | None:
+        """The call that an error comes from; None if nothing was sent, as while the vendor has asked for a pause."""
+        call = error if error.endpoint else error.__context__  # what is raised on a refusal tells more of its cause
+        if not isinstance(call, CallError) or not call.endpoint:
+            return None
+        words = str(error if error.error == call.error else call)
+        return cls(at, call.endpoint, call.status, call.error, words, call.excerpt)
+
+
+CALL_ERRORS: tuple[type[CallError], ...] = (
+    AuthRefused,
+    RateLimited,
+    BalanceExhausted,
+    RequestInvalid,
+    VendorFailed,
+    TimedOut,
+    ConnectionFailed,
+    ContractBroken,
+    AnswerTooLarge,
+    Intercepted,
+)
+
+_BY_REASON: dict[Reason, type[CallError]] = {
+    Reason.AUTH: AuthRefused,
+    Reason.RATE_LIMITED: RateLimited,
+    Reason.INSUFFICIENT_BALANCE: BalanceExhausted,
+    Reason.INVALID_INPUT: RequestInvalid,
+    Reason.MODERATION: RequestInvalid,
+    Reason.PROVIDER_INTERNAL: VendorFailed,
+    Reason.TIMEOUT: TimedOut,
+    Reason.UNKNOWN: ContractBroken,
+}
+
+
+_CODE = re.compile(r"\d{1,8}|[A-Za-z]{2,8}\.\d{4,9}|[a-z]{2,20}(_[a-z]{2,20}){1,4}")
+"""What looks like a code, and not like a secret or a prompt that stands in its place."""
+
+
+def refusal(
+    status: int,
+    *,
+    code: object = None,
+    text: str = "",
+    codes: Mapping[str, Reason] | None = None,
+    otherwise: Reason = Reason.UNKNOWN,
+) -> CallError:
+    """The error of a call that the vendor answered with a refusal: by code, by text, by HTTP status, `otherwise`."""
+    reason = reason_of_refusal(code=code, text=text, codes=codes)
+    if reason is None:
+        reason = reason_of_status(status) if status >= 400 else otherwise
+    known = code_of(code) in (codes or {}) or _CODE.fullmatch(str(code) if code_of(code) else "")
+    told = f", code {code}" if known else ""
+    return _BY_REASON[reason](f"the vendor refused the call (HTTP {status}{told})")

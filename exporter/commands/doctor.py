@@ -1,0 +1,356 @@
+"""`videotask-exporter doctor`: asks each feed once, with the real settings, and explains what came of it.
+
+It goes the way of a sweep, with a ledger in memory: one list page, one detail, through the provider's own client. What
+it shows as exported is made by the code that serves /metrics. The ledger's file stays untouched, so that the doctor may
+run beside a running exporter; in a copy of it the doctor reads the tokens that the exporter has obtained, and the ids
+that it was asked to follow. For a new token it asks only if told to: at some vendors that logs the exporter out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import httpx
+
+from exporter.client.advice import Cause, advice, cause_of_call
+from exporter.client.client import Exchange
+from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
+from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
+from exporter.commands.ledger_file import LedgerFile, borrowed
+from exporter.config.load import Config
+from exporter.config.models import ProviderSettings, Settings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sweep import Sweep
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Watch
+from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Field, Observation, State
+from exporter.vendors.api import Feed, Provider
+from exporter.vendors.registry import VENDORS, connect
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+PATIENCE = 60.0
+"""Seconds that the calls of one feed may take together, waiting for turns and all."""
+SIGNED_SKEW = 300.0
+"""Seconds of skew from which a refusal of signed requests is laid to the clocks."""
+
+_EVERYDAY_HEADERS = frozenset(
+    ("host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "content-type")
+)
+_OPEN_VALUE = re.compile(r"\d{8}T\d{6}Z|(?:Bearer |[A-Z-]+-HMAC-SHA256 )?")
+"""What may be shown of a header's value: the time of a signature as a whole, else the scheme of what follows."""
+_OPEN_SETTINGS = frozenset(("name", "type", "base_url", "endpoint"))
+_TELLING_SERIES = re.compile(
+    r"videotask_(up|tasks|finished_total|failures_total|output_seconds_total|unmapped_values_total"
+    r"|rejected_timestamps_total|unmeasured_durations_total|\w+_duration_seconds_count)\{"
+)
+
+_report: ContextVar[FeedReport] = ContextVar("report")
+"""Of the feed whose calls are being made: feeds of a provider share a client, but each has a task of its own."""
+
+
+class TokenWithheld(AuthRefused):
+    """A new token is needed, and is not to be asked for."""
+
+
+async def consult(
+    config: Config,
+    names: Collection[str],
+    *,
+    fetch_token: bool,
+    in_json: bool,
+    tell: Callable[[str], None],
+    patience: float = PATIENCE,
+) -> int:
+    """Examines the feeds of the providers with these names, of all without any, and tells what it found.
+
+    The result is an exit code: 0 if all is well, 1 if not, 130 if a signal ended it.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
+    chosen = [one for one in config.providers if not names or one.name in names]
+    known = {one.name for one in config.providers}
+    examination = asyncio.create_task(
+        _examined(chosen, known, config.ledger.path, fetch_token, patience, in_json, tell)
+    )
+    for number in SIGNALS:
+        loop.add_signal_handler(number, examination.cancel)
+    try:
+        return await examination
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _examined(
+    providers: Sequence[ProviderSettings],
+    known: Collection[str],
+    ledger: str,
+    fetch_token: bool,
+    patience: float,
+    in_json: bool,
+    tell: Callable[[str], None],
+) -> int:
+    reports: list[FeedReport] = []
+    with borrowed(ledger) as ledger_file:
+        examinations = [Examination(settings, ledger_file, fetch_token, patience) for settings in providers]
+        under_way = [asyncio.create_task(feed) for one in examinations for feed in one.feeds()]
+        try:
+            for each in under_way:  # in the order of the settings, each as soon as it is there
+                reports.append(await each)
+                if not in_json:
+                    tell(as_text(reports[-1]) + "\n")
+        finally:
+            for each in under_way:
+                each.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*(one.aclose() for one in examinations))
+        if (left := sorted(set(ledger_file.providers()) - set(known))) and not in_json:
+            tell(
+                f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
+                "counters begin again under the new name; give it the old name to go on where they were.\n"
+            )
+    ill = sum(not report.well for report in reports)
+    summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
+    tell(as_json(reports) if in_json else summary)
+    return 1 if ill else 0
+
+
+class Examination:
+    """Of one provider: its feeds side by side, within its rate limit. Looks over the shoulder of its client."""
+
+    def __init__(self, settings: ProviderSettings, ledger_file: LedgerFile, fetch_token: bool, patience: float) -> None:
+        self._settings = settings
+        self._ledger_file = ledger_file
+        self._fetch_token = fetch_token
+        self._one_token = VENDORS[settings.type].one_token
+        self._provider = connect(settings, ledger_file)
+        self._provider.client.onlooker = self
+        self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
+        self._ledger = Ledger(Store(":memory:"), settings.history)
+        self._patience = patience
+
+    def feeds(self) -> Iterator[Coroutine[object, object, FeedReport]]:
+        for feed in self._provider.feeds:
+            yield self._examine(feed)
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
+        await self._provider.aclose()
+        await self._ledger.close()
+
+    def asked(self, endpoint: str) -> None:
+        if endpoint == "token" and self._one_token and not self._fetch_token:
+            raise TokenWithheld("no token in the ledger serves, and a new one was not asked for")
+
+    def answered(self, exchange: Exchange) -> None:
+        _report.get().calls.append(_call(exchange, self._settings, time.time()))
+
+    async def _examine(self, feed: Feed) -> FeedReport:
+        settings = self._settings
+        report = FeedReport(settings.name, settings.type, feed.kind, settings.base_url)
+        _report.set(report)
+        sweep = Sweep()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._ask(feed, sweep, report)
+        except TimeoutError:
+            words = f"the calls were not done within {self._patience:g} s"
+            self._find(report, "trouble", Cause.SLOW, words)
+        except CallError as error:
+            self._fail(report, error)
+        except Exception as error:  # a slip of ours must not hide the other feeds
+            log.debug("unexpected error in an examination", exc_info=error)
+            self._find(
+                report, "trouble", Cause.BUG, f"unexpected {type(error).__name__}; this is a bug of the exporter"
+            )
+        shown = [observation for observation, _ in (sweep.listed | sweep.looked_up).values()]
+        if shown or sweep.spoiled:
+            report.understood = _understood(shown, sweep.spoiled, feed)
+        self._warn(report)
+        sweep.complete = report.well
+        report.series = await self._exported(feed, sweep)
+        return report
+
+    async def _ask(self, feed: Feed, sweep: Sweep, report: FeedReport) -> None:
+        """One list page and one detail, into the sweep. Raises CallError where there is no sense in going on."""
+        if feed.lists:
+            try:
+                page = await feed.list_page(0)
+            except (ConnectionFailed, TimedOut, TokenWithheld):
+                raise
+            except CallError as error:  # details may be open to other credentials
+                self._fail(report, error)
+            else:
+                sweep.show(page.observations, time.time(), listed=True)
+                sweep.spoiled, sweep.whole = page.spoiled, page.last
+                if not page.observations and not page.spoiled:
+                    self._find(report, "warning", Cause.NO_TASKS, "the list is empty")
+        if (task_id := await self._to_look_up(feed, sweep)) is None:
+            if not feed.lists:
+                level = "trouble" if self._settings.watch == type(self._settings.watch)() else "warning"
+                self._find(report, level, Cause.NOTHING_TO_WATCH, "there is no task to look up")
+            return
+        try:
+            sweep.show(await feed.look_up(task_id), time.time(), listed=False)
+        except TaskNotFound:
+            self._find(report, "warning", Cause.NOT_FOUND, f"the vendor does not know the task {task_id}")
+
+    async def _to_look_up(self, feed: Feed, sweep: Sweep) -> str | None:
+        """A listed task in flight, else the newest one, else one of those to follow."""
+        listed = [observation for observation, _ in sweep.listed.values()]
+        for one in (*(one for one in listed if not one.state.is_end), *listed):
+            return one.id
+        ids = await self._watch.ids(feed.kind) or self._ledger_file.asked_for(self._settings.name, feed.kind)
+        return ids[0] if ids else None
+
+    async def _exported(self, feed: Feed, sweep: Sweep) -> list[str]:
+        """Those of the feed's samples after this look that tell most, but for zeros."""
+        now, settings = time.time(), self._settings
+        book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
+        loop = FeedLoop(self._provider, feed, book, self._ledger, self._watch)
+        await self._ledger.record(book, sweep, now)
+        loop.status.up = sweep.complete
+        text, _ = Exposition(_Polled([self._provider], [loop]), Reloads(), lambda: now).render("text/plain")
+        own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
+        lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]
+        told = (line for line in lines if not line.endswith(" 0.0") or line.startswith("videotask_up{"))
+        return [line for line in told if _TELLING_SERIES.match(line)]
+
+    def _warn(self, report: FeedReport) -> None:
+        """What can be said once the calls are done."""
+        if report.understood and (report.understood.broken or report.understood.spoiled):
+            broken = {Field.TASK: report.understood.spoiled} | dict(report.understood.broken)
+            what = ", ".join(f"{field} in {count} rows" for field, count in broken.items() if count)
+            self._find(report, "warning", Cause.DRIFT, f"not as documented: {what}")
+        if self._one_token and any(call.endpoint == "token" and not call.error for call in report.calls):
+            self._find(report, "warning", Cause.TOKEN_FETCHED, "a new token was asked for")
+        skew = _skew(report)
+        if abs(skew) > CLOCK_SKEW and all(finding.cause is not Cause.CLOCK for finding in report.findings):
+            self._find(report, "warning", Cause.CLOCK, f"the vendor's clock is {apart(skew)} from ours")
+        for trouble in self._watch.troubles:
+            self._find(report, "warning", Cause.WATCH, trouble)
+
+    def _fail(self, report: FeedReport, error: CallError) -> None:
+        refused = error.__context__  # by the vendor, before there was to be a new token
+        if isinstance(error, TokenWithheld) and isinstance(refused, AuthRefused):
+            self._fail(report, refused)
+        cause = cause_of_call(error)
+        signed = getattr(self._settings, "access_key", None) is not None
+        if isinstance(error, AuthRefused) and signed and abs(_skew(report)) > SIGNED_SKEW:
+            cause = Cause.CLOCK
+        if all(finding.cause is not cause for finding in report.findings):  # list and detail mostly fail alike
+            self._find(report, "trouble", cause, f"{error.error}: {error}")
+
+    def _find(self, report: FeedReport, level: str, cause: Cause, what: str) -> None:
+        report.findings.append(Finding(level, cause, what, advice(cause, self._settings)))
+
+
+@dataclass(frozen=True)
+class _Polled:
+    """A feed as if it were polled."""
+
+    providers: Sequence[Provider]
+    loops: Sequence[FeedLoop]
+
+
+def _call(exchange: Exchange, settings: ProviderSettings, now: float) -> Call:
+    request, answer, error = exchange.request, exchange.answer, exchange.error
+    base = settings.base_url
+    target = str(request.url).removeprefix(base) if str(request.url).startswith(base + "/") else str(request.url)
+    headers = {
+        name: value if _OPEN_VALUE.fullmatch(value) else f"{_scheme(value)}<secret>"
+        for name, value in request.headers.items()
+        if name not in _EVERYDAY_HEADERS
+    }
+    return Call(
+        endpoint=exchange.endpoint,
+        request=f"{request.method} {_anonymous(target, settings)}",
+        headers=headers,
+        body=json.dumps(_without_texts(json.loads(request.content))) if request.content else "",
+        status=answer.status if answer else error.status if error else None,
+        size=len(answer.body) if answer else None,
+        seconds=round(exchange.seconds, 3),
+        skew=_ahead(answer.headers, now) if answer else None,
+        error=error.error if error else "",
+        words=str(error or ""),
+        excerpt=error.excerpt if error else "",
+    )
+
+
+def _scheme(value: str) -> str:
+    found = _OPEN_VALUE.match(value)
+    return found[0] if found and found[0].endswith(" ") else ""
+
+
+def _anonymous(target: str, settings: Settings) -> str:
+    """A path and query without whose they are: ids of projects, users and applications by the names of the settings."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, str) and value and name not in _OPEN_SETTINGS:
+            target = re.sub(rf"(?<![\w-]){re.escape(quote(value, safe=''))}(?![\w-])", f"<{name}>", target)
+    return target
+
+
+def _without_texts(json: object) -> object:
+    match json:
+        case dict():
+            return {name: _without_texts(value) for name, value in json.items()}
+        case list():
+            return [_without_texts(value) for value in json]
+    return "<secret>" if isinstance(json, str) else json
+
+
+def _ahead(headers: httpx.Headers, now: float) -> float | None:
+    try:
+        return round(parsedate_to_datetime(headers.get("Date", "")).timestamp() - now, 1)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _skew(report: FeedReport) -> float:
+    return next((call.skew for call in reversed(report.calls) if call.skew is not None), 0.0)
+
+
+def _understood(observations: Sequence[Observation], spoiled: int, feed: Feed) -> Understood:
+    def share(given: Callable[[Observation], object], among: Callable[[State], bool]) -> Share:
+        rows = [one for one in observations if among(one.state)]
+        return Share(sum(given(one) is not None for one in rows), len(rows))
+
+    running = {State.RUNNING}
+    fields = {
+        "submitted": share(lambda one: one.submitted, lambda state: True),
+        "started": share(lambda one: one.started, lambda state: state in running or state in MEASURED_ENDS),
+        "ended": share(lambda one: one.ended, lambda state: state.is_end),
+        "dated": share(lambda one: one.dated, lambda state: state.is_end),
+        "progress": share(lambda one: one.progress, lambda state: state in running),
+        "output_seconds": share(lambda one: one.output_seconds, lambda state: state is State.SUCCEEDED),
+    }
+    return Understood(
+        rows=len(observations),
+        spoiled=spoiled,
+        states=dict(Counter(str(one.state) for one in observations).most_common()),
+        reasons=dict(Counter(str(one.reason) for one in observations if one.reason).most_common()),
+        fields=fields,
+        broken=dict(Counter(str(part) for one in observations for part in sorted(one.unmapped))),
+        clock=str(feed.clock),
+    )

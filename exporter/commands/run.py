@@ -1,0 +1,263 @@
+"""The exporter's life: it starts, serves and polls until a signal, reloads in between, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.config.load import Config, ConfigError
+from exporter.config.mistakes.accounts import renamed
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import Collector
+from exporter.web import app as web
+from exporter.web.access.webconfig import WebConfig
+from exporter.web.server.capacity import connections, raise_open_files
+from exporter.web.server.opened import Limits
+from exporter.web.server.place import Place
+from exporter.web.server.server import Server, listen
+
+log = logging.getLogger("exporter")
+
+STOP_WITHIN = 4.0
+"""Seconds after which a stop no longer waits for anything; five are promised."""
+
+LEAVE_WITHIN = 0.5
+"""Seconds that threads get after everything has been closed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the exporter is run, beside what its configuration says."""
+
+    addresses: Sequence[str]
+    lifecycle: bool = False
+    """Whether POST /-/reload is allowed."""
+    auto_reload: float | None = None
+    """Seconds between two looks at whether the configuration has changed; None to reload only when told to."""
+    watch_api: bool = False
+    """Whether POST /api/v1/tasks is allowed to anybody who reaches it."""
+    place: Place = field(default_factory=Place)
+    """Under which address others reach the exporter."""
+    web: WebConfig | None = None
+    """TLS and users; without it, whoever reaches the exporter reads what it knows."""
+
+
+def tune() -> None:
+    """Keeps the event loop from being held up: by the thread that prepares /metrics, and by the collection of garbage.
+
+    docs/performance.md has the figures. After each system call the loop waits for a thread that computes to give way,
+    by default for 5 ms. A full collection looks at every task there is, 80 ms for 100,000; those of the young are short
+    as long as there are few of them.
+    """
+    sys.setswitchinterval(0.0005)
+    gc.set_threshold(1000, 10, 20_000)
+
+
+def lived(life: Coroutine[Any, Any, int]) -> int:
+    """Like asyncio.run, but a thread that hangs, such as one that asks a dead name server, keeps no process alive."""
+    tune()
+    with asyncio.Runner() as runner:
+        code = runner.run(life)
+        last_resort = threading.Timer(LEAVE_WITHIN, os._exit, [code])
+        last_resort.daemon = True
+        last_resort.start()
+        return code
+
+
+async def serve(
+    config: Config,
+    options: Options,
+    *,
+    reread: Callable[[], Config] | None = None,
+    has_changed: Callable[[], bool] = lambda: False,
+    welcome: Callable[[Sequence[str]], None] | None = None,
+) -> int:
+    """The exporter's life: start, serve until a signal, stop.
+
+    `reread` makes it reload on SIGHUP, and with `auto_reload` also when the configuration `has_changed`.
+
+    Raises AddressError, ConfigError, StoreError.
+    """
+    # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
+    sockets = listen(options.addresses)
+    store = Store(config.ledger.path)
+    ledger = Ledger(store, config.ledger.retention)
+    collector = Collector(ledger)
+    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks)
+    _log_remarks(config)
+    if left := sorted(set(store.providers()) - {one.name for one in config.providers}):
+        log.warning(
+            "the ledger holds tasks of providers that are not configured; one that was renamed begins its counters "
+            "again, and goes on only under its old name",
+            extra={"providers": ", ".join(left)},
+        )
+    reloading = asyncio.Lock()  # what is read later is applied later
+
+    async def reload() -> None:
+        async with reloading:
+            await reload_now()
+
+    async def reload_now() -> None:
+        if server.should_exit:
+            return
+        before = [one.settings for one in collector.providers]
+        try:
+            fresh = await asyncio.to_thread(reread or (lambda: config))
+            await collector.apply(fresh.providers)
+        except (ConfigError, StoreError) as error:
+            if isinstance(error, ConfigError) or reloads.error != str(error):  # else it was tried again in vain
+                log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
+            reloads.successful, reloads.error = False, str(error)
+            raise
+        reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
+        log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
+        reloads.remarks = fresh.remarks
+        _log_remarks(fresh)
+        for old, new in renamed(before, fresh.providers):
+            log.warning(
+                "provider renamed: its counters begin again under the new name, and go on under the old one if it "
+                "is given back",
+                extra={"old": old, "new": new},
+            )
+        if fresh.ledger != config.ledger:
+            log.warning("the ledger's settings have changed; they take effect with a restart")
+
+    exposition = Exposition(collector, reloads, time.time)
+    application = web.create(
+        collector,
+        exposition,
+        reload=reload if options.lifecycle else None,
+        reloads=reloads,
+        takes_tasks=lambda: options.watch_api or (options.web is not None and options.web.has_users),
+        web_trouble=lambda: options.web.trouble if options.web else "",
+        place=options.place,
+    )
+    limits = Limits(connections=connections(raise_open_files()))
+    server = Server(application, options.web, limits, prefix=options.place.prefix)
+    looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
+    async with (
+        signals(server, reload if reread else None),
+        _meanwhile(looking),
+        _meanwhile(exposition.keep_fresh(collector.news)),
+    ):
+        serving: list[asyncio.Task[None]] = []
+        try:
+            # The ports are open and clients wait: a scrape before this would miss all series that the ledger has.
+            await collector.apply(config.providers)
+            serving.append(asyncio.create_task(server.serve(sockets)))
+            (welcome or _log_addresses)([_below(one, server, options.place) for one in sockets])
+            await serving[0]
+        finally:
+            server.should_exit = True
+            await _within(STOP_WITHIN, *serving, collector.stop())
+            await ledger.close()
+    log.info("stopped")
+    return 0
+
+
+@asynccontextmanager
+async def signals(server: Server, reload: Callable[[], Awaitable[None]] | None) -> AsyncIterator[None]:
+    """SIGTERM and SIGINT end the server, a second one at once; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    async def reload_quietly() -> None:
+        with suppress(ConfigError, StoreError):  # it has been logged
+            await (reload() if reload else asyncio.sleep(0))
+
+    def hang_up() -> None:
+        task = asyncio.create_task(reload_quietly())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: hang_up} if reload else {})
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+async def _reload_on_change(
+    has_changed: Callable[[], bool], every: float, reload: Callable[[], Awaitable[None]]
+) -> None:
+    """Looks for ever, every so many seconds.
+
+    What was read once is not read again, were it good or not, unless it was the ledger that could not be used.
+    """
+    again = False
+    while True:
+        await asyncio.sleep(every)
+        if again or await asyncio.to_thread(has_changed):
+            again = False
+            try:
+                await asyncio.shield(asyncio.ensure_future(reload()))  # the end waits for a reload under way
+            except ConfigError:
+                pass  # it has been logged
+            except StoreError:
+                again = True
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Something that goes on in the background for as long."""
+    task = asyncio.create_task(work) if work else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+
+
+async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
+    """Waits for these together, but no longer than so many seconds; what takes longer is cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in awaitables]
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error("an error while stopping", extra={"error": type(result).__name__})
+
+
+def _log_remarks(config: Config) -> None:
+    for remark in config.remarks:
+        log.warning("the configuration works, but is probably not meant so", extra={"remark": remark})
+
+
+def _log_addresses(urls: Sequence[str]) -> None:
+    for url in urls:
+        log.info("listening", extra={"url": url})
+
+
+def _below(listener: socket.socket, server: Server, place: Place) -> str:
+    """Where the status page is on this machine."""
+    return url_of(listener, secure=server.secure) + f"{place.prefix}/".removeprefix("/")
+
+
+def url_of(listener: socket.socket, *, secure: bool = False) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http{'s' if secure else ''}://{shown}:{port}/"

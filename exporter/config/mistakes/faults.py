@@ -1,0 +1,163 @@
+"""What is wrong with a setting, in words: what was written, what is allowed, and what was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pydantic_core import ErrorDetails
+
+from exporter.config.mistakes import slips
+from exporter.config.models import ProviderSettings, Settings
+from exporter.vendors.registry import VENDORS
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("interval", "scrapeinterval", "refresh", "frequency", "every"), "poll_interval"),
+    **dict.fromkeys(("url", "endpoint", "host", "apiurl", "apibase", "server", "address", "baseuri"), "base_url"),
+    **dict.fromkeys(("scrapetimeout", "deadline", "connecttimeout"), "request_timeout"),
+    **dict.fromkeys(("ratelimits", "qps", "rps", "limitrate", "throttle"), "rate_limit"),
+    **dict.fromkeys(("apitoken", "key", "apisecret", "token", "accesstoken", "bearertoken"), "api_key"),
+    **dict.fromkeys(("vendor", "kind", "provider"), "type"),
+    **dict.fromkeys(("id", "label", "title"), "name"),
+    **dict.fromkeys(("vendors", "accounts", "targets", "jobs"), "providers"),
+    **dict.fromkeys(("kinds", "endpoints"), "feeds"),
+    **dict.fromkeys(("ak", "accesskeyid"), "access_key"),
+    **dict.fromkeys(("sk", "secretaccesskey", "appsecret"), "secret_key"),
+    **dict.fromkeys(("database", "db", "storage", "file"), "path"),
+}
+"""What other programs call a setting, without case, hyphens and underscores."""
+
+_OF_THE_FILE = ("providers", "ledger", "log")
+"""Settings that stand beside the providers, in no provider."""
+
+_FLAGS = ("web.", "web_", "log.format", "listen", "port", "config.")
+
+_VALUE_FAULTS = re.compile(r"not |neither |unknown;|too (small|large|short|slow)|longer than")
+"""How words begin before which the value that was written makes a sentence."""
+
+
+def words_for(detail: ErrorDetails, model: type[Settings], written: str | None = None) -> str:
+    """What is wrong and what is allowed. `written`, the value in the file, is repeated unless it may be a secret."""
+    words = _words_for(detail, model)
+    *above, last = detail["loc"] or ("",)
+    names = _model_at(model, tuple(above)).secret_names() if detail["loc"] else frozenset[str]()
+    if detail["type"] in ("list_type", "tuple_type") and written and slips.repeated(written):
+        return f"`{written}` is not a list; write `[{written}]` or lines that start with `- `"
+    if written and str(last).removesuffix("_file") not in names and _VALUE_FAULTS.match(words):
+        return told_of(written, words)
+    return words
+
+
+def told_of(written: str, words: str) -> str:
+    """Words about a value, with the value before them where it may be shown, or with what is odd in its letters."""
+    if odd := slips.of_word(written):
+        return odd
+    shown = slips.repeated(written)
+    return f"{shown} is {words}" if shown else words
+
+
+def _words_for(detail: ErrorDetails, model: type[Settings]) -> str:
+    limits = detail.get("ctx", {})
+    match detail["type"]:
+        case "setting":
+            return str(limits["message"])
+        case "extra_forbidden":
+            return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model)
+        case "missing":
+            field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
+            return f"missing; {(field.description if field else None) or 'write a value'}"
+        case "literal_error":
+            return f"unknown; allowed: {str(limits['expected']).replace(' or ', ', ').replace(chr(39), '')}"
+        case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
+            return "not a whole number; write digits"
+        case "bool_parsing" | "bool_type":
+            return "neither true nor false; write one of them"
+        case "string_type":
+            return "not a text; write a value after the colon"
+        case "list_type" | "tuple_type":
+            return "not a list; write `[a, b]` or lines that start with `- `"
+        case "dict_type" | "model_type":
+            return "not a mapping; write keys with values"
+        case "greater_than_equal":
+            return f"too small; the least is {limits['ge']}"
+        case "less_than_equal":
+            return f"too large; the most is {limits['le']}"
+        case "too_short":
+            return "empty; write at least one"
+        case "too_long":
+            return f"too many; the most is {limits['max_length']}"
+        case "string_too_short":
+            return "empty; write a text"
+        case "string_pattern_mismatch":
+            return "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
+    return detail["msg"].lower()
+
+
+def _model_at(model: type[Settings], path: tuple[str | int, ...]) -> type[Settings]:
+    for step in path:
+        model = _part(model, str(step)) or model
+    return model
+
+
+def _part(model: type[Settings], name: str) -> type[Settings] | None:
+    """The model of a part of another, also where there may be a list of it."""
+    field = model.model_fields.get(name)
+    inner = field.annotation if field else None
+    candidates = [inner, *getattr(inner, "__args__", ())]
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Settings)), None)
+
+
+def _keys(model: type[Settings]) -> list[str]:
+    return sorted({*model.model_fields, *(f"{name}_file" for name in model.secret_names())})
+
+
+def unknown_key(key: str, model: type[Settings], root: type[Settings]) -> str:
+    """Words about a key that a part has not: what was meant, or where it belongs; and which keys it may have."""
+    allowed = _keys(model)
+    told = f"unknown key{_meant(key, model, root)}; allowed: {', '.join(allowed)}"
+    return slips.of_word(key) or told
+
+
+def _meant(key: str, model: type[Settings], root: type[Settings]) -> str:
+    if ":" in key:
+        return f" without a space after the colon; write `{key.partition(':')[0]}: ` and the value"
+    allowed = _keys(model)
+    word, *more = key.split()
+    if more and word in allowed:
+        return f" without a colon after it; write `{word}: ` and the value"
+    plain = key.lower().replace("-", "").replace("_", "")
+    same = next((one for one in allowed if one.replace("_", "") == plain), "")
+    if same:
+        return f"; did you mean {same}?"
+    meant = _OTHER_WORDS.get(plain, "")
+    if meant in allowed:
+        return f"; did you mean {meant}?"
+    if place := next((place for place, keys in _places(model, root) if key in keys), ""):
+        return f" here; it is a setting of {place}"
+    first, _, rest = key.replace("-", "_").replace(".", "_").partition("_")
+    if (part := _part(model, first)) and rest in _keys(part):
+        return f"; write `{first}:` and below it, indented, `{rest}:`"
+    meant = slips.nearest(key, allowed)
+    if not meant and key.startswith(_FLAGS):
+        return "; how the exporter listens is set by flags of the command line, such as --web.listen-address"
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _places(model: type[Settings], root: type[Settings]) -> Iterator[tuple[str, list[str]]]:
+    """Where else keys may stand: in the file outside of all, in parts of this, and in providers."""
+    if model is not root:
+        yield "a provider" if issubclass(root, ProviderSettings) else "the whole file", _keys(root)
+    if issubclass(root, ProviderSettings):
+        yield "the whole file", list(_OF_THE_FILE)
+    yield from _parts(root, "")
+    for name, vendor in VENDORS.items():
+        if root is not vendor.settings:
+            yield f"a provider of type {name}, under `providers`", _keys(vendor.settings)
+            yield from _parts(vendor.settings, "of a provider")
+
+
+def _parts(model: type[Settings], where: str) -> Iterator[tuple[str, list[str]]]:
+    for name in model.model_fields:
+        if (part := _part(model, name)) and name != "providers":
+            yield f"`{name}` {where}".strip(), _keys(part)
+            yield from _parts(part, f"in `{name}` {where}".strip())

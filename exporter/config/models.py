@@ -1,0 +1,384 @@
+"""The values that settings are made of: durations, rates, URLs, secrets, and the model that refuses unknown keys.
+
+`config.py` reads the file; every vendor describes its own settings with what is here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.config import reread
+from exporter.config.mistakes import slips
+from exporter.config.network import proxies, trust
+from exporter.config.reread import RereadFile
+from exporter.config.values import TEXT, VARIABLE, Duration, Interval, Rate, fault, seconds_of, written
+from exporter.tasks import ID_LENGTH, is_task_id
+
+__all__ = [
+    "DURATION_BUCKETS",
+    "SECRET_LENGTH",
+    "TEXT",
+    "VARIABLE",
+    "BaseUrl",
+    "Duration",
+    "FileReference",
+    "Interval",
+    "PollSettings",
+    "ProviderSettings",
+    "Rate",
+    "Secret",
+    "Settings",
+    "WatchSettings",
+    "WatchUrl",
+    "fault",
+    "seconds_of",
+]
+
+_SENDABLE = re.compile(r"[!-~]+")
+_NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
+
+
+def _url(value: Any, *, takes_query: bool = False) -> str:
+    allowed = "write http:// or https://, a host and, if needed, a port and a path"
+    try:
+        parts = urlsplit(value)
+        written_well = parts.port != 0 and value.isprintable() and " " not in value
+    except (ValueError, TypeError, AttributeError):
+        raise fault(f"not a URL; {allowed}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not written_well:
+        raise fault(f"not a URL; {allowed}")
+    if parts.username is not None or parts.password is not None:
+        raise fault(f"holds credentials, which would end up in logs; {allowed}, and use the settings for credentials")
+    if "#" in value or ("?" in value and not takes_query):
+        raise fault(f"holds a query or a fragment; {allowed}")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}"
+
+
+def _base_url(value: Any) -> str:
+    return _url(value).rstrip("/")
+
+
+_WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"
+
+BaseUrl = Annotated[
+    str, BeforeValidator(_base_url), written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
+]
+"""Where a vendor's API starts; without a trailing slash, without credentials."""
+
+WebUrl = Annotated[
+    str,
+    BeforeValidator(partial(_url, takes_query=True)),
+    written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
+]
+"""One page: without credentials, but for what its query may hold."""
+
+Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""A word that may become a label."""
+
+
+def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in pairwise(bounds)):
+        raise fault("not ascending; write each bound once, the smallest first")
+    return bounds
+
+
+Bounds = Annotated[tuple[Interval, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)]
+"""Upper bounds of a histogram's buckets, in seconds."""
+
+DURATION_BUCKETS = (
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),
+    *(450.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0),
+)
+"""Fit for video jobs: one second to two hours."""
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """The `*_file` twin of a secret, as the configuration gives it."""
+
+    path: str
+
+
+_SECRET_LIMIT = 64 * 1024
+
+
+class Secret:
+    """A credential. It prints as `<secret>`; only `reveal` gives the text.
+
+    One that comes from a file is read again when the file has changed, so that whoever renews it need not restart us.
+    """
+
+    def __init__(self, value: str, path: Path | None = None) -> None:
+        self._value = value
+        self._path = path
+        self._file = RereadFile(path, _SECRET_LIMIT, _secret_in) if path else None
+
+    @classmethod
+    def from_file(cls, path: str) -> Self:
+        file = Path(path).expanduser()
+        return cls(_secret_in(reread.read(file, _SECRET_LIMIT)), file)
+
+    def reveal(self) -> str:
+        """The secret itself; the last good text if its file cannot be read, or not at once."""
+        if self._file:
+            self._value = self._file.at_once() or self._value
+        return self._value
+
+    async def fresh(self) -> str:
+        """The same, but a slow file system is waited for, without holding the event loop."""
+        if self._file:
+            self._value = await self._file.in_time() or self._value
+        return self._value
+
+    @property
+    def text(self) -> str:
+        """The secret itself as it was last read, without another look at its file."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and (self._value, self._path) == (other._value, other._path)
+
+    def __hash__(self) -> int:
+        return hash((self._value, self._path))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(repr)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"title": "secret", **TEXT, "minLength": 1, "examples": ["${VARIABLE}"]}
+
+    @classmethod
+    def _validate(cls, value: object) -> Secret:
+        match value:
+            case Secret():
+                return value
+            case FileReference(path):
+                try:
+                    return cls.from_file(path)
+                except (OSError, ValueError, RuntimeError) as error:  # the last: `~` of a user that there is not
+                    why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+                    if why and ";" in why:  # it can be read, but is no credential
+                        raise fault(f"what {slips.shown_path(path) or 'the file'} holds {why}") from None
+                    if shown := slips.shown_path(path):
+                        told = f"{shown} cannot be read: {why}; give the path of a readable file that holds it"
+                        raise fault(told) from None
+                    told = "give the path of a file; if this is the credential itself, write it without _file"
+                    raise fault(f"cannot be read: {why}; {told}") from None
+            case str():
+                try:
+                    text = _clean(value)
+                    if wrong := slips.of_placeholder(text):
+                        raise ValueError(wrong)
+                    return cls(text)
+                except ValueError as error:
+                    told = str(error)
+                    otherwise = "; write the credential, ${VARIABLE}, or use the key with _file"
+                    raise fault(told if ";" in told else told + otherwise) from None
+        raise fault("not a text; write the credential, ${VARIABLE}, or use the key with _file")
+
+
+def _secret_in(content: bytes) -> str:
+    try:
+        return _clean(content.decode())
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+
+
+def _clean(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise ValueError("is empty")
+    if not text.isprintable():
+        raise ValueError("holds a line break or a control character")
+    if wrong := slips.of_credential(text):
+        raise ValueError(wrong)
+    return text
+
+
+class Settings(BaseModel):
+    """Base of every part of the configuration: frozen, unknown keys refused, `X_file` accepted for each secret `X`."""
+
+    # Inputs stay out of the texts of errors: they may be secrets.
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    @classmethod
+    def secret_names(cls) -> frozenset[str]:
+        return frozenset(
+            name for name, field in cls.model_fields.items() if field.annotation in (Secret, Secret | None)
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_secret_files(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise fault("not a mapping; write keys with values")
+        taken = dict(data)
+        for name in cls.secret_names():
+            twin = f"{name}_file"
+            if twin not in taken:
+                continue
+            if name in taken:
+                raise fault(f"both {name} and {twin} are given; give one of them")
+            path = taken.pop(twin)
+            taken[name] = FileReference(path) if isinstance(path, str) else path
+        return taken
+
+
+class PollSettings(Settings):
+    """What may be set for all providers at once and overridden in each."""
+
+    poll_interval: Interval = Field(default=15.0, description="time between the starts of two sweeps of a feed")
+    idle_poll_interval: Interval | None = Field(
+        default=None, description="the same for a listed feed without a task in flight, if it is longer"
+    )
+    request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
+    history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
+    list_lag: Duration = Field(
+        default=3600.0,
+        description="how late a task may show up in a vendor's list; 0 = at once",
+    )
+    recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
+    stalled_after: Interval = Field(
+        default=600.0,
+        description="a task running or in an unknown state without a change for this long counts as stalled",
+    )
+    task_series_limit: int = Field(
+        default=0, ge=0, le=100_000, description="per-task series a provider may have at once; 0 = none"
+    )
+    duration_buckets: Bounds = Field(
+        default=DURATION_BUCKETS, description="upper bounds of the duration histograms, ascending"
+    )
+
+
+def _watched_id(value: Any) -> str:
+    if isinstance(value, str) and (wrong := slips.of_id(value)):
+        raise fault(wrong)
+    if not isinstance(value, str) or not is_task_id(value):
+        raise fault(f"not a task id; write a text of 1 to {ID_LENGTH} printable characters")
+    return value
+
+
+WatchedId = Annotated[
+    str,
+    BeforeValidator(_watched_id),
+    WithJsonSchema({"title": "task id", **TEXT, "minLength": 1}),
+]
+
+
+class WatchUrl(Settings):
+    """A URL that names ids in the form of the watch files."""
+
+    url: WebUrl = Field(description="the URL that answers the ids")
+    interval: Interval = Field(default=60.0, description="time between two requests")
+    request_timeout: Interval = Field(default=10.0, description="deadline of one whole request and its response")
+    bearer_token: Secret | None = Field(default=None, description="sent in the header Authorization")
+
+
+def _not_guessable(secret: Secret | None) -> Secret | None:
+    if secret and len(secret.reveal()) < SECRET_LENGTH:
+        raise fault(f"too easily guessed; write at least {SECRET_LENGTH} characters")
+    return secret
+
+
+SECRET_LENGTH = 16
+"""Characters of a callback's secret at the least: whoever guesses it may have tasks looked up."""
+
+
+class WatchSettings(Settings):
+    """Ids of tasks to follow in feeds that cannot be listed."""
+
+    tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="ids of tasks, by feed")
+    files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
+    http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer kinds and ids as JSON")
+    callback_secret: Annotated[Secret | None, AfterValidator(_not_guessable)] = Field(
+        default=None, description="what the vendor sends with its callbacks"
+    )
+    limit: int = Field(
+        default=100_000, ge=0, le=1_000_000, description="ids asked for by HTTP that a feed follows at once"
+    )
+
+
+def _proxy(secret: Secret | None) -> Secret | None:
+    if secret and (why := proxies.fault_of_setting(secret.reveal())):
+        raise fault(why)
+    return secret
+
+
+def _ca_file(path: str | None) -> str | None:
+    if path is not None and (why := trust.fault_of_file(path)):
+        raise fault(why)
+    return path
+
+
+class ProviderSettings(PollSettings):
+    """What every provider has; a vendor adds its credentials."""
+
+    ways: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Ways to authenticate, each by the settings that it takes. Where there are any, exactly one is given, whole."""
+    added: ClassVar[tuple[str, ...]] = ()
+    """Path segments that requests add to `base_url`: one that holds them already has them twice."""
+
+    name: Name = Field(description="the label `provider`; unique")
+    type: str = Field(description="the vendor")
+    base_url: BaseUrl = Field(description="where the vendor's API starts")
+    rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most, all feeds together")
+    max_requests_per_day: int | None = Field(
+        default=None, ge=24, description="requests within any 24 hours, all feeds together; intervals get longer for it"
+    )
+    page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
+    proxy: Annotated[Secret | None, AfterValidator(_proxy)] = Field(
+        default=None, description="http://, https:// or socks5:// proxy instead of the environment's; `none` for none"
+    )
+    ca_file: Annotated[str | None, AfterValidator(_ca_file)] = Field(
+        default=None, description="a file of certificate authorities (PEM) that are trusted beside the usual ones"
+    )
+    feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
+    watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")
+
+    @field_validator("base_url")
+    @classmethod
+    def _starts_where_the_api_does(cls, url: str) -> str:
+        default = cls.model_fields["base_url"].default
+        if wrong := slips.of_base_url(url, default if isinstance(default, str) else "", cls.added):
+            raise fault(wrong)
+        return url
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        begun = [way for way in self.ways if any(getattr(self, name) is not None for name in way)]
+        if self.ways and (len(begun) != 1 or any(getattr(self, name) is None for name in begun[0])):
+            choice = [" with ".join(way) for way in self.ways]
+            raise fault(f"credentials: give exactly one of {', '.join(choice[:-1])}, or {choice[-1]}")
+        for name in sorted(self.secret_names()):
+            secret = getattr(self, name)
+            if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
+                raise fault(_NOT_SENDABLE, name)
+        return self

@@ -1,0 +1,368 @@
+"""The catalogue of metrics.
+
+It is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says
+how it is read from what it describes: a feed's tasks, a feed's polling, a provider's calls, the exporter itself.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from exporter import __version__
+from exporter.client.errors import CALL_ERRORS
+from exporter.snapshot import Distribution, FeedView, Labels, ProviderView
+from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
+
+PREFIX = "videotask_"
+PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
+STATS = ("p50", "p95", "max")
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Metric(Generic[S]):
+    """One entry of the catalogue: its public name, type, labels, meaning, and how it is read from a subject."""
+
+    name: str
+    type: str
+    labels: Labels
+    help: str
+    read: Callable[[S], Iterable[tuple[Labels, float | Distribution]]]
+
+
+@dataclass
+class Reloads:
+    """How the last reading of the configuration went, and of the ledger at the start."""
+
+    successful: bool = True
+    succeeded_at: float = 0.0
+    error: str = ""
+    """Why the last one failed, a line for each fault; empty if it did not."""
+    remarks: Sequence[str] = ()
+    """What the last good one has that is probably not meant."""
+    ledger_losses: int = 0
+
+
+def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    for state, tasks in view.in_flight.items():
+        yield (state,), len(tasks)
+
+
+def _oldest(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    if queued := view.in_flight.get(State.QUEUED):
+        yield (State.QUEUED,), min(_or(task.submitted_at, task.first_seen) for task in queued)
+    if running := view.in_flight.get(State.RUNNING):
+        yield (State.RUNNING,), min(_or(task.started_at, task.first_seen) for task in running)
+
+
+def _or(at: float | None, otherwise: float) -> float:
+    return otherwise if at is None else at
+
+
+def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    if view.in_flight:
+        since = view.now - view.settings.stalled_after
+        yield (), sum(task.changed <= since for state in MAY_STALL for task in view.in_flight[state])
+
+
+def _progress(view: FeedView) -> Iterator[tuple[Labels, Distribution]]:
+    if not view.in_flight:
+        return
+    values = [task.progress for task in view.in_flight[State.RUNNING] if task.progress is not None]
+    counted = [0] * (len(PROGRESS_BOUNDS) + 1)
+    for value in values:
+        counted[bisect_left(PROGRESS_BOUNDS, value)] += 1
+    bounds = [*(str(bound) for bound in PROGRESS_BOUNDS), "+Inf"]
+    yield (), Distribution([(le, sum(counted[: index + 1])) for index, le in enumerate(bounds)], sum(values))
+
+
+def _recent_durations(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    measured = [task for task in view.recent if task.state in MEASURED_ENDS] if view.swept else []
+    for phase in Phase:
+        values = sorted(length for task in measured if (length := task.duration(phase)) is not None)
+        for stat, share in zip(STATS, (0.5, 0.95, 1.0), strict=True):
+            if values:
+                yield (phase, stat), values[max(0, -int(-share * len(values) // 1) - 1)]  # nearest rank
+
+
+def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    for state in ENDS:
+        if view.swept and (at := view.counts["last_finished_timestamp_seconds", state]):
+            yield (state,), at
+
+
+def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
+    if view.status.up is not None:
+        yield (), value
+
+
+def _budget_remaining(view: ProviderView) -> Iterator[tuple[Labels, float]]:
+    left = [feed.budget_left for feed in view.feeds if feed.budget_left is not None]
+    if left:  # it is one, which all feeds share
+        yield view.labels, left[0]
+
+
+_POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
+
+TASK_METRICS: tuple[Metric[FeedView], ...] = (
+    Metric("tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", _in_flight),
+    Metric(
+        "oldest_task_timestamp_seconds",
+        "gauge",
+        ("state",),
+        "When the oldest task now queued was submitted, and the oldest now running was started; absent without one.",
+        _oldest,
+    ),
+    Metric(
+        "stalled_tasks",
+        "gauge",
+        (),
+        "Tasks that run, or are in an unknown state, without a change of state or progress for stalled_after.",
+        _stalled,
+    ),
+    Metric(
+        "progress_ratio",
+        "gaugehistogram",
+        (),
+        "Progress (0 to 1) of the running tasks that report one.",
+        _progress,
+    ),
+    Metric(
+        "finished_total",
+        "counter",
+        ("state",),
+        "Tasks seen to end, each once.",
+        lambda view: view.counted("finished_total", ENDS),
+    ),
+    Metric(
+        "failures_total",
+        "counter",
+        ("reason",),
+        "Failed tasks by reason, each once.",
+        lambda view: view.counted("failures_total", Reason),
+    ),
+    Metric(
+        "recent_tasks",
+        "gauge",
+        ("state",),
+        "Tasks that ended within recent_window; an end whose time nobody knows is dated by the submission.",
+        lambda view: view.tally(ENDS, lambda task: task.state),
+    ),
+    Metric(
+        "recent_failures",
+        "gauge",
+        ("reason",),
+        "Failed tasks within recent_window, by reason.",
+        lambda view: view.tally(Reason, lambda task: task.reason),
+    ),
+    Metric(
+        "recent_duration_seconds",
+        "gauge",
+        ("phase", "stat"),
+        "Durations of the tasks that ended within recent_window: median, 95th percentile, longest; absent without one.",
+        _recent_durations,
+    ),
+    Metric(
+        "queue_duration_seconds",
+        "histogram",
+        (),
+        "Time from submission to start, once per task when it is known.",
+        lambda view: view.durations("queue_duration_seconds"),
+    ),
+    Metric(
+        "run_duration_seconds",
+        "histogram",
+        ("state",),
+        "Time from start to end, once per ended task.",
+        lambda view: view.durations("run_duration_seconds", MEASURED_ENDS),
+    ),
+    Metric(
+        "total_duration_seconds",
+        "histogram",
+        ("state",),
+        "Time from submission to end, once per ended task.",
+        lambda view: view.durations("total_duration_seconds", MEASURED_ENDS),
+    ),
+    Metric(
+        "unmeasured_durations_total",
+        "counter",
+        ("phase",),
+        "Succeeded and failed tasks whose duration nobody can know.",
+        lambda view: view.counted("unmeasured_durations_total", Phase),
+    ),
+    Metric(
+        "output_seconds_total",
+        "counter",
+        (),
+        "Seconds of video produced, where the vendor says them.",
+        lambda view: view.total("output_seconds_total"),
+    ),
+    Metric(
+        "last_finished_timestamp_seconds",
+        "gauge",
+        ("state",),
+        "When the latest task ended so; absent without one.",
+        _last_finished,
+    ),
+    Metric(
+        "history_gaps_total",
+        "counter",
+        (),
+        "Sweeps that may have missed tasks: the pages read did not reach what was known.",
+        lambda view: view.total("history_gaps_total"),
+    ),
+    Metric(
+        "unmapped_values_total",
+        "counter",
+        ("field",),
+        "Values that no table maps or that break the contract: the vendor's API drifts.",
+        lambda view: view.counted("unmapped_values_total", Field),
+    ),
+    Metric(
+        "rejected_timestamps_total",
+        "counter",
+        (),
+        "Impossible times (before submission, in the future, before 2000), not used.",
+        lambda view: view.total("rejected_timestamps_total"),
+    ),
+)
+
+FEED_METRICS: tuple[Metric[FeedView], ...] = (
+    Metric(
+        "up",
+        "gauge",
+        (),
+        "1 if the last sweep of the feed succeeded, else 0.",
+        lambda view: _when_tried(view, float(bool(view.status.up))),
+    ),
+    Metric(
+        "last_successful_poll_timestamp_seconds",
+        "gauge",
+        (),
+        "When the last successful sweep ended.",
+        lambda view: [((), view.polled)] if view.polled is not None else [],
+    ),
+    Metric(
+        "poll_duration_seconds",
+        "gauge",
+        (),
+        "Length of the last sweep.",
+        lambda view: _when_tried(view, view.status.poll_duration),
+    ),
+    Metric(
+        "poll_interval_seconds",
+        "gauge",
+        (),
+        "The poll interval in force: as it is set, for an idle feed, or as the budget of requests stretches it.",
+        lambda view: [((), view.interval)],
+    ),
+    Metric(
+        "loop_restarts_total",
+        "counter",
+        (),
+        "Times that the loop of the feed did not come round and was started anew: a bug of the exporter.",
+        lambda view: [((), view.status.restarts)],
+    ),
+    Metric(
+        "feed_info",
+        "gauge",
+        ("clock",),
+        "1 for each feed; `clock` says whose times its durations come from.",
+        lambda view: [((view.clock,), 1)],
+    ),
+)
+
+PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
+    Metric(
+        "task_progress_ratio",
+        "gauge",
+        ("provider", "kind", "task_id"),
+        "Progress (0 to 1) of single tasks in flight, up to task_series_limit of a provider, the oldest first.",
+        ProviderView.single_tasks,
+    ),
+    Metric(
+        "task_series_dropped",
+        "gauge",
+        ("provider",),
+        "Tasks left out of videotask_task_progress_ratio by task_series_limit; 0 while that is off.",
+        ProviderView.dropped,
+    ),
+    Metric(
+        "api_requests_total",
+        "counter",
+        ("provider", "endpoint", "code"),
+        'Requests sent to the vendor by HTTP status; `code` is "error" where no answer came.',
+        lambda view: view.calls("api_requests_total", ("200", "error")),
+    ),
+    Metric(
+        "api_errors_total",
+        "counter",
+        ("provider", "endpoint", "error"),
+        "Failed calls by class of error.",
+        lambda view: view.calls("api_errors_total", [error.error for error in CALL_ERRORS]),
+    ),
+    Metric(
+        "api_request_duration_seconds",
+        "histogram",
+        ("provider", "endpoint"),
+        "Time from sending a request to the end of its answer.",
+        ProviderView.latencies,
+    ),
+    Metric(
+        "rate_limit_wait_seconds_total",
+        "counter",
+        ("provider",),
+        "Time spent waiting for the provider's own rate limit.",
+        lambda view: [(view.labels, view.counts[("rate_limit_wait_seconds_total",)])],
+    ),
+    Metric(
+        "request_budget_remaining",
+        "gauge",
+        ("provider",),
+        "Requests that max_requests_per_day leaves of the last 24 hours; absent without that setting.",
+        _budget_remaining,
+    ),
+    Metric(
+        "provider_info",
+        "gauge",
+        ("provider", "type"),
+        "1 for each configured provider.",
+        lambda view: [((*view.labels, view.type), 1)],
+    ),
+)
+
+EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
+    Metric(
+        "exporter_build_info",
+        "gauge",
+        ("version", "pythonversion"),
+        "1, with the version of the exporter and of its Python.",
+        lambda _: [((__version__, platform.python_version()), 1)],
+    ),
+    Metric(
+        "exporter_config_last_reload_successful",
+        "gauge",
+        (),
+        "1 if the last reading of the configuration succeeded, else 0.",
+        lambda reloads: [((), float(reloads.successful))],
+    ),
+    Metric(
+        "exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the configuration was last read with success.",
+        lambda reloads: [((), reloads.succeeded_at)],
+    ),
+    Metric(
+        "ledger_losses_total",
+        "counter",
+        (),
+        "Ledgers that were found damaged at a start and set aside; after each the counters of tasks began anew.",
+        lambda reloads: [((), reloads.ledger_losses)],
+    ),
+)

@@ -1,0 +1,353 @@
+"""The body of /metrics, prepared before it is asked for.
+
+Lines are written anew only for feeds that have changed, in a thread of their own, and joined to whole bodies that take
+the place of those before at once. A scrape gets what is there, and the few metrics of the process as they are now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from exporter.config.models import PollSettings
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric, Reloads
+from exporter.metrics.text import Frame, Lines, framed
+from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedView, Labels, ProviderView
+from exporter.vendors.api import Provider
+
+log = logging.getLogger(__name__)
+
+LONGEST_REST = 5.0
+"""Seconds after which bodies are prepared anew although no sweep has ended: calls are counted in between."""
+
+SHARE = 0.5
+"""How much of the time may go into preparing, while everything changes all the time."""
+
+FORGOTTEN_AFTER = 600.0
+"""Seconds after which a format that nobody asks for is no longer prepared."""
+
+PIECE = 256 * 1024
+"""Bytes of a body that are handled at once: the transport moves all it holds whenever the socket takes a part."""
+
+PROCESS_KEPT = 1.0
+"""Seconds for which scrapes share what the process tells of itself."""
+
+_LEVEL = 1  # of gzip: the next ones take far longer for a few percent
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+_FEED = ("provider", "kind")
+_SINGLE = [metric for metric in PROVIDER_METRICS if metric.name.startswith("task_")]
+_CALLS = [metric for metric in PROVIDER_METRICS if metric not in _SINGLE]
+_TASK_FRAMES = [framed(metric, _FEED) for metric in TASK_METRICS]
+_FEED_FRAMES = [framed(metric, _FEED) for metric in FEED_METRICS]
+_SINGLE_FRAMES = [framed(metric) for metric in _SINGLE]
+_CALL_FRAMES = [framed(metric) for metric in _CALLS]
+_EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
+
+
+class Polled(Protocol):
+    """What there is to tell of; the collector is one."""
+
+    @property
+    def providers(self) -> Sequence[Provider]: ...
+
+    @property
+    def loops(self) -> Sequence[FeedLoop]: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One of the two formats: its content type, and how the process's own metrics are written in it."""
+
+    content_type: str
+    encode: Callable[[CollectorRegistry], bytes]
+
+
+TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest)
+OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
+
+
+class Body:
+    """A prepared body, but for its end; in pieces, for whoever makes or sends a large one holds up everything else."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.plain = tuple(_pieces(lines))
+        self.packed: tuple[bytes, ...] = ()
+        """Its deflated form, to be continued; empty until `pack` has been called."""
+        self._checksum = 0
+        self._length = sum(map(len, self.plain))
+        self._ended = (b"", b"")
+
+    def pack(self) -> None:
+        deflate = zlib.compressobj(_LEVEL, wbits=-15)
+        checksum = 0
+        packed = [_GZIP_HEAD]
+        for piece in self.plain:
+            packed.append(deflate.compress(piece))
+            checksum = zlib.crc32(piece, checksum)
+        packed.append(deflate.flush(zlib.Z_FULL_FLUSH))
+        self._checksum = checksum
+        self.packed = tuple(_pieces(packed))
+
+    def ended(self, end: bytes) -> bytes:
+        """The end of the packed body, whose plain form ends with this."""
+        if self._ended[0] is not end:
+            deflate = zlib.compressobj(_LEVEL, wbits=-15)
+            trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
+            self._ended = end, deflate.compress(end) + deflate.flush() + trailer
+        return self._ended[1]
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of a size that is neither slow to send nor slow to join."""
+    some: list[bytes] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part), PIECE):
+            cut = part[start : start + PIECE]
+            some.append(cut)
+            size += len(cut)
+            if size >= PIECE:
+                yield b"".join(some)
+                some, size = [], 0
+    if some:
+        yield b"".join(some)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The pieces of a body in the order of sending, so that nothing large is copied, and what they are."""
+
+    pieces: tuple[bytes, ...]
+    content_type: str
+    packed: bool
+
+
+@dataclass(eq=False)
+class _Told:
+    """What was written of a feed's tasks, and of what moment that holds."""
+
+    revision: tuple[int, PollSettings]
+    at: float
+    due: float
+    lines: list[Lines]
+
+    def holds(self, loop: FeedLoop, now: float) -> bool:
+        same = self.revision[0] == loop.book.revision and self.revision[1] is loop.book.settings
+        return same and self.at <= now < self.due
+
+
+@dataclass
+class _Moment:
+    """All that is known at one moment, taken on the event loop to be written in another thread."""
+
+    now: float
+    feeds: list[FeedView]
+    providers: list[ProviderView]
+    told: list[_Told | None]
+    """Of each feed what need not be written again."""
+    revisions: list[tuple[int, PollSettings]]
+
+
+class Exposition:
+    """Everything that is known, in the formats that Prometheus reads."""
+
+    def __init__(self, polled: Polled, reloads: Reloads, clock: Callable[[], float]) -> None:
+        self._polled = polled
+        self._reloads = reloads
+        self._clock = clock
+        self._process = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+        self._told: dict[tuple[str, ...], _Told] = {}
+        self._singles: dict[tuple[str, ...], tuple[list[_Told], list[Lines]]] = {}
+        self._lines: dict[Format, list[bytes]] = {}
+        self._ends: dict[Format, tuple[float, bytes]] = {}
+        self._bodies: dict[Format, Body] = {}
+        self._asked: dict[tuple[Format, bool], float] = {}
+        self._preparing = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")  # one, so that no moment is overtaken
+        self._kept = False
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The body as it would be now and its content type, in the format that an Accept header prefers."""
+        self.refresh()
+        format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
+        return b"".join((*self._body(format_).plain, format_.encode(self._process))), format_.content_type
+
+    async def answer(self, accept: str, packed: bool = False) -> Answer:
+        """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
+        format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
+        self._asked[format_, packed] = time.monotonic()
+        if not self._kept:
+            await self._prepare_aside()
+        body = self._body(format_)
+        end = self._end(format_)
+        if not packed:
+            return Answer((*body.plain, end), format_.content_type, packed=False)
+        if not body.packed:
+            await asyncio.to_thread(body.pack)
+        return Answer((*body.packed, body.ended(end)), format_.content_type, packed=True)
+
+    def refresh(self) -> None:
+        """Prepares everything for this moment, at once."""
+        self._prepare(self._moment())
+
+    async def keep_fresh(self, news: asyncio.Event) -> None:
+        """Prepares bodies anew whenever there is news, or time alone has made the last ones untrue; for ever."""
+        try:
+            while True:
+                news.clear()
+                began = time.monotonic()
+                try:
+                    await self._prepare_aside()
+                except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
+                    log.error("metrics could not be prepared, which is a bug of the exporter", exc_info=error)
+                    self._kept = False
+                    await asyncio.sleep(LONGEST_REST)
+                    continue
+                self._kept = True
+                await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+                due = min((told.due for told in self._told.values()), default=math.inf)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
+                        await news.wait()
+        finally:
+            self._kept = False
+
+    async def _prepare_aside(self) -> None:
+        """Like `refresh`, but nothing else waits for it."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._moment())
+
+    def _moment(self) -> _Moment:
+        now = self._clock()
+        loops = list(self._polled.loops)
+        feeds = [FeedView(loop, now) for loop in loops]
+        of: dict[str, list[FeedView]] = {loop.provider.name: [] for loop in loops}
+        for loop, feed in zip(loops, feeds, strict=True):
+            of[loop.provider.name].append(feed)
+        told = [self._told.get(feed.labels) for feed in feeds]
+        return _Moment(
+            now,
+            feeds,
+            [ProviderView(provider, of.get(provider.name, [])) for provider in self._polled.providers],
+            [one if one and one.holds(loop, now) else None for one, loop in zip(told, loops, strict=True)],
+            [(loop.book.revision, loop.book.settings) for loop in loops],
+        )
+
+    def _prepare(self, moment: _Moment) -> None:
+        """Writes what is no longer true, and puts whole bodies in the place of those before."""
+        with self._preparing:
+            self._bodies = self._written_bodies(moment)
+
+    def _written_bodies(self, moment: _Moment) -> dict[Format, Body]:
+        tasks = [
+            told or _Told(revision, moment.now, feed.due, _written(_TASK_FRAMES, TASK_METRICS, feed, feed.labels))
+            for told, revision, feed in zip(moment.told, moment.revisions, moment.feeds, strict=True)
+        ]
+        self._told = {feed.labels: told for feed, told in zip(moment.feeds, tasks, strict=True)}
+        polling = [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in moment.feeds]
+        calls = [self._written_of(provider) for provider in moment.providers]
+        self._singles = {one.labels: self._singles[one.labels] for one in moment.providers}
+        own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
+        every: list[tuple[Frame, list[Lines]]] = [
+            *_columns(_TASK_FRAMES, [told.lines for told in tasks]),
+            *_columns(_FEED_FRAMES, polling),
+            *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
+            *_columns(_EXPORTER_FRAMES, own),
+        ]
+        self._lines = {TEXT: list(_text(every)), OPENMETRICS: list(_openmetrics(every))}
+        long_ago = time.monotonic() - FORGOTTEN_AFTER
+        wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
+        bodies = {format_: Body(self._lines[format_]) for format_, _ in wanted}
+        for format_, packed in wanted:
+            if packed:
+                bodies[format_].pack()
+        return bodies
+
+    def _written_of(self, provider: ProviderView) -> list[Lines]:
+        """The lines of a provider; those of its single tasks only if a feed of it was written anew."""
+        based_on = [self._told[feed.labels] for feed in provider.feeds]
+        before, singles = self._singles.get(provider.labels, (None, []))
+        if before != based_on:
+            singles = _written(_SINGLE_FRAMES, _SINGLE, provider)
+            self._singles[provider.labels] = based_on, singles
+        return singles + _written(_CALL_FRAMES, _CALLS, provider)
+
+    def _body(self, format_: Format) -> Body:
+        if format_ not in self._bodies:
+            self._bodies[format_] = Body(self._lines[format_])
+        return self._bodies[format_]
+
+    def _end(self, format_: Format) -> bytes:
+        """The metrics of the process, as they are now or were a moment ago."""
+        now = time.monotonic()
+        at, end = self._ends.get(format_, (-math.inf, b""))
+        if now - at > PROCESS_KEPT:
+            end = format_.encode(self._process)
+            self._ends[format_] = now, end
+        return end
+
+
+S = TypeVar("S")
+
+
+def _written(frames: Sequence[Frame], metrics: Sequence[Metric[S]], subject: S, of: Labels = ()) -> list[Lines]:
+    return [frame.lines(metric.read(subject), of) for frame, metric in zip(frames, metrics, strict=True)]
+
+
+def _columns(frames: Sequence[Frame], subjects: Sequence[Sequence[Lines]]) -> Iterator[tuple[Frame, list[Lines]]]:
+    """Each frame with what all subjects have to say in it."""
+    for index, frame in enumerate(frames):
+        yield frame, [lines[index] for lines in subjects]
+
+
+def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        for index, head in enumerate(frame.text_heads):
+            yield head
+            yield from chain.from_iterable(lines.text[index] for lines in column)
+
+
+def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        yield frame.openmetrics_head
+        yield from chain.from_iterable(lines.openmetrics for lines in column)
+
+
+@lru_cache(64)
+def prefers_openmetrics(accept: str) -> bool:
+    """Whether an Accept header gives OpenMetrics 1 at least the weight that it gives plain text (RFC 9110, 12.5.1)."""
+    weights = {"openmetrics": 0.0, "text": 0.0}
+    for offer in accept.lower().split(","):
+        media, *pieces = (piece.strip() for piece in offer.split(";"))
+        parameters = dict(piece.partition("=")[::2] for piece in pieces)
+        if media in ("text/plain", "text/*", "*/*"):
+            known = "text"
+        elif media == "application/openmetrics-text" and parameters.get("version", "1.").startswith("1."):
+            known = "openmetrics"
+        else:
+            continue
+        try:
+            weight = float(parameters.get("q", "1"))
+        except ValueError:
+            weight = 0.0
+        weights[known] = max(weights[known], weight)
+    return weights["openmetrics"] > 0 and weights["openmetrics"] >= weights["text"]

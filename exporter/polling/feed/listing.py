@@ -1,0 +1,266 @@
+"""Reads a feed's list: every sweep down to what is known, and now and then further, for rows that came late.
+
+A row may become visible long after its submission: replicas lag, transactions take their time, and a list that is
+sorted by the last change hides new rows below old ones. Such a row lies below known rows, where no usual sweep looks.
+So a pass walks down the list as far as a late row may lie, a slice at a time, at a bounded share of the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.client.errors import CallError, ContractBroken
+from exporter.config.models import ProviderSettings
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.times import EARLIEST
+from exporter.ledger.tracker import Book
+from exporter.tasks import Observation
+from exporter.vendors.api import Feed, Page
+
+PAGE_LIMIT = 100
+"""List pages that one sweep reads at most."""
+
+LEAST_PAGE = 50
+"""Rows that count for a page at least, in the limit of rows that one sweep reads: some vendors ignore small sizes."""
+
+IN_FLIGHT_LIMIT = 50_000
+"""Tasks in flight that a feed may have through its list: as many as the largest sweep can read."""
+
+EVERY = 8
+"""Sweeps from one slice of a late pass to the next, at least."""
+
+UNDATED_PAGES = 5
+"""Pages that a late pass reads below known ground where rows without dates do not tell how old they are."""
+
+
+class Caller(Protocol):
+    """Makes a call for the reader, and keeps its failure for people to see."""
+
+    async def __call__(self, call: Awaitable[Page], /) -> Page: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where in a list the next page begins."""
+
+    index: int = 0
+    rows: int = 0
+    """Rows on the pages before it."""
+
+
+class LatePass:
+    """When the list is read below known ground, where to go on, and how far back in time."""
+
+    def __init__(self, lag: float, now: float) -> None:
+        self.lag = lag
+        self.since = now - 2 * lag
+        """What was submitted before this has been visible to an earlier pass."""
+        self.resume: Position | None = None
+        self.pages = 0
+        self._began: float | None = None
+        self._sliced = now
+        self._wait = EVERY
+
+    def is_due(self, now: float) -> bool:
+        """Whether this sweep reads a slice; to be asked once in each. The more pages the last one took, the later."""
+        self._wait -= 1
+        return self.lag > 0 and (self._wait < 0 or now - self._sliced >= self.lag)
+
+    def begin(self, now: float) -> None:
+        self._sliced = now
+        if self._began is None:
+            self._began = now
+
+    def rest(self, pages: int) -> None:
+        """Ends a slice that took so many calls."""
+        self._wait = max(EVERY, 2 * pages)
+
+    def complete(self, now: float) -> None:
+        """All that could be visible when the pass began has been read."""
+        began = now if self._began is None else self._began
+        self.since = began - self.lag
+        self.resume, self._began, self.pages, self._sliced = None, None, 0, now
+
+
+class ListReader:
+    """Reads the list of one feed."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        book: Book,
+        ledger: Ledger,
+        settings: ProviderSettings,
+        clock: Callable[[], float],
+        called: Caller,
+        beat: Callable[[], object],
+    ) -> None:
+        """`called` makes each call; `beat` is told after each page."""
+        self._feed = feed
+        self._book = book
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._called = called
+        self._beat = beat
+        self._late = LatePass(settings.list_lag, clock())
+        # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
+        self._had_rows = bool(book.in_flight or book.recent(clock()))
+        self._depth = 1  # pages to read before known ground ends the reading
+        self._row_limit = PAGE_LIMIT * max(settings.page_size, LEAST_PAGE)
+
+    async def read(self, sweep: Sweep) -> None:
+        """Reads pages, newest first, until one ends on known ground, or before the history at the very first time.
+
+        Raises CallError, StoreError.
+        """
+        now = self._clock()
+        floor = self._book.floor(now)
+        reached, read_all = False, True
+        position, last = Position(), _NOTHING
+        async for last in self._pages(sweep):
+            position = last.next
+            bottom = last.page.observations[-1] if last.page.observations else None
+            if bottom is None or _is_oldest_first(last.page.observations):
+                continue
+            known = bottom.id in self._book.in_flight or bottom.id in sweep.ended_before
+            if (known and self._book.swept and position.index >= self._depth) or _is_before(bottom, floor):
+                reached = True
+                read_all = last.page.last or not known
+                break
+        # A row that moves up from a page not yet read to one that has been is shown on neither: so as far down once
+        # more, but not for ever, for there are vendors whose last page begins with the end of the one before it.
+        self._depth = position.index if sweep.shifted and self._depth == 1 else 1
+        ground = bool(sweep.ended_before) or any(task_id in self._book.in_flight for task_id in sweep.listed)
+        sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
+        self._had_rows = bool(sweep.listed)
+        is_due = self._late.is_due(now)
+        if read_all:
+            self._late.complete(now)
+        elif is_due:
+            await self._read_late(sweep, last, now)
+        self._refuse_a_flood(sweep)
+
+    async def read_in_flight(self, sweep: Sweep, unseen: set[str]) -> None:
+        """Reads the list of the tasks in flight until it has shown all `unseen`. Raises CallError, StoreError."""
+        async for _ in self._pages(sweep, in_flight=True):
+            if unseen <= sweep.listed.keys():
+                break
+        self._refuse_a_flood(sweep)
+
+    async def _read_late(self, sweep: Sweep, last: _Read, now: float) -> None:
+        """Reads a slice of the pages below known ground.
+
+        A late row that is older than the setting admits is a gap: others like it may have been missed. A page that
+        fails ends the slice, not the sweep, which has what it was for.
+        """
+        late = self._late
+        late.begin(now)
+        if late.resume is None and self._is_past_late(last, late):
+            late.complete(now)
+            return
+        start = late.resume if late.resume and late.resume.index > last.next.index else last.next
+        calls = max(1, min(PAGE_LIMIT, int(self._settings.rate_limit * self._settings.poll_interval / 2)))
+        read = 0
+        try:
+            async for one in self._pages(sweep, start=start, most=calls):
+                read += 1
+                late.pages += 1
+                late.resume = one.next
+                sweep.late |= one.news
+                sweep.gap |= any(
+                    observation.id in one.news and self._came_too_late(observation, now)
+                    for observation in one.page.observations
+                )
+                if one.is_last or self._is_past_late(one, late):
+                    late.complete(now)
+                    break
+        except CallError:
+            read += 1
+        late.rest(read)
+
+    def _is_past_late(self, read: _Read, late: LatePass) -> bool:
+        """Whether rows below this page are too old to have come since the pass before."""
+        rows = read.page.observations
+        if not rows or read.news or any(one.id in self._book.in_flight for one in rows):
+            return False
+        dates = [at for one in rows if (at := _placed(one)) is not None]
+        return max(dates) < late.since if dates else late.pages >= UNDATED_PAGES
+
+    def _came_too_late(self, observation: Observation, now: float) -> bool:
+        placed = _placed(observation)
+        return placed is not None and self._book.floor(now) <= placed < now - self._late.lag
+
+    async def _pages(
+        self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
+    ) -> AsyncIterator[_Read]:
+        """Pages from the start, or as a late pass from where it stands; those are no part of how the list moves."""
+        position = start or Position()
+        first = position.index
+        for index in range(first, first + most):
+            page = await self._called(self._feed.list_page(index, received=position.rows, in_flight=in_flight))
+            self._beat()
+            at = self._clock()
+            fresh = [one.id for one in page.observations if one.id not in sweep.listed]
+            sweep.ended_before |= await self._ledger.ended_among(self._book, fresh)
+            sweep.show(page.observations, at, listed=True)
+            sweep.spoiled += page.spoiled
+            position = Position(index + 1, position.rows + page.rows)
+            if not in_flight and start is None:
+                sweep.whole = page.last and not sweep.spoiled
+                sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
+            news = {one for one in fresh if one not in self._book.in_flight and one not in sweep.ended_before}
+            # A vendor that has no more may show the last page again.
+            repeats = index > first and not fresh and bool(page.observations or page.spoiled)
+            yield _Read(page, position, frozenset(news), page.last or repeats)
+            if page.last or repeats:
+                return
+            if position.rows >= self._row_limit and start is None:
+                break
+        if start is None:
+            sweep.cut = True
+
+    def _refuse_a_flood(self, sweep: Sweep) -> None:
+        """Raises ContractBroken where the list would bring more tasks in flight than a vendor can have."""
+        in_flight = self._book.in_flight
+        if len(sweep.listed) + len(in_flight) <= IN_FLIGHT_LIMIT:
+            return
+        new = sum(
+            one not in in_flight and not shown.state.is_end and one not in sweep.ended_before
+            for one, (shown, _) in sweep.listed.items()
+        )
+        if new and new + len(in_flight) > IN_FLIGHT_LIMIT:
+            raise ContractBroken(f"the list shows more than {IN_FLIGHT_LIMIT} tasks in flight")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A page that was read: where the next one begins, which of its tasks nobody knew, whether it was the last."""
+
+    page: Page
+    next: Position
+    news: frozenset[str]
+    is_last: bool
+
+
+_NOTHING = _Read(Page((), last=True), Position(), frozenset(), is_last=True)
+
+
+def _placed(observation: Observation) -> float | None:
+    """Where a row stands in time, as lists are sorted."""
+    dates = (observation.submitted, observation.dated, observation.ended)
+    return next((at for at in dates if at is not None and at >= EARLIEST), None)
+
+
+def _is_oldest_first(observations: Sequence[Observation]) -> bool:
+    """Whether a page is sorted against what we ask for or assume: then no row on it proves that the rest is known."""
+    dates = [one.submitted or one.dated for one in (observations[0], observations[-1])]
+    return dates[0] is not None and dates[1] is not None and dates[0] < dates[1]
+
+
+def _is_before(observation: Observation, floor: float) -> bool:
+    placed = observation.submitted or observation.dated or observation.ended
+    return placed is not None and EARLIEST <= placed < floor

@@ -1,0 +1,255 @@
+"""The look-ups of one feed: several at a time, within a bound of time, and whom a failure is to be blamed on.
+
+A look-up that fails concerns its id alone as long as something else of the vendor answers: the list, or another
+look-up. An id that only fails, or that the vendor does not know, is asked less and less often, so that it costs the
+others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from exporter.client.client import CONCURRENCY
+from exporter.client.errors import CallError, RateLimited, TaskNotFound, TimedOut
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import STALE_AFTER, Book
+from exporter.polling.watch import Following
+from exporter.tasks import Observation
+from exporter.vendors.api import Provider
+
+SEVERAL = 3
+"""Tasks in flight whose look-ups must fail, and none be answered, for that to be more than the trouble of each."""
+
+GIVE_UP = 8
+"""Failed look-ups without a single answer that end a round: more of them would tell nothing new of the feed."""
+
+PATIENCE = 5
+"""Look-ups in vain for which an id is asked in every round; from then on the gap between two doubles."""
+
+LONGEST_GAP = 600.0
+"""Seconds between two look-ups of an id that only fails, or that the vendor does not know."""
+
+LONGEST_COSTLY_GAP = 86400.0
+"""The same for an id whose look-up earns a pause of the whole account each time."""
+
+NEW_AT_ONCE = CONCURRENCY // 2
+"""New ids that are looked up at the same time: those that hang must leave places to the provider's other feeds."""
+
+SHARE_OF_NEW = 0.25
+"""The part of an interval that new ids get in any case, however long the tasks in flight took."""
+
+
+class Reluctance:
+    """The ids of one feed that are asked less often, and from when on each may be asked again. Times are Unix times."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, tuple[int, float]] = {}
+        self._unknown: dict[str, tuple[int, float]] = {}
+
+    @property
+    def failing(self) -> Sequence[str]:
+        """Ids whose last look-up failed, and was to be blamed on them."""
+        return list(self._failing)
+
+    @property
+    def unknown(self) -> int:
+        """How many ids the vendor says it does not know."""
+        return len(self._unknown)
+
+    def failed(self, task_id: str, now: float, interval: float, cost: float = 0.0, longest: float = 0.0) -> None:
+        """A look-up has failed, and kept others waiting for `cost` seconds; the gap grows with those at once."""
+        tries = self._failing.get(task_id, (0, 0.0))[0] + 1
+        costly = min(cost * 2.0 ** min(tries, 30), longest)
+        self._failing[task_id] = tries, now + max(_gap(tries, interval), costly)
+
+    def denied(self, task_id: str, now: float, interval: float) -> None:
+        """The vendor does not know the id."""
+        self._failing.pop(task_id, None)
+        tries = self._unknown.get(task_id, (0, 0.0))[0] + 1
+        self._unknown[task_id] = tries, now + _gap(tries, interval)
+
+    def shown(self, task_id: str) -> None:
+        self._failing.pop(task_id, None)
+        self._unknown.pop(task_id, None)
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Forgets all others."""
+        self._failing = {task_id: since for task_id, since in self._failing.items() if task_id in ids}
+        self._unknown = {task_id: since for task_id, since in self._unknown.items() if task_id in ids}
+
+    def waits(self, task_id: str, now: float) -> bool:
+        """Whether it is too early to ask for the id; never for longer than a clock that was set back allows."""
+        _, at = self._failing.get(task_id) or self._unknown.get(task_id) or (0, 0.0)
+        return now < at <= now + LONGEST_COSTLY_GAP
+
+    def part(self, ids: Iterable[str], now: float) -> tuple[list[str], list[str]]:
+        """Parts ids into those that may be asked for now and those that wait, each in the order that they came in."""
+        every = list(ids)
+        if not (self._failing or self._unknown):
+            return every, []
+        waiting = {task_id for task_id in every if self.waits(task_id, now)}
+        return [one for one in every if one not in waiting], [one for one in every if one in waiting]
+
+
+def _gap(tries: int, interval: float) -> float:
+    """Seconds to the next look-up; a sweep comes a little sooner or later than an interval after the one before."""
+    if tries < PATIENCE:
+        return 0.0
+    return min(interval * (2.0 ** min(tries - PATIENCE + 1, 30) - 0.25), max(LONGEST_GAP, interval))
+
+
+@dataclass
+class Round:
+    """What became of some look-ups."""
+
+    asked: set[str] = field(default_factory=set)
+    answered: int = 0
+    """How many brought an answer, if only that the vendor does not know the task."""
+    failures: dict[str, CallError] = field(default_factory=dict)
+    stopped: CallError | None = None
+    """What allows no look-up at all now: the vendor has asked for a pause, or there is no token."""
+
+    @property
+    def error(self) -> CallError | None:
+        """What it failed of as a whole: nothing was answered."""
+        return None if self.answered else self.stopped or next(iter(self.failures.values()), None)
+
+
+class LookUps:
+    """The look-ups of one feed."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        book: Book,
+        ledger: Ledger,
+        following: Following,
+        ask: Callable[[str], Awaitable[Sequence[Observation]]],
+        clock: Callable[[], float],
+    ) -> None:
+        """`ask` looks one id up; it raises TaskNotFound and CallError."""
+        self.reluctance = Reluctance()
+        self._provider = provider
+        self._book = book
+        self._ledger = ledger
+        self._following = following
+        self._ask = ask
+        self._clock = clock
+        self._since = clock()
+        self._new_wait_until = 0.0
+        self._in_vain = 0
+
+    @property
+    def new_may_be_asked(self) -> bool:
+        """Whether new ids have their turn: not while those before them did nothing but hold others up."""
+        return not self._clock() < self._new_wait_until <= self._clock() + LONGEST_COSTLY_GAP
+
+    async def new(self, sweep: Sweep, ids: Sequence[str], until: float) -> Round:
+        """Looks ids up that are no tasks in flight yet, until a moment of monotonic time. The vendor answers now."""
+        round_ = await self.round(sweep, ids, until, is_up=True, are_new=True)
+        cost = max((self._cost(error) for error in round_.failures.values()), default=0.0)
+        self._in_vain = self._in_vain + 1 if cost and not round_.answered else 0
+        if self._in_vain:
+            wait = min(cost * 2.0 ** min(self._in_vain, 30), LONGEST_COSTLY_GAP)
+            self._new_wait_until = self._clock() + wait
+        return round_
+
+    async def round(
+        self,
+        sweep: Sweep,
+        ids: Sequence[str],
+        until: float,
+        instead: Sequence[str] = (),
+        *,
+        is_up: bool,
+        are_new: bool = False,
+    ) -> Round:
+        """Looks ids up, until a moment of monotonic time; a few are asked for in any case.
+
+        As long as none is answered, the ids that can do `instead` follow. `is_up` tells that the vendor answers
+        otherwise: then what fails is blamed on the ids. Of ids that `are_new` fewer are asked for at the same time, but
+        all have their turn, whatever becomes of the first ones.
+        """
+        waiting = enumerate([*ids, *instead])
+        made = Round()
+
+        async def work() -> None:
+            for position, task_id in waiting:
+                if made.stopped or (made.answered and position >= len(ids)):
+                    return
+                if not made.answered and len(made.failures) >= GIVE_UP and not are_new:
+                    return
+                if (made.answered or made.failures) and time.monotonic() >= until:
+                    return
+                await self._look_up(made, sweep, task_id)
+
+        places = NEW_AT_ONCE if are_new else CONCURRENCY
+        await asyncio.gather(*(work() for _ in range(min(places, len(ids) or 1))))
+        self._blame(made, is_up)
+        return made
+
+    async def _look_up(self, made: Round, sweep: Sweep, task_id: str) -> None:
+        try:
+            observations = await self._ask(task_id)
+        except TaskNotFound:
+            sweep.not_found.add(task_id)
+            if task_id not in self._book.in_flight:
+                self.reluctance.denied(task_id, self._clock(), self._book.interval)
+        except CallError as error:
+            if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
+                made.stopped = error  # nothing was asked, for this id or any other
+                return
+            sweep.unanswered.add(task_id)
+            made.failures[task_id] = error
+            made.asked.add(task_id)
+            self._following.looked_up(task_id)
+            return
+        else:
+            self.reluctance.shown(task_id)
+            sweep.ended_before |= await self._ledger.ended_among(self._book, [one.id for one in observations])
+            sweep.show(observations, self._clock(), listed=False)
+            if observations and task_id not in sweep.looked_up:
+                sweep.replaced.add(task_id)
+            if all(sweep.looked_up[one.id][0].state.is_end for one in observations):
+                sweep.finished.add(task_id)
+        made.asked.add(task_id)
+        self._following.looked_up(task_id)
+        made.answered += 1
+
+    def _blame(self, made: Round, is_up: bool) -> None:
+        """Has ids whose look-ups failed wait, unless it may be no fault of theirs."""
+        few = sum(task_id in self._book.in_flight for task_id in made.failures) < SEVERAL
+        now = self._clock()
+        for task_id, error in made.failures.items():
+            if made.answered or (is_up and (few or task_id not in self._book.in_flight)):
+                longest = LONGEST_COSTLY_GAP if isinstance(error, RateLimited) else LONGEST_GAP
+                self.reluctance.failed(task_id, now, self._book.interval, self._cost(error), longest)
+
+    def _cost(self, error: CallError) -> float:
+        """Seconds for which a failed look-up has kept others waiting."""
+        if isinstance(error, RateLimited) or error.retry_after is not None:
+            return max(error.retry_after or 0.0, self._provider.client.limit.pause_left)
+        return self._provider.settings.request_timeout if isinstance(error, TimedOut) else 0.0
+
+    def shortfall(self, sweep: Sweep, tasks: Sequence[str], made: Round) -> CallError | None:
+        """Why tasks in flight that were to be looked up are not known well enough for the feed to count as up."""
+        limit = self._clock() - self._book.freshness - self._book.interval / 4
+        old = [
+            task_id
+            for task_id in tasks
+            if not sweep.saw(task_id) and max(self._book.last_seen.get(task_id, 0.0), self._since) < limit
+        ]
+        failed = [made.failures[task_id] for task_id in old if task_id in made.failures]
+        if not made.answered and len(failed) >= SEVERAL:
+            return failed[0]
+        unasked = sum(task_id not in made.asked for task_id in old)
+        if not unasked:
+            return None
+        return made.stopped or RateLimited(
+            f"{unasked} of {len(self._book.in_flight)} tasks in flight could not be asked for "
+            f"within {STALE_AFTER} poll intervals"
+        )

@@ -1,0 +1,297 @@
+"""A loop for each feed: sweep, look up what the pages did not show, hand the observations to the ledger, sleep.
+
+Loops know nothing of each other (`loops.py` has them all). A sweep that fails leaves the counters as they are; what
+it brought of known tasks is kept, new tasks wait for a sweep that is complete, so that the next one still finds the
+ground where this one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from exporter.client.errors import CallError
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.store import StoreError
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import Book
+from exporter.polling.budget import Budget
+from exporter.polling.feed.heartbeat import Pulse
+from exporter.polling.feed.listing import ListReader
+from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
+from exporter.polling.feed.missing import Absences
+from exporter.polling.feed.schedule import Pace
+from exporter.polling.feed.status import FeedStatus
+from exporter.polling.watch import Following, Watch
+from exporter.tasks import Observation, Step, Task
+from exporter.vendors.api import Feed, Provider
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 50
+"""Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
+
+
+class FeedLoop:
+    """Polls one feed, for ever. Between `start` and `stop`, `revive` watches over it."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        feed: Feed,
+        book: Book,
+        ledger: Ledger,
+        watch: Watch,
+        clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.provider = provider
+        self.feed = feed
+        self.book = book
+        self.status = FeedStatus()
+        self._announce = announce
+        self.budget = budget
+        self.interval = provider.settings.poll_interval
+        """The poll interval in force: the one set, that of an idle feed, or what the budget stretches it to."""
+        self._ledger = ledger
+        self.watch = watch
+        self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
+        self._clock = clock
+        self.look_ups = LookUps(provider, book, ledger, self.following, self._ask, clock)
+        self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
+        self._shortfall: CallError | None = None
+        self._absences = Absences(look_ups_list=feed.lists_in_flight)
+        self._pace = Pace(book)
+        self._idle = False  # as the last sweep that succeeded left it
+        self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
+        self.pulse = Pulse(provider.settings)
+        self._list = ListReader(feed, book, ledger, provider.settings, clock, self._called, self.pulse.beat)
+
+    def start(self, spread: float = 0.0) -> None:
+        """Begins to poll, at any moment within `spread` seconds."""
+        self.pulse.beat(spread)
+        self._running.append(asyncio.create_task(self.run(spread), name=f"{self.provider.name}/{self.feed.kind}"))
+
+    async def stop(self) -> None:
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await _failure_of(self._spend())  # what a sweep that was cut short has sent
+
+    def revive(self, now: float) -> None:
+        """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
+        if not self._running:  # it is being stopped
+            return
+        if not self.pulse.is_overdue(now, has_died=self._running[-1].done()):
+            return
+        silence = round(self.pulse.silence(now), 1)
+        about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
+        log.error("a loop did not come round and is started anew", extra=about)
+        self._tell(RuntimeError("the loop did not come round; this is a bug of the exporter"))
+        self.status.restarts += 1
+        self.pulse.restarted()
+        self._running[-1].cancel()
+        self._running = [task for task in self._running if not _is_over(task)]
+        self.start()
+
+    async def story(self, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
+        return await self._ledger.find(self.book, task_id)
+
+    async def run(self, spread: float = 0.0) -> None:
+        """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
+        await asyncio.sleep(random.uniform(0, min(self.interval, spread)))
+        due = time.monotonic()
+        while True:
+            await self._rest(due)
+            due = min(due, time.monotonic())  # what made it come early puts off the next
+            await self.sweep()
+            self.pulse.came_round()
+            due = max(due + self.interval, time.monotonic())
+            self.status.next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
+
+    @property
+    def _pause_left(self) -> float:
+        """Seconds for which no call is allowed, by the vendor or by the budget."""
+        return max(self.provider.client.limit.pause_left, self.budget.wait if self.budget else 0.0)
+
+    async def _rest(self, due: float) -> None:
+        """Rests until the next sweep is due, and looks up meanwhile what cannot wait; if it is much, the rest ends."""
+        while (rest := max(due - time.monotonic(), self._pause_left)) > 0:
+            self.pulse.beat(rest)
+            paused = self._pause_left > 0
+            hurried: list[str] = await (asyncio.sleep(rest, []) if paused else self.following.hurried(rest))
+            if len(hurried) > AT_ONCE:
+                return
+            if hurried:
+                await self.glance(hurried, due)
+
+    async def sweep(self) -> None:
+        """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
+        self.pulse.beat()
+        self.status.next_sweep = None
+        started = time.monotonic()
+        sweep = Sweep(self.book.known)
+        self._new, self._shortfall = [], None
+        unread = await _failure_of(self._read(sweep, started))
+        self.pulse.beat()
+        sweep.complete = unread is None
+        error = await _failure_of(self._keep(sweep)) or unread or self._shortfall
+        duration = time.monotonic() - started
+        if error is None:
+            self._idle = self.feed.lists and not self.book.in_flight
+        spending = self._spend(self.feed.kind)
+        self.interval = self._next_interval()
+        self.book.interval = max(self.interval, duration if error is None else 0.0)
+        error = await _failure_of(spending) or error
+        self.status.poll_duration = duration
+        self._tell(error)
+        self._announce()
+        if sweep.complete:
+            await self._look_up_new(started + self.interval)
+
+    async def _look_up_new(self, until: float) -> None:
+        """Looks new ids up after a sweep, which waits for none of them: the rest follows round by round."""
+        now = self._clock()
+        ids, _ = self.look_ups.reluctance.part(self._new, now)
+        if not ids or not self.look_ups.new_may_be_asked:
+            return
+        await self._glance(partial(self.look_ups.new, ids=ids, until=self._bounded(until)), goes_on=True)
+        if self.book.in_flight and self._idle:
+            self._idle = False
+            self.interval = self._next_interval()
+
+    def _bounded(self, until: float) -> float:
+        """The end of a round of look-ups beside the sweeps, which get a share of the time in any case."""
+        return max(until, time.monotonic() + SHARE_OF_NEW * self.interval)
+
+    async def glance(self, ids: Sequence[str], until: float = 0.0) -> None:
+        """Looks a few tasks up between two sweeps, until a moment of monotonic time or a little longer.
+
+        What goes wrong is left to the next sweep, which asks again.
+        """
+        in_flight = [task_id for task_id in ids if task_id in self.book.in_flight]
+        new = [task_id for task_id in ids if task_id not in self.book.in_flight]
+        now = self._clock()
+        ids, _ = self.look_ups.reluctance.part([*in_flight, *new], now)
+        is_up = self.status.up is True
+        await self._glance(partial(self.look_ups.round, ids=ids, until=self._bounded(until), is_up=is_up))
+
+    async def _glance(self, look_up: Callable[[Sweep], Awaitable[object]], *, goes_on: bool = False) -> None:
+        self.pulse.beat()
+        sweep = Sweep(goes_on=goes_on)
+        await _failure_of(look_up(sweep))
+        if goes_on or not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
+            await _failure_of(self._keep(sweep))
+        await _failure_of(self._spend())
+        self._announce()
+
+    def _next_interval(self) -> float:
+        settings = self.provider.settings
+        idle = settings.idle_poll_interval if self._idle else None
+        return max(settings.poll_interval, idle or 0.0, self.budget.interval if self.budget else 0.0)
+
+    async def _keep_spending(self) -> None:
+        if self.budget:
+            await self._ledger.keep_spending(self.provider.name, self.budget.text)
+
+    def _spend(self, kind: str = "") -> Awaitable[None]:
+        """Takes what the provider was sent, by whichever of its feeds, off the budget; to be awaited, it is kept.
+
+        Raises StoreError when awaited.
+        """
+        if self.budget:
+            sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
+            self.budget.spend(int(sent), kind)
+        return self._keep_spending()
+
+    async def _keep(self, sweep: Sweep) -> None:
+        now = self._clock()
+        sweep.missing = self._absences.missed(sweep, self.book.in_flight, self.interval, now)
+        await self._ledger.record(self.book, sweep, now, keep=self.following.ids)
+        self._pace.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
+        if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
+            await self.following.settle(sweep)
+
+    async def _read(self, sweep: Sweep, started: float) -> None:
+        await self.following.read()
+        if self.feed.lists:
+            await self._list.read(sweep)
+        unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
+        if self.feed.lists_in_flight and len(unseen) > 1:
+            await self._list.read_in_flight(sweep, set(unseen))
+        await self._look_up(sweep, started)
+
+    async def _look_up(self, sweep: Sweep, started: float) -> None:
+        """Looks up the tasks in flight that no page showed; new ids wait until these are in the ledger."""
+        in_flight, self._new = await self.following.due(sweep)
+        self.look_ups.reluctance.keep({*in_flight, *self._new})
+        due, others = self._pace.due(in_flight, self._clock())
+        due += [task_id for task_id in others if task_id in self.following.hinted]
+        due, failing = self.look_ups.reluctance.part(due, self._clock())
+        sweep.unanswered.update(failing)  # as their last look-ups were
+        # Where there is no list, a sweep without an answer would tell nothing of the feed.
+        instead = [] if self.feed.lists else [*others, *self._new, *failing]
+        until = started + self.interval
+        made = await self.look_ups.round(sweep, due, until, instead, is_up=self.feed.lists)
+        self._new = [task_id for task_id in self._new if task_id not in made.asked]
+        if made.error and not self.feed.lists:
+            raise made.error
+        self._shortfall = self.look_ups.shortfall(sweep, due, made)
+        sweep.falls_short = self._shortfall is not None
+
+    async def _ask(self, task_id: str) -> Sequence[Observation]:
+        self.pulse.beat()
+        return await self._called(self.feed.look_up(task_id))
+
+    def _tell(self, error: Exception | None) -> None:
+        """Keeps the status, and logs an outage once when it begins and once when it ends."""
+        about = {"provider": self.provider.name, "kind": self.feed.kind}
+        now = self._clock()
+        if error is None:
+            if self.status.down_since is not None:
+                log.info("feed is up again", extra=about | {"down_seconds": round(now - self.status.down_since, 1)})
+            elif self.status.up is None:
+                log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.book.in_flight)})
+            self.status.succeeded()
+            return
+        was_up = self.status.down_since is None
+        cause = self.status.failed(error, now, self.provider.settings)
+        if was_up:
+            log.warning("feed is down", extra=about | {"cause": cause, "error": str(error)})
+
+    async def _called(self, call: Awaitable[T]) -> T:
+        """What a call brings. One that fails is kept for whoever looks at the feed."""
+        try:
+            return await call
+        except CallError as error:
+            self.status.note(error, self._clock())
+            raise
+
+
+def _is_over(task: asyncio.Task[None]) -> bool:
+    """Whether a loop's task has ended; what it ended of is told."""
+    if task.done() and not task.cancelled():
+        log.debug("unexpected end of a loop", exc_info=task.exception())
+    return task.done()
+
+
+async def _failure_of(step: Awaitable[object]) -> Exception | None:
+    """What a step of a sweep failed of. Only a cancellation gets through: whatever else happens, the loop goes on."""
+    try:
+        await step
+    except (CallError, StoreError) as failure:
+        return failure
+    except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
+        log.debug("unexpected error in a sweep", exc_info=failure)
+        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
+    return None

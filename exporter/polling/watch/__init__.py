@@ -1,0 +1,13 @@
+"""The ids of tasks to follow in feeds that cannot be listed, and where they come from.
+
+settings  ->
+files     ->  Watch  ->  Following  <-  asked for: the HTTP API, vendors' callbacks
+URLs      ->  (a provider)  (a feed)
+"""
+
+from __future__ import annotations
+
+from exporter.polling.watch.following import Following, TooMany, Verdict
+from exporter.polling.watch.sources import Watch
+
+__all__ = ["Following", "TooMany", "Verdict", "Watch"]

@@ -1,0 +1,100 @@
+"""Files that name ids: read again when they change, a bad one keeps its last good ids."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.polling.watch import groups
+
+log = logging.getLogger(__name__)
+
+_SIZE_LIMIT = 64 * 1024 * 1024
+
+Stamp = tuple[int, int, int]
+_UNREACHABLE: Stamp = (-1, -1, -1)
+
+
+@dataclass
+class _File:
+    """What is known of one file."""
+
+    stamp: Stamp | None = None
+    """Of the file as it was last read, well or not."""
+    kinds: Mapping[str, list[str]] = field(default_factory=dict)
+    trouble: str = ""
+
+
+class WatchedFiles:
+    """The files that match some patterns. The feeds of a provider share them, each from a thread of its own."""
+
+    def __init__(self, provider: str, patterns: Sequence[str], only: str | None = None) -> None:
+        """`only` is the kind that is meant where a file names none."""
+        self._provider = provider
+        self._patterns = patterns
+        self._only = only
+        self._absent: list[str] = []
+        self._files: dict[Path, _File] = {}
+        self._refreshing = threading.Lock()
+
+    def ids(self, kind: str) -> list[str]:
+        """The ids of a feed, file by file."""
+        return [task_id for ids in self.by_file(kind) for task_id in ids]
+
+    def by_file(self, kind: str) -> list[Sequence[str]]:
+        """The ids of a feed as each file names them."""
+        with self._refreshing:
+            self._refresh()
+            return [file.kinds.get(kind, ()) for file in self._files.values()]
+
+    @property
+    def troubles(self) -> list[str]:
+        """Which files cannot be used now, or not as a whole, and why."""
+        absent = [f"{name}: no such file" for name in self._absent]
+        return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
+
+    def _refresh(self) -> None:
+        matching = {one: glob.glob(one, recursive=True) for one in self._patterns}  # noqa: PTH207  # never raises
+        found = {Path(name) for names in matching.values() for name in names}
+        # A pattern with wildcards may match nothing for now, a name may not.
+        absent = [pattern for pattern, names in matching.items() if not names and not glob.has_magic(pattern)]
+        for name in absent:
+            if name not in self._absent:
+                log.warning("a watch file is missing", extra={"provider": self._provider, "file": name})
+        self._absent = absent
+        # A new mapping, in the order of the names: whoever reads the troubles meanwhile keeps the old one.
+        self._files = {path: self._files.get(path) or _File() for path in sorted(found)}
+        for path, file in self._files.items():
+            before, stamp = file.stamp, _UNREACHABLE
+            try:
+                status = path.stat()
+                stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+                if stamp != before:
+                    named = _read(path, self._only)
+                    file.kinds, file.trouble = named.kinds, named.trouble
+                    self._tell(path, file, "a watch file cannot be used as a whole")
+            except (OSError, ValueError) as error:
+                if stamp != before:
+                    file.trouble = _why(error)
+                    self._tell(path, file, "a watch file cannot be used, its last good ids are kept")
+            file.stamp = stamp
+
+    def _tell(self, path: Path, file: _File, message: str) -> None:
+        if file.trouble:
+            log.warning(message, extra={"provider": self._provider, "file": str(path), "error": file.trouble})
+
+
+def _why(error: OSError | ValueError) -> str:
+    return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+
+
+def _read(path: Path, only: str | None) -> groups.Named:
+    if not path.is_file():
+        raise ValueError("not a regular file")
+    if path.stat().st_size > _SIZE_LIMIT:
+        raise ValueError("larger than 64 MiB")
+    return groups.read(path.read_bytes(), only)

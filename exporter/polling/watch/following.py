@@ -1,0 +1,223 @@
+"""Which tasks a feed follows by id: those it is told to watch, those that were asked for, those in flight.
+
+Ids that were asked for are in the ledger until the end of their task is, or until the vendor has not known them for
+long: then they are let go. Whoever watches ids by other ways takes them back where they were written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import Book
+from exporter.polling.watch.sources import Watch
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_AFTER = 86400.0
+"""Seconds for which the vendor must deny an id that was asked for, and nothing else be heard of it, to be let go."""
+
+APART = 1.0
+"""Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
+
+
+class TooMany(Exception):
+    """More ids were asked for than the feed may follow; none was taken. The text says how many it may."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""
+
+    new: int
+    known: int
+    ended: int
+
+
+class Following:
+    """The ids of one feed, and which of them need a look-up."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        ledger: Ledger,
+        book: Book,
+        *,
+        lists: bool,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`lists` tells that the feed can be listed: then what is new there waits for the next sweep."""
+        self.ids: Sequence[str] = ()
+        """The ids that are watched or were asked for, as far as the last sweep has read them."""
+        self.hinted: Collection[str] = ()
+        """Ids that were to be looked up at once, and that a sweep has to bring because it came first."""
+        self._watch = watch
+        self._ledger = ledger
+        self._book = book
+        self._lists = lists
+        self._clock = clock
+        self._ticks = ticks
+        self._asked_for: set[str] = set()
+        self._finished: set[str] = set()  # ids that need no look-up any more
+        self._looked_up: dict[str, float] = {}  # when each id that is followed was last looked up, well or not
+        self._unread: set[str] = set()
+        self._sources: Sequence[Sequence[str]] = ()
+        self._called_back: set[str] = set()  # of those that were asked for: only a callback has named them
+        self._denied: dict[str, float] = {}  # since when the vendor has not known an id that was asked for
+        self._taking = asyncio.Lock()
+        self._hurried: dict[str, None] = {}
+        self._hurry = asyncio.Event()
+        self._hurried_at = ticks() - APART
+
+    async def read(self) -> None:
+        """Reads the ids for a sweep. Raises StoreError."""
+        self.hinted = frozenset(self._hurried)  # the sweep brings them; those that come from here on wait for its end
+        self._hurried.clear()
+        self._hurry.clear()
+        watched = await self._watch.sources(self._book.kind)
+        asked_for = await self._ledger.watched(self._book)
+        self._asked_for = set(asked_for)
+        self._called_back &= self._asked_for
+        asked = [one for one in asked_for if one not in self._called_back]
+        self._sources = [*watched, asked, [one for one in asked_for if one in self._called_back]]
+        self.ids = await asyncio.to_thread(_each_once, self._sources)
+
+    async def due(self, sweep: Sweep) -> tuple[list[str], list[str]]:
+        """The tasks in flight that no page showed, and the new ids to look up.
+
+        Of the tasks the longest unasked come first. Of the new ids those of each source in turn: one source may name
+        thousands that no vendor knows. Raises StoreError.
+        """
+        # What grows with the ids is done in threads: sources may name 100,000 of them, and nothing is to wait for that.
+        self._finished = await asyncio.to_thread(self._finished.intersection, self.ids)  # the others were taken away
+        new = await asyncio.to_thread(_without, self.ids, self._finished | self._book.in_flight.keys())
+        ended = await self._ledger.ended_among(self._book, new)
+        self._finished |= ended
+        seen = ended | sweep.listed.keys()
+        last = dict(self._looked_up)
+        tasks = {one: max(at, last.get(one, 0.0)) for one, at in self._book.last_seen.items() if not sweep.saw(one)}
+        in_flight = await asyncio.to_thread(sorted, tasks, key=tasks.__getitem__)
+        in_turn = await asyncio.to_thread(_in_turn, self._sources, new, seen, last)
+        self._unread = await asyncio.to_thread(lambda: set(in_turn) - last.keys())
+        open_ids = await asyncio.to_thread(frozenset, in_turn)
+        self._looked_up = {one: at for one, at in self._looked_up.items() if one in open_ids or one in tasks}
+        return in_flight, in_turn
+
+    @property
+    def unread(self) -> int:
+        """How many ids have still to be looked up for the first time."""
+        return len(self._unread)
+
+    def looked_up(self, task_id: str) -> None:
+        """Notes that an id was looked up, well or not."""
+        self._looked_up[task_id] = self._clock()
+        self._unread.discard(task_id)
+
+    async def settle(self, sweep: Sweep) -> None:
+        """Takes over what a sweep has shown, once it is in the ledger, and lets ids go. Raises StoreError."""
+        shown = sweep.listed | sweep.looked_up
+        # Also an end that a list shows, but that is too old to be counted.
+        listed_ends = {one for one in self._asked_for & sweep.listed.keys() if sweep.listed[one][0].state.is_end}
+        self._finished |= sweep.finished | listed_ends
+        now = self._ticks()
+        self._denied = {
+            task_id: at for task_id, at in self._denied.items() if task_id in self._asked_for - shown.keys()
+        }
+        for task_id in sweep.not_found & self._asked_for:
+            self._denied.setdefault(task_id, now)
+        given_up = {one for one in sweep.not_found & self._denied.keys() if now - self._denied[one] >= GIVE_UP_AFTER}
+        gone = self._asked_for & (self._finished | given_up)
+        if gone:
+            await self._ledger.unwatch(self._book, gone)
+            self._asked_for -= gone
+        if given_up:
+            about = {"provider": self._book.provider, "kind": self._book.kind, "ids": len(given_up)}
+            log.info("ids that the vendor has not known for a day are no longer followed", extra=about)
+
+    async def ask_for(self, ids: Iterable[str]) -> Verdict:
+        """Follows tasks until their ends are counted, all or none of them; returns when that is on the disk.
+
+        Raises StoreError, TooMany.
+        """
+        wanted = list(dict.fromkeys(ids))
+        async with self._taking:
+            ended = await self._ledger.ended_among(self._book, wanted)
+            asked_for = set(await self._ledger.watched(self._book))
+            open_ones = [one for one in wanted if one not in ended and one not in self._book.in_flight]
+            untold = [one for one in open_ones if one not in asked_for]
+            room = max(0, self._watch.limit - len(asked_for))
+            if len(untold) > room:
+                raise TooMany(
+                    f"too many: the feed follows {len(asked_for)} ids that were asked for and takes {room} more, "
+                    f"not {len(untold)}; wait until tasks have ended, or raise watch.limit"
+                )
+            if untold:
+                await self._ledger.watch(self._book, untold, self._clock())
+            watched = set(self.ids)
+            new = [one for one in untold if one not in watched]
+            self._asked_for.update(untold)
+            self._unread.update(new)
+            self.ids = [*self.ids, *new]
+        if not self._lists:
+            self._look_soon(new)
+        return Verdict(len(new), len(wanted) - len(new) - len(ended), len(ended))
+
+    async def hint(self, ids: Iterable[str]) -> None:
+        """Takes a hint at tasks that have changed: a look-up has to confirm it. Raises StoreError, TooMany."""
+        hinted = set(ids)
+        # What a list has yet to show is left to it: known before its turn, it would end the reading too early.
+        followed = hinted & (self._book.in_flight.keys() | (set() if self._lists else set(self.ids)))
+        self._look_soon(followed - self._finished)
+        if not self._lists and hinted - followed:
+            strange = hinted - followed
+            self._called_back |= strange - self._asked_for
+            await self.ask_for(sorted(strange))
+
+    def _look_soon(self, ids: Iterable[str]) -> None:
+        self._hurried.update(dict.fromkeys(ids))
+        if self._hurried:
+            self._hurry.set()
+
+    async def hurried(self, within: float) -> list[str]:
+        """Waits up to so many seconds for ids to be looked up before the next sweep; none if none came."""
+        try:
+            async with asyncio.timeout(within):
+                await self._hurry.wait()
+                await asyncio.sleep(self._hurried_at + APART - self._ticks())
+        except TimeoutError:
+            return []
+        self._hurried_at = self._ticks()
+        ids = list(self._hurried)
+        self._hurried.clear()
+        self._hurry.clear()
+        return ids
+
+
+def _each_once(sources: Iterable[Sequence[str]]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(sources)))
+
+
+def _without(ids: Iterable[str], others: Collection[str]) -> list[str]:
+    return [one for one in ids if one not in others]
+
+
+def _in_turn(
+    sources: Iterable[Sequence[str]], new: Iterable[str], seen: Collection[str], last: Mapping[str, float]
+) -> list[str]:
+    """The new ids of each source in turn, each once: the longest unasked first, of the sources as of their ids."""
+    wanted = set(new).difference(seen)
+    queues = []
+    for source in sources:
+        ids = sorted((one for one in source if one in wanted), key=lambda one: last.get(one, 0.0))
+        if ids:
+            queues.append((last.get(ids[-1], 0.0), ids))
+    queues.sort(key=lambda queue: queue[0])
+    rounds = zip_longest(*(ids for _, ids in queues))
+    return list(dict.fromkeys(one for turn in rounds for one in turn if one is not None))

@@ -1,0 +1,47 @@
+"""What one provider is told to watch: by its settings, by files that change, by URLs that are asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+
+from exporter.config.models import WatchSettings
+from exporter.polling.watch.files import WatchedFiles
+from exporter.polling.watch.urls import WatchedUrl
+
+
+class Watch:
+    """The sources of one provider's ids, which its feeds share. Whoever has asked for ids closes it at the end."""
+
+    def __init__(self, provider: str, settings: WatchSettings, kinds: Sequence[str] = ()) -> None:
+        """`kinds` are those of the provider's feeds: where a source names none, the only one is meant."""
+        only = kinds[0] if len(kinds) == 1 else None
+        self._settings = settings
+        self._files = WatchedFiles(provider, settings.files, only)
+        self._urls = [WatchedUrl(provider, one, only) for one in settings.http]
+
+    @property
+    def limit(self) -> int:
+        """How many ids that were asked for a feed may follow at once."""
+        return self._settings.limit
+
+    async def sources(self, kind: str) -> list[Sequence[str]]:
+        """The ids to follow in a feed as each source names them: the settings, each file, each URL."""
+        sources: list[Sequence[str]] = [self._settings.tasks.get(kind, ())]
+        if self._settings.files:
+            sources += await asyncio.to_thread(self._files.by_file, kind)
+        sources += await asyncio.gather(*(url.ids(kind) for url in self._urls))
+        return sources
+
+    async def ids(self, kind: str) -> list[str]:
+        """The ids to follow in a feed, each once, in the order in which they were given."""
+        return list(dict.fromkeys(chain.from_iterable(await self.sources(kind))))
+
+    @property
+    def troubles(self) -> list[str]:
+        """Which files and URLs cannot be used now, or not as a whole, and why."""
+        return self._files.troubles + [url.trouble for url in self._urls if url.trouble]
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(url.aclose() for url in self._urls))

@@ -1,0 +1,154 @@
+"""A fake Chanjing: lip-sync and video synthesis, two feeds that use the same numbers for different states.
+
+Every business answer is HTTP 200; `code` in the body tells. There is one valid token at a time: whoever asks for one
+logs out whoever had the last.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.world.content import prompt, signed_url
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import LIP_SYNC, VIDEO, Feed
+from exporter.simulator.world.world import World
+from exporter.tasks import State
+
+TOKEN_SECONDS = 24 * 3600
+LIP_SYNC_STATUS = {State.QUEUED: 0, State.SUCCEEDED: 20, State.FAILED: 30, State.CANCELLED: 30}
+GENERATING = 10  # the one number that both feeds use alike
+
+
+class Chanjing(Vendor):
+    """`access_token` is the token valid now, until `expires`; `tokens_issued` counts those given out over HTTP."""
+
+    type = "chanjing"
+
+    def __init__(
+        self, world: World, credentials: Credentials, limits: Mapping[str, RateLimit], faults: Mapping[str, ASGIApp]
+    ) -> None:
+        super().__init__(world, credentials, limits, faults)
+        self.access_token = credentials.chanjing_access_token
+        self.expires = math.inf
+        self.tokens_issued = 0
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("/open/v1/access_token", "token", self._token, "POST"),
+            self.route("/open/v1/video_lip_sync/list", "lip_sync/list", self._lip_sync_list, "POST"),
+            self.route("/open/v1/video_lip_sync/detail", "lip_sync/detail", self._lip_sync_detail),
+            self.route("/open/v1/video_list", "video/list", self._video_list, "POST"),
+            self.route("/open/v1/video", "video/detail", self._video_detail),
+        ]
+
+    def over_limit(self) -> Response:
+        return _answer(40001, "超出QPS限制")
+
+    def renew_elsewhere(self) -> str:
+        """Another holder of the account asks for a token: all earlier ones stop working. Returns the new one."""
+        self.access_token = f"demo-issued-{uuid.uuid4().hex}"
+        self.expires = self.world.now() + TOKEN_SECONDS
+        return self.access_token
+
+    async def _token(self, request: Request) -> Response:
+        body = await json_object(request)
+        if body is None:
+            return _answer(400, "参数格式错误")
+        given = (body.get("app_id"), body.get("secret_key"))
+        if given != (self.credentials.chanjing_app_id, self.credentials.chanjing_secret_key):
+            return _answer(10400, "APP状态错误")
+        self.tokens_issued += 1
+        # An absolute time, whatever its name says.
+        return _answer(0, "success", {"access_token": self.renew_elsewhere(), "expire_in": int(self.expires)})
+
+    async def _lip_sync_list(self, request: Request) -> Response:
+        return await self._listed(request, LIP_SYNC, "list", "page_info")
+
+    async def _video_list(self, request: Request) -> Response:
+        return await self._listed(request, VIDEO, "List", "PageInfo")
+
+    async def _lip_sync_detail(self, request: Request) -> Response:
+        return self._one(request, LIP_SYNC)
+
+    async def _video_detail(self, request: Request) -> Response:
+        return self._one(request, VIDEO)
+
+    async def _listed(self, request: Request, feed: Feed, rows_key: str, page_key: str) -> Response:
+        if not self._admits(request):
+            return _refused()
+        body = await json_object(request)
+        if body is None:
+            return _answer(400, "参数格式错误")
+        page, size = as_int(body.get("page", 1)), as_int(body.get("page_size", 10))
+        if page is None or size is None:
+            return _answer(400, "参数格式错误")
+        if page < 1 or size < 1:
+            return _answer(40000, "参数错误")
+        now = self.world.now()
+        lives = self.world.listed(feed)
+        rows = [_row(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
+        info = {"page": page, "size": size, "total_count": len(lives), "total_page": math.ceil(len(lives) / size)}
+        return _answer(0, "success", {rows_key: rows, page_key: info})
+
+    def _one(self, request: Request, feed: Feed) -> Response:
+        if not self._admits(request):
+            return _refused()
+        life = self.world.find(feed, request.query_params.get("id", ""))
+        if life is None:
+            return _answer(40000, "参数错误")
+        return _answer(0, "success", _row(life, life.at(self.world.now())))
+
+    def _admits(self, request: Request) -> bool:
+        return request.headers.get("access_token") == self.access_token and self.world.now() < self.expires
+
+
+def _answer(code: int, msg: str, data: Any = None) -> Response:
+    return VendorJSON({"trace_id": uuid.uuid4().hex, "code": code, "msg": msg, "data": data})
+
+
+def _refused() -> Response:
+    return _answer(10400, "AccessToken验证失败")
+
+
+def _row(life: Life, moment: Moment) -> dict[str, Any]:
+    done = moment.state is State.SUCCEEDED
+    row = {
+        "id": life.id,
+        "progress": int(moment.progress * 100),
+        "msg": (life.words or "") if moment.state is State.FAILED else "",
+        "video_url": signed_url(life.id, "video.mp4") if done else "",
+        "preview_url": signed_url(life.id, "cover.png") if done else "",
+        "create_time": int(life.submitted),
+        "title": prompt(life.id),  # in no document; stands for the fields that vendors add unannounced
+    }
+    if life.kind == "video":
+        return row | {
+            "status": _video_status(life, moment),
+            "subtitle_data_url": signed_url(life.id, "subtitle.json") if done else "",
+            "duration": int(life.output_seconds or 0) if done else 0,  # seconds
+        }
+    row["status"] = LIP_SYNC_STATUS.get(moment.state, GENERATING)
+    if done:
+        row["msg"] = "success"
+        if life.output_seconds is not None:
+            row["duration"] = round(life.output_seconds * 1000)  # milliseconds
+    return row
+
+
+def _video_status(life: Life, moment: Moment) -> int:
+    match moment.state:
+        case State.SUCCEEDED:
+            return 30
+        case State.FAILED | State.CANCELLED:
+            return int(life.code or 50)
+        case _:
+            return GENERATING

@@ -1,0 +1,246 @@
+"""A fake Huawei Cloud MetaStudio: digital-human videos of one project, and the IAM service that gives out its tokens.
+
+A request is let in with a token in X-Auth-Token, or signed with the access key. Errors are HTTP statuses with
+`error_code` and `error_msg`; IAM has its own form of them.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, json_object, query_int
+from exporter.simulator.vendors import huawei_signature
+from exporter.simulator.world.content import prompt, signed_url
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import DIGITAL_HUMAN
+from exporter.simulator.world.world import World
+from exporter.tasks import State
+
+TOKEN_SECONDS = 24 * 3600
+STATES = {
+    State.QUEUED: "WAITING",
+    State.RUNNING: "PROCESSING",
+    State.SUCCEEDED: "SUCCEED",
+    State.FAILED: "FAILED",
+    State.CANCELLED: "CANCELED",
+    State.BLOCKED: "BLOCK",
+}
+# Two types of job. For photos the rows turn the words of the filter's value around.
+FLAT, PHOTO, PHOTO_AS_FILTER = "2D_DIGITAL_HUMAN_VIDEO", "DIGITAL_HUMAN_PHOTO_VIDEO", "PHOTO_DIGITAL_HUMAN_VIDEO"
+
+
+class MetaStudio(Vendor):
+    """`wall` (Unix seconds) is the clock by which signatures and tokens age: the callers' clock, not the world's."""
+
+    type = "huawei_metastudio"
+
+    def __init__(
+        self,
+        world: World,
+        credentials: Credentials,
+        limits: Mapping[str, RateLimit],
+        faults: Mapping[str, ASGIApp],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(world, credentials, limits, faults)
+        self.wall = wall
+        self.tokens: dict[str, float] = {}  # issued by IAM, with their expiry; a new one leaves the others alone
+
+    def routes(self) -> list[BaseRoute]:
+        show = "/v1/{project_id}/%s-digital-human-videos/{job_id}"
+        return [
+            self.route("/v1/{project_id}/digital-human-videos", "digital_human/list", self._list),
+            self.route(show % "2d", "digital_human/detail", self._show_flat),
+            self.route(show % "photo", "digital_human/detail", self._show_photo),
+            Route("/{path:path}", self._nothing_here),
+        ]
+
+    def iam_routes(self) -> list[BaseRoute]:
+        return [self.route("/v3/auth/tokens", "token", self._token, "POST")]
+
+    def over_limit(self) -> Response:
+        return _error(429, "APIGW.0308", "The throttling threshold has been reached")
+
+    async def _list(self, request: Request) -> Response:
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
+        offset, limit = query_int(request, "offset", 0), query_int(request, "limit", 10)
+        if offset is None or limit is None or offset < 0 or not 1 <= limit <= 100:
+            return _invalid()
+        sort_key, sort_dir = (request.query_params.get(name) or "" for name in ("sort_key", "sort_dir"))
+        if sort_key not in ("", "create_time", "update_time", "asset_order") or sort_dir not in ("", "asc", "desc"):
+            return _invalid()
+        try:
+            wanted = _Filter(request)
+        except ValueError:
+            return _invalid()
+        now = self.world.now()
+        lives = [life for life in self.world.listed(DIGITAL_HUMAN) if wanted.admits(life, now)]
+        if sort_key == "update_time":
+            lives.sort(key=lambda life: _updated(life, life.at(now)), reverse=True)
+        if sort_dir != "desc":  # so oldest first unless told otherwise
+            lives.reverse()
+        jobs = [_job(life, life.at(now)) for life in lives[offset : offset + limit]]
+        return _answer({"count": len(lives), "jobs": jobs})
+
+    async def _show_flat(self, request: Request) -> Response:
+        return await self._show(request, FLAT)
+
+    async def _show_photo(self, request: Request) -> Response:
+        return await self._show(request, PHOTO)
+
+    async def _show(self, request: Request, job_type: str) -> Response:
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
+        life = self.world.find(DIGITAL_HUMAN, request.path_params["job_id"])
+        if life is None or _job_type(life) != job_type:
+            return _error(404, "MSS.00000002", "Not Found")
+        script = [{"text": prompt(life.id)}]
+        return _answer(_job(life, life.at(self.world.now())) | {"script_id": life.id, "shoot_scripts": script})
+
+    async def _nothing_here(self, request: Request) -> Response:
+        return _error(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
+
+    async def _refusal(self, request: Request) -> Response | None:
+        token = request.headers.get("x-auth-token")
+        if token is not None:
+            if token != self.credentials.huawei_auth_token and self.tokens.get(token, 0) <= self.wall():
+                return _unauthenticated("the token is wrong or has expired")
+        else:
+            keys = self.credentials.huawei_access_key, self.credentials.huawei_secret_key
+            fault = huawei_signature.fault_in(request, await request.body(), *keys, self.wall())
+            if fault is not None:
+                return _unauthenticated(fault)
+        if request.path_params["project_id"] != self.credentials.huawei_project_id:
+            return _error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL")
+        return None
+
+    async def _token(self, request: Request) -> Response:
+        body = await json_object(request)
+        try:
+            auth = (body or {})["auth"]
+            user = auth["identity"]["password"]["user"]
+            given = (user["domain"]["name"], user["name"], user["password"], auth["scope"]["project"]["id"])
+            method = auth["identity"]["methods"]
+        except (KeyError, TypeError):
+            return _iam_error(400, "Bad Request", "The request body is invalid")
+        mine = self.credentials
+        if method != ["password"]:
+            return _iam_error(400, "Bad Request", "The authentication method is not supported")
+        if given != (mine.huawei_domain, mine.huawei_username, mine.huawei_password, mine.huawei_project_id):
+            return _iam_error(401, "Unauthorized", "The username or password is wrong.")
+        token = f"demo-iam-{uuid.uuid4().hex}"
+        now = self.wall()
+        self.tokens[token] = now + TOKEN_SECONDS
+        issued, expires = (
+            datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            for instant in (now, now + TOKEN_SECONDS)
+        )
+        answer = {"token": {"methods": ["password"], "issued_at": issued, "expires_at": expires, "roles": []}}
+        return VendorJSON(answer, 201, {"X-Subject-Token": token})
+
+
+class _Filter:
+    """What the list's query asks for. Raises ValueError for values that the vendor does not know."""
+
+    def __init__(self, request: Request) -> None:
+        query = request.query_params
+        self._states = {word for word in query.get("state", "").split(",") if word}
+        if not self._states <= set(STATES.values()):
+            raise ValueError("no such state")
+        self._type = query.get("job_type")
+        if self._type not in (None, FLAT, PHOTO_AS_FILTER):
+            raise ValueError("no such type")
+        listed = ",".join((*query.getlist("job_ids"), query.get("job_id", "")))
+        self._ids = {job_id for job_id in listed.split(",") if job_id}
+        self._since, self._until = (_instant(query.get(name)) for name in ("create_since", "create_until"))
+
+    def admits(self, life: Life, now: float) -> bool:
+        created = int(life.submitted)
+        return (
+            (not self._states or STATES[life.at(now).state] in self._states)
+            and (self._type is None or (self._type == FLAT) == (_job_type(life) == FLAT))
+            and (not self._ids or life.id in self._ids)
+            and (self._since is None or created >= self._since)
+            and (self._until is None or created <= self._until)
+        )
+
+
+def _instant(text: str | None) -> float | None:
+    if text is None:
+        return None
+    instant = datetime.fromisoformat(text)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+
+
+def _iso(instant: float) -> str:
+    return datetime.fromtimestamp(int(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _job_type(life: Life) -> str:
+    return FLAT if zlib.crc32(life.id.encode()) % 2 else PHOTO
+
+
+def _updated(life: Life, moment: Moment) -> float:
+    return moment.ended or moment.started or life.submitted
+
+
+def _job(life: Life, moment: Moment) -> dict[str, Any]:
+    done = moment.state is State.SUCCEEDED
+    job: dict[str, Any] = {
+        "job_id": life.id,
+        "state": STATES[moment.state],
+        "job_type": _job_type(life),
+        "error_info": None,
+        "create_time": _iso(life.submitted),
+        "lastupdate_time": _iso(_updated(life, moment)),
+    }
+    times = {"start_time": moment.started, "end_time": moment.ended if life.end_dated else None}
+    for name, instant in times.items():
+        if instant is not None:
+            job[name] = _iso(instant)
+        elif zlib.crc32(life.id.encode()) % 3:  # an unset time is sometimes null and sometimes not there
+            job[name] = None
+    if moment.state is State.FAILED:
+        job["error_info"] = {"error_code": life.code, "error_msg": life.words or ""}
+    if done:
+        job["duration"] = life.output_seconds
+        job["output_asset_config"] = {
+            "asset_id": uuid.uuid5(uuid.NAMESPACE_URL, life.id).hex,
+            "asset_name": prompt(life.id),
+            "cover_url": signed_url(life.id, "cover.png"),
+            "preview_video_url": signed_url(life.id, "preview.mp4"),
+        }
+    return job
+
+
+def _answer(body: dict[str, Any], status: int = 200) -> Response:
+    return VendorJSON(body, status, {"X-Request-Id": uuid.uuid4().hex})
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return _answer({"error_code": code, "error_msg": message}, status)
+
+
+def _invalid() -> Response:
+    return _error(400, "MSS.00000003", "Invalid parameter")
+
+
+def _unauthenticated(detail: str) -> Response:
+    return _error(401, "APIGW.0301", f"Incorrect IAM authentication information: {detail}")
+
+
+def _iam_error(status: int, title: str, message: str) -> Response:
+    return VendorJSON({"error": {"code": status, "message": message, "title": title}}, status)

@@ -1,0 +1,203 @@
+"""Ids from outside: tasks to follow, asked for over HTTP, and vendors' callbacks.
+
+Whatever comes in is at most a reason to look a task up: only what the vendor answers counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from exporter.ledger.sqlite.store import StoreError
+from exporter.metrics.exposition import Polled
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import TooMany
+from exporter.tasks import ID_LENGTH, why_no_task_id
+
+CALLBACKS = "/api/v1/callbacks/"
+"""What begins so has secrets of its own, and no user."""
+
+IDS_AT_ONCE = 10_000
+CALLBACK_IDS = 100
+"""Ids that one callback may name; the rest of them is left to the sweeps."""
+
+NOBODYS_SECRET = secrets.token_hex()
+"""What is compared where there is no secret, so that the time of an answer tells nothing."""
+
+
+TaskId = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ID_LENGTH})]
+"""What ought to be an id. Each is looked at by itself: one bad id costs no other."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class TasksAskedFor(_Body):
+    """Tasks of one feed to follow until their ends are counted."""
+
+    provider: str = Field(description="the name of a provider of the configuration")
+    kind: str = Field(description="one of its feeds")
+    ids: list[TaskId] = Field(min_length=1, max_length=IDS_AT_ONCE, description="the tasks' ids at the vendor")
+
+
+class RefusedId(_Body):
+    """An id that was not taken."""
+
+    index: int = Field(description="its place in `ids`, from 0")
+    error: str = Field(description="why it is no id, and what is allowed")
+
+
+class TasksTaken(_Body):
+    """What became of the ids, each counted once however often it was written. What was taken is on the disk."""
+
+    new: int = Field(description="ids that are followed from now on")
+    known: int = Field(description="ids that were followed already")
+    ended: int = Field(description="ids of tasks whose end has been counted: there is nothing left to follow")
+    refused: list[RefusedId] = Field(description="what was not taken, since it is no id")
+
+
+class Refusal(_Body):
+    """Why a request was not done; nothing of it was."""
+
+    error: str = Field(description="what is wrong, and what is allowed")
+
+
+class Refused(Exception):
+    """A request that is not done, with the status that says so."""
+
+    def __init__(self, status: int, error: str, **headers: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.headers = headers
+
+
+def routes(polled: Polled, allowed: Callable[[], bool]) -> list[Route]:
+    """The endpoints; `allowed` tells whether tasks may be asked for, at each request anew.
+
+    The one for callbacks has a secret of its own for each provider, and asks nobody else.
+    """
+
+    async def ask(request: Request) -> Response:
+        if not allowed():
+            raise Refused(
+                403, "not allowed; configure users in --web.config.file, or start with --web.enable-watch-api"
+            )
+        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            # Of all types, this is one that no page of another site may send without being allowed to.
+            raise Refused(415, "not JSON by its Content-Type; send application/json", Accept="application/json")
+        wanted = _asked_for(await request.body())
+        loop = _loop(polled, wanted.provider, wanted.kind)
+        if loop is None:
+            feeds = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops)
+            raise Refused(400, f"provider, kind: no such feed; allowed: {feeds}")
+        ids, refused = _parted(wanted.ids)
+        verdict = await loop.following.ask_for(ids)
+        taken = TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused)
+        return _json(taken)
+
+    async def call_back(request: Request) -> Response:
+        loop = _loop(polled, request.path_params["provider"], request.path_params["kind"])
+        if not _is_secret(loop, request) or loop is None:
+            raise Refused(403, "not accepted; check provider, kind and secret, and watch.callback_secret")
+        try:
+            body = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            raise Refused(400, "the body is not JSON") from None
+        ids = loop.feed.called_back(body)
+        if not ids:
+            raise Refused(400, f"the body names no task; it is looked for as {loop.feed.id_key}, also inside of data")
+        await loop.following.hint(ids[:CALLBACK_IDS])
+        return Response(status_code=204)
+
+    return [
+        Route("/api/v1/tasks", _answered(ask), methods=["POST"]),
+        Route(CALLBACKS + "{provider}/{kind}", _answered(call_back), methods=["POST"]),
+    ]
+
+
+def _answered(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """An endpoint whose refusals are answers."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)  # type: ignore[no-any-return]
+        except Refused as refused:
+            return _json(Refusal(error=str(refused)), refused.status, refused.headers)
+        except TooMany as error:
+            return _json(Refusal(error=str(error)), 409)
+        except StoreError:
+            return _json(Refusal(error="the ledger cannot be written now; try again later"), 503, {"Retry-After": "10"})
+
+    return answer
+
+
+def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(model.model_dump(), status, headers)
+
+
+def _loop(polled: Polled, provider: str, kind: str) -> FeedLoop | None:
+    found = (loop for loop in polled.loops if (loop.provider.name, loop.feed.kind) == (provider, kind))
+    return next(found, None)
+
+
+def _is_secret(loop: FeedLoop | None, request: Request) -> bool:
+    """Whether a callback brings the provider's secret. What is no feed, or has no secret, takes as long to refuse."""
+    bearer = request.headers.get("Authorization", "")
+    header = request.headers.get("X-Callback-Secret") or (bearer[7:].strip() if bearer[:7].lower() == "bearer " else "")
+    # Headers come as Latin-1, whatever their bytes mean.
+    given = header.encode("latin-1") if header else request.query_params.get("secret", "").encode()
+    secret = loop.provider.settings.watch.callback_secret if loop else None
+    expected = (secret.reveal() if secret else NOBODYS_SECRET).encode()
+    # Digests, whose lengths are the same: a comparison may tell the length of what it compares.
+    return hmac.compare_digest(*(hashlib.sha256(one).digest() for one in (given, expected))) and secret is not None
+
+
+def _parted(values: Sequence[object]) -> tuple[list[str], list[RefusedId]]:
+    """The ids, without blanks and line ends around them, and those that are none. Raises Refused if none is one."""
+    ids, refused = [], []
+    for index, value in enumerate(values):
+        one = value.strip() if isinstance(value, str) else value
+        if why := why_no_task_id(one):
+            refused.append(RefusedId(index=index, error=f"not a task id: {why}"))
+        else:
+            ids.append(str(one))
+    if not ids:
+        raise Refused(400, f"ids[{refused[0].index}]: {refused[0].error}")
+    return ids, refused
+
+
+def _asked_for(body: bytes) -> TasksAskedFor:
+    try:
+        return TasksAskedFor.model_validate_json(body)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+    where = "".join(f"[{step}]" if isinstance(step, int) else step for step in detail["loc"])
+    limits = detail.get("ctx", {})
+    match detail["type"]:
+        case "json_invalid":
+            raise Refused(400, "the body is not JSON")
+        case "model_type":
+            raise Refused(400, 'not of the form {"provider": "...", "kind": "...", "ids": ["..."]}')
+        case "extra_forbidden":
+            raise Refused(400, f"unknown key; allowed: {', '.join(TasksAskedFor.model_fields)}")
+        case "missing":
+            message = "missing"
+        case "list_type":
+            message = 'not a list; write ["...", "..."]'
+        case "too_short":
+            message = "empty; write at least one"
+        case "too_long":
+            message = f"too many; the most at once is {limits['max_length']}"
+        case _:
+            message = "not a text"
+    raise Refused(400, f"{where}: {message}")

@@ -1,0 +1,261 @@
+"""What the JSON API says, as models: answers are made from them, and so is their description.
+
+Times are Unix seconds, durations seconds, ratios from 0 to 1. What nobody knows is null.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exporter.client.errors import FailedCall
+from exporter.metrics.exposition import Polled
+from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedView
+from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step, Task
+from exporter.web.query import Row, TaskPage
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Moment(_Answer):
+    """A time, and who says it."""
+
+    at: float = Field(description="Unix seconds")
+    clock: Clock = Field(
+        description="`provider`: the vendor says so; `observed`: the exporter saw it then, at most a poll interval late"
+    )
+
+
+class Durations(_Answer):
+    """How long the phases of a task took, in seconds; null where nobody can know, or while it is not over."""
+
+    queue: float | None = Field(description="from the submission to the start")
+    run: float | None = Field(description="from the start to the end")
+    total: float | None = Field(description="from the submission to the end")
+
+
+class TaskSummary(_Answer):
+    """One task as the ledger knows it."""
+
+    provider: str = Field(description="the provider's name in the configuration")
+    kind: str = Field(description="the feed")
+    id: str = Field(description="the vendor's id")
+    state: State = Field(description="where it is in its life")
+    stale: bool = Field(description="true if it was seen too long ago for its state to be relied on: the feed is down")
+    reason: Reason | None = Field(description="why it failed, if it did")
+    said: str = Field(description="the vendor's own words about the failure, without addresses, credentials or content")
+    progress: float | None = Field(description="from 0 to 1, where the vendor tells it")
+    submitted: Moment | None = Field(description="null where nobody knows, as with the next two")
+    started: Moment | None = Field(description="when the vendor began to work on it")
+    ended: Moment | None = Field(description="null also while it is in flight")
+    first_seen: float = Field(description="Unix seconds, by the exporter's clock")
+    changed: float = Field(description="when state or progress was last seen to change; Unix seconds, our clock")
+    durations: Durations = Field(description="of its phases")
+    output_seconds: float | None = Field(description="length of the video produced, where the vendor says it")
+
+
+class StepSeen(_Answer):
+    """What was seen of a task at one moment, and differs from what was seen before."""
+
+    at: float = Field(description="Unix seconds, by the exporter's clock")
+    state: State = Field(description="the state then")
+    progress: float | None = Field(description="from 0 to 1; kept in steps of a tenth")
+
+
+class TaskStory(TaskSummary):
+    """One task, and what was seen of it in the last day."""
+
+    steps: list[StepSeen] = Field(description="the oldest first")
+
+
+class Tasks(_Answer):
+    """One page of the tasks that a query finds."""
+
+    tasks: list[TaskSummary] = Field(description="in the order that was asked for")
+    total: int = Field(description="tasks that match, on all pages")
+    page: int = Field(description="from 1; a page after the last one is empty")
+    pages: int = Field(description="at least 1")
+    per_page: int = Field(description="tasks on a page that is full")
+    next: str | None = Field(description="the next page, as a link relative to this one's address; null on the last")
+    previous: str | None = Field(description="the page before, likewise")
+
+
+class Recent(_Answer):
+    """What ended of late."""
+
+    window: float = Field(description="how many seconds back this reaches: the setting recent_window")
+    ended: dict[State, int] = Field(description="tasks by the way in which they ended; all four are there")
+    failures: dict[Reason, int] = Field(description="failed tasks by reason; all eight are there")
+
+
+class Outage(_Answer):
+    """What the last sweep of a feed failed of."""
+
+    error: str = Field(
+        description="the class: one of the label `error` of videotask_api_errors_total, `ledger`, or `bug`"
+    )
+    words: str = Field(description="what went wrong")
+    advice: str = Field(description="what to do about it")
+    since: float | None = Field(description="Unix seconds of the first of the sweeps that have failed since")
+
+
+class CallFailed(_Answer):
+    """One call to the vendor that brought no usable answer."""
+
+    at: float = Field(description="Unix seconds")
+    endpoint: str = Field(description="`list`, `detail` or `token`")
+    status: int | None = Field(description="the HTTP status; null where no answer came")
+    error: str = Field(description="the class, as the label `error` of videotask_api_errors_total")
+    words: str = Field(description="what went wrong")
+    excerpt: str = Field(description="what is fit to be shown of the answer's body")
+
+
+class Watched(_Answer):
+    """The ids that a feed is told to follow."""
+
+    ids: int = Field(description="how many there were at the last sweep")
+    troubles: list[str] = Field(description="which of the provider's watch files and URLs cannot be used, and why")
+
+
+class FeedState(_Answer):
+    """One feed: how its polling goes, and how many tasks there are."""
+
+    kind: str = Field(description="its name")
+    clock: Clock = Field(description="whose times the durations of its tasks come from")
+    lists: bool = Field(description="false if the tasks cannot be listed, and only those that are watched are seen")
+    up: bool | None = Field(description="whether the last sweep succeeded; null before the first has ended")
+    last_successful_poll: float | None = Field(description="Unix seconds")
+    next_sweep: float | None = Field(description="Unix seconds; null while one runs")
+    poll_interval: float = Field(description="seconds between the starts of two sweeps: the interval in force")
+    in_flight: dict[State, int] | None = Field(
+        description="tasks by state, all four; null before the first sweep, and once that is too old to be shown"
+    )
+    recent: Recent | None = Field(description="null before the first sweep")
+    outage: Outage | None = Field(description="null while the feed is up")
+    failed_calls: list[CallFailed] = Field(description="the last 20, the latest first; successes drive none out")
+    watched: Watched = Field(description="what is followed by id")
+
+
+class ProviderState(_Answer):
+    """One account at one vendor."""
+
+    name: str = Field(description="as in the configuration")
+    type: str = Field(description="the vendor")
+    feeds: list[FeedState] = Field(description="those that are polled")
+
+
+class Providers(_Answer):
+    """All that is polled, in the order of the configuration."""
+
+    providers: list[ProviderState] = Field(description="as they are polled now")
+
+
+def providers(polled: Polled, now: float) -> Providers:
+    return Providers(
+        providers=[
+            ProviderState(
+                name=provider.name,
+                type=provider.settings.type,
+                feeds=[_feed(loop, now) for loop in polled.loops if loop.provider is provider],
+            )
+            for provider in polled.providers
+        ]
+    )
+
+
+def tasks(page: TaskPage) -> Tasks:
+    query = page.query
+    is_last = query.page >= page.pages
+    return Tasks(
+        tasks=[TaskSummary(**_fields(row)) for row in page.rows],
+        total=page.total,
+        page=query.page,
+        pages=page.pages,
+        per_page=query.per_page,
+        next=None if is_last else f"?{query.encoded(page=query.page + 1)}",
+        previous=None if query.page == 1 else f"?{query.encoded(page=min(query.page - 1, page.pages))}",
+    )
+
+
+def story(row: Row, steps: Sequence[Step]) -> TaskStory:
+    seen = [StepSeen(at=step.at, state=step.state, progress=step.progress) for step in steps]
+    return TaskStory(**_fields(row), steps=seen)
+
+
+def _fields(row: Row) -> dict[str, object]:
+    task = row.task
+    return {
+        "provider": row.loop.provider.name,
+        "kind": row.loop.feed.kind,
+        "id": task.id,
+        "state": task.state,
+        "stale": row.stale,
+        "reason": task.reason,
+        "said": task.said,
+        "progress": task.progress,
+        "submitted": _moment(task.submitted, task.submitted_at),
+        "started": _moment(task.started, task.started_at),
+        "ended": _moment(task.ended, task.ended_at),
+        "first_seen": task.first_seen,
+        "changed": task.changed,
+        "durations": _durations(task),
+        "output_seconds": task.output_seconds,
+    }
+
+
+def _moment(said: float | None, known: float | None) -> Moment | None:
+    return None if known is None else Moment(at=known, clock=Clock.OBSERVED if said is None else Clock.PROVIDER)
+
+
+def _durations(task: Task) -> Durations:
+    return Durations(queue=task.duration(Phase.QUEUE), run=task.duration(Phase.RUN), total=task.duration(Phase.TOTAL))
+
+
+def _feed(loop: FeedLoop, now: float) -> FeedState:
+    view, status = FeedView(loop, now), loop.status
+    return FeedState(
+        kind=loop.feed.kind,
+        clock=loop.feed.clock,
+        lists=loop.feed.lists,
+        up=status.up,
+        last_successful_poll=view.polled,
+        next_sweep=status.next_sweep,
+        poll_interval=loop.interval,
+        in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
+        recent=_recent(view) if loop.book.swept else None,
+        outage=_outage(loop),
+        failed_calls=[_failed(call) for call in reversed(status.failed_calls)],
+        watched=Watched(ids=len(loop.following.ids), troubles=loop.watch.troubles),
+    )
+
+
+def _recent(view: FeedView) -> Recent:
+    ended = Counter(task.state for task in view.recent)
+    failures = Counter(task.reason for task in view.recent if task.reason)
+    return Recent(
+        window=view.settings.recent_window,
+        ended={state: ended[state] for state in ENDS},
+        failures={reason: failures[reason] for reason in Reason},
+    )
+
+
+def _outage(loop: FeedLoop) -> Outage | None:
+    status = loop.status
+    error, _, words = status.error.partition(": ")
+    return Outage(error=error, words=words, advice=status.advice, since=status.down_since) if status.error else None
+
+
+def _failed(call: FailedCall) -> CallFailed:
+    return CallFailed(
+        at=call.at,
+        endpoint=call.endpoint,
+        status=call.status,
+        error=call.error,
+        words=call.words,
+        excerpt=call.excerpt,
+    )

@@ -1,0 +1,391 @@
+"""What the status page shows: each feed at one moment, and first of all what is wrong and whose fault it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from exporter.client.advice import Cause, advice
+from exporter.client.errors import FailedCall
+from exporter.metrics.catalogue import STATS, TASK_METRICS, Reloads
+from exporter.metrics.exposition import Polled
+from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedView, Labels
+from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
+from exporter.web.pages import filters as words
+from exporter.web.query import TaskQuery
+
+FEW = 5
+"""With fewer ends than this within the recent window, a share of failures says nothing."""
+
+LONGEST_ID = 40
+"""Characters of an id that a note repeats."""
+
+TOO_MANY = 0.2
+"""The share of failures among recent ends from which on something is wrong."""
+
+
+class Whose(StrEnum):
+    """Where a trouble lies: who has to do something about it."""
+
+    VENDOR = "the vendor"
+    CREDENTIALS = "the credentials"
+    ACCOUNT = "the account"
+    NETWORK = "the network"
+    CONFIGURATION = "the configuration"
+    REQUESTS = "what is submitted"
+    EXPORTER = "the exporter"
+
+
+WHOSE_CAUSE = {
+    Cause.NO_ADDRESS: Whose.NETWORK,
+    Cause.REFUSED: Whose.NETWORK,
+    Cause.TLS: Whose.NETWORK,
+    Cause.PROXY: Whose.NETWORK,
+    Cause.INTERCEPTED: Whose.NETWORK,
+    Cause.CONNECTION: Whose.NETWORK,
+    Cause.TIMEOUT: Whose.NETWORK,
+    Cause.WRONG_URL: Whose.CONFIGURATION,
+    Cause.RATE: Whose.CONFIGURATION,
+    Cause.SLOW: Whose.CONFIGURATION,
+    Cause.REQUEST: Whose.CONFIGURATION,
+    Cause.SIZE: Whose.CONFIGURATION,
+    Cause.PROJECT: Whose.CREDENTIALS,
+    Cause.USER_ID: Whose.CREDENTIALS,
+    Cause.CREDENTIALS: Whose.CREDENTIALS,
+    Cause.TOKEN: Whose.CREDENTIALS,
+    Cause.TOKEN_RENEWED_ELSEWHERE: Whose.CREDENTIALS,
+    Cause.SIGNATURE: Whose.CREDENTIALS,
+    Cause.IP: Whose.ACCOUNT,
+    Cause.BALANCE: Whose.ACCOUNT,
+    Cause.VENDOR: Whose.VENDOR,
+    Cause.CONTRACT: Whose.VENDOR,
+}
+"""By the cause of a sweep's failure; the ledger and slips of ours are the exporter's."""
+
+WHOSE_REASON = {
+    Reason.MODERATION: Whose.REQUESTS,
+    Reason.INSUFFICIENT_BALANCE: Whose.ACCOUNT,
+    Reason.INVALID_INPUT: Whose.REQUESTS,
+    Reason.RATE_LIMITED: Whose.REQUESTS,
+    Reason.AUTH: Whose.CREDENTIALS,
+    Reason.PROVIDER_INTERNAL: Whose.VENDOR,
+    Reason.TIMEOUT: Whose.VENDOR,
+    Reason.UNKNOWN: Whose.VENDOR,
+}
+"""By the reason that most tasks failed for."""
+
+UNKNOWN_STATE = (
+    "Until the row of such a task proves its end, it stays in flight and its end is not counted. Look the task up at "
+    "the vendor. If it is new there, it may have no state yet. If it has ended, look for a newer version of the "
+    "exporter, or report the vendor's word for its state."
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong, whose it is to mend, and how."""
+
+    whose: Whose
+    what: str
+    words: str
+    advice: str = ""
+    since: float | None = None
+    is_grave: bool = True
+    """Whether something is not seen at all; otherwise it is only worth a look."""
+    is_first: bool = False
+    """Whether it comes before what else is worth a look."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One part of a bar: so many tasks in a state, or failed for a reason."""
+
+    word: State | Reason
+    count: int
+    start: float
+    """Where it begins, in percent of the bar."""
+    width: float
+    query: str
+    """What asks the page of tasks for them."""
+
+
+class FeedCard:
+    """One feed as the page shows it."""
+
+    def __init__(self, loop: FeedLoop, now: float) -> None:
+        self.loop = loop
+        self.status = loop.status
+        self.view = FeedView(loop, now)
+        self.now = now
+        self.provider, self.kind = self.view.labels
+        self.name = f"{self.provider}/{self.kind}"
+        self.type = loop.provider.settings.type
+        self.polled = self.view.polled
+        self.window = loop.book.settings.recent_window
+
+    @property
+    def sign(self) -> tuple[str, str]:
+        """How the last sweep went: `good`, `bad` or `waiting`, and the word for it."""
+        match self.status.up:
+            case None:
+                return "waiting", "waiting"
+            case True:
+                return "good", "up"
+        return "bad", "down"
+
+    @property
+    def next_sweep(self) -> float | None:
+        """When the next sweep begins; None while one is under way. One that is overdue begins now."""
+        return None if self.status.next_sweep is None else max(self.status.next_sweep, self.now)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there are numbers, but too old to be shown."""
+        return self.view.swept and not self.view.in_flight
+
+    @property
+    def follows_nothing(self) -> bool:
+        """Whether the feed can show no task: it has no list, and nobody has named an id."""
+        return not (self.loop.feed.lists or self.loop.following.ids or self.loop.book.in_flight)
+
+    @cached_property
+    def in_flight(self) -> Sequence[Share]:
+        return self._shares({state: len(tasks) for state, tasks in self.view.in_flight.items()})
+
+    @cached_property
+    def ends(self) -> Sequence[Share]:
+        return self._shares(self._tally("recent_tasks", ENDS))
+
+    @cached_property
+    def failures(self) -> Sequence[Share]:
+        found = self._tally("recent_failures", Reason)
+        return self._shares({reason: count for reason, count in found.items() if count})
+
+    @cached_property
+    def durations(self) -> Mapping[Phase, Sequence[float | None]]:
+        """Median, 95th percentile and longest of each phase that is known of any recent task."""
+        found = self._read("recent_duration_seconds")
+        return {phase: [found.get((phase, stat)) for stat in STATS] for phase in Phase if (phase, STATS[0]) in found}
+
+    @property
+    def failed_calls(self) -> Sequence[FailedCall]:
+        """The latest first."""
+        return list(reversed(self.status.failed_calls))
+
+    @cached_property
+    def notes(self) -> Sequence[str]:
+        """What is worth knowing, and hurts nothing that is shown."""
+        notes = []
+        if stalled := self._read("stalled_tasks").get((), 0):
+            since = words.lasting(self.loop.book.settings.stalled_after)
+            notes.append(f"{_tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
+        if gaps := self._read("history_gaps_total").get((), 0):
+            notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
+        found = self._read("unmapped_values_total")
+        if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
+            notes.append(f"The vendor said what no table of the exporter knows: {', '.join(unmapped)}.")
+        if not self.loop.feed.lists and not self.follows_nothing:
+            notes.append(f"The feed cannot be listed; {len(self.loop.following.ids)} ids are followed.")
+        notes += self._look_up_notes
+        if self.status.restarts:
+            notes.append(f"The feed's loop was started anew {self.status.restarts} times: a bug of the exporter.")
+        return notes
+
+    @property
+    def _look_up_notes(self) -> Iterable[str]:
+        """What is to be said of ids that are looked up one by one."""
+        if unread := self.loop.following.unread:
+            yield f"{_ids(unread)} still to be looked up for the first time; each sweep takes some of them."
+        reluctance = self.loop.look_ups.reluctance
+        if failing := reluctance.failing:
+            some = ", ".join(_cut(task_id) for task_id in failing[:FEW])
+            more = ", ..." if len(failing) > FEW else ""
+            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {some}{more}."
+        if unknown := reluctance.unknown:
+            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often."
+
+    @property
+    def troubles(self) -> Iterable[Trouble]:
+        if self.status.error:
+            whose = Whose.EXPORTER if self.status.cause is None else WHOSE_CAUSE.get(self.status.cause, Whose.EXPORTER)
+            what = f"{self.name} cannot be read"
+            label, _, told = self.status.error.partition(": ")
+            yield Trouble(whose, what, f"{words.plain(label)}: {told}", self.status.advice, self.status.down_since)
+        elif self.follows_nothing and self.status.up is not None:
+            told = "The feed cannot be listed, and no task is named to follow."
+            help_ = advice(Cause.NOTHING_TO_WATCH, self.loop.provider.settings)
+            yield Trouble(Whose.CONFIGURATION, f"{self.name} has nothing to show", told, help_, is_grave=False)
+        yield from self._unknown()
+        yield from self._failing()
+
+    def _unknown(self) -> Iterable[Trouble]:
+        if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
+            what = f"{_tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
+            told = "The exporter does not know the vendor's word for the state."
+            yield Trouble(Whose.EXPORTER, what, told, UNKNOWN_STATE, is_grave=False, is_first=True)
+
+    def _failing(self) -> Iterable[Trouble]:
+        ended = {share.word: share.count for share in self.ends}
+        failed, measured = ended.get(State.FAILED, 0), ended.get(State.FAILED, 0) + ended.get(State.SUCCEEDED, 0)
+        if measured < FEW or failed / measured <= TOO_MANY:
+            return
+        most = ((share.count, Reason(share.word)) for share in self.failures)
+        count, reason = max(most, default=(failed, Reason.UNKNOWN))
+        told = f"Mostly: {words.plain(reason)} ({count})."
+        what = f"{failed} of {measured} tasks of {self.name} failed within {words.lasting(self.window)}"
+        yield Trouble(WHOSE_REASON[reason], what, told, words.REASONS[reason], is_grave=False)
+
+    def _read(self, metric: str) -> dict[Labels, float]:
+        """What /metrics says: the page has no numbers of its own."""
+        return {labels: value for labels, value in _METRICS[metric].read(self.view) if isinstance(value, (int, float))}
+
+    def _tally(self, metric: str, closed: Iterable[State | Reason]) -> dict[State | Reason, int]:
+        found = self._read(metric)
+        return {word: int(found[(word,)]) for word in closed if (word,) in found}
+
+    def _shares(self, counts: Mapping[State, int] | Mapping[State | Reason, int]) -> Sequence[Share]:
+        return shares(counts, self.provider, self.kind)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The whole status page."""
+
+    cards: Sequence[FeedCard]
+    troubles: Sequence[Trouble]
+    """The grave ones first."""
+
+    @classmethod
+    def of(cls, polled: Polled, reloads: Reloads, web_trouble: str, now: float) -> Overview:
+        cards = [FeedCard(loop, now) for loop in polled.loops]
+        troubles = [*_of_configuration(reloads, web_trouble), *_of_watching(cards)]
+        for card in cards:
+            troubles += card.troubles
+        return cls(cards, sorted(_merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)))
+
+    @cached_property
+    def in_flight(self) -> Sequence[Share]:
+        """All feeds together, as far as their numbers are fresh."""
+        counts = {state: sum(len(card.view.in_flight.get(state, ())) for card in self.cards) for state in IN_FLIGHT}
+        return shares(counts)
+
+    @cached_property
+    def total_in_flight(self) -> int:
+        return sum(share.count for share in self.in_flight)
+
+    @property
+    def up(self) -> int:
+        return sum(card.status.up is True for card in self.cards)
+
+    @property
+    def waiting(self) -> int:
+        return sum(card.status.up is None for card in self.cards)
+
+    @property
+    def level(self) -> str:
+        """`bad`, `warning`, `waiting` or `good`."""
+        if self.troubles:
+            return "bad" if self.troubles[0].is_grave else "warning"
+        return "waiting" if self.waiting or not self.cards else "good"
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: is anything wrong."""
+        down = len(self.cards) - self.up - self.waiting
+        if not self.cards:
+            return "No provider is configured"
+        if down:
+            return f"{down} of {_feeds(len(self.cards))} cannot be read"
+        if self.troubles:
+            return "One thing needs a look" if len(self.troubles) == 1 else f"{len(self.troubles)} things need a look"
+        if self.waiting:
+            return f"Waiting for the first sweep of {_feeds(self.waiting)}"
+        return "All is well"
+
+    @property
+    def summary(self) -> str:
+        if not self.cards:
+            return "Name one under providers in the configuration, and reload it."
+        in_flight = f"{_tasks(self.total_in_flight)} in flight"
+        if all(card.view.in_flight for card in self.cards):
+            return f"{_feeds(self.up)} up, {in_flight}."
+        return f"{self.up} of {_feeds(len(self.cards))} up, {in_flight} as far as is known."
+
+
+def shares(
+    counts: Mapping[State, int] | Mapping[State | Reason, int], provider: str | None = None, kind: str | None = None
+) -> Sequence[Share]:
+    """The parts of a bar, one for each word, in their order."""
+    total, before = sum(counts.values()), 0
+    found = []
+    for word, count in counts.items():
+        states, reasons = ((word,), ()) if isinstance(word, State) else ((), (word,))
+        query = TaskQuery(provider=provider, kind=kind, state=states, reason=reasons).encoded()
+        start, width = (100 * part / total if total else 0.0 for part in (before, count))
+        found.append(Share(word, count, round(start, 3), round(width, 3), query))
+        before += count
+    return found
+
+
+def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
+    if not reloads.successful:
+        told = "The settings of the last good reading stay in force."
+        yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
+    for remark in reloads.remarks:
+        yield Trouble(
+            Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
+        )
+    if web_trouble:
+        told = "TLS and users stay as the last good reading has them."
+        yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
+
+
+def _of_watching(cards: Sequence[FeedCard]) -> Iterable[Trouble]:
+    for name, watch in {card.provider: card.loop.watch for card in cards}.items():
+        for trouble in watch.troubles:
+            told = (
+                "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
+            )
+            what = f"A source of ids of {name} cannot be used as a whole"
+            yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
+
+
+def _merged(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Feeds that cannot be read for the same reason are told of together: it is one trouble."""
+    found: dict[tuple[object, ...], list[Trouble]] = {}
+    for trouble in troubles:
+        alike = (trouble.whose, trouble.words, trouble.advice) if trouble.since else (trouble.what, trouble.words)
+        found.setdefault(alike, []).append(trouble)
+    return [_together(several) for several in found.values()]
+
+
+def _together(several: Sequence[Trouble]) -> Trouble:
+    first = several[0]
+    if len(several) == 1:
+        return first
+    names = [trouble.what.removesuffix(" cannot be read") for trouble in several]
+    since = min(trouble.since for trouble in several if trouble.since is not None)
+    what = f"{', '.join(names[:-1])} and {names[-1]} cannot be read"
+    return Trouble(first.whose, what, first.words, first.advice, since)
+
+
+def _feeds(count: int) -> str:
+    return f"{count} feed" if count == 1 else f"{count} feeds"
+
+
+def _ids(count: int) -> str:
+    return "1 id is" if count == 1 else f"{count} ids are"
+
+
+def _cut(task_id: str) -> str:
+    return task_id if len(task_id) <= LONGEST_ID else f"{task_id[:LONGEST_ID]}..."
+
+
+def _tasks(count: float) -> str:
+    return "1 task" if count == 1 else f"{count:.0f} tasks"
+
+
+_METRICS = {metric.name: metric for metric in TASK_METRICS}

@@ -1,0 +1,212 @@
+"""The pages for people: status, tasks, one task. They work without JavaScript, and ask nothing of other hosts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from exporter import __version__
+from exporter.ledger.sqlite.store import StoreError
+from exporter.metrics.catalogue import Reloads
+from exporter.metrics.exposition import Polled
+from exporter.polling.feed.loop import FeedLoop
+from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
+from exporter.web.access.turns import Busy
+from exporter.web.pages import filters, runbook
+from exporter.web.pages.overview import Overview
+from exporter.web.pages.timeline import TaskStory
+from exporter.web.query import Direction, QueryError, Snapshot, Sort, TaskPage, TaskQuery, feed_of, parse
+from exporter.web.search import Searches
+
+REFRESH_AT_LEAST, REFRESH_AT_MOST = 2, 15
+"""Seconds after which a page that is looked at is fetched again: as often as the vendors are asked, within these."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+}
+
+FOR_EVER = "public, max-age=31536000, immutable"
+"""How long a file of `static` may be kept: its name changes with its content."""
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def _static() -> tuple[Mapping[str, str], Mapping[str, tuple[bytes, str]]]:
+    """The name under which each file is served, and the content and type of what is served there."""
+    names, served = {}, {}
+    for file in resources.files("exporter.web.pages").joinpath("static").iterdir():
+        stem, _, suffix = file.name.rpartition(".")
+        if suffix not in _TYPES:
+            continue
+        content = file.read_bytes()
+        name = f"{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
+        names[file.name], served[name] = name, (content, _TYPES[suffix])
+    return names, served
+
+
+_NAMES, _SERVED = _static()
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("exporter.web.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
+_TEMPLATES.filters.update(
+    plain=filters.plain,
+    rough=filters.rough,
+    lasting=filters.lasting,
+    percent=filters.percent,
+    utc=filters.utc,
+    iso=filters.iso,
+    tint=lambda word: f"{type(word).__name__.lower()}-{word}",
+    segment=lambda text: quote(text, safe=""),
+    # Browsers take a last segment of one dot or two for a step up, however it is encoded.
+    last_segment=lambda text: f"?id={text}" if text in (".", "..") else quote(text, safe=""),
+)
+
+
+def routes(
+    polled: Polled,
+    reloads: Reloads,
+    clock: Callable[[], float],
+    web_trouble: Callable[[], str] = str,
+    searches: Searches | None = None,
+) -> list[Route]:
+    """The pages, and the files that they need. `web_trouble` says what is wrong with the file of TLS and users."""
+    started, searches = clock(), searches or Searches()
+
+    def page(request: Request, template: str, status: int = 200, **shown: object) -> Response:
+        intervals = [loop.provider.settings.poll_interval for loop in polled.loops]
+        refresh = min(max(min(intervals, default=REFRESH_AT_MOST), REFRESH_AT_LEAST), REFRESH_AT_MOST)
+        return _rendered(request, template, status, now=clock(), refresh=round(refresh), **shown)
+
+    async def status(request: Request) -> Response:
+        overview = Overview.of(polled, reloads, web_trouble(), clock())
+        return page(request, "status.html", overview=overview, reloads=reloads, started=started)
+
+    async def tasks(request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        try:
+            query = parse(request.query_params)
+            snapshot = Snapshot(polled.loops, clock())
+            found = await searches.run(lambda: snapshot.find(query), address)
+            earlier = await _in_ledger(polled.loops, found)
+            return await searches.run(lambda: listed(request, found, earlier), address)
+        except QueryError as error:
+            return problem(request, 400, "This cannot be searched for", str(error))
+        except StoreError as error:
+            return _out_of_order(request, error)
+        except Busy:
+            answer = problem(request, 503, "Too many searches at once", "Load the page again in a moment.")
+            answer.headers["Retry-After"] = "1"
+            return answer
+
+    def listed(request: Request, found: TaskPage, earlier: Sequence[tuple[FeedLoop, Task]]) -> Response:
+        query = found.query
+        return page(
+            request,
+            "tasks.html",
+            found=found,
+            query=query,
+            earlier=earlier,
+            providers=sorted({loop.provider.name for loop in polled.loops}),
+            kinds=sorted({loop.feed.kind for loop in polled.loops}),
+            window=max((loop.book.settings.recent_window for loop in polled.loops), default=0.0),
+            states=(*IN_FLIGHT, *ENDS),
+            reasons=tuple(Reason),
+            sorted_by=_sorted_by,
+            kept=query.model_dump(mode="json", exclude_defaults=True, include={"sort", "direction", "per_page"}),
+        )
+
+    async def task(request: Request) -> Response:
+        provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
+        task_id = task_id or request.query_params.get("id", "")
+        loop = feed_of(polled.loops, provider, kind)
+        if loop is None:
+            fed = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops) or "none"
+            return problem(request, 404, "No such feed is polled", f"The feeds that are: {fed}.")
+        try:
+            known = await loop.story(task_id) if is_task_id(task_id) else None
+        except StoreError as error:
+            return _out_of_order(request, error)
+        if known is None:
+            return page(request, "unknown.html", 404, loop=loop, id=task_id, is_id=is_task_id(task_id))
+        return page(request, "task.html", story=TaskStory(loop, *known, clock()), loop=loop, task=known[0])
+
+    async def static(request: Request) -> Response:
+        found = _SERVED.get(request.path_params["name"])
+        if found is None:
+            return problem(request, 404, "There is no such file", "Load the page that named it again.")
+        return Response(found[0], headers={"Cache-Control": FOR_EVER}, media_type=found[1])
+
+    return [
+        Route("/", status),
+        Route("/tasks", tasks),
+        Route("/tasks/{provider}/{kind}/{id:path}", task),
+        Route("/static/{name}", static),
+        *runbook.routes(page),
+    ]
+
+
+def problem(request: Request, status: int, title: str, *told: str) -> Response:
+    """A page that says in words why there is nothing else to be shown."""
+    return _rendered(request, "problem.html", status, title=title, told=told, refresh=0)
+
+
+def _rendered(request: Request, template: str, status: int, **shown: object) -> Response:
+    html = _TEMPLATES.get_template(template).render(root=_root(request), metrics=request.app.state.metrics, **shown)
+    return HTMLResponse(html, status, HEADERS)
+
+
+def _root(request: Request) -> str:
+    """The way from a page to the first one, so that links also hold behind a proxy that serves it all below a path.
+
+    It goes by the path as it was sent: a slash within an id is no step there.
+    """
+    path: bytes = request.scope.get("raw_path") or b"/"
+    return "../" * (path.count(b"/") - 1) or "./"
+
+
+def _out_of_order(request: Request, error: StoreError) -> Response:
+    return problem(request, 503, "The ledger cannot be read", str(error), "Load the page again in a while.")
+
+
+async def _in_ledger(loops: Sequence[FeedLoop], found: TaskPage) -> list[tuple[FeedLoop, Task]]:
+    """Tasks with exactly the id that was searched for, if they ended too long ago to be found otherwise.
+
+    Raises StoreError.
+    """
+    query = found.query
+    if found.total or query.id is None or not is_task_id(query.id):
+        return []
+    wanted = [
+        loop for loop in loops if query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
+    ]
+    stories = [(loop, await loop.story(query.id)) for loop in wanted]
+    known = [(loop, story[0]) for loop, story in stories if story]
+    return [
+        (loop, task)
+        for loop, task in known
+        if task.state in (query.state or ENDS) and task.reason in (query.reason or (task.reason,))
+    ]
+
+
+def _sorted_by(query: TaskQuery, sort: Sort) -> str:
+    """The query that a column's heading links to: sorted by it, and the other way round if it is already."""
+    turned = query.sort is sort and query.direction is Direction.DESCENDING
+    direction = Direction.ASCENDING if turned else Direction.DESCENDING
+    return query.encoded(sort=sort, direction=direction, page=1)

@@ -1,0 +1,108 @@
+"""What a task's page tells of it: what happened when, by whose clock, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.polling.feed.loop import FeedLoop
+from exporter.tasks import Clock, Phase, State, Step, Task
+from exporter.web.pages import filters
+
+
+class Mark(StrEnum):
+    """The kinds of moments, in the order in which those of the same second are told."""
+
+    SUBMITTED = "submitted"
+    FIRST_SEEN = "first seen"
+    STARTED = "started"
+    SEEN = "seen"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened to a task, or was seen of it."""
+
+    at: float
+    mark: Mark
+    clock: Clock
+    state: State | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase: how long it took or has taken so far, and how that is known."""
+
+    phase: Phase
+    seconds: float | None
+    is_over: bool
+    source: str
+
+
+class TaskStory:
+    """One task as its page shows it."""
+
+    def __init__(self, loop: FeedLoop, task: Task, steps: Sequence[Step], now: float) -> None:
+        self.loop = loop
+        self.task = task
+        self.now = now
+        self._steps = steps
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is in flight as far as is known, but was seen too long ago."""
+        return not self.task.state.is_end and self.loop.book.is_stale(self.now)
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """The oldest first."""
+        return sorted(self._moments(), key=lambda moment: (moment.at, list(Mark).index(moment.mark)))
+
+    def _moments(self) -> Iterator[Moment]:
+        task = self.task
+        for mark, at in ((Mark.SUBMITTED, task.submitted), (Mark.STARTED, task.started), (Mark.ENDED, task.ended)):
+            if at is not None:
+                yield Moment(at, mark, Clock.PROVIDER)
+        if not any(step.at == task.first_seen for step in self._steps):
+            yield Moment(task.first_seen, Mark.FIRST_SEEN, Clock.OBSERVED)
+        for step in self._steps:
+            mark = Mark.FIRST_SEEN if step.at == task.first_seen else Mark.SEEN
+            yield Moment(step.at, mark, Clock.OBSERVED, step.state, step.progress)
+        if task.changed > max((step.at for step in self._steps), default=task.first_seen):
+            yield Moment(task.changed, Mark.SEEN, Clock.OBSERVED, task.state, task.progress)
+
+    @property
+    def stretches(self) -> Sequence[Stretch]:
+        task = self.task
+        begun = {Phase.QUEUE: task.submitted_at, Phase.RUN: task.started_at, Phase.TOTAL: task.submitted_at}
+        ended = {Phase.QUEUE: task.started_at, Phase.RUN: task.ended_at, Phase.TOTAL: task.ended_at}
+        return [self._stretch(phase, begun[phase], ended[phase]) for phase in Phase]
+
+    def _stretch(self, phase: Phase, begun: float | None, ended: float | None) -> Stretch:
+        seconds, source = self.task.duration(phase), self._source(phase)
+        if seconds is not None:
+            return Stretch(phase, seconds, True, source)
+        goes_on = not self.task.state.is_end and ended is None
+        if goes_on and begun is not None:
+            return Stretch(phase, max(0.0, self.now - begun), False, source)
+        if goes_on and phase is Phase.RUN and self.task.state is State.QUEUED:
+            return Stretch(phase, None, False, "not started yet")
+        return Stretch(phase, None, True, "nobody knows: neither the vendor says it, nor was it seen closely enough")
+
+    def _source(self, phase: Phase) -> str:
+        """Whose times a phase is made of."""
+        task = self.task
+        edges = {
+            Phase.QUEUE: ((task.submitted, task.submitted_at), (task.started, task.started_at)),
+            Phase.RUN: ((task.started, task.started_at), (task.ended, task.ended_at)),
+            Phase.TOTAL: ((task.submitted, task.submitted_at), (task.ended, task.ended_at)),
+        }[phase]
+        whose = {theirs is not None for theirs, used in edges if used is not None}
+        if whose == {True}:
+            return "by the vendor's clock"
+        span = filters.lasting(self.loop.interval)
+        seen = f"as the exporter saw it, right to about {span}"
+        return seen if whose == {False} else f"partly by the vendor's clock, partly {seen}"
