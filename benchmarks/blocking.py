@@ -20,8 +20,8 @@ from benchmarks.processes import python
 from benchmarks.scrape import FEEDS, TASKS
 from benchmarks.standing import Standing
 from exporter.commands.run import tune
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
+from exporter.snapshot import Reloads
 from exporter.web import app as web
 from exporter.web.server.server import Server, listen
 
@@ -41,9 +41,9 @@ async def run(quick: bool) -> list[Result]:
     feeds, tasks, watched = (3, 20, 0.3) if quick else (FEEDS, TASKS, WATCHED)
     standing = Standing(feeds, tasks)
     await standing.fill()
-    exposition = Exposition(standing, Reloads(), time.time)
+    exposition = Exposition(standing.polled.snapshot, Reloads(), time.time)
     sockets = listen(["127.0.0.1:0"])
-    server = Server(web.create(standing, exposition))
+    server = Server(web.create(standing.polled, exposition))
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     url = f"{base}/metrics"
 

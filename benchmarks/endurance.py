@@ -146,7 +146,7 @@ class Months:
         started = time.process_time()
         await self.loop.sweep()
         if not self.loop.status.up:
-            raise RuntimeError(f"a sweep failed: {self.loop.status.error}")
+            raise RuntimeError(f"a sweep failed: {self.loop.status.outage}")
         return time.process_time() - started
 
     async def close(self) -> None:

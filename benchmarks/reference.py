@@ -12,9 +12,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Reloads
-from exporter.metrics.exposition import Polled
-from exporter.snapshot import Distribution, FeedView, Labels, ProviderView
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS
+from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads, Snapshot
 
 _EXEMPLAR_LENGTH = 128 - len("task_id")
 
@@ -22,8 +21,8 @@ _EXEMPLAR_LENGTH = 128 - len("task_id")
 class Reference(Collector):
     """The metrics of the catalogue, but not those of the process."""
 
-    def __init__(self, polled: Polled, reloads: Reloads, now: float) -> None:
-        self._polled = polled
+    def __init__(self, snapshot: Snapshot, reloads: Reloads, now: float) -> None:
+        self._snapshot = snapshot
         self._reloads = reloads
         self._now = now
         self._registry = CollectorRegistry(auto_describe=False)
@@ -37,10 +36,10 @@ class Reference(Collector):
         return encode(self._registry).removesuffix(b"# EOF\n")
 
     def collect(self) -> Iterator[Any]:
-        feeds = [FeedView(loop, self._now) for loop in self._polled.loops]
+        feeds = [FeedView(feed, self._now) for feed in self._snapshot.feeds]
         providers = [
-            ProviderView(provider, [feed for feed in feeds if feed.labels[0] == provider.name])
-            for provider in self._polled.providers
+            AccountView(account, [feed for feed in feeds if feed.labels[0] == account.name])
+            for account in self._snapshot.accounts
         ]
         for metric in (*TASK_METRICS, *FEED_METRICS):
             samples = (((*feed.labels, *labels), value) for feed in feeds for labels, value in metric.read(feed))

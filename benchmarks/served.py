@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from benchmarks.scraper import OPENMETRICS
 from benchmarks.standing import Standing
 from exporter.commands.run import tune
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
+from exporter.snapshot import Reloads
 from exporter.web import app as web
 from exporter.web.server.server import Server, listen
 
@@ -71,8 +71,8 @@ def peer(body: bytes) -> ASGIApp:
 async def main(feeds: int, tasks: int) -> None:
     standing = Standing(feeds, tasks)
     await standing.fill()
-    exposition = Exposition(standing, Reloads(), time.time)
-    ours = web.create(standing, exposition)
+    exposition = Exposition(standing.polled.snapshot, Reloads(), time.time)
+    ours = web.create(standing.polled, exposition)
     answer = await exposition.answer(OPENMETRICS)
     paths: dict[str, ASGIApp] = {"/fixed": Fixed(ours), "/peer": peer(b"".join(answer.pieces))}
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import VENDORS
 
@@ -29,11 +29,11 @@ class Standing:
         self._began = time.time()
         self._turn = 0
         self._ledger = Ledger(Store(":memory:"), 7 * DAY)
-        self.loops = [self._loop(number) for number in range(feeds)]
-        self.providers = [loop.provider for loop in self.loops]
+        self.polled = PolledProviders(self._account(number) for number in range(feeds))
+        self.loops = self.polled.loops
         self.news = asyncio.Event()
 
-    def _loop(self, number: int) -> FeedLoop:
+    def _account(self, number: int) -> PolledProvider:
         settings = VENDORS["deerapi"].settings.model_validate(
             {
                 "name": f"account-{number:03}",
@@ -44,7 +44,7 @@ class Standing:
                 "task_series_limit": self._tasks,
             }
         )
-        return PolledProvider(settings, self._ledger).loops[0]
+        return PolledProvider(settings, self._ledger)
 
     async def fill(self) -> None:
         """The first sweep of every feed."""
@@ -66,8 +66,8 @@ class Standing:
 
     async def aclose(self) -> None:
         await self._ledger.close()
-        for provider in self.providers:
-            await provider.aclose()
+        for loop in self.loops:
+            await loop.provider.aclose()
 
     async def _record(self, loop: FeedLoop, shown: Iterable[Observation], *, complete: bool = False) -> None:
         sweep = Sweep(complete=complete)

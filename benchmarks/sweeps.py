@@ -28,10 +28,9 @@ from benchmarks.lists import PAGE_SIZE
 from benchmarks.processes import Running, python, until
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Changes, Store
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import PolledProvider
-from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
+from exporter.snapshot import Reloads
 from exporter.tasks import State, Task
 from exporter.vendors.registry import VENDORS
 
@@ -63,8 +62,9 @@ async def _rates(extent: Extent, times: int) -> list[Result]:
     tasks = extent.pages * PAGE_SIZE
     async with swept(extent.pages, "still") as still, swept(extent.pages, "moving") as moving:
 
-        async def rate(loop: FeedLoop) -> float:
-            exposition = Exposition(Polled([loop]), Reloads(), time.time)
+        async def rate(account: PolledProvider) -> float:
+            (loop,) = account.loops
+            exposition = Exposition(PolledProviders([account]).snapshot, Reloads(), time.time)
             began = time.perf_counter()
             await loop.sweep()
             body, _ = exposition.render("")
@@ -81,16 +81,8 @@ async def _rates(extent: Extent, times: int) -> list[Result]:
     ]
 
 
-class Polled:
-    """Like a collector, of one feed."""
-
-    def __init__(self, loops: list[FeedLoop]) -> None:
-        self.loops = loops
-        self.providers = [loop.provider for loop in loops]
-
-
 @asynccontextmanager
-async def swept(pages: int, way: str) -> AsyncIterator[FeedLoop]:
+async def swept(pages: int, way: str) -> AsyncIterator[PolledProvider]:
     """A feed after its first sweeps, its ledger on disk."""
     tasks = pages * PAGE_SIZE
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +96,7 @@ async def swept(pages: int, way: str) -> AsyncIterator[FeedLoop]:
                     await loop.sweep()
                 if len(loop.book.in_flight) != tasks:
                     raise RuntimeError(f"the first sweeps did not bring all tasks: {loop.status}")
-                yield loop
+                yield polled
             finally:
                 await polled.stop()
                 await ledger.close()
@@ -214,7 +206,8 @@ async def _shows(client: httpx.AsyncClient, exporter: Running, tasks: int) -> bo
 
 
 async def profile(way: str) -> None:
-    async with swept(PAGES, way) as loop:
+    async with swept(PAGES, way) as account:
+        (loop,) = account.loops
         profiler = cProfile.Profile()
         began = time.perf_counter()
         await loop.sweep()

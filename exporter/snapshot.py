@@ -1,22 +1,181 @@
-"""A feed, and a provider, at one moment: what metrics and pages are read from."""
+"""What is known at one moment, as frozen values: all that metrics, pages and the API read.
+
+The collector takes a `Snapshot` on the event loop, in a time that hardly grows with the tasks. Readers may be in other
+threads, and see one moment. A `FeedView` adds what depends on the time of reading.
+"""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from exporter.client.advice import Cause
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
+from exporter.client.errors import FailedCall
+from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counts
 from exporter.ledger.deltas import Exemplar
-from exporter.ledger.tracker import within
-from exporter.polling.feed.loop import FeedLoop
-from exporter.tasks import IN_FLIGHT, MAY_STALL, State, Task
-from exporter.vendors.api import Provider
+from exporter.ledger.tracker import End, within
+from exporter.tasks import IN_FLIGHT, MAY_STALL, Clock, State, Task
 
 Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a feed cannot be read."""
+
+    label: str
+    """The class of error: a value of the label `error` of videotask_api_errors_total, `ledger` or `bug`."""
+    words: str
+    """What failed, fit to be shown."""
+    cause: Cause
+    advice: str
+    """What to do about it."""
+    since: float
+    """When the first of the failed sweeps ended, a Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How the polling of a feed goes, apart from its tasks."""
+
+    up: bool | None = None
+    """Whether the last sweep succeeded; None before the first has ended."""
+    outage: Outage | None = None
+    """Set while the feed is down."""
+    poll_duration: float = 0.0
+    """Seconds that the last sweep took."""
+    next_sweep: float | None = None
+    """When the next sweep is due, a Unix time; None while one runs, and before the first."""
+    restarts: int = 0
+    """How often the watchdog has restarted the loop."""
+    failed_calls: tuple[FailedCall, ...] = ()
+    """The last calls that failed, the latest last; successful calls displace none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpState:
+    """How the ids stand that are looked up one by one."""
+
+    unread: int = 0
+    """Ids that have still to be looked up for the first time."""
+    failing: tuple[str, ...] = ()
+    """Ids that are asked for less often because each of their look-ups fails."""
+    unknown: int = 0
+    """Ids that the vendor does not know, and that are asked for less often."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSnapshot:
+    """One feed at one moment. Times are Unix seconds."""
+
+    provider: str
+    type: str
+    kind: str
+    clock: Clock
+    """Whose times the durations come from."""
+    document: tuple[str, str]
+    """Title and URL of the vendor's document; the URL is empty where it is not public."""
+    lists: bool
+    """Whether the vendor has a list that our credentials may read."""
+    settings: PollSettings
+    status: FeedStatus
+    interval: float
+    """Seconds between two sweeps: the interval in force."""
+    swept: bool
+    """Whether a sweep has ever been complete: before that there is nothing to show."""
+    succeeded: float | None
+    """When the last successful sweep ended."""
+    freshness: float
+    """Seconds after that for which the tasks in flight may be shown."""
+    counts: Counts
+    exemplars: Mapping[tuple[str, ...], Exemplar]
+    tasks: tuple[Task, ...]
+    """In flight."""
+    ends: tuple[End, ...]
+    """Of the recent window, the oldest first, and some that have just left it."""
+    followed: int
+    """How many ids are watched or were asked for."""
+    look_ups: LookUpState
+    idle_advice: str
+    """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
+    revision: int
+    """Grows whenever counters or tasks may have changed."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.kind}"
+
+    @property
+    def labels(self) -> Labels:
+        return self.provider, self.kind
+
+    def is_stale(self, now: float) -> bool:
+        """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
+        # A time ahead of now comes from a clock that was set back: the age is unknown.
+        return self.succeeded is None or abs(now - self.succeeded) > self.freshness
+
+    @property
+    def stale_at(self) -> float:
+        """When that will be, if no sweep succeeds before."""
+        return (self.succeeded or 0.0) + self.freshness
+
+    def recent(self, now: float) -> list[Task]:
+        """The tasks that ended within the recent window."""
+        return within(self.ends, now, self.settings.recent_window)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """One provider at one moment: its calls, and its feeds."""
+
+    name: str
+    type: str
+    counts: Counts
+    """Of the client: requests, errors, durations."""
+    budget_left: int | None
+    """Requests that may still be sent today; None without a budget."""
+    task_series_limit: int
+    watch_troubles: tuple[str, ...]
+    """Which sources of ids cannot be used, and why."""
+    feeds: tuple[FeedSnapshot, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is polled, in the order of the configuration."""
+
+    accounts: tuple[AccountSnapshot, ...] = ()
+
+    @cached_property
+    def feeds(self) -> tuple[FeedSnapshot, ...]:
+        return tuple(feed for account in self.accounts for feed in account.feeds)
+
+    @cached_property
+    def names(self) -> str:
+        """All feeds, for a message."""
+        return ", ".join(feed.name for feed in self.feeds) or "none"
+
+    def feed(self, provider: str, kind: str) -> FeedSnapshot | None:
+        """The feed with these names, if it is polled."""
+        return next((feed for feed in self.feeds if feed.labels == (provider, kind)), None)
+
+
+@dataclass
+class Reloads:
+    """How the last load of the configuration went, and of the ledger at the start."""
+
+    successful: bool = True
+    succeeded_at: float = 0.0
+    error: str = ""
+    """Why the last one failed, a line for each fault; empty if it did not."""
+    remarks: Sequence[str] = ()
+    """What the last good one has that is probably not meant."""
+    ledger_losses: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,27 +188,20 @@ class Distribution:
 
 
 class FeedView:
-    """One feed at one moment: what it shows stays as it is while the feed goes on.
+    """A feed as it is to be shown at a time."""
 
-    It is taken on the event loop, in a time that hardly grows with the tasks, and may be read in another thread.
-    """
-
-    def __init__(self, loop: FeedLoop, now: float) -> None:
-        book = loop.book
+    def __init__(self, feed: FeedSnapshot, now: float) -> None:
+        self.feed = feed
         self.now = now
-        self.labels: Labels = (loop.provider.name, loop.feed.kind)
-        self.clock = loop.feed.clock
-        self.settings = book.settings
-        self.status = replace(loop.status)
-        self.interval = loop.interval
-        self.budget_left = loop.budget.remaining if loop.budget else None  # of the provider as a whole
-        self.polled = book.succeeded
-        self.swept = book.swept
-        self.is_stale = book.is_stale(now)
-        self.stale_at = book.stale_at
-        self.counts = book.counts
-        self._exemplars = book.exemplars
-        self._tasks, self._ends = book.frozen
+        self.status = feed.status
+        self.settings = feed.settings
+        self.counts = feed.counts
+        self.swept = feed.swept
+        self.is_stale = feed.is_stale(now)
+
+    @property
+    def labels(self) -> Labels:
+        return self.feed.labels
 
     @cached_property
     def in_flight(self) -> Mapping[State, Sequence[Task]]:
@@ -57,14 +209,14 @@ class FeedView:
         if not self.swept or self.is_stale:
             return {}
         by_state: dict[State, list[Task]] = {state: [] for state in IN_FLIGHT}
-        for task in self._tasks:
+        for task in self.feed.tasks:
             by_state[task.state].append(task)
         return by_state
 
     @cached_property
     def recent(self) -> Sequence[Task]:
         """The tasks that ended within the recent window."""
-        return within(self._ends, self.now, self.settings.recent_window)
+        return self.feed.recent(self.now)
 
     @cached_property
     def due(self) -> float:
@@ -73,7 +225,7 @@ class FeedView:
         if self.in_flight:
             may_stall = (task for state in MAY_STALL for task in self.in_flight[state])
             stalling = (task.changed + self.settings.stalled_after for task in may_stall)
-            moments += [self.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
+            moments += [self.feed.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
         return min(moments, default=math.inf)
 
     def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
@@ -92,7 +244,8 @@ class FeedView:
             for labels in every or [()]:
                 key = (metric, *labels)
                 buckets, total = self.counts.buckets(*key, bounds=self.settings.duration_buckets)
-                exemplars = {other[-1]: exemplar for other, exemplar in self._exemplars.items() if other[:-1] == key}
+                theirs = self.feed.exemplars.items()
+                exemplars = {other[-1]: exemplar for other, exemplar in theirs if other[:-1] == key}
                 yield labels, Distribution(buckets, total, exemplars)
 
     def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
@@ -103,15 +256,14 @@ class FeedView:
                 yield (value,), found.count(value)
 
 
-class ProviderView:
-    """One provider at one moment, with the views of its feeds."""
+class AccountView:
+    """A provider as it is to be shown at a time, with the views of its feeds."""
 
-    def __init__(self, provider: Provider, feeds: Sequence[FeedView]) -> None:
-        self.labels: Labels = (provider.name,)
-        self.type = provider.settings.type
-        self.counts = Counts(provider.client.counts)
+    def __init__(self, account: AccountSnapshot, feeds: Sequence[FeedView]) -> None:
+        self.account = account
+        self.labels: Labels = (account.name,)
+        self.counts = account.counts
         self.feeds = feeds
-        self._limit = provider.settings.task_series_limit
 
     @cached_property
     def _reporting(self) -> Sequence[tuple[FeedView, Task]]:
@@ -124,16 +276,18 @@ class ProviderView:
         ]
 
     def single_tasks(self) -> Iterator[tuple[Labels, float]]:
-        chosen = self._reporting if self._limit else ()
-        if len(chosen) > self._limit:
+        limit = self.account.task_series_limit
+        chosen = self._reporting if limit else ()
+        if len(chosen) > limit:
             # A heap rather than sorting, which would let nothing else run in between.
-            chosen = heapq.nsmallest(self._limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
+            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
         for feed, task in chosen:
             yield (*feed.labels, task.id), task.progress or 0.0
 
     def dropped(self) -> Iterator[tuple[Labels, float]]:
         if any(feed.swept for feed in self.feeds):
-            yield self.labels, max(0, len(self._reporting) - self._limit) if self._limit else 0
+            limit = self.account.task_series_limit
+            yield self.labels, max(0, len(self._reporting) - limit) if limit else 0
 
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""

@@ -21,7 +21,7 @@ from exporter import __version__
 from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, hang, serve
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
     WaitFor = Callable[[str, Callable[[], object]], None]

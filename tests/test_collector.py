@@ -25,9 +25,10 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Changes, Store, StoreError
 from exporter.ledger.tracker import Book
 from exporter.polling.budget import Budget
-from exporter.polling.collector import Collector, PolledProvider
+from exporter.polling.collector import Collector
 from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.simulator import (
     DIGITAL_HUMAN,
@@ -47,9 +48,10 @@ from exporter.simulator import (
 )
 from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
 from exporter.vendors.registry import VENDORS
+from tests.harness import outage_of
 
 if TYPE_CHECKING:
-    from conftest import Door
+    from tests.conftest import Door
 
 NOW = 1_790_000_000.0
 STEP = 15.0
@@ -621,13 +623,13 @@ async def test_a_flood_of_tasks_in_flight_breaks_the_contract(site: Site, poll: 
     site.fake.faults[LISTS[SORA]] = answer
     polled = poll(SORA, page_size=500, request_timeout="60s")
     await polled.sweep()
-    assert polled.loop.status.error == ""
+    assert polled.loop.status.outage is None
     assert len(polled.book.in_flight) == IN_FLIGHT_LIMIT
     polled.loop.interval = 0.0  # as if no time were left for look-ups
     await polled.sweep()
     assert len(polled.book.in_flight) <= IN_FLIGHT_LIMIT
     assert polled.is_up() is False
-    assert "tasks in flight" in polled.loop.status.error
+    assert "tasks in flight" in outage_of(polled.loop).words
 
 
 EMPTY = {
@@ -1198,7 +1200,7 @@ async def test_garbage_is_a_counted_error_and_the_loop_goes_on(
     await polled.sweep(1 if fault is hang else 2)
     assert set(polled.errors) == {label}
     assert polled.is_up() is False
-    assert polled.loop.status.error.startswith(f"{label}: ")
+    assert outage_of(polled.loop).label == label
     assert polled.counted("finished_total") == {"succeeded": 1}
     site.world.add(ended(feed, "new", -2 * STEP))
     del site.fake.faults[LISTS[feed]]
@@ -1306,7 +1308,7 @@ async def test_a_store_that_fails_is_an_outage_and_not_the_end(
     polled.store.close()
     await polled.sweep(2)
     assert polled.is_up() is False
-    assert polled.loop.status.error.startswith("ledger: ")
+    assert outage_of(polled.loop).label == "ledger"
     assert polled.counted("finished_total") == {}
     assert without_traceback(caplog)
 
@@ -1372,11 +1374,11 @@ async def collector(site: Site, ledger: Ledger) -> AsyncIterator[Collector]:
     collector = Collector(ledger, site.clock)
     yield collector
     await collector.stop()
-    assert collector.loops == []
+    assert collector.polled.loops == []
 
 
 def kinds(collector: Collector) -> list[str]:
-    return [loop.feed.kind for loop in collector.loops]
+    return [loop.feed.kind for loop in collector.polled.loops]
 
 
 async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: Collector) -> None:
@@ -1384,7 +1386,7 @@ async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: 
     assert kinds(collector) == ["lip_sync", "video", "face_swap"]
     asked = site.fake.chanjing.requests, site.fake.facewap.requests
     await until(lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3)
-    assert all(loop.status.up for loop in collector.loops)
+    assert all(loop.status.up for loop in collector.polled.loops)
 
 
 async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
@@ -1392,7 +1394,7 @@ async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
     ledger = Ledger(Store(str(path)), 7 * 24 * HOUR)
     collector = Collector(ledger, site.clock)
     await collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
-    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
     await collector.stop()
     left = Budget(given["max_requests_per_day"], ledger.spending("chanjing"), site.clock).remaining
     await ledger.close()
@@ -1412,7 +1414,7 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
     used.spend(24)
     await ledger.keep_spending("chanjing", used.text)
     await collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
-    swaps = next(loop for loop in collector.loops if loop.provider.name == "facewap")
+    swaps = next(loop for loop in collector.polled.loops if loop.provider.name == "facewap")
     await until(lambda: swaps.status.up is True and site.requests(FACE_SWAP)["list"] > 0)
     for _ in range(5):
         await until(lambda: site.requests(FACE_SWAP)["list"] > 0)
@@ -1424,12 +1426,12 @@ async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, collecto
         site.settings(name, poll_interval="50ms") for name in ("chanjing", "facewap", "deerapi")
     )
     await collector.apply([unchanged, changing, going])
-    before = {loop.feed.kind: loop for loop in collector.loops}
+    before = {loop.feed.kind: loop for loop in collector.polled.loops}
     coming = site.settings("huawei_metastudio", poll_interval="50ms")
     await collector.apply(
         [coming, site.settings("facewap", poll_interval="20ms"), site.settings("chanjing", poll_interval="50ms")]
     )
-    after = {loop.feed.kind: loop for loop in collector.loops}
+    after = {loop.feed.kind: loop for loop in collector.polled.loops}
     assert list(after) == ["digital_human", "face_swap", "lip_sync", "video"]
     assert after["lip_sync"] is before["lip_sync"]
     assert after["video"] is before["video"]
@@ -1446,7 +1448,7 @@ async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, collec
     turns = [[site.settings(name, poll_interval=f"{ms}ms") for name in ("chanjing", "facewap")] for ms in (20, 30, 40)]
     await collector.apply(turns[0])
     await asyncio.gather(*(collector.apply(turn) for turn in turns))
-    assert [loop.book.interval for loop in collector.loops] == [0.04] * 3
+    assert [loop.book.interval for loop in collector.polled.loops] == [0.04] * 3
 
 
 async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Collector) -> None:
@@ -1459,7 +1461,7 @@ async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Co
         await collector.apply([settings])
         await asyncio.sleep(0.012)
     site.clock.now += 10
-    (loop,) = collector.loops
+    (loop,) = collector.polled.loops
     await until(lambda: loop.book.counts["finished_total", "succeeded"] >= 45)
     await until(lambda: not loop.book.in_flight)
     assert told(loop.book) == truth(site, LIP_SYNC)
@@ -1473,8 +1475,8 @@ async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: 
     await collector.apply(
         [site.settings(name, poll_interval="20ms") for name in ("deerapi", "facewap", "huawei_metastudio")]
     )
-    await until(lambda: all(loop.status.up for loop in collector.loops))
-    before = collector.loops
+    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
+    before = collector.polled.loops
     wanted = [
         site.settings("huawei_metastudio", poll_interval="20ms"),
         site.settings("facewap", poll_interval="30ms", max_requests_per_day=1000),
@@ -1484,15 +1486,15 @@ async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: 
     for _ in range(2):
         with pytest.raises(StoreError, match="moved away"):
             await collector.apply(wanted)
-    assert collector.loops == before
+    assert collector.polled.loops == before
     assert [loop.book.settings.poll_interval for loop in before] == [0.02] * 3
     (tmp_path / "away").rename(path)
     await until(lambda: all(loop.status.up for loop in before))
 
     await collector.apply(wanted)
     assert kinds(collector) == ["digital_human", "face_swap", "lip_sync", "video"]
-    assert collector.loops[0] is before[2]
-    await until(lambda: all(loop.status.up for loop in collector.loops))
+    assert collector.polled.loops[0] is before[2]
+    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
     await collector.stop()
     await ledger.close()
 
@@ -1503,15 +1505,15 @@ async def test_a_reload_whose_caller_is_gone_is_carried_through(site: Site, coll
     await asyncio.sleep(0)
     reload.cancel()
     await until(lambda: kinds(collector) == ["face_swap", "lip_sync", "video"])
-    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
 
 
 async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: Site, collector: Collector) -> None:
     for turn in range(1, 11):
         settings = site.settings("facewap", page_size=turn, max_requests_per_day=1000, poll_interval="10ms")
         await collector.apply([settings])
-        (loop,) = collector.loops
-        await until(lambda: all(loop.status.up for loop in collector.loops))
+        (loop,) = collector.polled.loops
+        await until(lambda: all(loop.status.up for loop in collector.polled.loops))
         assert [task.get_name() for task in asyncio.all_tasks()].count("facewap/face_swap") == 1
         assert loop.budget is not None
         assert loop.budget.remaining <= 1000 - turn  # at least one for each life
@@ -1544,7 +1546,7 @@ async def test_the_event_loop_waits_for_no_commit_to_reload_or_to_keep_a_token(s
     assert not reload.done()
     store.goes_on.set()
     await reload
-    await until(lambda: all(loop.status.up for loop in collector.loops))
+    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
     await collector.stop()
 
 
@@ -1554,7 +1556,7 @@ async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, collec
     await until(lambda: site.fake.facewap.requests["face_swap/list"] == 1)
     async with asyncio.timeout(5):
         await collector.stop()
-    assert collector.providers == []
+    assert [one.provider for one in collector.polled.by_name.values()] == []
 
 
 # --- The watchdog
@@ -1572,7 +1574,7 @@ async def test_a_loop_that_does_not_come_round_is_started_anew(
 ) -> None:
     site.fake.faults["facewap"] = hang
     await collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
-    (loop,) = collector.loops
+    (loop,) = collector.polled.loops
     asked = site.fake.facewap.requests
     await until(lambda: asked["face_swap/list"] == 1)
     del site.fake.faults["facewap"]
@@ -1596,7 +1598,7 @@ async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> N
 
     collector = Collector(Ledger(Store(":memory:"), 7 * 24 * HOUR), clock)
     await collector.apply([site.settings("facewap", poll_interval="10ms")])
-    (loop,) = collector.loops
+    (loop,) = collector.polled.loops
     await until(lambda: loop.status.up is True)
     broken = True
     asked = site.fake.facewap.requests
@@ -1628,7 +1630,7 @@ async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goe
     site.world.add(ended(FACE_SWAP, "done", 60))
     try:
         await collector.apply([site.settings("facewap", poll_interval="10ms")])
-        (loop,) = collector.loops
+        (loop,) = collector.polled.loops
         await until(lambda: site.fake.facewap.requests["face_swap/list"] >= 1)
         collector.check(time.monotonic() + MUCH_LATER)
         assert is_healthy(loop)
@@ -1651,12 +1653,12 @@ async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, collector: C
             site.settings("chanjing", poll_interval="1s", rate_limit="1/m", request_timeout="10s"),
         ]
     )
-    await until(lambda: [loop.status.up for loop in collector.loops if loop.feed.kind == "face_swap"] == [False])
+    await until(lambda: [loop.status.up for loop in collector.polled.loops if loop.feed.kind == "face_swap"] == [False])
     now = time.monotonic()
     collector.check(now + 600)
-    assert [loop.status.restarts for loop in collector.loops] == [0, 0, 0]
+    assert [loop.status.restarts for loop in collector.polled.loops] == [0, 0, 0]
     collector.check(now + 3600 + 600)
-    assert [loop.status.restarts for loop in collector.loops] == [1, 1, 1]
+    assert [loop.status.restarts for loop in collector.polled.loops] == [1, 1, 1]
 
 
 # Failed calls, for whoever looks at a feed.
@@ -1712,7 +1714,7 @@ async def test_what_was_not_sent_during_a_pause_is_no_failed_call(site: Site, po
     site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "60"})
     await polled.sweep(3)
     assert polled.is_up() is False
-    assert "waiting" in polled.loop.status.error
+    assert "waiting" in outage_of(polled.loop).words
     assert [call.status for call in polled.loop.status.failed_calls] == [429]
 
 
@@ -1737,20 +1739,20 @@ async def test_failed_calls_are_not_logged(site: Site, poll: Poll, caplog: pytes
 async def test_a_feed_that_is_down_says_what_to_do(site: Site, poll: Poll) -> None:
     polled = poll(FACE_SWAP)
     await polled.sweep()
-    assert polled.loop.status.advice == ""
+    assert polled.loop.status.outage is None
     site.fake.faults["facewap"] = Response("", 402)
     await polled.sweep()
-    assert polled.loop.status.advice.startswith("The account has no credit")
+    assert outage_of(polled.loop).advice.startswith("The account has no credit")
     site.fake.faults.clear()
     await polled.sweep()
-    assert polled.loop.status.advice == ""
+    assert polled.loop.status.outage is None
 
 
 async def test_a_ledger_that_fails_says_what_to_do_too(poll: Poll) -> None:
     polled = poll(FACE_SWAP)
     polled.store.close()
     await polled.sweep()
-    assert polled.loop.status.advice.startswith("Check the disk of ledger.path")
+    assert outage_of(polled.loop).advice.startswith("Check the disk of ledger.path")
     assert not polled.loop.status.failed_calls
 
 
@@ -1761,8 +1763,8 @@ async def test_a_token_that_others_renew_is_told_with_the_call_that_was_refused(
         await polled.sweep(after=0.1)
         site.fake.chanjing.renew_elsewhere()
     status = polled.loop.status
-    assert "another holder renews it too" in status.error
-    assert status.advice.startswith("Somebody else asks for tokens with the same secret_key")
+    assert "another holder renews it too" in outage_of(polled.loop).words
+    assert outage_of(polled.loop).advice.startswith("Somebody else asks for tokens with the same secret_key")
     last = status.failed_calls[-1]
     assert (last.endpoint, last.status, last.error) == ("list", 200, "auth")
     assert "another holder" in last.words

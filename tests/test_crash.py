@@ -21,7 +21,7 @@ from exporter.simulator import PREFIXES, Credentials, World, app, serve
 from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
     WaitFor = Callable[[str, Callable[[], object]], None]

@@ -50,7 +50,7 @@ from exporter.tasks import State
 from exporter.vendors.registry import VENDORS, connect
 
 if TYPE_CHECKING:
-    from conftest import Door, Exporter
+    from tests.conftest import Door, Exporter
 
     Start = Callable[..., Exporter]
 

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,13 +16,11 @@ from starlette.types import Message
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import PolledProvider
-from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import HandClock
+from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Observation, State
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import VENDORS
 from exporter.web.app import Scrapes
 
@@ -41,15 +39,7 @@ class Site:
         self.settings = VENDORS["facewap"].settings.model_validate(common | settings)
         self.polled = PolledProvider(self.settings, self.ledger, clock, self.news.set)
         (self.loop,) = self.polled.loops
-        self.exposition = Exposition(self, reloads or Reloads(), clock)
-
-    @property
-    def providers(self) -> list[Provider]:
-        return [self.polled.provider]
-
-    @property
-    def loops(self) -> list[FeedLoop]:
-        return [self.loop]
+        self.exposition = Exposition(PolledProviders([self.polled]).snapshot, reloads or Reloads(), clock)
 
     async def see(self, *rows: Observation, complete: bool = True) -> None:
         listed = {row.id: (row, self.clock.now) for row in rows}
@@ -192,16 +182,12 @@ async def test_without_a_feed_there_is_time_to_rest() -> None:
     site = Site(HandClock())
     passed = 0
 
-    class Nobody:
-        loops: Sequence[FeedLoop] = ()
+    def nothing() -> Snapshot:
+        nonlocal passed
+        passed += 1
+        return Snapshot()
 
-        @property
-        def providers(self) -> list[Provider]:
-            nonlocal passed
-            passed += 1
-            return []
-
-    keeping = asyncio.create_task(Exposition(Nobody(), Reloads(), site.clock).keep_fresh(asyncio.Event()))
+    keeping = asyncio.create_task(Exposition(nothing, Reloads(), site.clock).keep_fresh(asyncio.Event()))
     await asyncio.sleep(0.2)
     keeping.cancel()
     assert passed == 1

@@ -19,10 +19,9 @@ from starlette.types import Receive, Scope, Send
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import Collector, PolledProvider
-from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.collector import Collector
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -39,12 +38,12 @@ from exporter.simulator import (
     serve,
 )
 from exporter.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
+from exporter.snapshot import Reloads
 from exporter.tasks import State
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
-    from conftest import Door
+    from tests.conftest import Door
 
 NOW = 1_790_000_000.0
 STEP = 15.0
@@ -80,26 +79,26 @@ class Scene:
     feed: Feed
     stack: AsyncExitStack
     store: Store = field(default_factory=lambda: Store(":memory:"))
-    providers: list[Provider] = field(default_factory=list)
-    loops: list[FeedLoop] = field(default_factory=list)
+    account: PolledProvider | None = None
 
     def connect(self, **given: Any) -> None:
         """Polls the feed with these settings from now on, as after a reload."""
         settings = self.site.settings(self.feed[0], feeds=[self.feed[1]], page_size=5, **given)
-        account = PolledProvider(settings, Ledger(self.store, 7 * 86400.0), self.clock)
-        self.providers, self.loops = [account.provider], account.loops
-        self.stack.push_async_callback(account.stop)
+        self.account = PolledProvider(settings, Ledger(self.store, 7 * 86400.0), self.clock)
+        self.stack.push_async_callback(self.account.stop)
 
     async def sweep(self, after: float = STEP) -> None:
         """One sweep, once the vendor's pause is over."""
         self.clock.now += after
-        (provider,), (loop,) = self.providers, self.loops
-        await asyncio.sleep(provider.client.limit.pause_left)
+        assert self.account
+        (loop,) = self.account.loops
+        await asyncio.sleep(loop.provider.client.limit.pause_left)
         await loop.sweep()
 
     def metric(self, name: str, label: str = "") -> Values:
         """The samples of a metric that are not 0, by one label."""
-        body, _ = Exposition(self, Reloads(), self.clock).render("")
+        assert self.account
+        body, _ = Exposition(PolledProviders([self.account]).snapshot, Reloads(), self.clock).render("")
         return {
             sample.labels.get(label, ""): sample.value
             for family in text_string_to_metric_families(body.decode())
@@ -249,7 +248,7 @@ async def others_keep_their_interval(faults: Sequence[Fault]) -> None:
                     gaps = [after - before for before, after in itertools.pairwise(times)]
                     assert statistics.median(gaps) == pytest.approx(INTERVAL, rel=0.1), (fault.name, kind)
                 fake.faults.clear()
-            assert [loop.status.up for loop in collector.loops if loop.feed.kind != "face_swap"] == [True] * 4
+            assert [loop.status.up for loop in collector.polled.loops if loop.feed.kind != "face_swap"] == [True] * 4
         finally:
             await collector.stop()
 

@@ -21,7 +21,7 @@ from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, han
 from exporter.web.server.address import reached_at
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

@@ -25,7 +25,7 @@ from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator
 from exporter.tasks import State, Task
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

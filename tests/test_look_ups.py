@@ -20,8 +20,8 @@ from exporter.client.client import RateLimit
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.tracker import Book
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
+from exporter.polling.providers import PolledProvider
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
@@ -38,9 +38,10 @@ from exporter.simulator import (
 )
 from exporter.tasks import State
 from exporter.vendors.registry import VENDORS
+from tests.harness import outage_of
 
 if TYPE_CHECKING:
-    from conftest import Door
+    from tests.conftest import Door
 
 NOW = 1_790_000_000.0
 STEP = 15.0
@@ -288,7 +289,7 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
         ups.append(polled.is_up())
     assert ups == [True, True, True, True, False, False]  # the first of these sweeps still found them in the list
     assert polled.counted("finished_total")["succeeded"] == 10
-    assert polled.loop.status.error.startswith("auth")
+    assert outage_of(polled.loop).label == "auth"
     site.instead = None
     await polled.sweep()
     assert polled.is_up()
@@ -341,7 +342,7 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
     assert ups[0] is True
     assert ups[-1] is False
     assert slow.book.is_stale(site.clock())
-    assert slow.loop.status.advice.startswith("Most of the time was spent on waiting")
+    assert outage_of(slow.loop).advice.startswith("Most of the time was spent on waiting")
     again = poll(SORA, polled.store, user_token=None, user_id=None)
     await again.sweep()
     assert again.is_up()

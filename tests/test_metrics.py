@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -19,13 +19,12 @@ from benchmarks.reference import Reference
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition, prefers_openmetrics
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, World, app, running
+from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Field, Observation, Phase, Reason, State
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import VENDORS
 
 openmetrics_families: Callable[[str], Iterator[Metric]] = openmetrics_parser.text_string_to_metric_families
@@ -95,11 +94,10 @@ class Scene:
     ledger: Ledger = field(default_factory=lambda: Ledger(Store(":memory:"), 7 * 86400.0))
 
     def __post_init__(self) -> None:
-        self.exposition = Exposition(self, Reloads(succeeded_at=self.clock.now), self.clock)
+        self.exposition = Exposition(self.snapshot, Reloads(succeeded_at=self.clock.now), self.clock)
 
-    @property
-    def providers(self) -> list[Provider]:
-        return [account.provider for account in self.accounts]
+    def snapshot(self) -> Snapshot:
+        return PolledProviders(self.accounts).snapshot()
 
     @property
     def loops(self) -> list[FeedLoop]:
@@ -148,8 +146,8 @@ def clock() -> HandClock:
 async def scene(clock: HandClock) -> AsyncIterator[Scene]:
     scene = Scene(clock)
     yield scene
-    for provider in scene.providers:
-        await provider.aclose()
+    for account in scene.accounts:
+        await account.stop()
     await scene.ledger.close()
 
 
@@ -469,7 +467,7 @@ async def test_in_flight_gauges_are_withdrawn_after_three_intervals_without_succ
     scene: Scene, clock: HandClock
 ) -> None:
     (sora,) = scene.connect("deerapi", poll_interval="10s", task_series_limit=5)
-    sora.status.up = True
+    sora.status = replace(sora.status, up=True)
     polled = clock.now
     done = Observation("done", State.SUCCEEDED, submitted=polled - 9, started=polled - 8, ended=polled - 1)
     await scene.see(sora, Observation("a", State.RUNNING, progress=0.5), done)
@@ -590,7 +588,7 @@ async def test_infos_name_the_type_and_the_clock(scene: Scene) -> None:
 
 async def test_the_exporter_tells_of_its_last_reload(clock: HandClock) -> None:
     scene = Scene(clock)
-    scene.exposition = Exposition(scene, Reloads(successful=False, succeeded_at=123.5), clock)
+    scene.exposition = Exposition(scene.snapshot, Reloads(successful=False, succeeded_at=123.5), clock)
     assert scene.values("videotask_exporter_config_last_reload_successful") == {(): 0}
     assert scene.values("videotask_exporter_config_last_reload_success_timestamp_seconds") == {(): 123.5}
 
@@ -598,7 +596,7 @@ async def test_the_exporter_tells_of_its_last_reload(clock: HandClock) -> None:
 async def test_the_exporter_tells_of_ledgers_lost(clock: HandClock) -> None:
     scene = Scene(clock)
     assert scene.values("videotask_ledger_losses_total") == {(): 0}
-    scene.exposition = Exposition(scene, Reloads(ledger_losses=2), clock)
+    scene.exposition = Exposition(scene.snapshot, Reloads(ledger_losses=2), clock)
     assert scene.values("videotask_ledger_losses_total") == {(): 2}
 
 
@@ -656,8 +654,8 @@ async def test_the_body_is_what_prometheus_client_writes_of_the_same_ledger(
     async with all_vendors(scene, simulator_with_history(clock), task_series_limit=task_series_limit):
         for _ in range(3):
             await scene.sweep()
-            reference = Reference(scene, Reloads(succeeded_at=clock.now), clock.now)
-            scene.exposition = Exposition(scene, Reloads(succeeded_at=clock.now), clock)
+            reference = Reference(scene.snapshot(), Reloads(succeeded_at=clock.now), clock.now)
+            scene.exposition = Exposition(scene.snapshot, Reloads(succeeded_at=clock.now), clock)
             assert scene.text().encode().startswith(reference.text())
             assert scene.openmetrics().encode().startswith(reference.openmetrics())
             clock.now += 4000.0

@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.config.load import load
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.polling.collector import PolledProvider
+from exporter.polling.providers import PolledProvider
 from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

@@ -40,7 +40,7 @@ from exporter.simulator import (
 from exporter.tasks import Clock, Observation, State
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

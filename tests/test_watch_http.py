@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.config.models import WatchSettings
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.polling.collector import Collector, PolledProvider
+from exporter.polling.collector import Collector
+from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
 from exporter.tasks import State

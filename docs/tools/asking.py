@@ -10,8 +10,8 @@ from typing import Any
 from exporter.client.client import Exchange
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider
 from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
 from exporter.simulator.vendor import Vendor
 from exporter.simulator.world.profiles import PROFILES

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -31,15 +30,16 @@ from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Unders
 from exporter.commands.ledger_file import LedgerFile, borrowed
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
+from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
+from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Field, Observation, State
-from exporter.vendors.api import Feed, Provider
+from exporter.vendors.api import Feed
 from exporter.vendors.registry import VENDORS, connect
 
 log = logging.getLogger(__name__)
@@ -229,8 +229,9 @@ class Examination:
         book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
         loop = FeedLoop(self._provider, feed, book, self._ledger, self._watch)
         await self._ledger.record(book, sweep, now)
-        loop.status.up = sweep.complete
-        text, _ = Exposition(_Polled([self._provider], [loop]), Reloads(), lambda: now).render("text/plain")
+        loop.status = FeedStatus(up=sweep.complete)
+        account = AccountSnapshot(settings.name, settings.type, Counts(), None, 0, (), (loop.snapshot(),))
+        text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")
         own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
         lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]
         told = (line for line in lines if not line.endswith(" 0.0") or line.startswith("videotask_up{"))
@@ -263,14 +264,6 @@ class Examination:
 
     def _find(self, report: FeedReport, level: str, cause: Cause, what: str) -> None:
         report.findings.append(Finding(level, cause, what, advice(cause, self._settings)))
-
-
-@dataclass(frozen=True)
-class _Polled:
-    """A feed as if it were polled."""
-
-    providers: Sequence[Provider]
-    loops: Sequence[FeedLoop]
 
 
 def _call(exchange: Exchange, settings: ProviderSettings, now: float) -> Call:

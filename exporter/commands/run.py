@@ -21,9 +21,9 @@ from exporter.config.load import Config, ConfigError
 from exporter.config.mistakes.accounts import renamed
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store, StoreError
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
+from exporter.snapshot import Reloads
 from exporter.web import app as web
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.capacity import connections, raise_open_files
@@ -116,7 +116,7 @@ async def serve(
     async def reload_now() -> None:
         if server.should_exit:
             return
-        before = [one.settings for one in collector.providers]
+        before = [one.provider.settings for one in collector.polled.by_name.values()]
         try:
             fresh = await asyncio.to_thread(reread or (lambda: config))
             await collector.apply(fresh.providers)
@@ -138,9 +138,9 @@ async def serve(
         if fresh.ledger != config.ledger:
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
-    exposition = Exposition(collector, reloads, time.time)
+    exposition = Exposition(collector.polled.snapshot, reloads, time.time)
     application = web.create(
-        collector,
+        collector.polled,
         exposition,
         reload=reload if options.lifecycle else None,
         reloads=reloads,

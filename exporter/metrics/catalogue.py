@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.snapshot import Distribution, FeedView, Labels, ProviderView
+from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
 
 PREFIX = "videotask_"
@@ -33,19 +33,6 @@ class Metric(Generic[S]):
     labels: Labels
     help: str
     read: Callable[[S], Iterable[tuple[Labels, float | Distribution]]]
-
-
-@dataclass
-class Reloads:
-    """How the last reading of the configuration went, and of the ledger at the start."""
-
-    successful: bool = True
-    succeeded_at: float = 0.0
-    error: str = ""
-    """Why the last one failed, a line for each fault; empty if it did not."""
-    remarks: Sequence[str] = ()
-    """What the last good one has that is probably not meant."""
-    ledger_losses: int = 0
 
 
 def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
@@ -101,10 +88,9 @@ def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
         yield (), value
 
 
-def _budget_remaining(view: ProviderView) -> Iterator[tuple[Labels, float]]:
-    left = [feed.budget_left for feed in view.feeds if feed.budget_left is not None]
-    if left:  # it is one, which all feeds share
-        yield view.labels, left[0]
+def _budget_remaining(view: AccountView) -> Iterator[tuple[Labels, float]]:
+    if view.account.budget_left is not None:
+        yield view.labels, view.account.budget_left
 
 
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
@@ -245,7 +231,7 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "gauge",
         (),
         "When the last successful sweep ended.",
-        lambda view: [((), view.polled)] if view.polled is not None else [],
+        lambda view: [((), view.feed.succeeded)] if view.feed.succeeded is not None else [],
     ),
     Metric(
         "poll_duration_seconds",
@@ -259,7 +245,7 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "gauge",
         (),
         "The poll interval in force: as it is set, for an idle feed, or as the budget of requests stretches it.",
-        lambda view: [((), view.interval)],
+        lambda view: [((), view.feed.interval)],
     ),
     Metric(
         "loop_restarts_total",
@@ -273,24 +259,24 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "gauge",
         ("clock",),
         "1 for each feed; `clock` says whose times its durations come from.",
-        lambda view: [((view.clock,), 1)],
+        lambda view: [((view.feed.clock,), 1)],
     ),
 )
 
-PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
+PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
     Metric(
         "task_progress_ratio",
         "gauge",
         ("provider", "kind", "task_id"),
         "Progress (0 to 1) of single tasks in flight, up to task_series_limit of a provider, the oldest first.",
-        ProviderView.single_tasks,
+        AccountView.single_tasks,
     ),
     Metric(
         "task_series_dropped",
         "gauge",
         ("provider",),
         "Tasks left out of videotask_task_progress_ratio by task_series_limit; 0 while that is off.",
-        ProviderView.dropped,
+        AccountView.dropped,
     ),
     Metric(
         "api_requests_total",
@@ -311,7 +297,7 @@ PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
         "histogram",
         ("provider", "endpoint"),
         "Time from sending a request to the end of its answer.",
-        ProviderView.latencies,
+        AccountView.latencies,
     ),
     Metric(
         "rate_limit_wait_seconds_total",
@@ -332,7 +318,7 @@ PROVIDER_METRICS: tuple[Metric[ProviderView], ...] = (
         "gauge",
         ("provider", "type"),
         "1 for each configured provider.",
-        lambda view: [((*view.labels, view.type), 1)],
+        lambda view: [((*view.labels, view.account.type), 1)],
     ),
 )
 

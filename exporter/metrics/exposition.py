@@ -19,18 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.config.models import PollSettings
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric, Reloads
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.metrics.text import Frame, Lines, framed
-from exporter.polling.feed.loop import FeedLoop
-from exporter.snapshot import FeedView, Labels, ProviderView
-from exporter.vendors.api import Provider
+from exporter.snapshot import AccountView, FeedSnapshot, FeedView, Labels, Reloads, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +56,6 @@ _FEED_FRAMES = [framed(metric, _FEED) for metric in FEED_METRICS]
 _SINGLE_FRAMES = [framed(metric) for metric in _SINGLE]
 _CALL_FRAMES = [framed(metric) for metric in _CALLS]
 _EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
-
-
-class Polled(Protocol):
-    """What there is to tell of; the collector is one."""
-
-    @property
-    def providers(self) -> Sequence[Provider]: ...
-
-    @property
-    def loops(self) -> Sequence[FeedLoop]: ...
 
 
 @dataclass(frozen=True)
@@ -143,33 +130,22 @@ class Answer:
 class _Told:
     """What was written of a feed's tasks, and of what moment that holds."""
 
-    revision: tuple[int, PollSettings]
+    feed: FeedSnapshot
     at: float
     due: float
     lines: list[Lines]
 
-    def holds(self, loop: FeedLoop, now: float) -> bool:
-        same = self.revision[0] == loop.book.revision and self.revision[1] is loop.book.settings
+    def holds(self, feed: FeedSnapshot, now: float) -> bool:
+        same = self.feed.revision == feed.revision and self.feed.settings is feed.settings
         return same and self.at <= now < self.due
-
-
-@dataclass
-class _Moment:
-    """All that is known at one moment, taken on the event loop to be written in another thread."""
-
-    now: float
-    feeds: list[FeedView]
-    providers: list[ProviderView]
-    told: list[_Told | None]
-    """Of each feed what need not be written again."""
-    revisions: list[tuple[int, PollSettings]]
 
 
 class Exposition:
     """Everything that is known, in the formats that Prometheus reads."""
 
-    def __init__(self, polled: Polled, reloads: Reloads, clock: Callable[[], float]) -> None:
-        self._polled = polled
+    def __init__(self, take: Callable[[], Snapshot], reloads: Reloads, clock: Callable[[], float]) -> None:
+        """`take` takes a snapshot; it is called on the event loop, where it must not take long."""
+        self._take = take
         self._reloads = reloads
         self._clock = clock
         self._process = CollectorRegistry(auto_describe=False)
@@ -208,7 +184,7 @@ class Exposition:
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
-        self._prepare(self._moment())
+        self._prepare(self._take(), self._clock())
 
     async def keep_fresh(self, news: asyncio.Event) -> None:
         """Prepares bodies anew whenever there is news, or time alone has made the last ones untrue; for ever."""
@@ -234,41 +210,24 @@ class Exposition:
 
     async def _prepare_aside(self) -> None:
         """Like `refresh`, but nothing else waits for it."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._moment())
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._take(), self._clock())
 
-    def _moment(self) -> _Moment:
-        now = self._clock()
-        loops = list(self._polled.loops)
-        feeds = [FeedView(loop, now) for loop in loops]
-        of: dict[str, list[FeedView]] = {loop.provider.name: [] for loop in loops}
-        for loop, feed in zip(loops, feeds, strict=True):
-            of[loop.provider.name].append(feed)
-        told = [self._told.get(feed.labels) for feed in feeds]
-        return _Moment(
-            now,
-            feeds,
-            [ProviderView(provider, of.get(provider.name, [])) for provider in self._polled.providers],
-            [one if one and one.holds(loop, now) else None for one, loop in zip(told, loops, strict=True)],
-            [(loop.book.revision, loop.book.settings) for loop in loops],
-        )
-
-    def _prepare(self, moment: _Moment) -> None:
+    def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
         with self._preparing:
-            self._bodies = self._written_bodies(moment)
+            self._bodies = self._written_bodies(snapshot, now)
 
-    def _written_bodies(self, moment: _Moment) -> dict[Format, Body]:
-        tasks = [
-            told or _Told(revision, moment.now, feed.due, _written(_TASK_FRAMES, TASK_METRICS, feed, feed.labels))
-            for told, revision, feed in zip(moment.told, moment.revisions, moment.feeds, strict=True)
-        ]
-        self._told = {feed.labels: told for feed, told in zip(moment.feeds, tasks, strict=True)}
-        polling = [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in moment.feeds]
-        calls = [self._written_of(provider) for provider in moment.providers]
-        self._singles = {one.labels: self._singles[one.labels] for one in moment.providers}
+    def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
+        views = {feed.labels: FeedView(feed, now) for feed in snapshot.feeds}
+        tasks = {labels: self._told_of(view) for labels, view in views.items()}
+        self._told = tasks
+        polling = [_written(_FEED_FRAMES, FEED_METRICS, view, labels) for labels, view in views.items()]
+        accounts = [AccountView(one, [views[feed.labels] for feed in one.feeds]) for one in snapshot.accounts]
+        calls = [self._written_of(account) for account in accounts]
+        self._singles = {one.labels: self._singles[one.labels] for one in accounts}
         own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
         every: list[tuple[Frame, list[Lines]]] = [
-            *_columns(_TASK_FRAMES, [told.lines for told in tasks]),
+            *_columns(_TASK_FRAMES, [told.lines for told in tasks.values()]),
             *_columns(_FEED_FRAMES, polling),
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
             *_columns(_EXPORTER_FRAMES, own),
@@ -282,14 +241,21 @@ class Exposition:
                 bodies[format_].pack()
         return bodies
 
-    def _written_of(self, provider: ProviderView) -> list[Lines]:
-        """The lines of a provider; those of its single tasks only if a feed of it was written anew."""
-        based_on = [self._told[feed.labels] for feed in provider.feeds]
-        before, singles = self._singles.get(provider.labels, (None, []))
+    def _told_of(self, view: FeedView) -> _Told:
+        """The lines of a feed's tasks, written again only if they are no longer true."""
+        told = self._told.get(view.labels)
+        if told and told.holds(view.feed, view.now):
+            return told
+        return _Told(view.feed, view.now, view.due, _written(_TASK_FRAMES, TASK_METRICS, view, view.labels))
+
+    def _written_of(self, account: AccountView) -> list[Lines]:
+        """The lines of a provider; those of its single tasks only if one of its feeds was written again."""
+        based_on = [self._told[feed.labels] for feed in account.feeds]
+        before, singles = self._singles.get(account.labels, (None, []))
         if before != based_on:
-            singles = _written(_SINGLE_FRAMES, _SINGLE, provider)
-            self._singles[provider.labels] = based_on, singles
-        return singles + _written(_CALL_FRAMES, _CALLS, provider)
+            singles = _written(_SINGLE_FRAMES, _SINGLE, account)
+            self._singles[account.labels] = based_on, singles
+        return singles + _written(_CALL_FRAMES, _CALLS, account)
 
     def _body(self, format_: Format) -> Body:
         if format_ not in self._bodies:

@@ -19,14 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config.load import ConfigError
 from exporter.ledger.sqlite.store import StoreError
-from exporter.metrics.catalogue import Reloads
-from exporter.metrics.exposition import Exposition, Polled
+from exporter.metrics.exposition import Exposition
+from exporter.snapshot import Reloads
 from exporter.web.api import intake
 from exporter.web.api import routes as api
 from exporter.web.pages import routes as pages
 from exporter.web.search import Searches
 from exporter.web.server.coding import accepted, takes_gzip, weighed
 from exporter.web.server.place import Place
+from exporter.web.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ HEADERS = {
 
 
 def create(
-    polled: Polled,
+    source: Source,
     exposition: Exposition,
     clock: Callable[[], float] = time.time,
     reload: Callable[[], Awaitable[None]] | None = None,
@@ -58,10 +59,10 @@ def create(
     scrapes, searches = Scrapes(exposition), Searches()
     app = Starlette(
         routes=[
-            *pages.routes(polled, reloads or Reloads(), clock, web_trouble, searches),
-            *api.routes(polled, clock, searches, place.external_url),
-            *intake.routes(polled, takes_tasks),
-            *_operations(polled, reload),
+            *pages.routes(source, reloads or Reloads(), clock, web_trouble, searches),
+            *api.routes(source, clock, searches, place.external_url),
+            *intake.routes(source, takes_tasks),
+            *_operations(source, reload),
             Route(place.metrics, scrapes, methods=["GET"]),
         ],
         middleware=[
@@ -77,18 +78,16 @@ def create(
     return app
 
 
-def _operations(polled: Polled, reload: Callable[[], Awaitable[None]] | None) -> list[Route]:
+def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) -> list[Route]:
     """What whoever runs the exporter asks for."""
 
     async def healthy(request: Request) -> Response:
-        now = time.monotonic()
-        stuck = [f"{loop.provider.name}/{loop.feed.kind}" for loop in polled.loops if loop.pulse.is_stuck(now)]
-        if stuck:
+        if stuck := source.stuck():
             return PlainTextResponse(f"Started anew in vain, does not come round: {', '.join(stuck)}.\n", 503)
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:
-        waiting = [f"{loop.provider.name}/{loop.feed.kind}" for loop in polled.loops if loop.status.up is None]
+        waiting = [feed.name for feed in source.snapshot().feeds if feed.status.up is None]
         if waiting:
             return PlainTextResponse(f"Waiting for the first sweep of {', '.join(waiting)}.\n", 503)
         return PlainTextResponse("The exporter is ready.\n")

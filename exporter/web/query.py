@@ -21,8 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
-from exporter.ledger.tracker import within
-from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedSnapshot, Snapshot
 from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
 
 PER_PAGE_LIMIT = 500
@@ -100,7 +99,7 @@ class TaskQuery(BaseModel):
 class Row:
     """One task, and the feed that it is of."""
 
-    loop: FeedLoop
+    feed: FeedSnapshot
     task: Task
     stale: bool
     """Whether it is in flight as far as is known, but was seen too long ago to be shown as if that were fresh."""
@@ -150,61 +149,45 @@ def parse(params: QueryParams, *, strict: bool = False) -> TaskQuery:
     return query
 
 
-class Snapshot:
-    """All tasks that can be found, as they are at one moment. Taken on the event loop, it may be read in any thread."""
+def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
+    """The page of tasks that a query asks for. Raises QueryError for a provider or kind that is not polled.
 
-    def __init__(self, loops: Sequence[FeedLoop], now: float) -> None:
-        self.now = now
-        self._feeds = [(loop, *loop.book.frozen, loop.book.is_stale(now)) for loop in loops]
-
-    def find(self, query: TaskQuery) -> TaskPage:
-        """The page of tasks that a query asks for. Raises QueryError for a provider or kind that is not polled.
-
-        Equal values are ordered by provider, kind and id: pages neither overlap nor leave gaps while nothing changes.
-        """
-        for name, value, polled in (
-            ("provider", query.provider, {loop.provider.name for loop, *_ in self._feeds}),
-            ("kind", query.kind, {loop.feed.kind for loop, *_ in self._feeds}),
-        ):
-            if value is not None and value not in polled:
-                raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
-        known = total = 0
-        matches, order = _filter_of(query), _order_of(query, self.now)
-        descending = query.direction is Direction.DESCENDING
-        first, last = (query.page - 1) * query.per_page, query.page * query.per_page
-        runs: list[list[_Ranked]] = []
-        for loop, in_flight, ends, is_stale in self._feeds:
-            wanted = query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
-            recent = within(ends, self.now, loop.book.settings.recent_window)
-            known += len(in_flight) + len(recent)
-            for tasks in (in_flight, recent) if wanted else ():
-                for start in range(0, len(tasks), RUN):
-                    some = [task for task in tasks[start : start + RUN] if matches(task)]
-                    total += len(some)
-                    ranked = [(order((loop, task)), loop, task, is_stale) for task in some]
-                    ranked.sort(key=_rank, reverse=descending)
-                    runs.append(ranked[:last])
-                    time.sleep(0)  # what waits to run, first of all the event loop, does so now
-        # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
-        merged = heapq.merge(*runs, key=_rank, reverse=descending) if total > first else iter(())
-        rows = [
-            Row(loop, task, is_stale and not task.state.is_end)
-            for _, loop, task, is_stale in islice(merged, first, last)
-        ]
-        return TaskPage(query, rows, total, known)
+    Equal values are ordered by provider, kind and id: pages neither overlap nor leave gaps while nothing changes.
+    It may run in any thread.
+    """
+    for name, value, polled in (
+        ("provider", query.provider, {feed.provider for feed in snapshot.feeds}),
+        ("kind", query.kind, {feed.kind for feed in snapshot.feeds}),
+    ):
+        if value is not None and value not in polled:
+            raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
+    known = total = 0
+    matches, order = _filter_of(query), _order_of(query, now)
+    descending = query.direction is Direction.DESCENDING
+    first, last = (query.page - 1) * query.per_page, query.page * query.per_page
+    runs: list[list[_Ranked]] = []
+    for feed in snapshot.feeds:
+        wanted = query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
+        recent = feed.recent(now)
+        known += len(feed.tasks) + len(recent)
+        for tasks in (feed.tasks, recent) if wanted else ():
+            for start in range(0, len(tasks), RUN):
+                some = [task for task in tasks[start : start + RUN] if matches(task)]
+                total += len(some)
+                ranked = [(order((feed, task)), feed, task) for task in some]
+                ranked.sort(key=_rank, reverse=descending)
+                runs.append(ranked[:last])
+                time.sleep(0)  # what waits to run, first of all the event loop, does so now
+    # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
+    merged = heapq.merge(*runs, key=_rank, reverse=descending) if total > first else iter(())
+    stale = {feed.labels for feed in snapshot.feeds if feed.is_stale(now)}
+    rows = [
+        Row(feed, task, feed.labels in stale and not task.state.is_end) for _, feed, task in islice(merged, first, last)
+    ]
+    return TaskPage(query, rows, total, known)
 
 
-def find(loops: Sequence[FeedLoop], query: TaskQuery, now: float) -> TaskPage:
-    """The page of tasks that a query asks for at this moment. Raises QueryError."""
-    return Snapshot(loops, now).find(query)
-
-
-def feed_of(loops: Sequence[FeedLoop], provider: str, kind: str) -> FeedLoop | None:
-    """The feed with these names, if it is polled."""
-    return next((loop for loop in loops if (loop.provider.name, loop.feed.kind) == (provider, kind)), None)
-
-
-_Ranked = tuple[tuple[object, ...], FeedLoop, Task, bool]
+_Ranked = tuple[tuple[object, ...], FeedSnapshot, Task]
 _rank = itemgetter(0)
 
 _SEVERAL = ("state", "reason")
@@ -226,15 +209,15 @@ def _filter_of(query: TaskQuery) -> Callable[[Task], bool]:
 Value = str | float | None
 
 
-def _order_of(query: TaskQuery, now: float) -> Callable[[tuple[FeedLoop, Task]], tuple[object, ...]]:
+def _order_of(query: TaskQuery, now: float) -> Callable[[tuple[FeedSnapshot, Task]], tuple[object, ...]]:
     descending = query.direction is Direction.DESCENDING
     value_of = _VALUES[query.sort]
 
-    def order(found: tuple[FeedLoop, Task]) -> tuple[object, ...]:
-        loop, task = found
-        value = value_of(loop, task, now)
+    def order(found: tuple[FeedSnapshot, Task]) -> tuple[object, ...]:
+        feed, task = found
+        value = value_of(feed, task, now)
         is_known = value is not None
-        return is_known is descending, value if is_known else 0, loop.provider.name, loop.feed.kind, task.id
+        return is_known is descending, value if is_known else 0, feed.provider, feed.kind, task.id
 
     return order
 
@@ -245,18 +228,18 @@ def _duration(task: Task, now: float) -> float | None:
     return None if task.submitted_at is None else now - task.submitted_at
 
 
-_VALUES: dict[Sort, Callable[[FeedLoop, Task, float], Value]] = {
-    Sort.CHANGED: lambda loop, task, now: task.changed,
-    Sort.SUBMITTED: lambda loop, task, now: task.first_seen if task.submitted_at is None else task.submitted_at,
-    Sort.STARTED: lambda loop, task, now: task.started_at,
-    Sort.ENDED: lambda loop, task, now: task.placed_at if task.state.is_end else None,
-    Sort.DURATION: lambda loop, task, now: _duration(task, now),
-    Sort.PROGRESS: lambda loop, task, now: task.progress,
-    Sort.PROVIDER: lambda loop, task, now: loop.provider.name,
-    Sort.KIND: lambda loop, task, now: loop.feed.kind,
-    Sort.ID: lambda loop, task, now: task.id,
-    Sort.STATE: lambda loop, task, now: task.state,
-    Sort.REASON: lambda loop, task, now: task.reason,
+_VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
+    Sort.CHANGED: lambda feed, task, now: task.changed,
+    Sort.SUBMITTED: lambda feed, task, now: task.first_seen if task.submitted_at is None else task.submitted_at,
+    Sort.STARTED: lambda feed, task, now: task.started_at,
+    Sort.ENDED: lambda feed, task, now: task.placed_at if task.state.is_end else None,
+    Sort.DURATION: lambda feed, task, now: _duration(task, now),
+    Sort.PROGRESS: lambda feed, task, now: task.progress,
+    Sort.PROVIDER: lambda feed, task, now: feed.provider,
+    Sort.KIND: lambda feed, task, now: feed.kind,
+    Sort.ID: lambda feed, task, now: task.id,
+    Sort.STATE: lambda feed, task, now: task.state,
+    Sort.REASON: lambda feed, task, now: task.reason,
 }
 
 

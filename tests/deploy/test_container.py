@@ -16,7 +16,7 @@ import pytest
 from exporter.cli import COMMANDS
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

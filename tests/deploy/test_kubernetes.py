@@ -26,7 +26,7 @@ from grafana.identity import JOB
 from grafana.rules_files import ALERTS, KUBERNETES_RULES, RECORDINGS
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
     WaitFor = Callable[[str, Callable[[], object]], None]

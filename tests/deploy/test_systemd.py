@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

@@ -25,7 +25,7 @@ from exporter.config.models import FileReference
 from exporter.tasks import Clock, Field, Observation, Reason, State
 
 if TYPE_CHECKING:
-    from providers.conftest import Connect, Load, MemoryVault
+    from tests.providers.conftest import Connect, Load, MemoryVault
 
 GIVEN = {"type": "chanjing", "access_token": "TOKEN"}
 OBTAINED = {"type": "chanjing", "app_id": "APP", "secret_key": "KEY"}

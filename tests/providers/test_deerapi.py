@@ -23,7 +23,7 @@ from exporter.client.errors import (
 from exporter.tasks import Clock, Field, Observation, Reason, State
 
 if TYPE_CHECKING:
-    from providers.conftest import Connect, Connection, Load
+    from tests.providers.conftest import Connect, Connection, Load
 
 KEY = {"type": "deerapi", "api_key": "KEY"}
 USER = KEY | {"user_token": "USER-TOKEN", "user_id": "42"}

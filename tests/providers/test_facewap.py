@@ -21,7 +21,7 @@ from exporter.client.errors import (
 from exporter.tasks import Clock, Field, Observation, Reason, State
 
 if TYPE_CHECKING:
-    from providers.conftest import Connect, Load
+    from tests.providers.conftest import Connect, Load
 
 USER = {"type": "facewap", "base_url": "https://facewap.example", "token": "TOKEN"}
 EIGHT_HOURS = 28800

@@ -30,7 +30,7 @@ from exporter.tasks import Clock, Field, Observation, Reason, State
 from exporter.vendors.builtin.huawei_metastudio import Signature
 
 if TYPE_CHECKING:
-    from providers.conftest import Connect, Load, MemoryVault
+    from tests.providers.conftest import Connect, Load, MemoryVault
 
 PROJECT = "0d697589d98091f12f92c0073501cd79"
 TYPE = {"type": "huawei_metastudio", "project_id": PROJECT}

@@ -10,7 +10,7 @@ from exporter.tasks import Clock
 from exporter.vendors.registry import VENDORS, connect
 
 if TYPE_CHECKING:
-    from providers.conftest import MemoryVault
+    from tests.providers.conftest import MemoryVault
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "deerapi": {"api_key": "KEY"},

@@ -11,7 +11,7 @@ from exporter.client.errors import AuthRefused, VendorFailed
 from exporter.client.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
 
 if TYPE_CHECKING:
-    from providers.conftest import MemoryVault
+    from tests.providers.conftest import MemoryVault
 
 LIFE = 86400.0
 

@@ -22,7 +22,7 @@ from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, ob
 from exporter.vendors.registry import VENDORS
 
 if TYPE_CHECKING:
-    from providers.conftest import MemoryVault
+    from tests.providers.conftest import MemoryVault
 
 
 def value_of(kind: Any, raw: object) -> Any:

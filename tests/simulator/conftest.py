@@ -11,7 +11,7 @@ import pytest
 from exporter.simulator import HandClock, Simulator, World, app
 
 if TYPE_CHECKING:
-    from conftest import Door
+    from tests.conftest import Door
 
 
 @pytest.fixture

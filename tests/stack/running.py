@@ -21,7 +21,7 @@ from . import scenes, servers
 from .servers import Alertmanager, Prometheus, WaitFor
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Exporters = Callable[[Path], AbstractContextManager[Callable[..., Exporter]]]
 

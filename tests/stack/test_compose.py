@@ -16,7 +16,7 @@ from .running import PATIENCE
 from .servers import Prometheus, WaitFor
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "grafana" / "prometheus" / "rules"

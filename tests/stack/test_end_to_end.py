@@ -13,7 +13,7 @@ from . import servers
 from .servers import Values, WaitFor, get_json
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
 

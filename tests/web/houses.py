@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -14,13 +14,12 @@ from starlette.types import ASGIApp
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import Credentials, HandClock
+from exporter.snapshot import Reloads
 from exporter.tasks import Observation, State
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import VENDORS
 from exporter.web import app as web
 from exporter.web.server.server import Server, listen
@@ -37,15 +36,11 @@ class House:
 
     clock: HandClock
     ledger: Ledger
-    accounts: list[PolledProvider]
-
-    @property
-    def providers(self) -> list[Provider]:
-        return [account.provider for account in self.accounts]
+    polled: PolledProviders
 
     @property
     def loops(self) -> list[FeedLoop]:
-        return [loop for account in self.accounts for loop in account.loops]
+        return self.polled.loops
 
     def app(
         self,
@@ -54,8 +49,8 @@ class House:
         takes_tasks: Callable[[], bool] = lambda: False,
     ) -> ASGIApp:
         reloads = reloads or Reloads()
-        exposition = Exposition(self, reloads, self.clock)
-        return web.create(self, exposition, self.clock, reload, reloads=reloads, takes_tasks=takes_tasks)
+        exposition = Exposition(self.polled.snapshot, reloads, self.clock)
+        return web.create(self.polled, exposition, self.clock, reload, reloads=reloads, takes_tasks=takes_tasks)
 
     async def sweep(self) -> None:
         for loop in self.loops:
@@ -66,7 +61,7 @@ class House:
         loop, now = self.loops[feed], self.clock.now
         listed = {one.id: (one, now) for one in observations}
         await self.ledger.record(loop.book, Sweep(listed=listed, complete=True), now)
-        loop.status.up = True
+        loop.status = replace(loop.status, up=True)
 
 
 @asynccontextmanager
@@ -87,7 +82,7 @@ async def house_at(url: str = NOWHERE) -> AsyncIterator[House]:
         }
     )
     account = PolledProvider(settings, ledger, clock)
-    yield House(clock, ledger, [account])
+    yield House(clock, ledger, PolledProviders([account]))
     await account.stop()
     await ledger.close()
 

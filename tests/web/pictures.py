@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 from exporter import __version__, simulator
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.polling.collector import PolledProvider
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World, faults
 from exporter.tasks import Reason, State
 from exporter.vendors.registry import VENDORS
@@ -109,7 +109,7 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
             account = PolledProvider(VENDORS[vendor].settings.model_validate(settings), ledger, clock)
             stack.push_async_callback(account.stop)
             accounts.append(account)
-        house = House(clock, ledger, accounts)
+        house = House(clock, ledger, PolledProviders(accounts))
         application = house.app()
         for left in range(SWEEPS, 0, -1):
             if left == REFUSED:
@@ -117,7 +117,7 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
             clock.now += STEP
             await house.sweep()
         for loop in house.loops:
-            loop.status.next_sweep = clock.now + STEP
+            loop.status = replace(loop.status, next_sweep=clock.now + STEP)
         clock.now += 3
         yield await stack.enter_async_context(served(application))
 

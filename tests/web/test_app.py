@@ -8,7 +8,6 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -18,16 +17,17 @@ from exporter.config.load import ConfigError
 from exporter.config.logs import LogfmtFormatter
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store, StoreError
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
+from exporter.polling.providers import PolledProviders
 from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
+from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import State
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import VENDORS
 from exporter.web import app as web
 from exporter.web.server.address import AddressError
 from exporter.web.server.server import listen
+from tests.harness import outage_of
 
 from .houses import House, house_at, see, served
 
@@ -117,7 +117,7 @@ async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_
     much_later = 1e6
     async with (
         running(simulator) as url,
-        served(web.create(collector, Exposition(collector, Reloads(), time.time))) as http,
+        served(web.create(collector.polled, Exposition(collector.polled.snapshot, Reloads(), time.time))) as http,
     ):
         given = {"name": "faces", "type": "facewap", "base_url": url + PREFIXES["facewap"], "request_timeout": "1h"}
         settings = VENDORS["facewap"].settings.model_validate(
@@ -134,7 +134,7 @@ async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_
         assert 'videotask_up{kind="face_swap",provider="faces"} 0.0' in metrics
         simulator.faults.clear()
         collector.check(time.monotonic() + much_later)
-        (loop,) = collector.loops
+        (loop,) = collector.polled.loops
         async with asyncio.timeout(30):
             while not loop.status.up:  # noqa: ASYNC110  # polling is what the web does too
                 await asyncio.sleep(0.01)
@@ -182,7 +182,7 @@ async def test_it_answers_while_a_vendor_hangs() -> None:
         for path in ("/", "/metrics", "/-/healthy"):
             assert (await http.get(path)).status_code == 200
         await sweep
-        assert house.loops[0].status.error == "timeout: no complete answer within 0.1 s"
+        assert outage_of(house.loops[0]).words == "no complete answer within 0.1 s"
 
 
 async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(house: House) -> None:
@@ -198,7 +198,7 @@ async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(hou
 
 
 async def test_without_feeds_there_is_nothing_to_wait_for(house: House) -> None:
-    house.accounts.clear()
+    house.polled.by_name = {}
     async with served(house.app()) as http:
         assert (await http.get("/-/ready")).status_code == 200
 
@@ -364,13 +364,10 @@ async def test_what_is_not_there_is_told_to_people_as_a_page_and_to_programs_as_
     assert answer.json() == {"error": "there is nothing at this address; it may be mistyped, or what was here has gone"}
 
 
-class Broken:
+class Broken(PolledProviders):
     """What is polled, if the exporter had a bug."""
 
-    loops = ()
-
-    @property
-    def providers(self) -> Sequence[Provider]:
+    def snapshot(self) -> Snapshot:
         raise KeyError("s3cr3t")
 
 
@@ -378,7 +375,7 @@ async def test_a_bug_costs_one_answer_and_its_line_in_the_log_tells_where_but_no
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     polled = Broken()
-    async with served(web.create(polled, Exposition(polled, Reloads(), time.time))) as http:
+    async with served(web.create(polled, Exposition(polled.snapshot, Reloads(), time.time))) as http:
         answer = await http.get("/api/v1/providers")
         assert (answer.status_code, answer.text) == (
             500,

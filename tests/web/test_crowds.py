@@ -23,7 +23,7 @@ from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, use
 from .test_limits import get, post, status_of
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
 LONG = Limits(request=10 * PATIENCE, answer=10 * PATIENCE, idle=1000)
 """Nobody is cut off by time within a test."""

@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.polling.collector import PolledProvider
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.polling.watch import Following
 from exporter.simulator import (
     DIGITAL_HUMAN,
@@ -45,7 +45,7 @@ from . import houses
 from .serving import until
 
 if TYPE_CHECKING:
-    from conftest import Door, Exporter
+    from tests.conftest import Door, Exporter
 
     Start = Callable[..., Exporter]
 
@@ -59,12 +59,13 @@ class House(houses.House):
     """Feeds of some providers behind the endpoints, swept by hand. `deer` cannot be listed; `mute` has no secret."""
 
     def __init__(self, site: Site, store: Store) -> None:
-        super().__init__(site.clock, Ledger(store, 7 * 86400.0), [])
+        super().__init__(site.clock, Ledger(store, 7 * 86400.0), PolledProviders())
         self.site = site
         self.allowed = True
 
     def add(self, settings: ProviderSettings) -> None:
-        self.accounts.append(PolledProvider(settings, self.ledger, self.clock))
+        added = PolledProvider(settings, self.ledger, self.clock)
+        self.polled.by_name = {**self.polled.by_name, settings.name: added}
 
     def loop(self, name: str = "deer") -> FeedLoop:
         return next(one for one in self.loops if one.provider.name == name)
@@ -79,7 +80,7 @@ class House(houses.House):
         return sum(value for key, value in counts.items() if key[0] == "finished_total")
 
     async def aclose(self) -> None:
-        for account in self.accounts:
+        for account in self.polled.by_name.values():
             await account.stop()
         await self.ledger.close()
 
@@ -125,7 +126,7 @@ def site(door: Door) -> Site:
 
 def serving(house: House) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """The endpoints on the exporter's own server."""
-    return houses.served(Starlette(routes=intake.routes(house, lambda: house.allowed)))
+    return houses.served(Starlette(routes=intake.routes(house.polled, lambda: house.allowed)))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from exporter.web.server.opened import Limits
 from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
 HOST = b"Host: localhost\r\n"
 QUICK = Limits(request=0.3, answer=0.3, idle=1)

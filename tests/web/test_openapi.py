@@ -18,8 +18,8 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from starlette.routing import Route
 
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
+from exporter.snapshot import Reloads
 from exporter.tasks import Observation, Reason, State
 from exporter.web import app as web
 from exporter.web.api import openapi
@@ -75,7 +75,7 @@ async def test_the_description_is_served_as_it_is_made(http: httpx.AsyncClient) 
 
 
 async def test_every_endpoint_is_described_and_nothing_else(house: House) -> None:
-    app = web.create(house, Exposition(house, Reloads(), house.clock), house.clock)
+    app = web.create(house.polled, Exposition(house.polled.snapshot, Reloads(), house.clock), house.clock)
     there = {
         (re.sub(r":path\b", "", route.path), method.lower())
         for route in app.routes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,16 +19,17 @@ from exporter.client.advice import Cause
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.catalogue import Reloads
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import PolledProvider
+from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
+from exporter.snapshot import Reloads
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.registry import VENDORS
 from exporter.web.app import create
 from exporter.web.pages import filters
 from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
+from tests.harness import outage_of
 
 from .houses import House, house_at, served
 from .serving import until
@@ -86,7 +88,7 @@ async def unlisted(**settings: object) -> AsyncIterator[House]:
     made = VENDORS["deerapi"].settings.model_validate(given | settings)
     clock, ledger = HandClock(), Ledger(Store(":memory:"), 7 * 86400.0)
     account = PolledProvider(made, ledger, clock)
-    yield House(clock, ledger, [account])
+    yield House(clock, ledger, PolledProviders([account]))
     await account.stop()
     await ledger.close()
 
@@ -120,8 +122,10 @@ async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> Non
 
 async def test_a_web_configuration_that_cannot_be_used_is_told(house: House) -> None:
     await all_well(house)
-    exposition = Exposition(house, Reloads(), house.clock)
-    async with served(create(house, exposition, house.clock, web_trouble=lambda: "web.yml:2: unknown key")) as http:
+    exposition = Exposition(house.polled.snapshot, Reloads(), house.clock)
+    async with served(
+        create(house.polled, exposition, house.clock, web_trouble=lambda: "web.yml:2: unknown key")
+    ) as http:
         text = await text_of(http)
     assert "One thing needs a look" in text
     assert "The web configuration was not reloaded It lies with the configuration web.yml:2: unknown key" in text
@@ -136,7 +140,8 @@ async def test_lost_ledgers_are_told(house: House, losses: int, told: str) -> No
 async def test_each_feed_shows_what_is_in_flight_and_how_old_that_is(house: House, http: httpx.AsyncClient) -> None:
     await all_well(house, *(Observation(f"q{n}", State.QUEUED) for n in range(3)), Observation("b", State.BLOCKED))
     house.clock.now += 12
-    house.loops[0].status.next_sweep = house.clock.now + 7
+    loop = house.loops[0]
+    loop.status = replace(loop.status, next_sweep=house.clock.now + 7)
     text = await text_of(http)
     assert "studio/lip_sync chanjing up read 12 s ago next in 7 s every 10 s" in text
     assert "In flight queued 3 running 0 blocked 1 unknown 0" in text
@@ -173,7 +178,7 @@ async def test_before_the_first_sweep_it_waits(http: httpx.AsyncClient) -> None:
 
 
 async def test_without_providers_it_says_what_to_do(house: House) -> None:
-    house.accounts.clear()
+    house.polled.by_name = {}
     async with served(house.app()) as http:
         text = await text_of(http)
     assert "No provider is configured Name one under providers in the configuration" in text
@@ -186,7 +191,7 @@ async def test_feeds_that_are_down_for_the_same_reason_are_one_trouble(house: Ho
     assert "2 of 2 feeds cannot be read" in text
     assert text.count("studio/lip_sync and studio/video cannot be read It lies with the network for 5 min") == 1
     assert "Check base_url" in text or "Check host and port in base_url" in text
-    assert house.loops[0].status.advice in text
+    assert outage_of(house.loops[0]).advice in text
 
 
 async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again() -> None:

@@ -14,7 +14,9 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect, sync_playwright
 
+from exporter.client.advice import Cause
 from exporter.client.errors import FailedCall
+from exporter.snapshot import FeedStatus, Outage
 from exporter.tasks import Observation, Reason, State
 
 from . import chromium, png
@@ -225,9 +227,9 @@ def test_a_bad_question_is_answered_with_the_reason(browser: Browser, site: Site
 
 def test_hostile_texts_are_only_texts(site: Site, page: Page) -> None:
     site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.house.clock.now, said=HOSTILE))
-    status = site.house.loops[1].status
-    status.up, status.error, status.advice = False, f"bug: {HOSTILE}", HOSTILE
-    status.failed_calls.append(FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE))
+    call = FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE)
+    outage = Outage("bug", HOSTILE, Cause.BUG, HOSTILE, 1.7e9)
+    site.house.loops[1].status = FeedStatus(up=False, outage=outage, failed_calls=(call,))
     page.goto("/")
     expect(page.locator(".troubles")).to_contain_text(HOSTILE)
     page.locator("summary").click()

@@ -19,7 +19,7 @@ from exporter.web.server.address import AddressError
 from exporter.web.server.place import Place
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
 Start = Callable[..., "Exporter"]
 Exporters = Callable[[Path], AbstractContextManager[Start]]

@@ -8,7 +8,7 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from exporter.tasks import ENDS, ID_LENGTH, IN_FLIGHT, Observation, Reason, State
-from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, feed_of, find, parse
+from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, find, parse
 
 from .houses import House, house_at
 
@@ -126,7 +126,7 @@ def ids(house: House, text: str) -> list[str]:
 
 
 def page(house: House, text: str) -> TaskPage:
-    return find(house.loops, parse(QueryParams(text)), house.clock.now)
+    return find(house.polled.snapshot(), parse(QueryParams(text)), house.clock.now)
 
 
 ALL = {"q", "r", "b", "Ünicode/'\"", "s", "f", "c", "v1", "v2"}
@@ -229,5 +229,6 @@ async def test_what_is_not_polled_is_refused_with_what_is(house: House, text: st
 
 
 async def test_a_feed_is_found_by_its_names(house: House) -> None:
-    assert feed_of(house.loops, "studio", "video") is house.loops[1]
-    assert feed_of(house.loops, "studio", "sora") is feed_of(house.loops, "nobody", "video") is None
+    snapshot = house.polled.snapshot()
+    assert snapshot.feed("studio", "video") is snapshot.feeds[1]
+    assert snapshot.feed("studio", "sora") is snapshot.feed("nobody", "video") is None

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.web.pages.runbook import SECTIONS
 from grafana import runbook
-from web.houses import house_at, served
+from tests.web.houses import house_at, served
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -40,7 +40,7 @@ async def test_many_tasks_are_found_in_the_same_order_page_by_page(house: House,
     await house.show()
     await house.show(*(Observation(f"t{n * 7919 % count:05}", State.QUEUED, submitted=now - n) for n in range(count)))
     query = TaskQuery(sort=Sort.ID, direction=direction, per_page=400)
-    found = [find(house.loops, query.model_copy(update={"page": page}), now) for page in range(1, 6)]
+    found = [find(house.polled.snapshot(), query.model_copy(update={"page": page}), now) for page in range(1, 6)]
     ids = [row.task.id for page in found for row in page.rows]
     assert ids == sorted(ids, reverse=direction is Direction.DESCENDING)
     assert len(set(ids)) == len(ids) == count

@@ -24,7 +24,7 @@ from exporter.web.server.opened import Limits
 from .serving import PATIENCE, TLS, Address, Folder, all_of, indented, serving, until, users
 
 if TYPE_CHECKING:
-    from conftest import Exporter
+    from tests.conftest import Exporter
 
 VERIFIED = f"{TLS}  client_ca_file: ca.pem\n  client_auth_type: "
 

@@ -12,9 +12,11 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from exporter.client.advice import Cause, advice
 from exporter.client.errors import CallError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import StoreError
@@ -26,8 +28,9 @@ from exporter.polling.feed.listing import ListReader
 from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
 from exporter.polling.feed.missing import Absences
 from exporter.polling.feed.schedule import Pace
-from exporter.polling.feed.status import FeedStatus
+from exporter.polling.feed.status import failed, noted
 from exporter.polling.watch import Following, Watch
+from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
 from exporter.tasks import Observation, Step, Task
 from exporter.vendors.api import Feed, Provider
 
@@ -97,11 +100,41 @@ class FeedLoop:
         about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
         log.error("a loop did not come round and is started anew", extra=about)
         self._tell(RuntimeError("the loop did not come round; this is a bug of the exporter"))
-        self.status.restarts += 1
+        self.status = replace(self.status, restarts=self.status.restarts + 1)
         self.pulse.restarted()
         self._running[-1].cancel()
         self._running = [task for task in self._running if not _is_over(task)]
         self.start()
+
+    def snapshot(self) -> FeedSnapshot:
+        """The feed as it is now, as frozen values."""
+        book, settings = self.book, self.provider.settings
+        follows_nothing = not (self.feed.lists or self.following.ids or book.in_flight)
+        tasks, ends = book.frozen
+        return FeedSnapshot(
+            provider=self.provider.name,
+            type=settings.type,
+            kind=self.feed.kind,
+            clock=self.feed.clock,
+            document=(self.feed.document.title, self.feed.document.url),
+            lists=self.feed.lists,
+            settings=book.settings,
+            status=self.status,
+            interval=self.interval,
+            swept=book.swept,
+            succeeded=book.succeeded,
+            freshness=book.freshness,
+            counts=book.counts,
+            exemplars=book.exemplars,
+            tasks=tasks,
+            ends=ends,
+            followed=len(self.following.ids),
+            look_ups=LookUpState(
+                self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
+            ),
+            idle_advice=advice(Cause.NOTHING_TO_WATCH, settings) if follows_nothing else "",
+            revision=book.revision,
+        )
 
     async def story(self, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
@@ -117,7 +150,8 @@ class FeedLoop:
             await self.sweep()
             self.pulse.came_round()
             due = max(due + self.interval, time.monotonic())
-            self.status.next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
+            next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
+            self.status = replace(self.status, next_sweep=next_sweep)
 
     @property
     def _pause_left(self) -> float:
@@ -138,7 +172,7 @@ class FeedLoop:
     async def sweep(self) -> None:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
         self.pulse.beat()
-        self.status.next_sweep = None
+        self.status = replace(self.status, next_sweep=None)
         started = time.monotonic()
         sweep = Sweep(self.book.known)
         self._new, self._shortfall = [], None
@@ -153,7 +187,7 @@ class FeedLoop:
         self.interval = self._next_interval()
         self.book.interval = max(self.interval, duration if error is None else 0.0)
         error = await _failure_of(spending) or error
-        self.status.poll_duration = duration
+        self.status = replace(self.status, poll_duration=duration)
         self._tell(error)
         self._announce()
         if sweep.complete:
@@ -257,24 +291,24 @@ class FeedLoop:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""
         about = {"provider": self.provider.name, "kind": self.feed.kind}
         now = self._clock()
+        outage = self.status.outage
         if error is None:
-            if self.status.down_since is not None:
-                log.info("feed is up again", extra=about | {"down_seconds": round(now - self.status.down_since, 1)})
+            if outage is not None:
+                log.info("feed is up again", extra=about | {"down_seconds": round(now - outage.since, 1)})
             elif self.status.up is None:
                 log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.book.in_flight)})
-            self.status.succeeded()
+            self.status = replace(self.status, up=True, outage=None)
             return
-        was_up = self.status.down_since is None
-        cause = self.status.failed(error, now, self.provider.settings)
-        if was_up:
-            log.warning("feed is down", extra=about | {"cause": cause, "error": str(error)})
+        self.status = failed(self.status, error, now, self.provider.settings)
+        if outage is None and self.status.outage is not None:
+            log.warning("feed is down", extra=about | {"cause": self.status.outage.label, "error": str(error)})
 
     async def _called(self, call: Awaitable[T]) -> T:
         """What a call brings. One that fails is kept for whoever looks at the feed."""
         try:
             return await call
         except CallError as error:
-            self.status.note(error, self._clock())
+            self.status = noted(self.status, error, self._clock())
             raise
 
 

@@ -1,57 +1,32 @@
-"""How a feed's polling goes: what the exporter tells of itself, apart from the tasks."""
+"""What a failure does to the status of a feed."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from exporter.client.advice import Cause, advice, cause_of_call
 from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings
 from exporter.ledger.sqlite.store import StoreError
+from exporter.snapshot import FeedStatus, Outage
 
 FAILED_CALLS_KEPT = 20
 
 
-@dataclass
-class FeedStatus:
-    """How the last sweep of a feed went, and which of its calls failed of late."""
+def noted(status: FeedStatus, error: CallError, now: float) -> FeedStatus:
+    """The status with the failed call that raised this error; during a pause the vendor asked for there was no call."""
+    call = FailedCall.of(error, now)
+    return status if call is None else replace(status, failed_calls=(*status.failed_calls, call)[-FAILED_CALLS_KEPT:])
 
-    up: bool | None = None
-    """Whether the last sweep succeeded; None before the first has ended."""
-    poll_duration: float = 0.0
-    error: str = ""
-    """What the last failed sweep failed of, in words that may be shown; empty while the feed is up."""
-    cause: Cause | None = None
-    """What is behind it."""
-    advice: str = ""
-    """What to do about it."""
-    down_since: float | None = None
-    restarts: int = 0
-    """How often the watchdog had to start the loop anew."""
-    next_sweep: float | None = None
-    """When the next sweep is due, a Unix time; None while one runs, and before the first."""
-    failed_calls: deque[FailedCall] = field(default_factory=lambda: deque(maxlen=FAILED_CALLS_KEPT))
-    """The last calls that failed, the latest last; calls that succeed drive none of them out."""
 
-    def note(self, error: CallError, now: float) -> None:
-        """Keeps the call that failed so; while the vendor has asked for a pause there was none."""
-        if (call := FailedCall.of(error, now)) is not None:
-            self.failed_calls.append(call)
-
-    def succeeded(self) -> None:
-        self.up, self.error, self.cause, self.advice, self.down_since = True, "", None, "", None
-
-    def failed(self, error: Exception, now: float, settings: ProviderSettings) -> str:
-        """Takes in what a sweep failed of; tells its label: that of a call's error, `ledger` or `bug`."""
-        match error:
-            case CallError():
-                label, cause = error.error, cause_of_call(error)
-            case StoreError():
-                label, cause = "ledger", Cause.LEDGER
-            case _:
-                label, cause = "bug", Cause.BUG
-        self.up, self.error, self.cause = False, f"{label}: {error}", cause
-        self.advice = advice(cause, settings)
-        self.down_since = now if self.down_since is None else self.down_since
-        return label
+def failed(status: FeedStatus, error: Exception, now: float, settings: ProviderSettings) -> FeedStatus:
+    """The status after a sweep that failed with this error."""
+    match error:
+        case CallError():
+            label, cause = error.error, cause_of_call(error)
+        case StoreError():
+            label, cause = "ledger", Cause.LEDGER
+        case _:
+            label, cause = "bug", Cause.BUG
+    since = now if status.outage is None else status.outage.since
+    return replace(status, up=False, outage=Outage(label, str(error), cause, advice(cause, settings), since))

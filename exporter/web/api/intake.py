@@ -18,10 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exporter.ledger.sqlite.store import StoreError
-from exporter.metrics.exposition import Polled
-from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import TooMany
 from exporter.tasks import ID_LENGTH, why_no_task_id
+from exporter.web.source import Callbacks, Source
 
 CALLBACKS = "/api/v1/callbacks/"
 """What begins so has secrets of its own, and no user."""
@@ -81,7 +80,7 @@ class Refused(Exception):
         self.headers = headers
 
 
-def routes(polled: Polled, allowed: Callable[[], bool]) -> list[Route]:
+def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
     """The endpoints; `allowed` tells whether tasks may be asked for, at each request anew.
 
     The one for callbacks has a secret of its own for each provider, and asks nobody else.
@@ -96,27 +95,24 @@ def routes(polled: Polled, allowed: Callable[[], bool]) -> list[Route]:
             # Of all types, this is one that no page of another site may send without being allowed to.
             raise Refused(415, "not JSON by its Content-Type; send application/json", Accept="application/json")
         wanted = _asked_for(await request.body())
-        loop = _loop(polled, wanted.provider, wanted.kind)
-        if loop is None:
-            feeds = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops)
-            raise Refused(400, f"provider, kind: no such feed; allowed: {feeds}")
         ids, refused = _parted(wanted.ids)
-        verdict = await loop.following.ask_for(ids)
-        taken = TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused)
-        return _json(taken)
+        verdict = await source.follow(wanted.provider, wanted.kind, ids)
+        if verdict is None:
+            raise Refused(400, f"provider, kind: no such feed; allowed: {source.snapshot().names}")
+        return _json(TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused))
 
     async def call_back(request: Request) -> Response:
-        loop = _loop(polled, request.path_params["provider"], request.path_params["kind"])
-        if not _is_secret(loop, request) or loop is None:
+        callbacks = source.callbacks(request.path_params["provider"], request.path_params["kind"])
+        if not _is_secret(callbacks, request) or callbacks is None:
             raise Refused(403, "not accepted; check provider, kind and secret, and watch.callback_secret")
         try:
             body = json.loads(await request.body())
         except (ValueError, RecursionError):
             raise Refused(400, "the body is not JSON") from None
-        ids = loop.feed.called_back(body)
+        ids = callbacks.ids_in(body)
         if not ids:
-            raise Refused(400, f"the body names no task; it is looked for as {loop.feed.id_key}, also inside of data")
-        await loop.following.hint(ids[:CALLBACK_IDS])
+            raise Refused(400, f"the body names no task; it is looked for as {callbacks.id_key}, also inside of data")
+        await callbacks.hint(ids[:CALLBACK_IDS])
         return Response(status_code=204)
 
     return [
@@ -145,18 +141,13 @@ def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = 
     return JSONResponse(model.model_dump(), status, headers)
 
 
-def _loop(polled: Polled, provider: str, kind: str) -> FeedLoop | None:
-    found = (loop for loop in polled.loops if (loop.provider.name, loop.feed.kind) == (provider, kind))
-    return next(found, None)
-
-
-def _is_secret(loop: FeedLoop | None, request: Request) -> bool:
+def _is_secret(callbacks: Callbacks | None, request: Request) -> bool:
     """Whether a callback brings the provider's secret. What is no feed, or has no secret, takes as long to refuse."""
     bearer = request.headers.get("Authorization", "")
     header = request.headers.get("X-Callback-Secret") or (bearer[7:].strip() if bearer[:7].lower() == "bearer " else "")
     # Headers come as Latin-1, whatever their bytes mean.
     given = header.encode("latin-1") if header else request.query_params.get("secret", "").encode()
-    secret = loop.provider.settings.watch.callback_secret if loop else None
+    secret = callbacks.secret if callbacks else None
     expected = (secret.reveal() if secret else NOBODYS_SECRET).encode()
     # Digests, whose lengths are the same: a comparison may tell the length of what it compares.
     return hmac.compare_digest(*(hashlib.sha256(one).digest() for one in (given, expected))) and secret is not None

@@ -11,31 +11,31 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.ledger.sqlite.store import StoreError
-from exporter.metrics.exposition import Polled
 from exporter.tasks import is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.api import openapi, schemas
 from exporter.web.api.intake import Refusal
-from exporter.web.query import QueryError, Row, Snapshot, feed_of, parse
+from exporter.web.query import QueryError, Row, find, parse
 from exporter.web.search import Searches
+from exporter.web.source import Source
 
 PREFIX = "/api/"
 
 
-def routes(polled: Polled, clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
+def routes(source: Source, clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
     """The endpoints that read. Their description names the address under which all of them are reached, if known."""
     description = json.dumps(openapi.document(external_url)).encode()
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)
-        return answer(schemas.providers(polled, clock()))
+        return answer(schemas.providers(source.snapshot(), clock()))
 
     async def tasks(request: Request) -> Response:
         query = parse(request.query_params, strict=True)
-        snapshot = Snapshot(polled.loops, clock())
+        snapshot, now = source.snapshot(), clock()
         address = request.client.host if request.client else ""
         try:
-            return await searches.run(lambda: answer(schemas.tasks(snapshot.find(query))), address)
+            return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
         except Busy:
             return _json(
                 Refusal(error="too many searches at once; try again later").model_dump_json().encode(),
@@ -46,18 +46,18 @@ def routes(polled: Polled, clock: Callable[[], float], searches: Searches, exter
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
         provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
-        loop = feed_of(polled.loops, provider, kind)
-        if loop is None:
-            return refusal(404, f"no such feed; there are: {_names(polled)}")
+        feed = source.snapshot().feed(provider, kind)
+        if feed is None:
+            return refusal(404, f"no such feed; there are: {source.snapshot().names}")
         try:
-            known = await loop.story(task_id) if is_task_id(task_id) else None
+            known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
         except StoreError:
             return refusal(503, "the ledger cannot be read now; try again later")
         if known is None:
             return refusal(404, "the ledger knows no such task: it was never seen, or has been forgotten")
         found, steps = known
-        stale = not found.state.is_end and loop.book.is_stale(clock())
-        return answer(schemas.story(Row(loop, found, stale), steps))
+        stale = not found.state.is_end and feed.is_stale(clock())
+        return answer(schemas.story(Row(feed, found, stale), steps))
 
     async def describe(request: Request) -> Response:
         _refuse_parameters(request)
@@ -100,7 +100,3 @@ def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[R
 def _refuse_parameters(request: Request) -> None:
     if request.query_params:
         raise QueryError("unknown parameter; none is allowed here")
-
-
-def _names(polled: Polled) -> str:
-    return ", ".join(f"{loop.provider.name}/{loop.feed.kind}" for loop in polled.loops) or "none"

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.client.errors import FailedCall
-from exporter.metrics.exposition import Polled
-from exporter.polling.feed.loop import FeedLoop
-from exporter.snapshot import FeedView
+from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedView, Snapshot
+from exporter.snapshot import Outage as OutageSeen
 from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step, Task
 from exporter.web.query import Row, TaskPage
 
@@ -155,15 +154,11 @@ class Providers(_Answer):
     providers: list[ProviderState] = Field(description="as they are polled now")
 
 
-def providers(polled: Polled, now: float) -> Providers:
+def providers(snapshot: Snapshot, now: float) -> Providers:
     return Providers(
         providers=[
-            ProviderState(
-                name=provider.name,
-                type=provider.settings.type,
-                feeds=[_feed(loop, now) for loop in polled.loops if loop.provider is provider],
-            )
-            for provider in polled.providers
+            ProviderState(name=one.name, type=one.type, feeds=[_feed(feed, one, now) for feed in one.feeds])
+            for one in snapshot.accounts
         ]
     )
 
@@ -190,8 +185,8 @@ def story(row: Row, steps: Sequence[Step]) -> TaskStory:
 def _fields(row: Row) -> dict[str, object]:
     task = row.task
     return {
-        "provider": row.loop.provider.name,
-        "kind": row.loop.feed.kind,
+        "provider": row.feed.provider,
+        "kind": row.feed.kind,
         "id": task.id,
         "state": task.state,
         "stale": row.stale,
@@ -216,21 +211,21 @@ def _durations(task: Task) -> Durations:
     return Durations(queue=task.duration(Phase.QUEUE), run=task.duration(Phase.RUN), total=task.duration(Phase.TOTAL))
 
 
-def _feed(loop: FeedLoop, now: float) -> FeedState:
-    view, status = FeedView(loop, now), loop.status
+def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState:
+    view, status = FeedView(feed, now), feed.status
     return FeedState(
-        kind=loop.feed.kind,
-        clock=loop.feed.clock,
-        lists=loop.feed.lists,
+        kind=feed.kind,
+        clock=feed.clock,
+        lists=feed.lists,
         up=status.up,
-        last_successful_poll=view.polled,
+        last_successful_poll=feed.succeeded,
         next_sweep=status.next_sweep,
-        poll_interval=loop.interval,
+        poll_interval=feed.interval,
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
-        recent=_recent(view) if loop.book.swept else None,
-        outage=_outage(loop),
+        recent=_recent(view) if feed.swept else None,
+        outage=_outage(status.outage),
         failed_calls=[_failed(call) for call in reversed(status.failed_calls)],
-        watched=Watched(ids=len(loop.following.ids), troubles=loop.watch.troubles),
+        watched=Watched(ids=feed.followed, troubles=list(account.watch_troubles)),
     )
 
 
@@ -244,10 +239,8 @@ def _recent(view: FeedView) -> Recent:
     )
 
 
-def _outage(loop: FeedLoop) -> Outage | None:
-    status = loop.status
-    error, _, words = status.error.partition(": ")
-    return Outage(error=error, words=words, advice=status.advice, since=status.down_since) if status.error else None
+def _outage(seen: OutageSeen | None) -> Outage | None:
+    return Outage(error=seen.label, words=seen.words, advice=seen.advice, since=seen.since) if seen else None
 
 
 def _failed(call: FailedCall) -> CallFailed:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from exporter.client.advice import Cause, advice
+from exporter.client.advice import Cause
 from exporter.client.errors import FailedCall
-from exporter.metrics.catalogue import STATS, TASK_METRICS, Reloads
-from exporter.metrics.exposition import Polled
-from exporter.polling.feed.loop import FeedLoop
-from exporter.snapshot import FeedView, Labels
+from exporter.metrics.catalogue import STATS, TASK_METRICS
+from exporter.snapshot import FeedSnapshot, FeedView, Labels, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
 from exporter.web.pages import filters as words
 from exporter.web.query import TaskQuery
@@ -115,16 +113,13 @@ class Share:
 class FeedCard:
     """One feed as the page shows it."""
 
-    def __init__(self, loop: FeedLoop, now: float) -> None:
-        self.loop = loop
-        self.status = loop.status
-        self.view = FeedView(loop, now)
+    def __init__(self, feed: FeedSnapshot, now: float) -> None:
+        self.feed = feed
+        self.status = feed.status
+        self.view = FeedView(feed, now)
         self.now = now
-        self.provider, self.kind = self.view.labels
-        self.name = f"{self.provider}/{self.kind}"
-        self.type = loop.provider.settings.type
-        self.polled = self.view.polled
-        self.window = loop.book.settings.recent_window
+        self.provider, self.kind, self.name = feed.provider, feed.kind, feed.name
+        self.window = feed.settings.recent_window
 
     @property
     def sign(self) -> tuple[str, str]:
@@ -149,7 +144,7 @@ class FeedCard:
     @property
     def follows_nothing(self) -> bool:
         """Whether the feed can show no task: it has no list, and nobody has named an id."""
-        return not (self.loop.feed.lists or self.loop.following.ids or self.loop.book.in_flight)
+        return bool(self.feed.idle_advice)
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
@@ -180,15 +175,15 @@ class FeedCard:
         """What is worth knowing, and hurts nothing that is shown."""
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
-            since = words.lasting(self.loop.book.settings.stalled_after)
+            since = words.lasting(self.feed.settings.stalled_after)
             notes.append(f"{_tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
             notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
         found = self._read("unmapped_values_total")
         if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
             notes.append(f"The vendor said what no table of the exporter knows: {', '.join(unmapped)}.")
-        if not self.loop.feed.lists and not self.follows_nothing:
-            notes.append(f"The feed cannot be listed; {len(self.loop.following.ids)} ids are followed.")
+        if not self.feed.lists and not self.follows_nothing:
+            notes.append(f"The feed cannot be listed; {self.feed.followed} ids are followed.")
         notes += self._look_up_notes
         if self.status.restarts:
             notes.append(f"The feed's loop was started anew {self.status.restarts} times: a bug of the exporter.")
@@ -197,27 +192,25 @@ class FeedCard:
     @property
     def _look_up_notes(self) -> Iterable[str]:
         """What is to be said of ids that are looked up one by one."""
-        if unread := self.loop.following.unread:
+        if unread := self.feed.look_ups.unread:
             yield f"{_ids(unread)} still to be looked up for the first time; each sweep takes some of them."
-        reluctance = self.loop.look_ups.reluctance
-        if failing := reluctance.failing:
+        if failing := self.feed.look_ups.failing:
             some = ", ".join(_cut(task_id) for task_id in failing[:FEW])
             more = ", ..." if len(failing) > FEW else ""
             yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {some}{more}."
-        if unknown := reluctance.unknown:
+        if unknown := self.feed.look_ups.unknown:
             yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often."
 
     @property
     def troubles(self) -> Iterable[Trouble]:
-        if self.status.error:
-            whose = Whose.EXPORTER if self.status.cause is None else WHOSE_CAUSE.get(self.status.cause, Whose.EXPORTER)
+        if outage := self.status.outage:
+            whose = WHOSE_CAUSE.get(outage.cause, Whose.EXPORTER)
             what = f"{self.name} cannot be read"
-            label, _, told = self.status.error.partition(": ")
-            yield Trouble(whose, what, f"{words.plain(label)}: {told}", self.status.advice, self.status.down_since)
+            yield Trouble(whose, what, f"{words.plain(outage.label)}: {outage.words}", outage.advice, outage.since)
         elif self.follows_nothing and self.status.up is not None:
             told = "The feed cannot be listed, and no task is named to follow."
-            help_ = advice(Cause.NOTHING_TO_WATCH, self.loop.provider.settings)
-            yield Trouble(Whose.CONFIGURATION, f"{self.name} has nothing to show", told, help_, is_grave=False)
+            what = f"{self.name} has nothing to show"
+            yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice, is_grave=False)
         yield from self._unknown()
         yield from self._failing()
 
@@ -259,9 +252,9 @@ class Overview:
     """The grave ones first."""
 
     @classmethod
-    def of(cls, polled: Polled, reloads: Reloads, web_trouble: str, now: float) -> Overview:
-        cards = [FeedCard(loop, now) for loop in polled.loops]
-        troubles = [*_of_configuration(reloads, web_trouble), *_of_watching(cards)]
+    def of(cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float) -> Overview:
+        cards = [FeedCard(feed, now) for feed in snapshot.feeds]
+        troubles = [*_of_configuration(reloads, web_trouble), *_of_watching(snapshot)]
         for card in cards:
             troubles += card.troubles
         return cls(cards, sorted(_merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)))
@@ -343,13 +336,13 @@ def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
 
 
-def _of_watching(cards: Sequence[FeedCard]) -> Iterable[Trouble]:
-    for name, watch in {card.provider: card.loop.watch for card in cards}.items():
-        for trouble in watch.troubles:
+def _of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
+    for account in snapshot.accounts:
+        for trouble in account.watch_troubles:
             told = (
                 "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
             )
-            what = f"A source of ids of {name} cannot be used as a whole"
+            what = f"A source of ids of {account.name} cannot be used as a whole"
             yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
 
 

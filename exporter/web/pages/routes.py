@@ -14,16 +14,15 @@ from starlette.routing import Route
 
 from exporter import __version__
 from exporter.ledger.sqlite.store import StoreError
-from exporter.metrics.catalogue import Reloads
-from exporter.metrics.exposition import Polled
-from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.pages import filters, runbook
 from exporter.web.pages.overview import Overview
 from exporter.web.pages.timeline import TaskStory
-from exporter.web.query import Direction, QueryError, Snapshot, Sort, TaskPage, TaskQuery, feed_of, parse
+from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, find, parse
 from exporter.web.search import Searches
+from exporter.web.source import Source
 
 REFRESH_AT_LEAST, REFRESH_AT_MOST = 2, 15
 """Seconds after which a page that is looked at is fetched again: as often as the vendors are asked, within these."""
@@ -80,7 +79,7 @@ _TEMPLATES.filters.update(
 
 
 def routes(
-    polled: Polled,
+    source: Source,
     reloads: Reloads,
     clock: Callable[[], float],
     web_trouble: Callable[[], str] = str,
@@ -90,22 +89,22 @@ def routes(
     started, searches = clock(), searches or Searches()
 
     def page(request: Request, template: str, status: int = 200, **shown: object) -> Response:
-        intervals = [loop.provider.settings.poll_interval for loop in polled.loops]
+        intervals = [feed.settings.poll_interval for feed in source.snapshot().feeds]
         refresh = min(max(min(intervals, default=REFRESH_AT_MOST), REFRESH_AT_LEAST), REFRESH_AT_MOST)
         return _rendered(request, template, status, now=clock(), refresh=round(refresh), **shown)
 
     async def status(request: Request) -> Response:
-        overview = Overview.of(polled, reloads, web_trouble(), clock())
+        overview = Overview.of(source.snapshot(), reloads, web_trouble(), clock())
         return page(request, "status.html", overview=overview, reloads=reloads, started=started)
 
     async def tasks(request: Request) -> Response:
         address = request.client.host if request.client else ""
+        snapshot, now = source.snapshot(), clock()
         try:
             query = parse(request.query_params)
-            snapshot = Snapshot(polled.loops, clock())
-            found = await searches.run(lambda: snapshot.find(query), address)
-            earlier = await _in_ledger(polled.loops, found)
-            return await searches.run(lambda: listed(request, found, earlier), address)
+            found = await searches.run(lambda: find(snapshot, query, now), address)
+            earlier = await _in_ledger(source, found)
+            return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
         except QueryError as error:
             return problem(request, 400, "This cannot be searched for", str(error))
         except StoreError as error:
@@ -115,7 +114,9 @@ def routes(
             answer.headers["Retry-After"] = "1"
             return answer
 
-    def listed(request: Request, found: TaskPage, earlier: Sequence[tuple[FeedLoop, Task]]) -> Response:
+    def listed(
+        request: Request, snapshot: Snapshot, found: TaskPage, earlier: Sequence[tuple[FeedSnapshot, Task]]
+    ) -> Response:
         query = found.query
         return page(
             request,
@@ -123,9 +124,9 @@ def routes(
             found=found,
             query=query,
             earlier=earlier,
-            providers=sorted({loop.provider.name for loop in polled.loops}),
-            kinds=sorted({loop.feed.kind for loop in polled.loops}),
-            window=max((loop.book.settings.recent_window for loop in polled.loops), default=0.0),
+            providers=sorted({feed.provider for feed in snapshot.feeds}),
+            kinds=sorted({feed.kind for feed in snapshot.feeds}),
+            window=max((feed.settings.recent_window for feed in snapshot.feeds), default=0.0),
             states=(*IN_FLIGHT, *ENDS),
             reasons=tuple(Reason),
             sorted_by=_sorted_by,
@@ -135,17 +136,17 @@ def routes(
     async def task(request: Request) -> Response:
         provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
         task_id = task_id or request.query_params.get("id", "")
-        loop = feed_of(polled.loops, provider, kind)
-        if loop is None:
-            fed = ", ".join(f"{one.provider.name}/{one.feed.kind}" for one in polled.loops) or "none"
-            return problem(request, 404, "No such feed is polled", f"The feeds that are: {fed}.")
+        snapshot = source.snapshot()
+        feed = snapshot.feed(provider, kind)
+        if feed is None:
+            return problem(request, 404, "No such feed is polled", f"The feeds that are: {snapshot.names}.")
         try:
-            known = await loop.story(task_id) if is_task_id(task_id) else None
+            known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
         except StoreError as error:
             return _out_of_order(request, error)
         if known is None:
-            return page(request, "unknown.html", 404, loop=loop, id=task_id, is_id=is_task_id(task_id))
-        return page(request, "task.html", story=TaskStory(loop, *known, clock()), loop=loop, task=known[0])
+            return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
+        return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
 
     async def static(request: Request) -> Response:
         found = _SERVED.get(request.path_params["name"])
@@ -185,7 +186,7 @@ def _out_of_order(request: Request, error: StoreError) -> Response:
     return problem(request, 503, "The ledger cannot be read", str(error), "Load the page again in a while.")
 
 
-async def _in_ledger(loops: Sequence[FeedLoop], found: TaskPage) -> list[tuple[FeedLoop, Task]]:
+async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
     """Tasks with exactly the id that was searched for, if they ended too long ago to be found otherwise.
 
     Raises StoreError.
@@ -193,14 +194,13 @@ async def _in_ledger(loops: Sequence[FeedLoop], found: TaskPage) -> list[tuple[F
     query = found.query
     if found.total or query.id is None or not is_task_id(query.id):
         return []
-    wanted = [
-        loop for loop in loops if query.provider in (None, loop.provider.name) and query.kind in (None, loop.feed.kind)
-    ]
-    stories = [(loop, await loop.story(query.id)) for loop in wanted]
-    known = [(loop, story[0]) for loop, story in stories if story]
+    feeds = source.snapshot().feeds
+    wanted = [feed for feed in feeds if query.provider in (None, feed.provider) and query.kind in (None, feed.kind)]
+    stories = [(feed, await source.find(feed.provider, feed.kind, query.id)) for feed in wanted]
+    known = [(feed, story[0]) for feed, story in stories if story]
     return [
-        (loop, task)
-        for loop, task in known
+        (feed, task)
+        for feed, task in known
         if task.state in (query.state or ENDS) and task.reason in (query.reason or (task.reason,))
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.polling.feed.loop import FeedLoop
+from exporter.snapshot import FeedSnapshot
 from exporter.tasks import Clock, Phase, State, Step, Task
 from exporter.web.pages import filters
 
@@ -45,8 +45,8 @@ class Stretch:
 class TaskStory:
     """One task as its page shows it."""
 
-    def __init__(self, loop: FeedLoop, task: Task, steps: Sequence[Step], now: float) -> None:
-        self.loop = loop
+    def __init__(self, feed: FeedSnapshot, task: Task, steps: Sequence[Step], now: float) -> None:
+        self.feed = feed
         self.task = task
         self.now = now
         self._steps = steps
@@ -54,7 +54,7 @@ class TaskStory:
     @property
     def is_stale(self) -> bool:
         """Whether it is in flight as far as is known, but was seen too long ago."""
-        return not self.task.state.is_end and self.loop.book.is_stale(self.now)
+        return not self.task.state.is_end and self.feed.is_stale(self.now)
 
     @property
     def moments(self) -> Sequence[Moment]:
@@ -103,6 +103,6 @@ class TaskStory:
         whose = {theirs is not None for theirs, used in edges if used is not None}
         if whose == {True}:
             return "by the vendor's clock"
-        span = filters.lasting(self.loop.interval)
+        span = filters.lasting(self.feed.interval)
         seen = f"as the exporter saw it, right to about {span}"
         return seen if whose == {False} else f"partly by the vendor's clock, partly {seen}"

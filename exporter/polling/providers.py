@@ -1,0 +1,132 @@
+"""The providers that are polled, each with the loops of its feeds: what readers see of them, and what takes ids in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.config.models import ProviderSettings, Secret
+from exporter.ledger.counters import Counts
+from exporter.ledger.ledger import Ledger
+from exporter.polling.budget import Budget
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.watch import Verdict, Watch
+from exporter.snapshot import AccountSnapshot, Snapshot
+from exporter.tasks import Step, Task
+from exporter.vendors.registry import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What takes the vendor's callbacks for one feed."""
+
+    secret: Secret | None
+    """What a callback has to bring; without one, none is accepted."""
+    id_key: str
+    """What the vendor calls a task's id in a callback's body."""
+    ids_in: Callable[[object], Sequence[str]]
+    """The ids that a body names. Anybody may have sent it."""
+    hint: Callable[[Iterable[str]], Awaitable[None]]
+    """Has tasks looked up soon. Raises StoreError, TooMany."""
+
+
+class PolledProvider:
+    """One provider and the loops of its feeds, which sweep once they are started, or when they are told to.
+
+    To make one reads the store, and changes nothing of a provider of the same name that is polled. Raises StoreError.
+    """
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.provider = connect(settings, ledger.store)
+        self.watch = Watch(settings.name, settings.watch, [feed.kind for feed in self.provider.feeds])
+        self._ledger = ledger
+        limit = settings.max_requests_per_day
+        self.budget = Budget(limit, ledger.spending(settings.name), clock) if limit else None
+        self.loops: list[FeedLoop] = []
+        for feed in self.provider.feeds:
+            book = ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
+            self.loops.append(FeedLoop(self.provider, feed, book, ledger, self.watch, clock, announce, self.budget))
+
+    def snapshot(self) -> AccountSnapshot:
+        """The provider as it is now, as frozen values."""
+        settings = self.provider.settings
+        return AccountSnapshot(
+            name=settings.name,
+            type=settings.type,
+            counts=Counts(self.provider.client.counts),
+            budget_left=self.budget.remaining if self.budget else None,
+            task_series_limit=settings.task_series_limit,
+            watch_troubles=tuple(self.watch.troubles),
+            feeds=tuple(loop.snapshot() for loop in self.loops),
+        )
+
+    def start(self, spread: float, before: PolledProvider | None = None) -> None:
+        """Begins to poll within `spread` seconds, where the one `before` stopped."""
+        if self.budget and before and before.budget:
+            self.budget.go_on_from(before.budget)
+        for loop in self.loops:
+            self._ledger.take_settings(loop.book, self.provider.settings)
+            loop.start(spread)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(loop.stop() for loop in self.loops))
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Lets go of what a provider holds that was never started."""
+        await self.watch.aclose()
+        await self.provider.aclose()
+
+
+class PolledProviders:
+    """All providers that are polled, in the order of the configuration."""
+
+    def __init__(self, polled: Iterable[PolledProvider] = ()) -> None:
+        self.by_name: Mapping[str, PolledProvider] = {one.provider.name: one for one in polled}
+        """Never changed, but replaced: a reader sees the providers of one moment."""
+
+    @property
+    def loops(self) -> list[FeedLoop]:
+        return [loop for polled in self.by_name.values() for loop in polled.loops]
+
+    def snapshot(self) -> Snapshot:
+        """All that is polled as it is now, as frozen values."""
+        return Snapshot(tuple(polled.snapshot() for polled in self.by_name.values()))
+
+    def stuck(self) -> list[str]:
+        """The feeds whose loop is stuck although it was restarted."""
+        now = time.monotonic()
+        return [f"{loop.provider.name}/{loop.feed.kind}" for loop in self.loops if loop.pulse.is_stuck(now)]
+
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
+        loop = self._loop(provider, kind)
+        return await loop.story(task_id) if loop else None
+
+    async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
+        """Follows tasks until their ends are counted, all or none; None if the feed is not polled.
+
+        Returns when that is on the disk. Raises StoreError, TooMany.
+        """
+        loop = self._loop(provider, kind)
+        return await loop.following.ask_for(ids) if loop else None
+
+    def callbacks(self, provider: str, kind: str) -> Callbacks | None:
+        """What takes the vendor's callbacks for a feed; None if it is not polled."""
+        loop = self._loop(provider, kind)
+        if loop is None:
+            return None
+        secret = loop.provider.settings.watch.callback_secret
+        return Callbacks(secret, loop.feed.id_key, loop.feed.called_back, loop.following.hint)
+
+    def _loop(self, provider: str, kind: str) -> FeedLoop | None:
+        polled = self.by_name.get(provider)
+        return next((loop for loop in polled.loops if loop.feed.kind == kind), None) if polled else None

@@ -1,0 +1,57 @@
+"""What the web side may ask of whatever polls; the collector is one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from exporter.config.models import Secret
+from exporter.snapshot import Snapshot
+from exporter.tasks import Step, Task
+
+
+class Verdict(Protocol):
+    """What became of ids that were handed in: how many are new, followed already, of tasks whose end is counted."""
+
+    @property
+    def new(self) -> int: ...
+
+    @property
+    def known(self) -> int: ...
+
+    @property
+    def ended(self) -> int: ...
+
+
+class Callbacks(Protocol):
+    """What takes the vendor's callbacks for one feed."""
+
+    @property
+    def secret(self) -> Secret | None: ...
+
+    @property
+    def id_key(self) -> str: ...
+
+    @property
+    def ids_in(self) -> Callable[[object], Sequence[str]]: ...
+
+    @property
+    def hint(self) -> Callable[[Iterable[str]], Awaitable[None]]: ...
+
+
+class Source(Protocol):
+    """What is polled: read as a snapshot, and from the ledger; ids are handed in to it."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def stuck(self) -> Sequence[str]:
+        """The feeds whose loop is stuck although it was restarted."""
+
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that the ledger knows of one task. Raises StoreError."""
+
+    async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
+        """Follows tasks until their ends are counted; None if the feed is not polled. Raises StoreError, TooMany."""
+
+    def callbacks(self, provider: str, kind: str) -> Callbacks | None:
+        """What takes the callbacks of a feed; None if it is not polled."""
