@@ -1,10 +1,10 @@
-"""The rooms and arrows of ARCHITECTURE.md are those of the code."""
+"""The rooms and arrows of ARCHITECTURE.md are those of the code, and data runs the way that the page says."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from exporter.vendors.registry import VENDORS
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "exporter"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+ENTRIES = 9
+"""So many files and folders a folder may hold beside its `__init__.py`."""
 
 Arrow = tuple[str, str]
 
@@ -23,12 +25,18 @@ def module_of(file: Path) -> str:
 
 
 FILES = {module_of(file): file for file in PACKAGE.rglob("*.py")}
+TREES = {module: ast.parse(file.read_text(encoding="utf-8")) for module, file in FILES.items()}
+
+
+def room_of(module: str) -> str:
+    """A folder or a file at the top of the package."""
+    return (module.split(".") + ["exporter"])[1]
 
 
 def imported_by(module: str) -> set[str]:
     """The modules of ours that one imports, within functions too."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -40,33 +48,16 @@ def imported_by(module: str) -> set[str]:
 
 
 IMPORTS = {module: imported_by(module) for module in FILES}
+ROOMS = {room_of(module) for module in FILES} - {"exporter", "__main__"}
+ORDER = re.findall(r"(?m)^- \*\*`(\w+)(?:/|\.py)`\*\*", PAGE)
+"""The rooms as the page lists them, from the top down."""
 
 
-def rooms() -> dict[str, list[Path]]:
-    """The files of each room of the list, from the top down. A package stands before the files that are in it."""
-    found: dict[str, list[Path]] = {}
-    for room, text in re.findall(r"(?m)^- \*\*(\w+)\*\*: (.+(?:\n  .+)*)", PAGE):
-        files, folder = found.setdefault(room, []), PACKAGE
-        for name in re.findall(r"`(\w+(?:\.py|/))`", text):
-            if (face := PACKAGE / name / "__init__.py").exists():
-                files.append(face)
-                folder = face.parent
-            else:
-                files.append(folder / name)
-    found["providers"] += [PACKAGE / "providers" / f"{vendor}.py" for vendor in VENDORS]  # named as their files are
-    return found
-
-
-ROOMS = rooms()
-ORDER = list(ROOMS)
-ROOM_OF = {module_of(file): room for room, files in ROOMS.items() for file in files}
-
-
-def arrows(diagram: str) -> set[Arrow]:
-    """From room to room, as a diagram of the page has them; what is no room is left out."""
+def arrows(diagram: str) -> list[tuple[str, str, str]]:
+    """From room to room, with what is written on the arrow, as a diagram of the page has them."""
     (chart,) = re.findall(rf"(?s)```mermaid\nflowchart {diagram}\n(.+?)```", PAGE)
-    drawn = re.findall(r"(?m)^ +(\w+)\S*.*--> (\w+)", chart)
-    return {(one, other) for one, other in drawn if {one, other} <= ROOMS.keys()}
+    drawn = re.findall(r"(?m)^ +(\w+)\S*(?: -- (\w+))? --> (\w+)", chart)
+    return [(one, other, text) for one, text, other in drawn if {one, other} <= ROOMS]
 
 
 def between_rooms() -> dict[Arrow, list[str]]:
@@ -74,8 +65,8 @@ def between_rooms() -> dict[Arrow, list[str]]:
     found: dict[Arrow, list[str]] = {}
     for module, imported in IMPORTS.items():
         for other in imported:
-            pair = ROOM_OF[module], ROOM_OF[other]
-            if pair[0] != pair[1]:
+            pair = room_of(module), room_of(other)
+            if pair[0] != pair[1] and set(pair) <= ROOMS:
                 found.setdefault(pair, []).append(f"{module} imports {other}")
     return found
 
@@ -89,13 +80,62 @@ def follows(arrow: Arrow, others: Iterable[Arrow]) -> bool:
     return arrow[1] in reached
 
 
-def test_each_module_stands_in_one_room() -> None:
-    named = [file for files in ROOMS.values() for file in files]
-    assert [file for file in named if not file.exists()] == []
-    assert sorted(file for file in named if file.suffix == ".py") == sorted(FILES.values())
+def functions(room: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for module in FILES:
+        if room_of(module) == room:
+            for node in ast.walk(TREES[module]):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield node
 
 
-def test_no_module_imports_from_a_room_above_its_own() -> None:
+def names_in(annotation: ast.expr | None) -> set[str]:
+    return {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+
+
+def gives(room: str, value: str) -> bool:
+    """Whether a function of the room returns such a value."""
+    return any(value in names_in(function.returns) for function in functions(room))
+
+
+def takes(room: str, value: str) -> bool:
+    """Whether a function of the room is given such a value, or calls one of another room that returns it."""
+    every = (each for function in functions(room) for each in (*function.args.args, *function.args.kwonlyargs))
+    return any(value in names_in(each.annotation) for each in every)
+
+
+def test_the_page_names_every_room_and_every_file() -> None:
+    assert set(ORDER) == ROOMS
+    assert len(ORDER) == len(set(ORDER))
+    parts = dict(re.findall(r"(?m)^- \*\*`(\w+)(?:/|\.py)`\*\*:?(.*(?:\n  .+)*)", PAGE))
+    vendors = {f"{name}.py" for name in VENDORS}
+    missing = [
+        f"{room}: {file.name}"
+        for room, text in parts.items()
+        for file in (PACKAGE / room).rglob("*.py")
+        if file.name not in {"__init__.py"} | vendors and f"`{file.name}`" not in text
+    ]
+    assert missing == []
+    named = {room: set(re.findall(r"`(\w+\.py)`", text)) for room, text in parts.items()}
+    gone = [f"{room}: {name}" for room, names in named.items() for name in names if not [*(PACKAGE / room).rglob(name)]]
+    assert gone == []
+
+
+def test_no_folder_is_too_full() -> None:
+    folders = [folder for folder in (PACKAGE, *PACKAGE.rglob("*")) if folder.is_dir() and folder.name != "__pycache__"]
+    code = [folder for folder in folders if (folder / "__init__.py").exists()]
+    entries = {
+        str(folder.relative_to(ROOT)): [
+            one.name
+            for one in folder.iterdir()
+            if one.name not in ("__init__.py", "__pycache__", "__main__.py", "py.typed")
+        ]
+        for folder in code
+    }
+    allowed = {"exporter": len(ROOMS), "exporter/simulator": 20, "exporter/vendors/builtin": 99}
+    assert {name: len(found) for name, found in entries.items() if len(found) > allowed.get(name, ENTRIES)} == {}
+
+
+def test_no_room_imports_from_one_above_it() -> None:
     upwards = [whole for (one, other), whole in between_rooms().items() if ORDER.index(one) > ORDER.index(other)]
     assert upwards == []
 
@@ -106,13 +146,24 @@ def test_no_modules_import_in_a_circle() -> None:
 
 def test_the_arrows_between_rooms_are_imports_and_imply_all_others() -> None:
     found = between_rooms().keys()
-    assert arrows("TD") == {arrow for arrow in found if not follows(arrow, found - {arrow})}
+    drawn = {(one, other) for one, other, _ in arrows("TD")}
+    assert drawn == {arrow for arrow in found if not follows(arrow, found - {arrow})}
 
 
-def test_data_runs_between_rooms_that_know_each_other() -> None:
-    drawn, found = arrows("LR"), between_rooms().keys()
-    assert len(drawn) == 4
-    assert [(one, other) for one, other in drawn if not {(one, other), (other, one)} & found] == []
+def test_data_runs_the_way_of_the_arrows() -> None:
+    """What is written on an arrow is a class: the room that it leaves returns it, the room that it reaches takes it."""
+    drawn = arrows("LR")
+    assert len(drawn) >= 5
+    for giver, taker, value in drawn:
+        assert gives(giver, value), f"{giver} does not give {value}"
+        assert takes(taker, value), f"{taker} does not take {value}"
+        assert not (gives(taker, value) and takes(giver, value)), f"{value} runs both ways between {giver}, {taker}"
+
+
+def test_readers_touch_no_loop() -> None:
+    """Metrics and pages read snapshots; nothing of them knows what polls."""
+    reached = {room_of(other) for module in FILES if room_of(module) in ("metrics", "web") for other in IMPORTS[module]}
+    assert "polling" not in reached
 
 
 def test_the_vocabulary_is_under_everything() -> None:
@@ -120,10 +171,10 @@ def test_the_vocabulary_is_under_everything() -> None:
 
 
 def test_no_vendor_imports_another() -> None:
-    vendors = {f"exporter.vendors.registry.{name}" for name in VENDORS}
+    vendors = {f"exporter.vendors.builtin.{name}" for name in VENDORS}
     assert [(one, other) for one in vendors for other in IMPORTS[one] & vendors] == []
 
 
 def test_the_simulator_knows_nothing_of_what_reads_it() -> None:
-    known = {ROOM_OF[other] for module in FILES if ROOM_OF[module] == "simulator" for other in IMPORTS[module]}
-    assert known == {"simulator", "vocabulary"}
+    known = {room_of(other) for module in FILES if room_of(module) == "simulator" for other in IMPORTS[module]}
+    assert known == {"simulator", "tasks"}

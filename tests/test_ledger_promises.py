@@ -1,0 +1,284 @@
+"""What documents promise of the ledger, as numbers, and what of a task a sweep keeps, replaces and leaves alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.client.client import LONGEST_PAUSE, RateLimit
+from exporter.config.models import PollSettings
+from exporter.ledger.counters import Counts
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite import Store
+from exporter.ledger.sweep import Sweep
+from exporter.ledger.tracker import Book
+from exporter.polling.missing import Absences
+from exporter.tasks import Clock, Field, Observation, Reason, State, Task
+
+START = 1_700_000_000.0
+DAY = 86400.0
+
+
+class Desk:
+    """The ledger of one feed, and what sweeps bring at times of our choosing."""
+
+    def __init__(self, clock: Clock = Clock.PROVIDER, **settings: Any) -> None:
+        self.now = START
+        self.ledger = Ledger(Store(":memory:"), 7 * DAY)
+        self.book: Book = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START)
+
+    async def sweep(self, *rows: Observation, after: float = 15.0, complete: bool = True, **more: Any) -> Sweep:
+        self.now += after
+        sweep = Sweep(self.book.known, complete=complete, **more)
+        sweep.show(rows, self.now, listed=True)
+        await self.ledger.record(self.book, sweep, self.now)
+        return sweep
+
+    def task(self, task_id: str = "a") -> Task:
+        return self.book.in_flight[task_id]
+
+
+# --- Numbers
+
+
+def durability(path: Path) -> int:
+    store = Store(str(path))
+    try:
+        (value,) = store._db.execute("PRAGMA synchronous").fetchone()
+        return int(value)
+    finally:
+        store.close()
+
+
+def test_each_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    assert durability(tmp_path / "ledger.sqlite3") == 2  # FULL
+
+
+async def test_a_pause_that_a_vendor_asks_for_ends_after_an_hour() -> None:
+    assert LONGEST_PAUSE == 3600
+    limit = RateLimit(1000, clock=lambda: 0.0)
+    limit.pause(10 * DAY)
+    assert limit.pause_left == 3600
+
+
+@pytest.mark.parametrize(("after", "witnessed"), [(4.9, True), (5.1, False)])
+async def test_at_a_short_interval_a_change_is_dated_if_the_look_before_was_within_five_seconds(
+    after: float, witnessed: bool
+) -> None:
+    desk = Desk(Clock.OBSERVED, poll_interval="100ms")
+    await desk.sweep(Observation("a", State.QUEUED))
+    await desk.sweep(Observation("a", State.RUNNING), after=after)
+    assert (desk.task().seen_started == desk.now) is witnessed
+
+
+@pytest.mark.parametrize(("after", "witnessed"), [(45.0, True), (45.1, False)])
+async def test_a_change_is_dated_if_the_look_before_was_within_three_intervals(after: float, witnessed: bool) -> None:
+    desk = Desk(Clock.OBSERVED, poll_interval="15s")
+    await desk.sweep(Observation("a", State.QUEUED))
+    await desk.sweep(Observation("a", State.RUNNING), after=after)
+    assert (desk.task().seen_started == desk.now) is witnessed
+
+
+@pytest.mark.parametrize(("after", "stale"), [(45.0, False), (45.1, True)])
+async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stale: bool) -> None:
+    desk = Desk(poll_interval="15s")
+    await desk.sweep(Observation("a", State.RUNNING))
+    assert desk.book.is_stale(desk.now + after) is stale
+
+
+@pytest.mark.parametrize(("after", "stale"), [(1.0, False), (1.1, True)])
+async def test_at_a_short_interval_what_is_in_flight_is_fresh_for_a_second(after: float, stale: bool) -> None:
+    desk = Desk(poll_interval="10ms")
+    await desk.sweep(Observation("a", State.RUNNING))
+    assert desk.book.is_stale(desk.now + after) is stale
+
+
+async def test_a_task_is_lost_at_the_second_sweep_that_misses_it() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING))
+    for counted in (0, 1):
+        await desk.sweep(missing={"a"})
+        assert desk.book.counts["finished_total", State.LOST] == counted
+
+
+@pytest.mark.parametrize(("after", "missed"), [(9.9, set()), (10.1, {"a"})])
+def test_where_a_look_up_fails_too_the_second_miss_counts_after_ten_seconds(after: float, missed: set[str]) -> None:
+    absences = Absences(look_ups_list=False)
+    in_flight = {"a": Task("a", State.RUNNING, first_seen=START, changed=START)}
+    seen = Sweep(whole=True, complete=True)
+    seen.show([Observation("a", State.RUNNING), Observation("b", State.RUNNING)], START, listed=True)
+    absences.missed(seen, in_flight, 0.1, START)
+    gone = Sweep(whole=True, complete=True, unanswered={"a"})
+    gone.show([Observation("b", State.RUNNING)], START + 1, listed=True)
+    assert absences.missed(gone, in_flight, 0.1, START + 1) == {"a"}
+    once = {"a": Task("a", State.RUNNING, first_seen=START, changed=START, missing=1)}
+    assert absences.missed(gone, once, 0.1, START + 1 + after) == missed
+
+
+# --- What a sweep keeps of a task, replaces, and leaves alone
+
+
+async def test_a_task_changes_when_its_state_or_its_progress_does() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING, progress=0.1))
+    begun = desk.now
+    await desk.sweep(Observation("a", State.RUNNING, progress=0.1, output_seconds=8))
+    assert desk.task().changed == begun
+    await desk.sweep(Observation("a", State.RUNNING, progress=0.2))
+    assert desk.task().changed == desk.now
+    await desk.sweep(Observation("a", State.BLOCKED, progress=0.2))
+    assert desk.task().changed == desk.now
+
+
+async def test_a_new_task_is_seen_first_and_changed_when_it_is_shown() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.QUEUED))
+    assert (desk.task().first_seen, desk.task().changed, desk.task().state) == (desk.now, desk.now, State.QUEUED)
+
+
+async def test_a_time_that_is_told_once_stays() -> None:
+    desk = Desk()
+    told: dict[str, Any] = {"submitted": START - 30, "started": START - 20, "dated": START - 10}
+    await desk.sweep(Observation("a", State.RUNNING, progress=0.1, **told))
+    await desk.sweep(Observation("a", State.RUNNING, progress=0.2))
+    task = desk.task()
+    assert {"submitted": task.submitted, "started": task.started, "dated": task.dated} == told
+
+
+async def test_an_end_is_taken_from_a_task_that_has_ended_alone() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
+    assert desk.task().ended is None
+    await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
+    (task,) = desk.book.recent(desk.now)
+    assert task.ended == START - 5
+
+
+async def test_a_task_that_is_seen_again_starts_from_no_miss() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING))
+    for _ in range(3):
+        await desk.sweep(missing={"a"})
+        assert desk.task().missing == 1
+        await desk.sweep(Observation("a", State.RUNNING))
+        assert desk.task().missing == 0
+
+
+async def test_a_new_date_alone_is_news() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING, dated=START - 9))
+    await desk.sweep(Observation("a", State.RUNNING, dated=START - 3))
+    assert desk.task().dated == START - 3
+
+
+async def test_what_is_unmapped_is_told_once_and_then_no_news() -> None:
+    desk = Desk()
+    odd = Observation("a", State.RUNNING, unmapped=frozenset({Field.PROGRESS}))
+    await desk.sweep(odd)
+    before = desk.task()
+    await desk.sweep(odd)
+    assert desk.task() is before
+    assert desk.book.counts["unmapped_values_total", Field.PROGRESS] == 1
+
+
+async def test_a_task_of_which_nothing_is_new_stays_the_same_object() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.RUNNING, submitted=START - 9))
+    before = desk.task()
+    sweep = Sweep(complete=True)  # one that compares nothing beforehand
+    sweep.show([Observation("a", State.RUNNING, submitted=START - 9)], desk.now + 15, listed=True)
+    await desk.ledger.record(desk.book, sweep, desk.now + 15)
+    assert desk.task() is before
+
+
+async def test_rows_after_one_that_has_ended_are_taken_too() -> None:
+    sweep = Sweep()
+    rows = [Observation("a", State.SUCCEEDED), Observation("a", State.RUNNING), Observation("b", State.RUNNING)]
+    sweep.show(rows, START, listed=True)
+    assert {task_id: one.state for task_id, (one, _) in sweep.listed.items()} == {
+        "a": State.SUCCEEDED,
+        "b": State.RUNNING,
+    }
+
+
+async def test_an_exemplar_has_the_time_at_which_it_was_counted() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
+    assert {exemplar.at for exemplar in desk.book.exemplars.values()} == {desk.now}
+    assert {key[0] for key in desk.book.exemplars} == {
+        "queue_duration_seconds",
+        "run_duration_seconds",
+        "total_duration_seconds",
+    }
+
+
+@pytest.mark.parametrize(("before", "appeared"), [(106.0, False), (105.0, True), (0.0, True)])
+async def test_what_was_submitted_long_before_the_last_sweep_did_not_just_appear(before: float, appeared: bool) -> None:
+    """Within three intervals, and the minute that clocks may be apart."""
+    desk = Desk(poll_interval="15s")
+    await desk.sweep(Observation("old", State.RUNNING))
+    polled = desk.now
+    await desk.sweep(Observation("a", State.RUNNING, submitted=polled - before))
+    assert desk.task().appeared is appeared
+
+
+@pytest.mark.parametrize(("ago", "count"), [(3600.0, 1), (3601.0, 0)])
+async def test_the_recent_window_ends_where_it_says(ago: float, count: int) -> None:
+    desk = Desk(recent_window="1h")
+    await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, ended=START - 5))
+    assert len(desk.book.recent(START - 5 + ago)) == count
+
+
+async def test_a_reason_belongs_to_a_failure_and_is_unknown_without_one() -> None:
+    desk = Desk()
+    await desk.sweep(Observation("a", State.FAILED, None), Observation("b", State.FAILED, Reason.MODERATION))
+    failures = {key[1]: value for key, value in desk.book.counts.items() if key[0] == "failures_total"}
+    assert failures == {Reason.UNKNOWN: 1, Reason.MODERATION: 1}
+
+
+def test_buckets_kept_under_other_bounds_fall_into_the_next_larger_one() -> None:
+    counts = Counts()
+    for value in (0.5, 3.0, 30.0, 300.0):
+        counts.observe("run", value=value, bounds=(1, 5, 50))
+    buckets, total = counts.buckets("run", bounds=(4, 50))
+    assert buckets == [("4.0", 1), ("50.0", 3), ("+Inf", 4)]
+    assert total == 333.5
+
+
+# --- The store
+
+
+def test_a_store_keeps_tokens_by_their_owner_and_the_last_one_counts() -> None:
+    store = Store(":memory:")
+    store.save_token("one", "first", 1.0)
+    store.save_token("one", "second", 2.0)
+    store.save_token("other", "third", 3.0)
+    assert store.load_token("one") == ("second", 2.0)
+    assert store.load_token("other") == ("third", 3.0)
+    assert store.load_token("nobody") is None
+
+
+def test_a_store_keeps_watched_ids_in_the_order_they_were_asked_for_and_by_feed() -> None:
+    store = Store(":memory:")
+    store.watch("one", "kind", ["b", "a"], 1.0)
+    store.watch("one", "kind", ["c", "a"], 2.0)
+    store.watch("other", "kind", ["d"], 1.0)
+    assert store.watched("one", "kind") == ["a", "b", "c"]
+    store.unwatch("one", "kind", ["a", "unknown"])
+    assert store.watched("one", "kind") == ["b", "c"]
+    assert store.watched("other", "kind") == ["d"]
+
+
+async def test_a_file_that_is_no_ledger_is_named_in_the_error(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE things (id INTEGER)")
+    db.close()
+    with pytest.raises(Exception, match=r"other\.db"):
+        Store(str(path))
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("things",)]
+    db.close()
