@@ -12,10 +12,10 @@ from exporter.client.client import LONGEST_PAUSE, RateLimit
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite import Store
+from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Book
-from exporter.polling.missing import Absences
+from exporter.polling.feed.missing import Absences
 from exporter.tasks import Clock, Field, Observation, Reason, State, Task
 
 START = 1_700_000_000.0

@@ -1,7 +1,7 @@
 """The body of /metrics, prepared before it is asked for.
 
 Lines are written anew only for feeds that have changed, in a thread of their own, and joined to whole bodies that take
-the place of those before at once. A scrape gets what is there, and the few metrics of the process as they are now.
+the place of those before at once. A scrape gets what is there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import struct
 import threading
 import time
 import zlib
@@ -43,11 +42,7 @@ FORGOTTEN_AFTER = 600.0
 PIECE = 256 * 1024
 """Bytes of a body that are handled at once: the transport moves all it holds whenever the socket takes a part."""
 
-PROCESS_KEPT = 1.0
-"""Seconds for which scrapes share what the process tells of itself."""
-
 _LEVEL = 1  # of gzip: the next ones take far longer for a few percent
-_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 _FEED = ("provider", "kind")
 _SINGLE = [metric for metric in PROVIDER_METRICS if metric.name.startswith("task_")]
 _CALLS = [metric for metric in PROVIDER_METRICS if metric not in _SINGLE]
@@ -71,34 +66,16 @@ OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_lates
 
 
 class Body:
-    """A prepared body, but for its end; in pieces, for whoever makes or sends a large one holds up everything else."""
+    """A prepared body, in pieces: making or sending a large one at once would hold up everything else."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self.plain = tuple(_pieces(lines))
         self.packed: tuple[bytes, ...] = ()
-        """Its deflated form, to be continued; empty until `pack` has been called."""
-        self._checksum = 0
-        self._length = sum(map(len, self.plain))
-        self._ended = (b"", b"")
+        """The same as gzip; empty until `pack` has been called."""
 
     def pack(self) -> None:
-        deflate = zlib.compressobj(_LEVEL, wbits=-15)
-        checksum = 0
-        packed = [_GZIP_HEAD]
-        for piece in self.plain:
-            packed.append(deflate.compress(piece))
-            checksum = zlib.crc32(piece, checksum)
-        packed.append(deflate.flush(zlib.Z_FULL_FLUSH))
-        self._checksum = checksum
-        self.packed = tuple(_pieces(packed))
-
-    def ended(self, end: bytes) -> bytes:
-        """The end of the packed body, whose plain form ends with this."""
-        if self._ended[0] is not end:
-            deflate = zlib.compressobj(_LEVEL, wbits=-15)
-            trailer = struct.pack("<II", zlib.crc32(end, self._checksum), (self._length + len(end)) & 0xFFFFFFFF)
-            self._ended = end, deflate.compress(end) + deflate.flush() + trailer
-        return self._ended[1]
+        deflate = zlib.compressobj(_LEVEL, wbits=31)  # gzip
+        self.packed = tuple(_pieces([*map(deflate.compress, self.plain), deflate.flush()]))
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -155,7 +132,6 @@ class Exposition:
         self._told: dict[tuple[str, ...], _Told] = {}
         self._singles: dict[tuple[str, ...], tuple[list[_Told], list[Lines]]] = {}
         self._lines: dict[Format, list[bytes]] = {}
-        self._ends: dict[Format, tuple[float, bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._preparing = threading.Lock()
@@ -166,7 +142,7 @@ class Exposition:
         """The body as it would be now and its content type, in the format that an Accept header prefers."""
         self.refresh()
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
-        return b"".join((*self._body(format_).plain, format_.encode(self._process))), format_.content_type
+        return b"".join(self._body(format_).plain), format_.content_type
 
     async def answer(self, accept: str, packed: bool = False) -> Answer:
         """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
@@ -175,12 +151,9 @@ class Exposition:
         if not self._kept:
             await self._prepare_aside()
         body = self._body(format_)
-        end = self._end(format_)
-        if not packed:
-            return Answer((*body.plain, end), format_.content_type, packed=False)
-        if not body.packed:
+        if packed and not body.packed:
             await asyncio.to_thread(body.pack)
-        return Answer((*body.packed, body.ended(end)), format_.content_type, packed=True)
+        return Answer(body.packed if packed else body.plain, format_.content_type, packed)
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
@@ -232,7 +205,10 @@ class Exposition:
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
             *_columns(_EXPORTER_FRAMES, own),
         ]
-        self._lines = {TEXT: list(_text(every)), OPENMETRICS: list(_openmetrics(every))}
+        self._lines = {
+            TEXT: [*_text(every), TEXT.encode(self._process)],
+            OPENMETRICS: [*_openmetrics(every), OPENMETRICS.encode(self._process)],
+        }
         long_ago = time.monotonic() - FORGOTTEN_AFTER
         wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
         bodies = {format_: Body(self._lines[format_]) for format_, _ in wanted}
@@ -261,15 +237,6 @@ class Exposition:
         if format_ not in self._bodies:
             self._bodies[format_] = Body(self._lines[format_])
         return self._bodies[format_]
-
-    def _end(self, format_: Format) -> bytes:
-        """The metrics of the process, as they are now or were a moment ago."""
-        now = time.monotonic()
-        at, end = self._ends.get(format_, (-math.inf, b""))
-        if now - at > PROCESS_KEPT:
-            end = format_.encode(self._process)
-            self._ends[format_] = now, end
-        return end
 
 
 S = TypeVar("S")
