@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _told(error: Exception) -> str:
     """What to say of an error that whoever runs the command can mend; nothing of one that is ours."""
     from exporter.config.load import ConfigError
-    from exporter.ledger.sqlite.store import StoreError
+    from exporter.ledger.errors import StoreError
     from exporter.web.server.address import AddressError
 
     match error:
@@ -198,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _duration(text: str) -> float:
-    from exporter.config.models import seconds_of
+    from exporter.config.values import seconds_of
 
     try:
         return seconds_of(text)
@@ -228,7 +228,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from exporter.vendors.registry import VENDORS
     from exporter.web.access.webconfig import WebConfig
 
-    config = load(arguments.config)
+    config = load(arguments.config, vendors=VENDORS)
     if faults := faults_of_environment(config):
         raise ConfigError(faults)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
@@ -258,19 +258,21 @@ def _check_health(arguments: argparse.Namespace) -> int:
 
 def _config_schema(arguments: argparse.Namespace) -> int:
     from exporter.config import schema
+    from exporter.vendors.registry import VENDORS
 
-    print(schema.text(), end="")
+    print(schema.text(VENDORS), end="")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from exporter.commands.run import Options, lived, serve
     from exporter.config.load import ConfigFile
+    from exporter.vendors.registry import VENDORS
     from exporter.web.access.webconfig import WebConfig
     from exporter.web.server.place import Place
 
     logs.configure(arguments.level, arguments.style)
-    file = ConfigFile(arguments.config)
+    file = ConfigFile(arguments.config, VENDORS)
 
     def read() -> Config:
         config = file.load()
@@ -292,9 +294,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from exporter.commands.doctor import consult
     from exporter.commands.run import lived
     from exporter.config.load import load
+    from exporter.vendors.registry import VENDORS
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
-    config = load(arguments.config)
+    config = load(arguments.config, vendors=VENDORS)
     known = [one.name for one in config.providers]
     if strangers := sorted(set(arguments.providers) - set(known)):
         told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"

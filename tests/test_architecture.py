@@ -30,7 +30,7 @@ TREES = {module: ast.parse(file.read_text(encoding="utf-8")) for module, file in
 
 def room_of(module: str) -> str:
     """A folder or a file at the top of the package."""
-    return (module.split(".") + ["exporter"])[1]
+    return [*module.split("."), "exporter"][1]
 
 
 def imported_by(module: str) -> set[str]:

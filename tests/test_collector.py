@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.client.errors import FailedCall
 from exporter.config.models import ProviderSettings
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.ledger.tracker import Book
 from exporter.polling.budget import Budget
 from exporter.polling.collector import Collector

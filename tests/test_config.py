@@ -21,10 +21,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from exporter.config import schema as config_schema
-from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings, load
+from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings
 from exporter.config.models import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
 from exporter.vendors.builtin import deerapi
 from exporter.vendors.registry import VENDORS
+from tests.harness import load
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.yaml"
@@ -95,7 +96,7 @@ def read(tmp_path: Path) -> Load:
     return read
 
 
-SCHEMA_OF_NOW = Draft202012Validator(config_schema.document())
+SCHEMA_OF_NOW = Draft202012Validator(config_schema.document(VENDORS))
 
 
 def objections(text: str | bytes) -> list[str]:
@@ -797,7 +798,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
         target=path.write_text, args=["providers: [{name: a, type: facewap, base_url: http://a.example, token: t}]"]
     )
     writer.start()
-    config = ConfigFile(path).load()
+    config = ConfigFile(path, VENDORS).load()
     writer.join()
     assert [provider.name for provider in config.providers] == ["a"]
 
@@ -805,7 +806,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
 def test_a_file_has_changed_once_its_content_is_another_than_was_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(providers(FACEWAP))
-    file = ConfigFile(path)
+    file = ConfigFile(path, VENDORS)
     assert file.load() == load(path)
     os.utime(path, (0, 0))
     assert not file.has_changed()
@@ -881,7 +882,7 @@ def checked(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_the_schema_in_docs_is_the_present_one() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(), "run make docs"
+    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(VENDORS), "run make docs"
 
 
 def test_the_schema_is_one() -> None:
@@ -922,7 +923,7 @@ def test_every_setting_has_a_description() -> None:
             for name, part in schema.items():
                 look(part, f"{path}.{name}")
 
-    look(config_schema.document(), "")
+    look(config_schema.document(VENDORS), "")
     assert bare == [".properties.providers.items.name"]  # told where the type is known
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from exporter.ledger.counters import Counts
-from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.errors import StoreError
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.tasks import State, Task
 
 START = 1_700_000_000.0

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.ledger.counters import Counts
-from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.errors import StoreError
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
 from exporter.tasks import State, Task
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from exporter.config.models import PollSettings
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import FORGET_AT_ONCE, Ledger
-from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.ledger.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
 

@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counts
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Changes, Store, StoreError
+from exporter.ledger.sqlite.store import Changes, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Book
 from exporter.tasks import MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.config.load import load
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.polling.providers import PolledProvider
 from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
+from tests.harness import load
 
 if TYPE_CHECKING:
     from tests.conftest import Exporter

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.load import Config, ConfigError, load
+from exporter.config.load import Config, ConfigError
 from exporter.config.mistakes.accounts import renamed
+from tests.harness import load
 
 KEY = "sk-live-Zx81kkQm3Lw0aa77"
 GOOD = f"""\

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counts
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import STEPS_KEPT, Changes, Store, StoreError
+from exporter.ledger.sqlite.store import STEPS_KEPT, Changes, Store
 from exporter.ledger.sqlite.tables import VERSION
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Book

@@ -28,7 +28,7 @@ def page() -> str:
 
 
 def _sections() -> Iterator[str]:
-    schema = config_schema.document()
+    schema = config_schema.document(VENDORS)
     parts = schema["$defs"]
     common = parts["deerapi"]
     shared = PollSettings.model_fields.keys()

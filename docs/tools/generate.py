@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from docs.tools import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
 from docs.tools.markdown import DOCS
 from exporter.config import schema
+from exporter.vendors.registry import VENDORS
 
 WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "metrics.md": metrics.page,
     DOCS / "reliability.md": reliability.page,
     DOCS / "openapi.json": api.description,
     DOCS / "api.md": api.page,
-    DOCS / "config.schema.json": schema.text,
+    DOCS / "config.schema.json": partial(schema.text, VENDORS),
     DOCS / "configuration.md": configuration.page,
     DOCS / "command-line.md": command_line.page,
     DOCS / "sizing.md": sizing.page,

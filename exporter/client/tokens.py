@@ -7,11 +7,10 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from exporter.client.errors import AuthRefused
 from exporter.config.models import Secret
-from exporter.vendors.api import Vault
 
 T = TypeVar("T")
 
@@ -20,6 +19,15 @@ MARGIN = 300.0
 YOUNG = 600.0
 """A token refused within so many seconds of its birth was thrown out by another holder's renewal."""
 LONGEST_WAIT = 600.0
+
+
+class Vault(Protocol):
+    """Where a token outlives the process; the ledger's store is one."""
+
+    def load_token(self, owner: str) -> tuple[str, float] | None:
+        """The token and the Unix time at which it ends."""
+
+    def save_token(self, owner: str, token: str, expires: float) -> None: ...
 
 
 class Token(ABC):

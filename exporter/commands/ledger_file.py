@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.ledger.errors import StoreError
+from exporter.ledger.sqlite.store import Store
 
 log = logging.getLogger(__name__)
 

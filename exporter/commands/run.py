@@ -19,8 +19,9 @@ from typing import Any
 
 from exporter.config.load import Config, ConfigError
 from exporter.config.mistakes.accounts import renamed
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.ledger.sqlite.store import Store
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.snapshot import Reloads

@@ -17,10 +17,10 @@ from exporter.config.logs import Level
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.accounts import configured_twice
 from exporter.config.mistakes.faults import told_of, words_for
-from exporter.config.models import Interval, PollSettings, ProviderSettings, Settings
+from exporter.config.models import PollSettings, ProviderSettings, Settings, Vendors
 from exporter.config.network.proxies import Proxies, ProxyUnusable
 from exporter.config.network.trust import VARIABLES, fault_of_variable
-from exporter.vendors.registry import VENDORS
+from exporter.config.values import Interval
 
 SHARED = "x-"
 """How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
@@ -80,8 +80,9 @@ class ConfigError(Exception):
 class ConfigFile:
     """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, vendors: Vendors) -> None:
         self._path = Path(path)
+        self._vendors = vendors
         self._read: bytes | None = None
 
     def load(self) -> Config:
@@ -89,7 +90,7 @@ class ConfigFile:
         self._read = None
         text = _content(self._path)  # once: it may be a pipe
         self._read = _digest(text)
-        return _settings(_document(self._path, text, os.environ))
+        return _settings(_document(self._path, text, os.environ), self._vendors)
 
     def has_changed(self) -> bool:
         """Whether its content is another than what was last read, were it good or not."""
@@ -99,13 +100,13 @@ class ConfigFile:
             return self._read is not None
 
 
-def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
+def load(path: str | Path, environment: Mapping[str, str] = os.environ, *, vendors: Vendors) -> Config:
     """The settings that a file describes, with `${VARIABLE}` taken from the environment. Raises ConfigError."""
-    return _settings(read_document(path, environment))
+    return _settings(read_document(path, environment), vendors)
 
 
-def _settings(document: Document) -> Config:
-    config = _Reader(document).config()
+def _settings(document: Document, vendors: Vendors) -> Config:
+    config = _Reader(document, vendors).config()
     if config is None or document.faults:
         raise ConfigError(document.faults)
     return config
@@ -153,8 +154,9 @@ def _document(path: str | Path, text: bytes, environment: Mapping[str, str] | No
 class _Reader:
     """Makes settings of a document, and notes in it what is wrong."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, vendors: Vendors) -> None:
         self._document = document
+        self._vendors = vendors
         self._fault = document.fault
 
     def config(self) -> Config | None:
@@ -186,7 +188,7 @@ class _Reader:
         return config
 
     def _twins(self, config: Config) -> Iterator[tuple[KeyPath, str]]:
-        for first, (second, *others), name in configured_twice(config.providers):
+        for first, (second, *others), name in configured_twice(config.providers, self._vendors):
             places: list[KeyPath] = [("providers", second, key) for key in (name, f"{name}_file")]
             more = f", and {len(others)} more have it too" if others else ""
             line = self._document.line(("providers", first, "name"))
@@ -200,13 +202,13 @@ class _Reader:
         if not isinstance(entry, dict):
             self._fault(path, "not a mapping; write `- name: ...` and `type: ...` with the vendor's settings")
             return None
-        vendor = VENDORS.get(str(entry.get("type")))
+        vendor = self._vendors.get(str(entry.get("type")))
         if vendor is None:
             wrong = "an unknown type" if entry.get("type") else "missing"
-            self._unknown((*path, "type"), wrong, VENDORS)
+            self._unknown((*path, "type"), wrong, self._vendors)
             return None
         try:
-            settings = vendor.settings.model_validate({**inherited, **entry})
+            settings: ProviderSettings = vendor.settings.model_validate({**inherited, **entry})
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 self._fault_of(detail, path, vendor.settings)
@@ -251,10 +253,10 @@ class _Reader:
         if detail["type"] == "too_short" and self._document.has((*path, 0)):
             return  # it is only empty without what is wrong in it
         if path[2:] == ("watch", "tasks") and detail["type"] == "dict_type":
-            kind = VENDORS[str(self._document.content["providers"][path[1]]["type"])].kinds[0]
+            kind = self._vendors[str(self._document.content["providers"][path[1]]["type"])].kinds[0]
             self._fault(path, f"not a mapping; write the ids by feed, such as `{kind}: [ID, ID]`")
             return
-        words = words_for(detail, model, self._document.written(path))
+        words = words_for(detail, model, self._document.written(path), self._vendors)
         if variable := self._document.empty_variable(path):
             words = f"the environment variable {variable} is empty; set it, or write the value here"
         self._fault(path, words)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -32,28 +33,8 @@ from exporter.config import reread
 from exporter.config.mistakes import slips
 from exporter.config.network import proxies, trust
 from exporter.config.reread import RereadFile
-from exporter.config.values import TEXT, VARIABLE, Duration, Interval, Rate, fault, seconds_of, written
+from exporter.config.values import TEXT, Duration, Interval, Rate, fault, written
 from exporter.tasks import ID_LENGTH, is_task_id
-
-__all__ = [
-    "DURATION_BUCKETS",
-    "SECRET_LENGTH",
-    "TEXT",
-    "VARIABLE",
-    "BaseUrl",
-    "Duration",
-    "FileReference",
-    "Interval",
-    "PollSettings",
-    "ProviderSettings",
-    "Rate",
-    "Secret",
-    "Settings",
-    "WatchSettings",
-    "WatchUrl",
-    "fault",
-    "seconds_of",
-]
 
 _SENDABLE = re.compile(r"[!-~]+")
 _NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
@@ -382,3 +363,23 @@ class ProviderSettings(PollSettings):
             if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
                 raise fault(_NOT_SENDABLE, name)
         return self
+
+
+class VendorType(Protocol):
+    """What the configuration has to know of a type of provider."""
+
+    @property
+    def name(self) -> str:
+        """The value of `type`."""
+
+    @property
+    def settings(self) -> type[ProviderSettings]:
+        """What an entry of this type may hold."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of its feeds."""
+
+
+Vendors = Mapping[str, VendorType]
+"""All types of providers, by their names. Whoever reads a configuration hands them in: the configuration knows none."""

@@ -14,9 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from exporter.config.load import SHARED, Config
-from exporter.config.models import TEXT, VARIABLE, PollSettings, ProviderSettings, Settings
-from exporter.vendors.api import Vendor
-from exporter.vendors.registry import VENDORS
+from exporter.config.models import PollSettings, ProviderSettings, Settings, Vendors, VendorType
+from exporter.config.values import TEXT, VARIABLE
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,16 +25,16 @@ _UNITS = ((2 * 86400, 86400, "d"), (3600, 3600, "h"), (60, 60, "m"), (0, 1, "s")
 """From when on a unit is used (a day is written as 24h), its seconds, and its letter."""
 
 
-def document() -> dict[str, Any]:
+def document(vendors: Vendors) -> dict[str, Any]:
     """The schema of the whole file."""
     config = Config.model_json_schema(schema_generator=_Generator)
     definitions = config.pop("$defs")
     definitions.pop(ProviderSettings.__name__)
-    for vendor in VENDORS.values():
+    for vendor in vendors.values():
         schema = _vendor(vendor)
         definitions |= schema.pop("$defs")
         definitions[vendor.name] = schema
-    config["properties"]["providers"]["items"] = _provider()
+    config["properties"]["providers"]["items"] = _provider(vendors)
     config["patternProperties"] = {f"^{SHARED}": {}}
     named: dict[str, Any] = {}
     body = _with_references(config | {"$defs": definitions}, named)
@@ -43,12 +42,12 @@ def document() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "Configuration of videotask-exporter", **body}
 
 
-def text() -> str:
+def text(vendors: Vendors) -> str:
     """The same as JSON for people."""
-    return json.dumps(document(), indent=2) + "\n"
+    return json.dumps(document(vendors), indent=2) + "\n"
 
 
-def _vendor(vendor: Vendor) -> dict[str, Any]:
+def _vendor(vendor: VendorType) -> dict[str, Any]:
     """The settings of one type of provider, where a kind is one of its feeds."""
     schema = vendor.settings.model_json_schema(schema_generator=_Generator)
     properties = schema["properties"]
@@ -59,15 +58,15 @@ def _vendor(vendor: Vendor) -> dict[str, Any]:
     return schema
 
 
-def _provider() -> dict[str, Any]:
+def _provider(vendors: Vendors) -> dict[str, Any]:
     """A provider is what its type makes it, so that a fault is told of that type alone."""
-    every = {"type": {"description": "the vendor", **_one_of(VENDORS)}, "name": {}}
+    every = {"type": {"description": "the vendor", **_one_of(vendors)}, "name": {}}
     cases = [
         {
             "if": {"type": "object", "required": ["type"], "properties": {"type": {"const": name}}},
             "then": {"$ref": f"#/$defs/{name}"},
         }
-        for name in VENDORS
+        for name in vendors
     ]
     return {"type": "object", "required": ["name", "type"], "properties": every, "allOf": cases}
 

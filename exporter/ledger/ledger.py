@@ -9,7 +9,8 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from exporter.config.models import PollSettings
-from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.ledger.errors import StoreError
+from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import REMEMBERED_LONGER, Book, Settled
 from exporter.tasks import Clock, Step, Task

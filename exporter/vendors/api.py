@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from exporter.client.client import Client
+from exporter.client.tokens import Vault
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Clock, Observation, is_task_id
 
@@ -73,15 +74,6 @@ class Feed(ABC):
         named = [row[self.id_key] for row in rows if isinstance(row, dict) and self.id_key in row]
         ids = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in named]
         return [one for one in ids if is_task_id(one)]
-
-
-class Vault(Protocol):
-    """Where a token outlives the process; the ledger's store is one."""
-
-    def load_token(self, owner: str) -> tuple[str, float] | None:
-        """The token and the Unix time at which it ends."""
-
-    def save_token(self, owner: str, token: str, expires: float) -> None: ...
 
 
 @dataclass(frozen=True)

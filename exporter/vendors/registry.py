@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from exporter.client.client import Client
+from exporter.client.tokens import Vault
 from exporter.config.models import ProviderSettings
-from exporter.vendors.api import Provider, Vault, Vendor
+from exporter.vendors.api import Provider, Vendor
 from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
 
 VENDORS: dict[str, Vendor] = {

@@ -18,7 +18,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config.load import ConfigError
-from exporter.ledger.sqlite.store import StoreError
+from exporter.ledger.errors import StoreError
 from exporter.metrics.exposition import Exposition
 from exporter.snapshot import Reloads
 from exporter.web.api import intake

@@ -15,10 +15,10 @@ import trustme
 import yaml
 
 from docs.tools.reader import BLOCKS, PAGES, ROOT, Block, Page, blocks
-from exporter.config.load import load
 from exporter.web.access.webconfig import WebConfig
 from grafana.promql import CLOSED, SERVED
 from grafana.rules_files import RECORDINGS
+from tests.harness import load
 
 Program = Callable[..., str]
 

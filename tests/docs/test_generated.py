@@ -12,12 +12,12 @@ import pytest
 from docs.tools import asking, generate
 from exporter import cli
 from exporter.commands.doctor import consult
-from exporter.config.load import load
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.simulator import PREFIXES, Feed, World, app, running
 from exporter.simulator.matrix import MATRIX
 from exporter.simulator.world.profiles import PROFILES
 from exporter.vendors.registry import VENDORS
+from tests.harness import load
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

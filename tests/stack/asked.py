@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grafana
-from exporter.config.models import seconds_of
+from exporter.config.values import seconds_of
 
 _GRAFANA = Path(grafana.__file__).parent
 DASHBOARDS = sorted((_GRAFANA / "dashboards").glob("*.json"))

@@ -15,8 +15,9 @@ from starlette.responses import Response
 
 from exporter.config.load import ConfigError
 from exporter.config.logs import LogfmtFormatter
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store, StoreError
+from exporter.ledger.sqlite.store import Store
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProviders

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from exporter.config.models import ProviderSettings, Secret, Settings
-from exporter.vendors.registry import VENDORS
+from exporter.config.models import ProviderSettings, Secret, Settings, Vendors
 
 _COMMON = ProviderSettings.model_fields.keys()
 
@@ -23,7 +22,7 @@ def _accounts(settings: ProviderSettings) -> Iterator[tuple[str, Hashable]]:
                 yield name, (settings.type, settings.base_url, words, name, value)
 
 
-def configured_twice(providers: Sequence[ProviderSettings]) -> Iterator[tuple[int, list[int], str]]:
+def configured_twice(providers: Sequence[ProviderSettings], vendors: Vendors) -> Iterator[tuple[int, list[int], str]]:
     """Providers that show the same feeds of one account: the first, the others, and the credential that they share."""
     alike: dict[Hashable, tuple[str, list[int]]] = {}
     for index, settings in enumerate(providers):
@@ -31,12 +30,12 @@ def configured_twice(providers: Sequence[ProviderSettings]) -> Iterator[tuple[in
             alike.setdefault(account, (name, []))[1].append(index)
     told: set[int] = set()
     for name, (first, *others) in alike.values():
-        polled = _kinds(providers[first])
+        polled = _kinds(providers[first], vendors)
         again: list[int] = []
         for index in others:
-            if polled & _kinds(providers[index]):
+            if polled & _kinds(providers[index], vendors):
                 again.append(index)
-            polled |= _kinds(providers[index])
+            polled |= _kinds(providers[index], vendors)
         if again and again[0] not in told:
             told.update(again)
             yield first, again, name
@@ -51,5 +50,5 @@ def renamed(before: Sequence[ProviderSettings], now: Sequence[ProviderSettings])
             yield old.name, new
 
 
-def _kinds(settings: ProviderSettings) -> set[str]:
-    return set(settings.feeds or VENDORS[settings.type].kinds)
+def _kinds(settings: ProviderSettings, vendors: Vendors) -> set[str]:
+    return set(settings.feeds or vendors[settings.type].kinds)

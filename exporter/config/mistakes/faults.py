@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pydantic_core import ErrorDetails
 
 from exporter.config.mistakes import slips
-from exporter.config.models import ProviderSettings, Settings
-from exporter.vendors.registry import VENDORS
+from exporter.config.models import ProviderSettings, Settings, Vendors
 
 _OTHER_WORDS = {
     **dict.fromkeys(("interval", "scrapeinterval", "refresh", "frequency", "every"), "poll_interval"),
@@ -36,9 +35,11 @@ _VALUE_FAULTS = re.compile(r"not |neither |unknown;|too (small|large|short|slow)
 """How words begin before which the value that was written makes a sentence."""
 
 
-def words_for(detail: ErrorDetails, model: type[Settings], written: str | None = None) -> str:
+def words_for(
+    detail: ErrorDetails, model: type[Settings], written: str | None = None, vendors: Vendors | None = None
+) -> str:
     """What is wrong and what is allowed. `written`, the value in the file, is repeated unless it may be a secret."""
-    words = _words_for(detail, model)
+    words = _words_for(detail, model, vendors or {})
     *above, last = detail["loc"] or ("",)
     names = _model_at(model, tuple(above)).secret_names() if detail["loc"] else frozenset[str]()
     if detail["type"] in ("list_type", "tuple_type") and written and slips.repeated(written):
@@ -56,13 +57,13 @@ def told_of(written: str, words: str) -> str:
     return f"{shown} is {words}" if shown else words
 
 
-def _words_for(detail: ErrorDetails, model: type[Settings]) -> str:
+def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors) -> str:
     limits = detail.get("ctx", {})
     match detail["type"]:
         case "setting":
             return str(limits["message"])
         case "extra_forbidden":
-            return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model)
+            return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model, vendors)
         case "missing":
             field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
             return f"missing; {(field.description if field else None) or 'write a value'}"
@@ -111,14 +112,14 @@ def _keys(model: type[Settings]) -> list[str]:
     return sorted({*model.model_fields, *(f"{name}_file" for name in model.secret_names())})
 
 
-def unknown_key(key: str, model: type[Settings], root: type[Settings]) -> str:
+def unknown_key(key: str, model: type[Settings], root: type[Settings], vendors: Vendors) -> str:
     """Words about a key that a part has not: what was meant, or where it belongs; and which keys it may have."""
     allowed = _keys(model)
-    told = f"unknown key{_meant(key, model, root)}; allowed: {', '.join(allowed)}"
+    told = f"unknown key{_meant(key, model, root, vendors)}; allowed: {', '.join(allowed)}"
     return slips.of_word(key) or told
 
 
-def _meant(key: str, model: type[Settings], root: type[Settings]) -> str:
+def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendors) -> str:
     if ":" in key:
         return f" without a space after the colon; write `{key.partition(':')[0]}: ` and the value"
     allowed = _keys(model)
@@ -132,7 +133,7 @@ def _meant(key: str, model: type[Settings], root: type[Settings]) -> str:
     meant = _OTHER_WORDS.get(plain, "")
     if meant in allowed:
         return f"; did you mean {meant}?"
-    if place := next((place for place, keys in _places(model, root) if key in keys), ""):
+    if place := next((place for place, keys in _places(model, root, vendors) if key in keys), ""):
         return f" here; it is a setting of {place}"
     first, _, rest = key.replace("-", "_").replace(".", "_").partition("_")
     if (part := _part(model, first)) and rest in _keys(part):
@@ -143,14 +144,14 @@ def _meant(key: str, model: type[Settings], root: type[Settings]) -> str:
     return f"; did you mean {meant}?" if meant else ""
 
 
-def _places(model: type[Settings], root: type[Settings]) -> Iterator[tuple[str, list[str]]]:
+def _places(model: type[Settings], root: type[Settings], vendors: Vendors) -> Iterator[tuple[str, list[str]]]:
     """Where else keys may stand: in the file outside of all, in parts of this, and in providers."""
     if model is not root:
         yield "a provider" if issubclass(root, ProviderSettings) else "the whole file", _keys(root)
     if issubclass(root, ProviderSettings):
         yield "the whole file", list(_OF_THE_FILE)
     yield from _parts(root, "")
-    for name, vendor in VENDORS.items():
+    for name, vendor in vendors.items():
         if root is not vendor.settings:
             yield f"a provider of type {name}, under `providers`", _keys(vendor.settings)
             yield from _parts(vendor.settings, "of a provider")

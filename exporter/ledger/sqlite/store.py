@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.ledger.counters import Counts
+from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
 from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
@@ -50,10 +51,6 @@ _DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 STEPS_KEPT = 86400.0
 """Seconds for which it is kept what was seen of a task and when."""
-
-
-class StoreError(Exception):
-    """The ledger's file cannot be used. The text says why, and holds no task's content."""
 
 
 @dataclass(frozen=True)

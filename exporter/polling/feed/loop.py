@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from exporter.client.advice import Cause, advice
 from exporter.client.errors import CallError
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import StoreError
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Book
 from exporter.polling.budget import Budget

@@ -7,7 +7,7 @@ from dataclasses import replace
 from exporter.client.advice import Cause, advice, cause_of_call
 from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings
-from exporter.ledger.sqlite.store import StoreError
+from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedStatus, Outage
 
 FAILED_CALLS_KEPT = 20

@@ -7,7 +7,7 @@ URLs      ->  (a provider)  (a feed)
 
 from __future__ import annotations
 
-from exporter.polling.watch.following import Following, TooMany, Verdict
+from exporter.polling.watch.following import Following, Verdict
 from exporter.polling.watch.sources import Watch
 
-__all__ = ["Following", "TooMany", "Verdict", "Watch"]
+__all__ = ["Following", "Verdict", "Watch"]

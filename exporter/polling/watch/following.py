@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
+from exporter.ledger.errors import TooMany
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Book
@@ -25,10 +26,6 @@ GIVE_UP_AFTER = 86400.0
 
 APART = 1.0
 """Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
-
-
-class TooMany(Exception):
-    """More ids were asked for than the feed may follow; none was taken. The text says how many it may."""
 
 
 @dataclass(frozen=True)

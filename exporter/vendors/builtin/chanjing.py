@@ -21,10 +21,11 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of
-from exporter.client.tokens import GivenToken, ObtainedToken, Token
-from exporter.config.models import BaseUrl, ProviderSettings, Rate, Secret
+from exporter.client.tokens import GivenToken, ObtainedToken, Token, Vault
+from exporter.config.models import BaseUrl, ProviderSettings, Secret
+from exporter.config.values import Rate
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vault, Vendor
+from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import (
     Length,
     Percent,

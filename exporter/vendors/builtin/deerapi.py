@@ -21,9 +21,11 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of, reason_of
-from exporter.config.models import BaseUrl, ProviderSettings, Rate, Secret, fault
+from exporter.client.tokens import Vault
+from exporter.config.models import BaseUrl, ProviderSettings, Secret
+from exporter.config.values import Rate, fault
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vault, Vendor
+from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import (
     Length,
     Percent,

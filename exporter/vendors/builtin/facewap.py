@@ -18,10 +18,11 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of
-from exporter.client.tokens import GivenToken
-from exporter.config.models import Duration, ProviderSettings, Rate, Secret
+from exporter.client.tokens import GivenToken, Vault
+from exporter.config.models import ProviderSettings, Secret
+from exporter.config.values import Duration, Rate
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vault, Vendor
+from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from exporter.config.models import Secret, Settings, fault
+from exporter.config.models import Secret, Settings
+from exporter.config.values import fault
 
 CIPHERS = {
     f"TLS_ECDHE_{kind}_WITH_{name}": f"ECDHE-{kind}-{openssl}"

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from exporter.config.document import Document
 from exporter.config.load import ConfigError, read_document
 from exporter.config.mistakes.faults import words_for
-from exporter.config.models import Duration, Secret, fault
+from exporter.config.models import Secret
+from exporter.config.values import Duration, fault
 from exporter.web.access.auth import Users
 from exporter.web.access.tls import Section, TLSError, TLSSettings, names_in
 from exporter.web.server.limits import Bucket

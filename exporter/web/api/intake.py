@@ -17,8 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from exporter.ledger.sqlite.store import StoreError
-from exporter.polling.watch import TooMany
+from exporter.ledger.errors import StoreError, TooMany
 from exporter.tasks import ID_LENGTH, why_no_task_id
 from exporter.web.source import Callbacks, Source
 

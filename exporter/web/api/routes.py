@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.ledger.sqlite.store import StoreError
+from exporter.ledger.errors import StoreError
 from exporter.tasks import is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.api import openapi, schemas

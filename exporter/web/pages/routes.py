@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
-from exporter.ledger.sqlite.store import StoreError
+from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy

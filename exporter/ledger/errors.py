@@ -1,0 +1,11 @@
+"""What the ledger refuses, or cannot do."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The ledger's file cannot be used. The text says why, and holds no task's content."""
+
+
+class TooMany(Exception):
+    """More ids were asked for than the feed may follow; none was taken. The text says how many it may."""
