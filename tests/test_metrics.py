@@ -285,7 +285,7 @@ async def test_closed_labels_start_at_zero(scene: Scene, clock: HandClock) -> No
         assert scene.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
         assert scene.values("videotask_task_series_dropped", "provider") == dict.fromkeys(VENDORS, 0)
         errors = scene.values("videotask_api_errors_total", "provider", "endpoint", "error")
-        assert (len(errors), set(errors.values())) == (4 * 3 * 9, {0})
+        assert (len(errors), set(errors.values())) == (4 * 3 * 10, {0})
         assert {name for name, one in scene.families().items() if not one.samples} == {
             "videotask_oldest_task_timestamp_seconds",
             "videotask_task_progress_ratio",

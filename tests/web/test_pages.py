@@ -206,7 +206,7 @@ async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again() 
         text = await text_of(http)
         assert "All is well" in text
         assert "Last failed calls (1), the latest 10 s ago" in text
-        assert "10 s ago list 200 contract the body is not JSON" in text
+        assert "10 s ago list 200 intercepted" in text
 
 
 async def test_a_feed_without_a_list_and_without_ids_says_how_to_follow_tasks() -> None:
