@@ -156,16 +156,16 @@ class Months:
     @property
     def counted(self) -> int:
         """The ends that the ledger has counted."""
-        return int(sum(self.loop.book.counts["finished_total", state] for state in State))
+        return int(sum(self.loop.tracker.counts["finished_total", state] for state in State))
 
     @property
     def gaps(self) -> float:
-        return self.loop.book.counts[("history_gaps_total",)]
+        return self.loop.tracker.counts[("history_gaps_total",)]
 
     @property
     def held(self) -> int:
         """What is held in memory: the entries of every collection of the feed's loop and of its book."""
-        values = [*vars(self.loop).values(), *vars(self.loop.book).values()]
+        values = [*vars(self.loop).values(), *vars(self.loop.tracker).values()]
         return sum(len(value) for value in values if isinstance(value, Sized) and not isinstance(value, str))
 
     @property

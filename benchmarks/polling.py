@@ -145,9 +145,9 @@ async def _polled(lives: Sequence[Life], lasts: float, growth: float) -> Looked:
     )
     client = Client(settings.base_url)
     ledger = Ledger(Store(":memory:"), 86400.0)
-    book = ledger.open(settings.name, feed.kind, feed.clock, settings, NOW)
+    tracker = ledger.open(settings.name, feed.kind, feed.clock, settings, NOW)
     provider = Provider(settings, client, [feed])
-    loop = FeedLoop(provider, feed, book, ledger, Watch(settings.name, settings.watch), clock)
+    loop = FeedLoop(provider, feed, tracker, ledger, Watch(settings.name, settings.watch), clock)
     coming = iter(lives)
     life = next(coming, None)
     while clock.now < NOW + lasts:

@@ -72,7 +72,7 @@ class Standing:
     async def _record(self, loop: FeedLoop, shown: Iterable[Observation], *, complete: bool = False) -> None:
         sweep = Sweep(complete=complete)
         sweep.show(shown, time.time(), listed=True)
-        await self._ledger.record(loop.book, sweep, time.time())
+        await self._ledger.record(loop.tracker, sweep, time.time())
         self.news.set()
 
     def _running(self, number: int) -> Observation:

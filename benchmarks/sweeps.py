@@ -94,7 +94,7 @@ async def swept(pages: int, way: str) -> AsyncIterator[PolledProvider]:
             try:
                 for _ in range(2):
                     await loop.sweep()
-                if len(loop.book.in_flight) != tasks:
+                if len(loop.tracker.in_flight) != tasks:
                     raise RuntimeError(f"the first sweeps did not bring all tasks: {loop.status}")
                 yield polled
             finally:

@@ -265,7 +265,7 @@ def _config_schema(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from exporter.commands.run import Options, lived, serve
+    from exporter.commands.run import Options, run_process, serve
     from exporter.config.load import ConfigFile
     from exporter.vendors.registry import VENDORS
     from exporter.web.access.webconfig import WebConfig
@@ -287,12 +287,12 @@ def _run(arguments: argparse.Namespace) -> int:
         place=Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path),
         web=WebConfig(arguments.web_config) if arguments.web_config else None,
     )
-    return lived(serve(read(), options, reread=read, has_changed=file.has_changed))
+    return run_process(serve(read(), options, reread=read, has_changed=file.has_changed))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from exporter.commands.doctor import consult
-    from exporter.commands.run import lived
+    from exporter.commands.doctor import run_doctor
+    from exporter.commands.run import run_process
     from exporter.config.load import load
     from exporter.vendors.registry import VENDORS
 
@@ -307,22 +307,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if not arguments.in_json:
         for remark in config.remarks:
             tell(f"warning: {remark}")
-    return lived(
-        consult(config, arguments.providers, fetch_token=arguments.fetch_token, in_json=arguments.in_json, tell=tell)
+    return run_process(
+        run_doctor(config, arguments.providers, fetch_token=arguments.fetch_token, in_json=arguments.in_json, tell=tell)
     )
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from exporter.commands.demo import serve_demo
-    from exporter.commands.run import lived
+    from exporter.commands.run import run_process
 
     logs.configure(arguments.level, arguments.style)
-    return lived(serve_demo(arguments))
+    return run_process(serve_demo(arguments))
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
     from exporter.commands.demo import serve_simulator
-    from exporter.commands.run import lived
+    from exporter.commands.run import run_process
 
     logs.configure(arguments.level, arguments.style)
-    return lived(serve_simulator(arguments))
+    return run_process(serve_simulator(arguments))

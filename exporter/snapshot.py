@@ -16,7 +16,7 @@ from exporter.client.advice import Cause
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.client.errors import FailedCall
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.deltas import Exemplar
 from exporter.ledger.tracker import End, within
 from exporter.tasks import IN_FLIGHT, MAY_STALL, Clock, State, Task
@@ -92,7 +92,7 @@ class FeedSnapshot:
     """When the last successful sweep ended."""
     freshness: float
     """Seconds after that for which the tasks in flight may be shown."""
-    counts: Counts
+    counts: Counters
     exemplars: Mapping[tuple[str, ...], Exemplar]
     tasks: tuple[Task, ...]
     """In flight."""
@@ -135,7 +135,7 @@ class AccountSnapshot:
 
     name: str
     type: str
-    counts: Counts
+    counts: Counters
     """Of the client: requests, errors, durations."""
     budget_left: int | None
     """Requests that may still be sent today; None without a budget."""

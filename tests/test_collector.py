@@ -24,7 +24,7 @@ from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Changes, Store
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
 from exporter.polling.collector import Collector
 from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
@@ -114,11 +114,11 @@ class Polled:
         return self.loop.status.up
 
     @property
-    def book(self) -> Book:
-        return self.loop.book
+    def tracker(self) -> Tracker:
+        return self.loop.tracker
 
     def counted(self, metric: str) -> dict[str, float]:
-        return counted(self.book, metric)
+        return counted(self.tracker, metric)
 
     @property
     def errors(self) -> dict[str, float]:
@@ -127,18 +127,18 @@ class Polled:
         return {key[2]: count for key, count in counts.items() if key[0] == "api_errors_total"}
 
 
-def counted(book: Book, metric: str) -> dict[str, float]:
-    return {"".join(key[1:]): value for key, value in book.counts.items() if key[0] == metric}
+def counted(tracker: Tracker, metric: str) -> dict[str, float]:
+    return {"".join(key[1:]): value for key, value in tracker.counts.items() if key[0] == metric}
 
 
-def told(book: Book) -> dict[str, Any]:
+def told(tracker: Tracker) -> dict[str, Any]:
     """What the ledger says of a feed, in the words of the simulator's truth."""
-    states = Counter(task.state for task in book.in_flight.values())
+    states = Counter(task.state for task in tracker.in_flight.values())
     return {
         "in_flight": {state.value: states[state] for state in IN_FLIGHT},
-        "finished": {state.value: book.counts["finished_total", state] for state in ENDS},
-        "failures": {reason.value: book.counts["failures_total", reason] for reason in Reason},
-        "output_seconds": pytest.approx(book.counts[("output_seconds_total",)]),
+        "finished": {state.value: tracker.counts["finished_total", state] for state in ENDS},
+        "failures": {reason.value: tracker.counts["failures_total", reason] for reason in Reason},
+        "output_seconds": pytest.approx(tracker.counts[("output_seconds_total",)]),
     }
 
 
@@ -147,9 +147,9 @@ def truth(site: Site, feed: Feed) -> dict[str, Any]:
     return {key: known[key] for key in ("in_flight", "finished", "failures", "output_seconds")}
 
 
-def measured(book: Book, phase: Phase, *state: State) -> tuple[float, float]:
-    bounds = book.settings.duration_buckets
-    buckets, total = book.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
+def measured(tracker: Tracker, phase: Phase, *state: State) -> tuple[float, float]:
+    bounds = tracker.settings.duration_buckets
+    buckets, total = tracker.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
     return buckets[-1][1], total
 
 
@@ -225,15 +225,15 @@ async def test_tasks_of_known_lives_give_exact_counts(site: Site, poll: Poll, fe
     polled = poll(feed)
     for _ in range(12):
         await polled.sweep()
-        known, found = truth(site, feed), told(polled.book)
+        known, found = truth(site, feed), told(polled.tracker)
         for side in (known, found):  # a task that is gone counts as lost a sweep later than it went
             side["gone"] = side["finished"].pop("lost") + sum(side["in_flight"].values())
             side.pop("in_flight")
         assert found == known
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
     assert polled.is_up()
     assert polled.errors == {}
-    assert counted(polled.book, "history_gaps_total") == {}
+    assert counted(polled.tracker, "history_gaps_total") == {}
 
 
 @pytest.mark.parametrize("feed", [SORA, DIGITAL_HUMAN], ids=["sora", "digital_human"])
@@ -245,16 +245,16 @@ async def test_durations_of_the_vendors_clock_are_exact(site: Site, poll: Poll, 
     for phase in (Phase.RUN, Phase.TOTAL):
         for state in (State.SUCCEEDED, State.FAILED):
             exact = durations[phase][state]
-            assert measured(polled.book, phase, state) == (exact["count"], exact["whole_seconds"])
+            assert measured(polled.tracker, phase, state) == (exact["count"], exact["whole_seconds"])
     # The quick one never waited, and the truth leaves such tasks out.
     queues = [one for state, one in durations[Phase.QUEUE].items() if state != "lost"]
-    count, total = measured(polled.book, Phase.QUEUE)
+    count, total = measured(polled.tracker, Phase.QUEUE)
     lost = 1  # its start was seen before it went
     assert (count, total) == (
         1 + lost + sum(one["count"] for one in queues),
         20 + sum(q["whole_seconds"] for q in queues),
     )
-    assert counted(polled.book, "unmeasured_durations_total") == {}
+    assert counted(polled.tracker, "unmeasured_durations_total") == {}
 
 
 @pytest.mark.parametrize("feed", [LIP_SYNC, VIDEO, FACE_SWAP], ids=["lip_sync", "video", "face_swap"])
@@ -268,11 +268,11 @@ async def test_observed_durations_are_wrong_by_a_poll_interval_at_most(site: Sit
         (Phase.TOTAL, State.SUCCEEDED, 60 if feed == VIDEO else 80),
         (Phase.TOTAL, State.FAILED, 45 if feed == VIDEO else 65),
     ):
-        count, total = measured(polled.book, phase, state)
+        count, total = measured(polled.tracker, phase, state)
         assert count == 1
         assert abs(total - exact) <= STEP + 1
     # The quick one came and went between two looks: nobody can know its durations.
-    assert counted(polled.book, "unmeasured_durations_total") == {"queue": 1, "run": 1, "total": 1}
+    assert counted(polled.tracker, "unmeasured_durations_total") == {"queue": 1, "run": 1, "total": 1}
 
 
 class TestBusyWorld:
@@ -301,7 +301,7 @@ class TestBusyWorld:
                 break
         assert site.world.in_flight() == 0
         await asyncio.gather(*(polled.sweep(2, after=0) for polled in everyone))
-        found = {kind: told(loop.book) for polled in everyone for kind, loop in polled.loops.items()}
+        found = {kind: told(loop.tracker) for polled in everyone for kind, loop in polled.loops.items()}
         assert found == {feed[1]: truth(site, feed) for feed in FEEDS}
         assert all(sum(one["finished"].values()) > 20 for one in found.values())
 
@@ -355,7 +355,7 @@ async def test_tasks_in_flight_below_the_pages_are_looked_up(site: Site, poll: P
     site.requests(feed)
     await polled.sweep()
     assert site.requests(feed) == {"list": 1, "detail": 3}
-    assert set(polled.book.in_flight) == {"old-0", "old-1", "old-2"}
+    assert set(polled.tracker.in_flight) == {"old-0", "old-1", "old-2"}
 
 
 async def test_metastudio_is_asked_for_what_is_in_flight_at_once(site: Site, poll: Poll) -> None:
@@ -372,7 +372,7 @@ async def test_metastudio_is_asked_for_what_is_in_flight_at_once(site: Site, pol
         asked.append(site.requests(feed))
     # A page of the newest, a page of those in flight, and what is on neither, since it has ended, by its id.
     assert asked == [{"list": 3}, {"list": 2}]
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
 
 
 async def test_pages_that_shift_while_they_are_read_lose_nothing(site: Site, poll: Poll) -> None:
@@ -387,7 +387,7 @@ async def test_pages_that_shift_while_they_are_read_lose_nothing(site: Site, pol
     await polled.sweep(4)
     site.instead = lambda path: None
     await polled.sweep()
-    assert told(polled.book) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == truth(site, LIP_SYNC)
     assert polled.counted("finished_total")["succeeded"] > 16
 
 
@@ -436,7 +436,7 @@ async def test_a_row_that_is_repeated_in_one_sweep_counts_once_and_its_end_stand
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
     polled = poll(LIP_SYNC, page_size=3)
     await polled.sweep()
-    assert (polled.counted("finished_total"), polled.book.in_flight) == ({"succeeded": 2}, {})
+    assert (polled.counted("finished_total"), polled.tracker.in_flight) == ({"succeeded": 2}, {})
 
 
 async def test_a_page_of_other_media_does_not_end_the_reading(site: Site, poll: Poll) -> None:
@@ -478,7 +478,7 @@ async def test_rows_that_become_visible_late_below_known_ones_are_counted_once(s
         rows.insert(at, row)
     await polled.sweep(EVERY + 1)
     assert polled.counted("finished_total") == {"succeeded": 62}
-    assert {task.id: task.appeared for task in polled.book.in_flight.values()} == {"late-7": False}
+    assert {task.id: task.appeared for task in polled.tracker.in_flight.values()} == {"late-7": False}
     assert polled.counted("history_gaps_total") == {}
     await polled.sweep(60)
     assert polled.counted("finished_total")["succeeded"] == 62
@@ -538,7 +538,7 @@ async def test_a_late_page_that_fails_costs_no_sweep(site: Site, poll: Poll) -> 
     async def shallow(scope: Scope, receive: Receive, send: Send) -> None:
         page = (await Request(scope, receive).json())["page"]
         shown = {"list": rows[10 * page - 10 : 10 * page], "page_info": {"total_count": 40}}
-        refused = page > 1 and polled.book.swept
+        refused = page > 1 and polled.tracker.swept
         await JSONResponse({"code": 40000, "msg": "page"} if refused else {"code": 0, "data": shown})(
             scope, receive, send
         )
@@ -625,10 +625,10 @@ async def test_a_flood_of_tasks_in_flight_breaks_the_contract(site: Site, poll: 
     polled = poll(SORA, page_size=500, request_timeout="60s")
     await polled.sweep()
     assert polled.loop.status.outage is None
-    assert len(polled.book.in_flight) == IN_FLIGHT_LIMIT
+    assert len(polled.tracker.in_flight) == IN_FLIGHT_LIMIT
     polled.loop.interval = 0.0  # as if no time were left for look-ups
     await polled.sweep()
-    assert len(polled.book.in_flight) <= IN_FLIGHT_LIMIT
+    assert len(polled.tracker.in_flight) <= IN_FLIGHT_LIMIT
     assert polled.is_up() is False
     assert "tasks in flight" in outage_of(polled.loop).words
 
@@ -651,12 +651,12 @@ async def test_a_list_that_is_empty_once_counts_a_gap_and_loses_nothing(site: Si
     await polled.sweep()
     assert polled.counted("history_gaps_total") == {"": 1}
     if feed != DIGITAL_HUMAN:  # its look-ups go to the list too
-        assert told(polled.book) == truth(site, feed)
+        assert told(polled.tracker) == truth(site, feed)
     del site.fake.faults[LISTS[feed]]
     await polled.sweep(2)
     assert polled.counted("history_gaps_total") == {"": 1}
     assert polled.is_up()
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
 
 
 async def test_a_restart_that_finds_none_of_the_known_tasks_counts_a_gap(site: Site, poll: Poll) -> None:
@@ -708,7 +708,7 @@ async def test_a_task_is_lost_at_its_second_miss_seconds_after_the_first(site: S
         await polled.sweep(after=step)
         lost.append(polled.counted("finished_total").get("lost", 0))
     assert lost == ([0, 0, 1, 1] if step == 1.0 else [1, 1, 1, 1])
-    assert set(polled.book.in_flight) == {"stays"}
+    assert set(polled.tracker.in_flight) == {"stays"}
 
 
 async def test_a_restart_between_two_misses_does_not_make_them_one(site: Site, poll: Poll) -> None:
@@ -734,10 +734,10 @@ async def test_a_vendor_that_shows_nothing_at_all_loses_nothing(site: Site, poll
     site.fake.faults[f"{feed[0]}/{feed[1]}/detail"] = JSONResponse(unknown) if unknown else NOT_FOUND
     await polled.sweep(5)
     assert polled.is_up()
-    assert len(polled.book.in_flight) == 3
+    assert len(polled.tracker.in_flight) == 3
     site.fake.faults.clear()
     await polled.sweep()
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
 
 
 async def test_a_list_that_has_lost_sight_of_all_in_flight_proves_nothing_where_look_ups_go_there_too(
@@ -751,10 +751,10 @@ async def test_a_list_that_has_lost_sight_of_all_in_flight_proves_nothing_where_
     site.fake.faults[LISTS[feed]] = faults.rows(lambda rows: [row for row in rows if row["job_id"] == "done"])
     await polled.sweep(5)
     assert polled.is_up()
-    assert len(polled.book.in_flight) == 3
+    assert len(polled.tracker.in_flight) == 3
     site.fake.faults[LISTS[feed]] = faults.rows(lambda rows: [row for row in rows if row["job_id"] != "runs-1"])
     await polled.sweep(2)
-    assert set(polled.book.in_flight) == {"runs-0", "runs-2"}
+    assert set(polled.tracker.in_flight) == {"runs-0", "runs-2"}
     assert polled.counted("finished_total") == {"succeeded": 1, "lost": 1}
 
 
@@ -764,7 +764,7 @@ async def test_a_vendor_that_goes_on_showing_nothing_is_believed_in_the_end(site
     site.world.add(*lives)
     polled = poll(feed)
     await polled.sweep(14)
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
     assert polled.counted("finished_total") == {"lost": 3}
 
 
@@ -776,7 +776,7 @@ async def test_a_task_gone_from_a_whole_list_is_lost_where_the_detail_cannot_tel
     assert polled.counted("finished_total") == {}
     await polled.sweep(10)
     assert polled.counted("finished_total") == {"lost": 1}
-    assert told(polled.book) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == truth(site, LIP_SYNC)
 
 
 async def test_a_task_below_the_pages_that_were_read_is_not_lost_while_the_detail_cannot_tell(
@@ -787,7 +787,7 @@ async def test_a_task_below_the_pages_that_were_read_is_not_lost_while_the_detai
     await polled.sweep()
     site.fake.faults["chanjing/lip_sync/detail"] = Response("<html>", 500)
     await polled.sweep(30)
-    assert set(polled.book.in_flight) == {"old"}
+    assert set(polled.tracker.in_flight) == {"old"}
 
 
 async def test_a_task_that_was_never_listed_is_not_lost_for_not_being_listed(site: Site, poll: Poll) -> None:
@@ -797,10 +797,10 @@ async def test_a_task_that_was_never_listed_is_not_lost_for_not_being_listed(sit
     site.fake.faults["chanjing/lip_sync/detail"] = alive
     polled = poll(LIP_SYNC, watch={"tasks": {"lip_sync": ["watched"]}})
     await polled.sweep(2)
-    assert set(polled.book.in_flight) == {"watched"}
+    assert set(polled.tracker.in_flight) == {"watched"}
     site.fake.faults["chanjing/lip_sync/detail"] = Response("<html>", 500)
     await polled.sweep(30)
-    assert set(polled.book.in_flight) == {"watched"}
+    assert set(polled.tracker.in_flight) == {"watched"}
 
 
 @pytest.mark.parametrize("status", [10, 20, 30])
@@ -816,7 +816,7 @@ async def test_a_lost_task_that_comes_back_is_not_counted_again(site: Site, poll
     rows.append(gone | {"status": status})
     await polled.sweep(2)
     assert polled.counted("finished_total") == {"lost": 1}
-    assert set(polled.book.in_flight) == {"stays"}
+    assert set(polled.tracker.in_flight) == {"stays"}
 
 
 async def test_one_row_that_slips_by_between_two_pages_is_found_by_the_next_sweep(site: Site, poll: Poll) -> None:
@@ -912,8 +912,8 @@ async def test_tasks_that_cannot_end_yet_are_looked_up_seldom_and_one_at_each_sw
         await polled.sweep()
         calls.append(site.requests(SORA)["detail"])
         assert polled.is_up()
-        assert not polled.book.is_stale(site.clock())
-        age = {task_id: site.clock() - at for task_id, at in polled.book.last_seen.items()}
+        assert not polled.tracker.is_stale(site.clock())
+        age = {task_id: site.clock() - at for task_id, at in polled.tracker.last_seen.items()}
         assert all(at <= 3 * STEP for at in age.values())
     assert calls[0] == 9
     assert all(count >= 1 for count in calls[:39])
@@ -949,7 +949,7 @@ async def test_a_vendor_that_loses_sight_of_all_tasks_at_once_loses_none_of_thos
     await polled.sweep(5)
     site.instead = lambda path: None
     await polled.sweep()
-    assert set(polled.book.in_flight) == set(names)
+    assert set(polled.tracker.in_flight) == set(names)
     assert polled.counted("finished_total") == {"succeeded": 30}
 
 
@@ -974,7 +974,7 @@ async def test_an_idle_feed_is_polled_more_seldom_until_a_task_comes(site: Site,
     await polled.sweep()
     assert polled.loop.interval == 300
     site.clock.now += 700
-    assert not polled.book.is_stale(site.clock())
+    assert not polled.tracker.is_stale(site.clock())
     site.world.add(Life("new", *feed, site.clock(), 0.0, 100.0, State.SUCCEEDED))
     await polled.sweep()
     assert polled.loop.interval == 15
@@ -1036,7 +1036,7 @@ async def test_new_ids_are_read_round_by_round_and_the_first_round_makes_the_fee
     assert 0 < first < 60
     assert polled.loop.following.unread == 60 - first
     assert polled.is_up()
-    assert polled.book.swept
+    assert polled.tracker.swept
     for _ in range(60):
         await polled.sweep(after=0.01)
     assert polled.counted("finished_total") == {"succeeded": 60}
@@ -1090,7 +1090,7 @@ async def test_one_broken_detail_does_not_stop_the_list(site: Site, poll: Poll, 
     assert polled.counted("finished_total") == {"succeeded": 6}
     assert polled.is_up()
     assert sum(polled.errors.values()) == 2
-    assert told(polled.book) == truth(site, SORA)
+    assert told(polled.tracker) == truth(site, SORA)
 
 
 async def test_a_feed_whose_look_ups_all_fail_is_down(site: Site, poll: Poll) -> None:
@@ -1099,7 +1099,7 @@ async def test_a_feed_whose_look_ups_all_fail_is_down(site: Site, poll: Poll) ->
     polled = poll(SORA, **watched("a", "b"))
     await polled.sweep()
     assert polled.is_up() is False
-    assert not polled.book.swept
+    assert not polled.tracker.swept
 
 
 async def test_an_id_that_comes_to_stand_for_several_tasks_gives_way_to_them(site: Site, poll: Poll) -> None:
@@ -1108,12 +1108,12 @@ async def test_an_id_that_comes_to_stand_for_several_tasks_gives_way_to_them(sit
     site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": alone})
     polled = poll(FACE_SWAP, watch={"tasks": {"face_swap": ["parent"]}})
     await polled.sweep()
-    assert set(polled.book.in_flight) == {"parent"}
+    assert set(polled.tracker.in_flight) == {"parent"}
     site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": alone | {"taskList": parts}})
     await polled.sweep()
     site.requests(FACE_SWAP)
     await polled.sweep()
-    assert polled.book.in_flight == {}
+    assert polled.tracker.in_flight == {}
     assert polled.counted("finished_total") == {"succeeded": 2}
     assert site.requests(FACE_SWAP) == {"list": 1}
 
@@ -1145,7 +1145,7 @@ async def test_what_a_failing_list_brought_of_known_tasks_is_kept_and_the_rest_w
     await polled.sweep()
     assert polled.is_up() is False
     assert polled.counted("finished_total") == {"succeeded": 1}
-    assert polled.book.in_flight == {}
+    assert polled.tracker.in_flight == {}
 
 
 @every_feed
@@ -1160,7 +1160,7 @@ async def test_tasks_that_came_during_an_outage_are_found_after_it(site: Site, p
     site.fake.faults.clear()
     await polled.sweep()
     assert polled.is_up()
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
 
 
 # --- Whatever arrives
@@ -1207,7 +1207,7 @@ async def test_garbage_is_a_counted_error_and_the_loop_goes_on(
     del site.fake.faults[LISTS[feed]]
     await polled.sweep()
     assert polled.is_up()
-    assert told(polled.book) == truth(site, feed)
+    assert told(polled.tracker) == truth(site, feed)
     assert without_traceback(caplog)
 
 
@@ -1251,7 +1251,7 @@ async def test_rows_that_are_no_tasks_spoil_no_others(site: Site, poll: Poll) ->
     assert polled.is_up()
     assert polled.counted("finished_total") == {"succeeded": 1}
     assert polled.counted("unmapped_values_total") == {"task": 7, "state": 1}
-    assert [task.state for task in polled.book.in_flight.values()] == [State.UNKNOWN]
+    assert [task.state for task in polled.tracker.in_flight.values()] == [State.UNKNOWN]
 
 
 # --- Isolation, outages, the account
@@ -1334,7 +1334,7 @@ async def test_two_feeds_use_one_token_and_keep_it_across_a_restart(site: Site, 
 async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
     site: Site, poll: Poll, tmp_path: Path
 ) -> None:
-    """As at a reload: a new loop takes over the book while the old one's last commit may be under way."""
+    """As at a reload: a new loop takes over the tracker while the old one's last commit may be under way."""
     store = Store(str(tmp_path / "ledger.sqlite3"))
     polled = poll(LIP_SYNC, store, page_size=3)
     old = polled.loop
@@ -1342,14 +1342,14 @@ async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
         site.clock.now += STEP
         site.world.add(Life(f"{turn}", *LIP_SYNC, site.clock.now - 1, 0.0, 1.5 * STEP, State.SUCCEEDED))
         loop = FeedLoop(
-            old.provider, old.feed, old.book, polled.ledger, Watch("", old.provider.settings.watch), site.clock
+            old.provider, old.feed, old.tracker, polled.ledger, Watch("", old.provider.settings.watch), site.clock
         )
         sweep = asyncio.create_task(loop.sweep())
         await asyncio.wait({sweep}, timeout=turn * 0.0002)
         sweep.cancel()
         await asyncio.wait({sweep})
     await polled.sweep(3)
-    assert told(polled.book) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == truth(site, LIP_SYNC)
     again = poll(LIP_SYNC, store)
     assert again.counted("finished_total") == {"succeeded": 60}
 
@@ -1437,8 +1437,8 @@ async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, collecto
     assert after["lip_sync"] is before["lip_sync"]
     assert after["video"] is before["video"]
     assert after["face_swap"] is not before["face_swap"]
-    assert after["face_swap"].book is before["face_swap"].book
-    assert after["face_swap"].book.interval == 0.02
+    assert after["face_swap"].tracker is before["face_swap"].tracker
+    assert after["face_swap"].tracker.interval == 0.02
     await until(lambda: all(loop.status.up for loop in after.values()))
     asked = site.fake.deerapi.requests["sora/list"]
     await asyncio.sleep(0.1)
@@ -1449,7 +1449,7 @@ async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, collec
     turns = [[site.settings(name, poll_interval=f"{ms}ms") for name in ("chanjing", "facewap")] for ms in (20, 30, 40)]
     await collector.apply(turns[0])
     await asyncio.gather(*(collector.apply(turn) for turn in turns))
-    assert [loop.book.interval for loop in collector.polled.loops] == [0.04] * 3
+    assert [loop.tracker.interval for loop in collector.polled.loops] == [0.04] * 3
 
 
 async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Collector) -> None:
@@ -1463,9 +1463,9 @@ async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Co
         await asyncio.sleep(0.012)
     site.clock.now += 10
     (loop,) = collector.polled.loops
-    await until(lambda: loop.book.counts["finished_total", "succeeded"] >= 45)
-    await until(lambda: not loop.book.in_flight)
-    assert told(loop.book) == truth(site, LIP_SYNC)
+    await until(lambda: loop.tracker.counts["finished_total", "succeeded"] >= 45)
+    await until(lambda: not loop.tracker.in_flight)
+    assert told(loop.tracker) == truth(site, LIP_SYNC)
 
 
 async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: Site, tmp_path: Path) -> None:
@@ -1488,7 +1488,7 @@ async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: 
         with pytest.raises(StoreError, match="moved away"):
             await collector.apply(wanted)
     assert collector.polled.loops == before
-    assert [loop.book.settings.poll_interval for loop in before] == [0.02] * 3
+    assert [loop.tracker.settings.poll_interval for loop in before] == [0.02] * 3
     (tmp_path / "away").rename(path)
     await until(lambda: all(loop.status.up for loop in before))
 
@@ -1567,7 +1567,7 @@ MUCH_LATER = 1e6
 
 
 def is_healthy(loop: FeedLoop) -> bool:
-    return not loop.pulse.is_stuck(time.monotonic())
+    return not loop.heartbeat.is_stuck(time.monotonic())
 
 
 async def test_a_loop_that_does_not_come_round_is_started_anew(
@@ -1640,7 +1640,7 @@ async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goe
     finally:
         store.disk.set()
     await until(lambda: is_healthy(loop) and loop.status.up is True)
-    assert counted(loop.book, "finished_total") == {"succeeded": 1}
+    assert counted(loop.tracker, "finished_total") == {"succeeded": 1}
     await collector.stop()
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 
 Bounds = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=8, unique=True).map(lambda some: tuple(sorted(some)))
 
 
 def test_what_was_never_counted_is_zero_and_leaves_no_trace() -> None:
-    counts = Counts()
+    counts = Counters()
     assert counts["finished_total", "succeeded"] == 0
     assert not counts
 
 
 def test_a_value_falls_into_the_first_bucket_that_holds_it() -> None:
-    counts = Counts()
+    counts = Counters()
     assert [counts.observe("h", value=value, bounds=(1.0, 2.0)) for value in (0.5, 1.0, 1.5, 2.5)] == [
         "1.0",
         "1.0",
@@ -28,7 +28,7 @@ def test_a_value_falls_into_the_first_bucket_that_holds_it() -> None:
 
 
 def test_histograms_of_other_labels_are_apart() -> None:
-    counts = Counts()
+    counts = Counters()
     counts.observe("h", "succeeded", value=1.0, bounds=(1.0,))
     counts.observe("h", "failed", value=3.0, bounds=(1.0,))
     assert counts.buckets("h", "failed", bounds=(1.0,)) == ([("1.0", 0), ("+Inf", 1)], 3.0)
@@ -38,7 +38,7 @@ def test_histograms_of_other_labels_are_apart() -> None:
 def test_other_bounds_lose_no_count_and_never_flatter(
     values: list[float], before: tuple[float], now: tuple[float]
 ) -> None:
-    counts = Counts()
+    counts = Counters()
     for value in values:
         counts.observe("h", value=value, bounds=before)
     buckets, _ = counts.buckets("h", bounds=now)

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.client.advice import Cause
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
-from exporter.commands.doctor import INTERRUPTED, consult
+from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
 from exporter.ledger.sqlite.store import Changes, Store
 from exporter.simulator import (
@@ -82,11 +82,11 @@ class Practice:
         merged = {**common, **KEYS.of(vendor), **given}
         return {name: value for name, value in merged.items() if value is not None}
 
-    async def consult(self, *providers: dict[str, Any], **options: Any) -> int:
+    async def run_doctor(self, *providers: dict[str, Any], **options: Any) -> int:
         settings = [VENDORS[one["type"]].settings.model_validate(one) for one in providers]
         config = Config(ledger=LedgerSettings(path=self.ledger), providers=settings)
         chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
-        return await consult(config, tell=self.said.append, **chosen)
+        return await run_doctor(config, tell=self.said.append, **chosen)
 
     @property
     def iam(self) -> dict[str, str]:
@@ -101,14 +101,14 @@ class Practice:
     async def report(self, feed: Feed, *, expect: int | None = None, fetch_token: bool = False, **given: Any) -> Any:
         """What the doctor says of one feed, as a machine reads it."""
         provider = self.provider(feed[0], feeds=[feed[1]], **given)
-        code = await self.consult(provider, fetch_token=fetch_token)
+        code = await self.run_doctor(provider, fetch_token=fetch_token)
         (report,) = json.loads(self.said[-1])["feeds"]
         assert code == (0 if report["well"] else 1)
         assert expect in (None, code), self.said[-1]
         return report
 
     async def text(self, *providers: dict[str, Any]) -> str:
-        await self.consult(*providers, in_json=False)
+        await self.run_doctor(*providers, in_json=False)
         return "\n".join(self.said)
 
 
@@ -193,7 +193,7 @@ async def test_the_detail_asked_for_is_that_of_a_task_in_flight(practice: Practi
 
 
 async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -> None:
-    assert await practice.consult(*(practice.provider(vendor) for vendor in VENDORS)) == 0
+    assert await practice.run_doctor(*(practice.provider(vendor) for vendor in VENDORS)) == 0
     whole = json.loads(practice.said[-1])
     assert whole["well"] is True
     assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(FEEDS)
@@ -205,7 +205,7 @@ async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -
 
 
 async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
-    await practice.consult(*(practice.provider(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
+    await practice.run_doctor(*(practice.provider(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
     assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
 
 
@@ -302,7 +302,7 @@ def test_every_cause_is_reached_by_a_test() -> None:
 
 async def test_calls_that_take_too_long_altogether_are_given_up(practice: Practice) -> None:
     provider = practice.provider("chanjing", rate_limit="1/h", feeds=["lip_sync"])
-    assert await practice.consult(provider, patience=0.5) == 1
+    assert await practice.run_doctor(provider, patience=0.5) == 1
     (report,) = json.loads(practice.said[-1])["feeds"]
     assert causes(report) == [("trouble", "slow")]
     assert "Raise rate_limit (0.0166667/m)" in report["findings"][0]["advice"]
@@ -311,7 +311,7 @@ async def test_calls_that_take_too_long_altogether_are_given_up(practice: Practi
 async def test_a_vendor_that_hangs_holds_up_no_other(practice: Practice) -> None:
     practice.fake.faults["deerapi"] = hang
     hanging = practice.provider("deerapi", request_timeout="1m", name="hanging")
-    begun = asyncio.create_task(practice.consult(practice.provider("facewap"), hanging, in_json=False))
+    begun = asyncio.create_task(practice.run_doctor(practice.provider("facewap"), hanging, in_json=False))
     async with asyncio.timeout(30):
         while not practice.said:  # noqa: ASYNC110  # what it says is no event
             await asyncio.sleep(0.01)
@@ -498,7 +498,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
         practice.provider("facewap", name="bearer", bearer=True),
     ]
     for in_json in (False, True):
-        await practice.consult(*providers, in_json=in_json, fetch_token=True)
+        await practice.run_doctor(*providers, in_json=in_json, fetch_token=True)
     told = "\n".join(practice.said)
     assert "POST http://127.0.0.1:" in told  # IAM, which is not below base_url
     assert [word for word in (TAG, *MARKERS) if word in told] == []

@@ -43,7 +43,7 @@ class Site:
 
     async def see(self, *rows: Observation, complete: bool = True) -> None:
         listed = {row.id: (row, self.clock.now) for row in rows}
-        await self.ledger.record(self.loop.book, Sweep(listed=listed, complete=complete), self.clock.now)
+        await self.ledger.record(self.loop.tracker, Sweep(listed=listed, complete=complete), self.clock.now)
         self.news.set()
 
     async def text(self) -> str:
@@ -198,14 +198,14 @@ async def test_a_slip_of_ours_is_told_and_nothing_old_is_served_for_new(
 ) -> None:
     await site.see(Observation("a", State.RUNNING))
     await site.until(lambda text: running(1) in text)
-    book, site.loop.book = site.loop.book, None  # type: ignore[assignment]
+    tracker, site.loop.tracker = site.loop.tracker, None  # type: ignore[assignment]
     site.news.set()
     async with asyncio.timeout(PATIENCE):
         while "metrics could not be prepared" not in caplog.text:  # noqa: ASYNC110  # the log tells
             await asyncio.sleep(0.01)
     with pytest.raises(AttributeError):
         await site.exposition.answer("")
-    site.loop.book = book
+    site.loop.tracker = tracker
     assert running(1) in await site.text()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.store import Changes, Store
 from exporter.tasks import State, Task
@@ -22,7 +22,7 @@ START = 1_700_000_000.0
 
 def changes(total: int) -> Changes:
     tasks = [Task(f"task-{total}", State.RUNNING, START, START)]
-    return Changes("vendor", "kind", START, START, START, tasks, Counts({("finished_total", "succeeded"): total}))
+    return Changes("vendor", "kind", START, START, START, tasks, Counters({("finished_total", "succeeded"): total}))
 
 
 @pytest.fixture

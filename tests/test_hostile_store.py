@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.store import Changes, Store
 from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
@@ -38,7 +38,7 @@ NOBODY = 65534
 
 
 def commit(store: Store, *tasks: Task, total: float, since: float = START, kind: str = "face_swap") -> None:
-    store.commit(Changes("swaps", kind, since, since, since, tasks, Counts({FINISHED: total})))
+    store.commit(Changes("swaps", kind, since, since, since, tasks, Counters({FINISHED: total})))
 
 
 def ended(number: int, at: float = START) -> Task:

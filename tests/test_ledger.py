@@ -31,7 +31,7 @@ def seen(task_id: str, state: State, **facts: Any) -> Observation:
 
 
 class Desk:
-    """A book with a store behind it, and the time of its own."""
+    """A tracker with a store behind it, and the time of its own."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Desk:
         self.ledger = Ledger(self.store, retention)
         self._made_of = (clock, self.store, retention)
         self.settings = settings
-        self.book = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now)
+        self.tracker = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now)
 
     def restarted(self, **settings: Any) -> Desk:
         """The exporter after a restart, with other settings if any are given."""
@@ -64,7 +64,7 @@ class Desk:
         *rows: Observation,
         looked_up: Iterable[Observation] = (),
         missing: Collection[str] = (),
-        spoiled: int = 0,
+        malformed: int = 0,
         gap: bool = False,
         complete: bool = True,
         after: float = STEP,
@@ -72,14 +72,14 @@ class Desk:
     ) -> None:
         """A sweep that ends so many seconds after the last."""
         self.now += after
-        sweep = Sweep(self.book.known, spoiled=spoiled, gap=gap, complete=complete, missing=set(missing))
+        sweep = Sweep(self.tracker.known, malformed=malformed, gap=gap, complete=complete, missing=set(missing))
         sweep.show(rows, self.now, listed=True)
         sweep.show(looked_up, self.now, listed=False)
-        await self.ledger.record(self.book, sweep, self.now, keep=keep)
+        await self.ledger.record(self.tracker, sweep, self.now, keep=keep)
 
     def counted(self, metric: str) -> dict[str, float]:
         """A counter by the values of its label; "" where it has none."""
-        return {"".join(key[1:]): value for key, value in self.book.counts.items() if key[0] == metric}
+        return {"".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
 
     @property
     def finished(self) -> dict[str, float]:
@@ -87,8 +87,8 @@ class Desk:
 
     def measured(self, phase: Phase, *state: State) -> tuple[float, float]:
         """How many durations were observed, and their sum."""
-        bounds = self.book.settings.duration_buckets
-        buckets, total = self.book.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
+        bounds = self.tracker.settings.duration_buckets
+        buckets, total = self.tracker.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
         return buckets[-1][1], total
 
 
@@ -104,10 +104,10 @@ async def test_a_task_passes_from_state_to_state_and_is_counted_at_its_end(desk:
     await desk.sweep()
     for state in (Q, State.UNKNOWN, R, State.BLOCKED, R):
         await desk.sweep(seen("a", state))
-        assert [task.state for task in desk.book.in_flight.values()] == [state]
+        assert [task.state for task in desk.tracker.in_flight.values()] == [state]
         assert desk.finished == {}
     await desk.sweep(seen("a", S))
-    assert desk.book.in_flight == {}
+    assert desk.tracker.in_flight == {}
     assert desk.finished == {"succeeded": 1}
 
 
@@ -120,7 +120,7 @@ async def test_an_end_counts_once_whatever_came_before(desk: Desk, before: State
     for _ in range(3):
         await desk.sweep(seen("a", end))
     assert desk.finished == {end: 1}
-    assert desk.book.in_flight == {}
+    assert desk.tracker.in_flight == {}
 
 
 async def test_a_task_that_flaps_after_its_end_stays_ended(desk: Desk) -> None:
@@ -129,7 +129,7 @@ async def test_a_task_that_flaps_after_its_end_stays_ended(desk: Desk) -> None:
         await desk.sweep(seen("a", state))
     assert desk.finished == {"succeeded": 1}
     assert desk.counted("failures_total") == {}
-    assert desk.book.in_flight == {}
+    assert desk.tracker.in_flight == {}
 
 
 async def test_a_task_that_flaps_before_its_end_counts_once(desk: Desk) -> None:
@@ -158,7 +158,7 @@ async def test_an_end_beats_a_miss_in_the_same_sweep(desk: Desk) -> None:
     await desk.sweep(missing={"a", "b"})
     await desk.sweep(seen("a", S), seen("b", R))
     assert desk.finished == {"succeeded": 1}
-    assert set(desk.book.in_flight) == {"b"}
+    assert set(desk.tracker.in_flight) == {"b"}
 
 
 async def test_failures_count_by_reason(desk: Desk) -> None:
@@ -189,8 +189,8 @@ async def test_the_last_end_of_each_state_is_dated_and_never_goes_back(desk: Des
 
 async def test_nothing_of_a_sweep_is_served_before_it_is_committed(desk: Desk) -> None:
     sweep = Sweep(listed={"a": (seen("a", S), START)}, complete=True)
-    desk.book.settle(sweep, START)
-    assert (desk.finished, desk.book.swept, desk.book.recent(START)) == ({}, False, [])
+    desk.tracker.settle(sweep, START)
+    assert (desk.finished, desk.tracker.swept, desk.tracker.recent(START)) == ({}, False, [])
 
 
 # --- The first sweep and the history
@@ -200,7 +200,7 @@ async def test_a_feed_has_been_swept_only_after_a_complete_sweep(desk: Desk) -> 
     found = []
     for complete in (False, True, False):
         await desk.sweep(seen("a", S), complete=complete)
-        found.append((desk.book.swept, desk.book.is_stale(desk.now)))
+        found.append((desk.tracker.swept, desk.tracker.is_stale(desk.now)))
     assert found == [(False, True), (True, False), (True, False)]
 
 
@@ -212,7 +212,7 @@ async def test_the_history_seeds_counters_and_the_recent_window(desk: Desk) -> N
         seen("long", S, submitted=START - 25 * HOUR, ended=START - 23 * HOUR),
     )
     assert desk.finished == {"succeeded": 2, "failed": 1}
-    assert [task.id for task in desk.book.recent(desk.now)] == ["recent"]
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["recent"]
 
 
 async def test_what_ended_before_the_history_never_counts(desk: Desk) -> None:
@@ -256,7 +256,7 @@ async def test_a_newly_watched_task_does_not_become_ground_while_listed_ones_wai
     """Else the next sweep would stop at it, and never read the tasks below."""
     await desk.sweep(seen("known", R))
     await desk.sweep(seen("new", S), looked_up=[seen("watched", S)], complete=False)
-    assert await desk.ledger.ended_among(desk.book, ["watched"]) == set()
+    assert await desk.ledger.ended_among(desk.tracker, ["watched"]) == set()
     await desk.sweep(seen("new", S), looked_up=[seen("watched", S)])
     assert desk.finished == {"succeeded": 2}
 
@@ -270,14 +270,14 @@ async def test_a_failed_sweep_keeps_counters_and_the_age_of_the_data(desk: Desk)
     await desk.sweep(seen("a", S))
     swept_at = desk.now
     await desk.sweep(complete=False)
-    assert (desk.finished, desk.book.polled) == ({"succeeded": 1}, swept_at)
+    assert (desk.finished, desk.tracker.polled) == ({"succeeded": 1}, swept_at)
 
 
 async def test_data_is_stale_after_three_intervals_without_success(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(seen("a", R), complete=False)
-    assert not desk.book.is_stale(desk.now + 2 * STEP)
-    assert desk.book.is_stale(desk.now + 2 * STEP + 1)
+    assert not desk.tracker.is_stale(desk.now + 2 * STEP)
+    assert desk.tracker.is_stale(desk.now + 2 * STEP + 1)
 
 
 # --- The clock
@@ -413,7 +413,7 @@ async def test_a_restart_between_two_looks_dates_a_transition_only_if_it_was_sho
     desk = desk.restarted()
     await desk.sweep(seen("a", S), after=600)
     assert desk.counted("unmeasured_durations_total") == {"queue": 1, "run": 1, "total": 1}
-    assert desk.book.in_flight["b"].seen_started == START + 2 * STEP
+    assert desk.tracker.in_flight["b"].seen_started == START + 2 * STEP
 
 
 async def test_a_restart_does_not_make_an_old_look_a_new_one(desk: Desk) -> None:
@@ -425,12 +425,12 @@ async def test_a_restart_does_not_make_an_old_look_a_new_one(desk: Desk) -> None
     await desk.sweep(seen("found", Q), missing={"missed"}, after=1)
     desk = desk.restarted()
     await desk.sweep(*(seen(name, R) for name in names))
-    started = {name: task.seen_started for name, task in desk.book.in_flight.items()}
+    started = {name: task.seen_started for name, task in desk.tracker.in_flight.items()}
     assert started == {"unreached": None, "missed": None, "found": desk.now}
     await desk.sweep(*(seen(name, Q) for name in names))
     desk = desk.restarted()
     await desk.sweep(*(seen(name, R) for name in names))
-    assert all(task.seen_started for task in desk.book.in_flight.values())
+    assert all(task.seen_started for task in desk.tracker.in_flight.values())
 
 
 async def test_the_queue_is_counted_early_where_times_are_observed(desk: Desk) -> None:
@@ -484,7 +484,7 @@ async def test_cancelled_and_lost_tasks_are_neither_measured_nor_missed(desk: De
         await desk.sweep(seen("a", State.CANCELLED), missing={"b"})
     assert desk.finished == {"cancelled": 1, "lost": 1}
     assert desk.counted("unmeasured_durations_total") == {}
-    assert not any("duration_seconds" in key[0] for key in desk.book.counts)
+    assert not any("duration_seconds" in key[0] for key in desk.tracker.counts)
 
 
 # --- Values that break the contract
@@ -501,8 +501,8 @@ async def test_unmapped_values_count_once_for_each_task_and_field(desk: Desk) ->
 
 
 async def test_rows_that_are_no_tasks_count_each_time(desk: Desk) -> None:
-    await desk.sweep(spoiled=2)
-    await desk.sweep(spoiled=1, complete=False)
+    await desk.sweep(malformed=2)
+    await desk.sweep(malformed=1, complete=False)
     assert desk.counted("unmapped_values_total") == {"task": 3}
 
 
@@ -539,11 +539,11 @@ async def test_gaps_count_for_complete_sweeps(desk: Desk) -> None:
 async def test_two_misses_in_a_row_lose_a_task(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(missing={"a"})
-    assert (desk.finished, set(desk.book.in_flight)) == ({}, {"a"})
+    assert (desk.finished, set(desk.tracker.in_flight)) == ({}, {"a"})
     await desk.sweep(missing={"a"})
-    assert (desk.finished, desk.book.in_flight) == ({"lost": 1}, {})
+    assert (desk.finished, desk.tracker.in_flight) == ({"lost": 1}, {})
     assert desk.counted("last_finished_timestamp_seconds") == {"lost": desk.now}
-    assert [task.state for task in desk.book.recent(desk.now)] == [State.LOST]
+    assert [task.state for task in desk.tracker.recent(desk.now)] == [State.LOST]
 
 
 async def test_a_sighting_between_two_misses_saves_a_task(desk: Desk) -> None:
@@ -569,7 +569,7 @@ async def test_a_lost_task_that_comes_back_is_not_counted_again(desk: Desk) -> N
     for state in (R, S):
         await desk.sweep(seen("a", state))
     assert desk.finished == {"lost": 1}
-    assert desk.book.in_flight == {}
+    assert desk.tracker.in_flight == {}
 
 
 async def test_a_miss_of_a_task_that_nobody_knows_means_nothing(desk: Desk) -> None:
@@ -584,10 +584,10 @@ async def test_a_task_that_its_parts_replace_is_dropped_uncounted(desk: Desk) ->
     for complete in (False, True):
         sweep = Sweep(complete=complete, replaced={"parent"}, listed={"other": (seen("other", R), desk.now)})
         sweep.looked_up = {part: (seen(part, S), desk.now) for part in ("part-1", "part-2")}
-        await desk.ledger.record(desk.book, sweep, desk.now)
-        assert ("parent" in desk.book.in_flight, "part-1" in desk.book.in_flight) == (not complete, False)
+        await desk.ledger.record(desk.tracker, sweep, desk.now)
+        assert ("parent" in desk.tracker.in_flight, "part-1" in desk.tracker.in_flight) == (not complete, False)
     assert desk.finished == {"succeeded": 2}
-    assert set(desk.restarted().book.in_flight) == {"other"}
+    assert set(desk.restarted().tracker.in_flight) == {"other"}
 
 
 # --- Retention
@@ -599,7 +599,7 @@ async def test_what_is_forgotten_never_counts_again() -> None:
     await desk.sweep(*rows)
     for _ in range(10):
         await desk.sweep_of_something_new(after=DAY / 2)
-    assert await desk.ledger.ended_among(desk.book, ["a", "b"]) == set()
+    assert await desk.ledger.ended_among(desk.tracker, ["a", "b"]) == set()
     for again in (desk, desk.restarted()):
         await again.sweep(*rows)
         assert again.finished == {"succeeded": 1, "failed": 1}
@@ -622,10 +622,10 @@ async def test_ends_are_remembered_as_long_as_any_setting_looks_back(setting: st
     await desk.sweep(seen("a", S, submitted=START - HOUR, ended=START))
     for _ in range(9):
         await desk.sweep_of_something_new(after=DAY)
-    assert await desk.ledger.ended_among(desk.book, ["a"]) == {"a"}
+    assert await desk.ledger.ended_among(desk.tracker, ["a"]) == {"a"}
     for _ in range(4):
         await desk.sweep_of_something_new(after=DAY)
-    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+    assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
 
 
 async def test_what_still_counts_is_still_remembered() -> None:
@@ -651,7 +651,7 @@ async def test_many_watched_ids_do_not_keep_the_others_from_being_forgotten() ->
     await desk.sweep(seen("other", S, submitted=START - 60, ended=START - 30), looked_up=watched)
     for _ in range(5):
         await desk.sweep_of_something_new(keep={row.id for row in watched}, after=DAY)
-    assert await desk.ledger.ended_among(desk.book, ["other", "w0"]) == {"w0"}
+    assert await desk.ledger.ended_among(desk.tracker, ["other", "w0"]) == {"w0"}
 
 
 async def test_an_old_task_that_leaves_the_watch_for_a_while_is_not_counted_again() -> None:
@@ -678,7 +678,7 @@ async def test_a_clock_that_steps_back_counts_nothing_again() -> None:
     await desk.sweep(row)
     for _ in range(10):
         await desk.sweep_of_something_new(after=DAY)
-    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+    assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
     for back in (-9 * DAY, -8 * DAY, -20_000 * DAY):  # before the task was submitted, and before there were vendors
         await desk.sweep(row, after=back)
         assert desk.finished == {"succeeded": 1}
@@ -696,31 +696,31 @@ async def test_a_clock_that_is_days_ahead_for_a_while_hides_no_end_thereafter() 
     await desk.sweep(after=-400 * DAY)
     await desk.sweep(seen("quick", S, submitted=desk.now + 1, ended=desk.now + 9))
     assert desk.finished == {"succeeded": 1}
-    assert [task.id for task in desk.book.recent(desk.now)] == ["quick"]
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["quick"]
 
 
 async def test_a_clock_that_is_ahead_for_one_sweep_leaves_the_recent_window_alone(desk: Desk) -> None:
     await desk.sweep(seen("a", S, ended=START), seen("b", R))
     await desk.sweep(seen("b", R), after=DAY)
     await desk.sweep(seen("b", R), after=-DAY)
-    assert [task.id for task in desk.book.recent(desk.now)] == ["a"]
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["a"]
 
 
 async def test_an_end_that_our_clock_dates_days_ahead_is_not_recent_now(desk: Desk) -> None:
     for after in (STEP, DAY, STEP):
         await desk.sweep(seen("a", S if after == STEP and desk.now > START + DAY else R), after=after)
-    assert [task.id for task in desk.book.recent(desk.now)] == ["a"]
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["a"]
     await desk.sweep(after=-DAY)
-    assert desk.book.recent(desk.now) == []
+    assert desk.tracker.recent(desk.now) == []
 
 
 async def test_data_of_a_time_to_come_is_stale(desk: Desk) -> None:
     """The clock was days ahead for one sweep: until it is there, no outage would make the data old."""
     await desk.sweep(seen("a", R))
     await desk.sweep(seen("a", R), after=10 * DAY)
-    assert not desk.book.is_stale(desk.now - 1)
+    assert not desk.tracker.is_stale(desk.now - 1)
     await desk.sweep(complete=False, after=-10 * DAY)
-    assert desk.book.is_stale(desk.now)
+    assert desk.tracker.is_stale(desk.now)
 
 
 async def test_a_clock_that_is_set_back_dates_no_transition(desk: Desk) -> None:
@@ -740,9 +740,9 @@ async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_ag
     await desk.sweep(seen("a", S, ended=START - 30, **dates))
     for _ in range(5):
         await desk.sweep_of_something_new(after=DAY)
-    assert await desk.ledger.ended_among(desk.book, ["a"]) == set()
+    assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
     await desk.sweep(seen("a", again, **dates))
-    assert "a" not in desk.book.in_flight
+    assert "a" not in desk.tracker.in_flight
     await desk.sweep(seen("a", S, ended=START - 30, **dates))
     assert desk.finished == {"succeeded": 1}
 
@@ -758,7 +758,7 @@ async def test_an_end_that_nothing_dates_is_forgotten_by_the_time_it_was_seen() 
     desk = Desk(retention=2 * DAY)
     await desk.sweep(seen("undated", S))
     for days in range(6):
-        assert await desk.ledger.ended_among(desk.book, ["undated"]) == ({"undated"} if days < 5 else set())
+        assert await desk.ledger.ended_among(desk.tracker, ["undated"]) == ({"undated"} if days < 5 else set())
         await desk.sweep_of_something_new(after=DAY)
 
 
@@ -780,21 +780,21 @@ async def test_the_recent_window_moves_on(desk: Desk) -> None:
         seen("a", S, ended=START - 50 * 60), seen("b", S, ended=START - 10 * 60), seen("c", S, dated=START - 30 * 60)
     )
     await desk.sweep(seen("d", S, submitted=START - 40 * 60))
-    assert [task.id for task in desk.book.recent(START + 60)] == ["a", "d", "c", "b"]
-    assert [task.id for task in desk.book.recent(START + 25 * 60)] == ["c", "b"]
-    assert desk.book.recent(START + 2 * HOUR) == []
+    assert [task.id for task in desk.tracker.recent(START + 60)] == ["a", "d", "c", "b"]
+    assert [task.id for task in desk.tracker.recent(START + 25 * 60)] == ["c", "b"]
+    assert desk.tracker.recent(START + 2 * HOUR) == []
 
 
 async def test_the_recent_window_needs_no_reader_to_stay_small(desk: Desk) -> None:
     for number in range(10):
         await desk.sweep(seen(f"task-{number}", S, ended=desk.now), after=HOUR)
-    assert len(desk.book._recent) <= 2
+    assert len(desk.tracker._recent) <= 2
 
 
 async def test_an_undated_end_is_in_no_window(desk: Desk) -> None:
     await desk.sweep(seen("a", S))
     assert desk.finished == {"succeeded": 1}
-    assert desk.book.recent(desk.now) == []
+    assert desk.tracker.recent(desk.now) == []
 
 
 # --- Exemplars, buckets
@@ -806,7 +806,7 @@ async def test_each_bucket_has_its_latest_task_as_an_exemplar(desk: Desk) -> Non
     await desk.sweep(seen("c", S, submitted=ended - 4, ended=ended))
     key = ("total_duration_seconds", "succeeded")
     found = {
-        bound[-1]: (one.task_id, one.value, one.at) for bound, one in desk.book.exemplars.items() if bound[:2] == key
+        bound[-1]: (one.task_id, one.value, one.at) for bound, one in desk.tracker.exemplars.items() if bound[:2] == key
     }
     assert found == {"5.0": ("c", 4.0, desk.now), "120.0": ("b", 100.0, desk.now - STEP)}
 
@@ -816,7 +816,7 @@ async def test_other_buckets_after_a_restart_lose_no_count(desk: Desk) -> None:
     await desk.sweep(*(seen(str(length), S, submitted=ended - length, ended=ended) for length in (3, 30, 300)))
     desk = desk.restarted(duration_buckets=["20s", "50s"])
     await desk.sweep(seen("40", S, submitted=ended - 40, ended=ended))
-    buckets, total = desk.book.counts.buckets("total_duration_seconds", "succeeded", bounds=(20.0, 50.0))
+    buckets, total = desk.tracker.counts.buckets("total_duration_seconds", "succeeded", bounds=(20.0, 50.0))
     assert buckets == [("20.0", 1), ("50.0", 3), ("+Inf", 4)]
     assert total == 373
 
@@ -829,7 +829,7 @@ async def test_a_change_is_not_taken_over_that_the_store_refused(desk: Desk) -> 
     desk.store.close()
     with pytest.raises(StoreError):
         await desk.sweep(seen("a", S))
-    assert (desk.finished, set(desk.book.in_flight)) == ({}, {"a"})
+    assert (desk.finished, set(desk.tracker.in_flight)) == ({}, {"a"})
 
 
 async def test_a_commit_that_was_written_and_failed_all_the_same_counts_once() -> None:
@@ -852,34 +852,34 @@ async def test_a_commit_that_was_written_and_failed_all_the_same_counts_once() -
     store.lies = False
     await desk.sweep(seen("a", S), seen("b", F))
     assert desk.finished == {"succeeded": 1, "failed": 1}
-    assert [task.id for task in desk.restarted().book.in_flight.values()] == []
+    assert [task.id for task in desk.restarted().tracker.in_flight.values()] == []
 
 
 async def test_an_end_that_two_sweeps_saw_at_the_same_time_counts_once(desk: Desk) -> None:
     """After a reload the old loop's last commit may be under way while the new loop reads its first page."""
     await desk.sweep(seen("a", R))
     sweeps = [Sweep(listed={"a": (seen("a", S), desk.now)}, complete=True) for _ in range(3)]
-    await asyncio.gather(*(desk.ledger.record(desk.book, sweep, desk.now) for sweep in sweeps))
+    await asyncio.gather(*(desk.ledger.record(desk.tracker, sweep, desk.now) for sweep in sweeps))
     assert desk.finished == {"succeeded": 1}
 
 
 async def test_a_task_that_ends_while_a_sweep_shows_it_as_before_has_ended(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
-    late = Sweep(desk.book.known, complete=True)
+    late = Sweep(desk.tracker.known, complete=True)
     late.show([seen("a", R)], desk.now, listed=True)
     await desk.sweep(seen("a", S))
-    await desk.ledger.record(desk.book, late, desk.now)
+    await desk.ledger.record(desk.tracker, late, desk.now)
     assert desk.finished == {"succeeded": 1}
-    assert not desk.book.in_flight
+    assert not desk.tracker.in_flight
 
 
 async def test_a_commit_that_has_begun_is_carried_through_when_its_sweep_is_cancelled() -> None:
-    """Else the store would know of an end that the book does not, and the next commit would overwrite its count."""
+    """Else the store would know of an end that the tracker does not, and the next commit would overwrite its count."""
     for turn in range(40):
         desk = Desk()
         await desk.sweep(seen("a", R), seen("b", R))
         sweep = Sweep(listed={"a": (seen("a", S), desk.now)}, complete=True)
-        recording = asyncio.create_task(desk.ledger.record(desk.book, sweep, desk.now))
+        recording = asyncio.create_task(desk.ledger.record(desk.tracker, sweep, desk.now))
         for _ in range(turn):
             await asyncio.sleep(0)
         recording.cancel()
@@ -913,7 +913,7 @@ async def test_two_feeds_share_a_store_and_nothing_else(desk: Desk) -> None:
 async def test_the_story_of_a_task_tells_its_states_and_the_tenths_of_its_progress(desk: Desk) -> None:
     for state, progress in ((Q, None), (R, 0.0), (R, 0.05), (R, 0.12), (R, 0.19), (R, 0.19), (F, 0.19)):
         await desk.sweep(seen("a", state, progress=progress, said="too long"))
-    found = await desk.restarted().ledger.find(desk.book, "a")
+    found = await desk.restarted().ledger.find(desk.tracker, "a")
     assert found is not None
     task, steps = found
     assert (task.state, task.said) == (F, "too long")
@@ -925,26 +925,26 @@ async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(missing={"a"})
     await desk.sweep(missing={"a"})
-    found = await desk.ledger.find(desk.book, "a")
+    found = await desk.ledger.find(desk.tracker, "a")
     assert found is not None
     assert [step.state for step in found[1]] == [R, State.LOST]
 
 
 async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
     await desk.sweep(seen("a", S, said="the address of the result"))
-    found = await desk.ledger.find(desk.book, "a")
+    found = await desk.ledger.find(desk.tracker, "a")
     assert found is not None
     assert found[0].said == ""
 
 
 async def test_of_a_task_that_nobody_knows_there_is_no_story(desk: Desk) -> None:
-    assert await desk.ledger.find(desk.book, "a") is None
+    assert await desk.ledger.find(desk.tracker, "a") is None
 
 
 async def test_a_ledger_that_is_closed_says_so(desk: Desk) -> None:
     await desk.ledger.close()
     with pytest.raises(StoreError, match="closed, the exporter is stopping"):
-        await desk.ledger.find(desk.book, "a")
+        await desk.ledger.find(desk.tracker, "a")
 
 
 # --- A state that no table knows, and what the row proves all the same
@@ -989,7 +989,7 @@ async def test_a_task_of_an_unknown_state_ends_as_its_row_proves(
     assert desk.finished == ({end: 1} if end else {})
     assert desk.counted("failures_total") == ({reason: 1} if reason else {})
     assert desk.counted("unmapped_values_total") == {"state": 1}
-    assert ("a" in desk.book.in_flight) is (end is None)
+    assert ("a" in desk.tracker.in_flight) is (end is None)
 
 
 async def test_a_word_that_means_unknown_is_counted_as_unmapped_once_the_row_has_ended_the_task(desk: Desk) -> None:
@@ -1034,7 +1034,7 @@ async def test_an_end_time_alone_ends_a_task_once_nothing_more_has_come(desk: De
     ended = desk.now + 10.0
     for _ in range(4):
         await desk.sweep(seen("a", U, ended=ended))
-        assert set(desk.book.in_flight) == {"a"}
+        assert set(desk.tracker.in_flight) == {"a"}
     await desk.sweep(seen("a", U, ended=ended))
     assert (desk.finished, desk.counted("failures_total")) == ({"failed": 1}, {"unknown": 1})
 
@@ -1045,4 +1045,4 @@ async def test_old_tasks_of_unknown_states_are_history_like_other_ends() -> None
         seen("new", U, ended=START - HOUR, result=True),
         seen("old", U, submitted=START - 9 * DAY, ended=START - 8 * DAY, result=True),
     )
-    assert (desk.finished, dict(desk.book.in_flight)) == ({"succeeded": 1}, {})
+    assert (desk.finished, dict(desk.tracker.in_flight)) == ({"succeeded": 1}, {})

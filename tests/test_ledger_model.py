@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Changes, Store
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.tasks import MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State
 
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))
@@ -104,7 +104,7 @@ class Story(RuleBasedStateMachine):
         self.ancient = {"ancient-1", "ancient-2"}
         self.watched: set[str] = set()
         self.over: dict[str, float] = {}  # when the model first knew the end
-        self.served = Counts()
+        self.served = Counters()
         self.horizon: float | None = None
 
     def opened(self) -> Disk:
@@ -121,7 +121,7 @@ class Story(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.ledger = Ledger(self.disk, RETENTION)
-        self.book: Book = self.ledger.open("vendor", "kind", self.clock, PollSettings(), self.now)
+        self.tracker: Tracker = self.ledger.open("vendor", "kind", self.clock, PollSettings(), self.now)
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
@@ -163,7 +163,7 @@ class Story(RuleBasedStateMachine):
         sweep = self.drawn(data, complete, gap=False)
         self.disk.fails = fails
         with pytest.raises(StoreError):
-            self.runner.run(self.ledger.record(self.book, sweep, self.now, keep=self.watched))
+            self.runner.run(self.ledger.record(self.tracker, sweep, self.now, keep=self.watched))
         self.disk.fails = ""
         if fails == "after":
             self.took(sweep)
@@ -228,12 +228,12 @@ class Story(RuleBasedStateMachine):
 
     def record(self, sweep: Sweep) -> None:
         note(f"at {self.time - START:g} + {self.skew:g}: {sweep}")
-        self.runner.run(self.ledger.record(self.book, self.collected(sweep), self.now, keep=self.watched))
+        self.runner.run(self.ledger.record(self.tracker, self.collected(sweep), self.now, keep=self.watched))
         self.took(sweep)
 
     def collected(self, sweep: Sweep) -> Sweep:
         """The sweep as a collector brings it, which keeps only what differs from what is known."""
-        collected = replace(sweep, known=self.book.known, listed={}, looked_up={})
+        collected = replace(sweep, known=self.tracker.known, listed={}, looked_up={})
         for listed, shown in ((True, sweep.listed), (False, sweep.looked_up)):
             for row, at in shown.values():
                 collected.show([row], at, listed=listed)
@@ -247,34 +247,34 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def no_counter_ever_goes_back(self) -> None:
-        if not hasattr(self, "book"):
+        if not hasattr(self, "tracker"):
             return
         for key, value in self.served.items():
-            assert self.book.counts[key] >= value, key
-        self.served = Counts(self.book.counts)
+            assert self.tracker.counts[key] >= value, key
+        self.served = Counters(self.tracker.counts)
         if self.horizon is not None:
-            assert self.book.horizon is not None
-            assert self.book.horizon >= self.horizon
-        self.horizon = self.book.horizon
+            assert self.tracker.horizon is not None
+            assert self.tracker.horizon >= self.horizon
+        self.horizon = self.tracker.horizon
 
     @invariant()
     def what_is_served_is_what_the_store_holds(self) -> None:
-        if not hasattr(self, "book"):
+        if not hasattr(self, "tracker"):
             return
         held = self.disk.load("vendor", "kind")
         self.agrees_with_the_model(held.counts, {task.id: task.state for task in held.in_flight}, held.since)
-        if self.book.in_doubt:  # until the next sweep has asked
+        if self.tracker.in_doubt:  # until the next sweep has asked
             return
-        book = self.book
-        assert (held.since, held.horizon, held.polled) == (book.since, book.horizon, book.polled)
-        assert held.counts == book.counts
-        assert {task.id: task for task in held.in_flight} == book.in_flight
-        assert book.last_seen.keys() == book.in_flight.keys()
-        recent = [task.id for task in book.recent(self.now)]
+        tracker = self.tracker
+        assert (held.since, held.horizon, held.polled) == (tracker.since, tracker.horizon, tracker.polled)
+        assert held.counts == tracker.counts
+        assert {task.id: task for task in held.in_flight} == tracker.in_flight
+        assert tracker.last_seen.keys() == tracker.in_flight.keys()
+        recent = [task.id for task in tracker.recent(self.now)]
         assert len(recent) == len(set(recent))
         assert set(recent) <= {task.id for task in self.disk.ended_since("vendor", "kind", self.now - HOUR)}
 
-    def agrees_with_the_model(self, counts: Counts, in_flight: dict[str, State], since: float | None) -> None:
+    def agrees_with_the_model(self, counts: Counters, in_flight: dict[str, State], since: float | None) -> None:
         def counted(metric: str) -> dict[str, float]:
             return {key[1]: value for key, value in counts.items() if key[0] == metric}
 

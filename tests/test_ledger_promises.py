@@ -10,12 +10,12 @@ import pytest
 
 from exporter.client.client import LONGEST_PAUSE, RateLimit
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Book
-from exporter.polling.feed.missing import Absences
+from exporter.ledger.tracker import Tracker
+from exporter.polling.feed.missing import MissingTasks
 from exporter.tasks import Clock, Field, Observation, Reason, State, Task
 
 START = 1_700_000_000.0
@@ -28,17 +28,17 @@ class Desk:
     def __init__(self, clock: Clock = Clock.PROVIDER, **settings: Any) -> None:
         self.now = START
         self.ledger = Ledger(Store(":memory:"), 7 * DAY)
-        self.book: Book = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START)
+        self.tracker: Tracker = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START)
 
     async def sweep(self, *rows: Observation, after: float = 15.0, complete: bool = True, **more: Any) -> Sweep:
         self.now += after
-        sweep = Sweep(self.book.known, complete=complete, **more)
+        sweep = Sweep(self.tracker.known, complete=complete, **more)
         sweep.show(rows, self.now, listed=True)
-        await self.ledger.record(self.book, sweep, self.now)
+        await self.ledger.record(self.tracker, sweep, self.now)
         return sweep
 
     def task(self, task_id: str = "a") -> Task:
-        return self.book.in_flight[task_id]
+        return self.tracker.in_flight[task_id]
 
 
 # --- Numbers
@@ -86,14 +86,14 @@ async def test_a_change_is_dated_if_the_look_before_was_within_three_intervals(a
 async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stale: bool) -> None:
     desk = Desk(poll_interval="15s")
     await desk.sweep(Observation("a", State.RUNNING))
-    assert desk.book.is_stale(desk.now + after) is stale
+    assert desk.tracker.is_stale(desk.now + after) is stale
 
 
 @pytest.mark.parametrize(("after", "stale"), [(1.0, False), (1.1, True)])
 async def test_at_a_short_interval_what_is_in_flight_is_fresh_for_a_second(after: float, stale: bool) -> None:
     desk = Desk(poll_interval="10ms")
     await desk.sweep(Observation("a", State.RUNNING))
-    assert desk.book.is_stale(desk.now + after) is stale
+    assert desk.tracker.is_stale(desk.now + after) is stale
 
 
 async def test_a_task_is_lost_at_the_second_sweep_that_misses_it() -> None:
@@ -101,21 +101,21 @@ async def test_a_task_is_lost_at_the_second_sweep_that_misses_it() -> None:
     await desk.sweep(Observation("a", State.RUNNING))
     for counted in (0, 1):
         await desk.sweep(missing={"a"})
-        assert desk.book.counts["finished_total", State.LOST] == counted
+        assert desk.tracker.counts["finished_total", State.LOST] == counted
 
 
 @pytest.mark.parametrize(("after", "missed"), [(9.9, set()), (10.1, {"a"})])
 def test_where_a_look_up_fails_too_the_second_miss_counts_after_ten_seconds(after: float, missed: set[str]) -> None:
-    absences = Absences(look_ups_list=False)
+    missing_tasks = MissingTasks(look_ups_list=False)
     in_flight = {"a": Task("a", State.RUNNING, first_seen=START, changed=START)}
     seen = Sweep(whole=True, complete=True)
     seen.show([Observation("a", State.RUNNING), Observation("b", State.RUNNING)], START, listed=True)
-    absences.missed(seen, in_flight, 0.1, START)
+    missing_tasks.missed(seen, in_flight, 0.1, START)
     gone = Sweep(whole=True, complete=True, unanswered={"a"})
     gone.show([Observation("b", State.RUNNING)], START + 1, listed=True)
-    assert absences.missed(gone, in_flight, 0.1, START + 1) == {"a"}
+    assert missing_tasks.missed(gone, in_flight, 0.1, START + 1) == {"a"}
     once = {"a": Task("a", State.RUNNING, first_seen=START, changed=START, missing=1)}
-    assert absences.missed(gone, once, 0.1, START + 1 + after) == missed
+    assert missing_tasks.missed(gone, once, 0.1, START + 1 + after) == missed
 
 
 # --- What a sweep keeps of a task, replaces, and leaves alone
@@ -153,7 +153,7 @@ async def test_an_end_is_taken_from_a_task_that_has_ended_alone() -> None:
     await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
     assert desk.task().ended is None
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
-    (task,) = desk.book.recent(desk.now)
+    (task,) = desk.tracker.recent(desk.now)
     assert task.ended == START - 5
 
 
@@ -181,7 +181,7 @@ async def test_what_is_unmapped_is_told_once_and_then_no_news() -> None:
     before = desk.task()
     await desk.sweep(odd)
     assert desk.task() is before
-    assert desk.book.counts["unmapped_values_total", Field.PROGRESS] == 1
+    assert desk.tracker.counts["unmapped_values_total", Field.PROGRESS] == 1
 
 
 async def test_a_task_of_which_nothing_is_new_stays_the_same_object() -> None:
@@ -190,7 +190,7 @@ async def test_a_task_of_which_nothing_is_new_stays_the_same_object() -> None:
     before = desk.task()
     sweep = Sweep(complete=True)  # one that compares nothing beforehand
     sweep.show([Observation("a", State.RUNNING, submitted=START - 9)], desk.now + 15, listed=True)
-    await desk.ledger.record(desk.book, sweep, desk.now + 15)
+    await desk.ledger.record(desk.tracker, sweep, desk.now + 15)
     assert desk.task() is before
 
 
@@ -207,8 +207,8 @@ async def test_rows_after_one_that_has_ended_are_taken_too() -> None:
 async def test_an_exemplar_has_the_time_at_which_it_was_counted() -> None:
     desk = Desk()
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
-    assert {exemplar.at for exemplar in desk.book.exemplars.values()} == {desk.now}
-    assert {key[0] for key in desk.book.exemplars} == {
+    assert {exemplar.at for exemplar in desk.tracker.exemplars.values()} == {desk.now}
+    assert {key[0] for key in desk.tracker.exemplars} == {
         "queue_duration_seconds",
         "run_duration_seconds",
         "total_duration_seconds",
@@ -229,18 +229,18 @@ async def test_what_was_submitted_long_before_the_last_sweep_did_not_just_appear
 async def test_the_recent_window_ends_where_it_says(ago: float, count: int) -> None:
     desk = Desk(recent_window="1h")
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, ended=START - 5))
-    assert len(desk.book.recent(START - 5 + ago)) == count
+    assert len(desk.tracker.recent(START - 5 + ago)) == count
 
 
 async def test_a_reason_belongs_to_a_failure_and_is_unknown_without_one() -> None:
     desk = Desk()
     await desk.sweep(Observation("a", State.FAILED, None), Observation("b", State.FAILED, Reason.MODERATION))
-    failures = {key[1]: value for key, value in desk.book.counts.items() if key[0] == "failures_total"}
+    failures = {key[1]: value for key, value in desk.tracker.counts.items() if key[0] == "failures_total"}
     assert failures == {Reason.UNKNOWN: 1, Reason.MODERATION: 1}
 
 
 def test_buckets_kept_under_other_bounds_fall_into_the_next_larger_one() -> None:
-    counts = Counts()
+    counts = Counters()
     for value in (0.5, 3.0, 30.0, 300.0):
         counts.observe("run", value=value, bounds=(1, 5, 50))
     buckets, total = counts.buckets("run", bounds=(4, 50))

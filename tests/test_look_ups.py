@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.client.client import RateLimit
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
 from exporter.polling.providers import PolledProvider
 from exporter.simulator import (
@@ -89,14 +89,14 @@ class Polled:
             await self.loop.sweep()
 
     @property
-    def book(self) -> Book:
-        return self.loop.book
+    def tracker(self) -> Tracker:
+        return self.loop.tracker
 
     def is_up(self) -> bool | None:
         return self.loop.status.up
 
     def counted(self, metric: str) -> dict[str, float]:
-        return {"".join(key[1:]): value for key, value in self.book.counts.items() if key[0] == metric}
+        return {"".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
 
     @property
     def errors(self) -> dict[str, float]:
@@ -217,7 +217,7 @@ async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll
     site.instead = None
     site.world.add(*(endless(SORA, one, 9000) for one in ids))
     await polled.sweep(after=LONGEST_GAP)
-    assert set(polled.book.in_flight) == set(ids)
+    assert set(polled.tracker.in_flight) == set(ids)
     assert polled.loop.look_ups.reluctance.failing == []
 
 
@@ -230,7 +230,7 @@ async def test_an_id_that_earns_a_pause_each_time_does_not_pause_the_account_for
     for _ in range(200):
         await polled.sweep()
         asked.append(refusing.asked)
-    assert set(polled.book.in_flight) == {"good"}
+    assert set(polled.tracker.in_flight) == {"good"}
     assert asked[-1] <= 8
 
 
@@ -270,7 +270,7 @@ async def test_a_feed_without_a_list_is_down_while_none_of_its_ids_is_answered(
     site.instead = None
     await polled.sweep()
     assert polled.is_up()
-    assert set(polled.book.in_flight) == set(ids)
+    assert set(polled.tracker.in_flight) == set(ids)
 
 
 async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_tasks_are_old(
@@ -280,7 +280,7 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
     site.world.add(*(endless(SORA, one, 5000) for one in names), *(ended(SORA, f"{ago}", ago * 10) for ago in range(3)))
     polled = poll(SORA, page_size=7)
     await polled.sweep()
-    assert set(polled.book.in_flight) == set(names)
+    assert set(polled.tracker.in_flight) == set(names)
     site.world.add(*(ended(SORA, f"new-{number}", -STEP) for number in range(7)))
     Refusing(site, "/videos/", Response("", 401))
     ups = []
@@ -308,7 +308,7 @@ async def test_ids_by_the_thousand_do_not_starve_tasks_in_flight(site: Site, pol
     for _ in range(3):
         await polled.sweep(after=1.0)
         assert polled.is_up()
-        assert all(site.clock.now - at < 0.5 for at in polled.book.last_seen.values())
+        assert all(site.clock.now - at < 0.5 for at in polled.tracker.last_seen.values())
 
 
 async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
@@ -324,7 +324,7 @@ async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
     site.world.add(*(endless(SORA, one, 10) for one in few))
     await polled.loop.following.ask_for(["asked-for"])
     await polled.sweep(3, after=0.1)
-    assert set(polled.book.in_flight) == set(few)
+    assert set(polled.tracker.in_flight) == set(few)
 
 
 async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(site: Site, poll: Poll) -> None:
@@ -333,7 +333,7 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
     polled = poll(SORA, user_token=None, user_id=None)
     await polled.loop.following.ask_for(names)
     await polled.sweep()
-    assert len(polled.book.in_flight) == 60
+    assert len(polled.tracker.in_flight) == 60
     slow = poll(SORA, polled.store, user_token=None, user_id=None, poll_interval="100ms", rate_limit="40/s")
     ups = []
     for _ in range(8):
@@ -341,12 +341,12 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
         ups.append(slow.is_up())
     assert ups[0] is True
     assert ups[-1] is False
-    assert slow.book.is_stale(site.clock())
+    assert slow.tracker.is_stale(site.clock())
     assert outage_of(slow.loop).advice.startswith("Most of the time was spent on waiting")
     again = poll(SORA, polled.store, user_token=None, user_id=None)
     await again.sweep()
     assert again.is_up()
-    assert not again.book.is_stale(site.clock())
+    assert not again.tracker.is_stale(site.clock())
 
 
 async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, poll: Poll) -> None:

@@ -112,7 +112,7 @@ class Scene:
     async def see(self, loop: FeedLoop, *observations: Observation) -> None:
         """Settles a complete sweep that showed these tasks."""
         listed = {one.id: (one, self.clock.now) for one in observations}
-        await self.ledger.record(loop.book, Sweep(listed=listed, complete=True), self.clock.now)
+        await self.ledger.record(loop.tracker, Sweep(listed=listed, complete=True), self.clock.now)
 
     async def sweep(self) -> None:
         for loop in self.loops:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.sqlite.store import FeedRecord
-from exporter.ledger.tracker import Book
-from exporter.polling.feed.schedule import LEAST_KNOWN, LONGEST_GAP, Learned, Pace, Span, Trail, next_look
+from exporter.ledger.tracker import Tracker
+from exporter.polling.feed.schedule import LEAST_KNOWN, LONGEST_GAP, Learned, Schedule, Span, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task
 
 NOW = 1_790_000_000.0
@@ -131,8 +131,8 @@ def test_the_further_a_task_the_sooner_the_look(one: float, other: float) -> Non
     assert looks[1] <= looks[0]
 
 
-def counts_of(durations: list[float]) -> Counts:
-    counts = Counts()
+def counts_of(durations: list[float]) -> Counters:
+    counts = Counters()
     for at, duration in enumerate(durations):
         end = State.FAILED if at % 4 == 0 else State.SUCCEEDED
         counts.observe("run_duration_seconds", end, value=duration, bounds=BOUNDS)
@@ -163,59 +163,59 @@ def test_what_lies_beyond_all_buckets_may_still_wait_up_to_the_last_bound() -> N
     assert Span.of(counts_of([5000.0] * 50), Phase.RUN, (10.0,)).early in (10.0, float("inf"))
 
 
-def book_of(clock: Clock, *tasks: Task, **settings: object) -> Book:
+def book_of(clock: Clock, *tasks: Task, **settings: object) -> Tracker:
     bounds = [f"{bound:g}s" for bound in (10, 50, 100, 1000)]
     made = PollSettings.model_validate({"poll_interval": "10s", "duration_buckets": bounds, **settings})
-    counts = Counts()
+    counts = Counters()
     for phase in (Phase.RUN, Phase.TOTAL):
         for _ in range(100):
             counts.observe(f"{phase}_duration_seconds", State.SUCCEEDED, value=80.0, bounds=made.duration_buckets)
-    return Book("p", "k", clock, made, 1e6, FeedRecord(NOW, NOW, NOW, counts, tasks))
+    return Tracker("p", "k", clock, made, 1e6, FeedRecord(NOW, NOW, NOW, counts, tasks))
 
 
-def due(pace: Pace, at: float) -> tuple[list[str], list[str]]:
+def due(pace: Schedule, at: float) -> tuple[list[str], list[str]]:
     return pace.due(["one"], at)
 
 
 def test_a_task_waits_for_as_many_sweeps_as_it_can() -> None:
-    pace = Pace(book_of(Clock.PROVIDER, running(0)))
+    pace = Schedule(book_of(Clock.PROVIDER, running(0)))
     assert due(pace, NOW) == (["one"], [])
     pace.saw({"one": NOW})
     assert [bool(due(pace, NOW + 10 * sweep - 0.5)[0]) for sweep in (1, 2, 3)] == [False, False, True]
 
 
 def test_after_a_restart_all_are_due() -> None:
-    book = book_of(Clock.PROVIDER, running(0))
-    Pace(book).saw({"one": NOW})
-    assert due(Pace(book), NOW + 10) == (["one"], [])
+    tracker = book_of(Clock.PROVIDER, running(0))
+    Schedule(tracker).saw({"one": NOW})
+    assert due(Schedule(tracker), NOW + 10) == (["one"], [])
 
 
 def test_durations_that_only_we_measure_let_nothing_wait() -> None:
-    pace = Pace(book_of(Clock.OBSERVED, running(0)))
+    pace = Schedule(book_of(Clock.OBSERVED, running(0)))
     pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == (["one"], [])
 
 
 def test_while_a_task_is_missed_nothing_waits() -> None:
-    book = book_of(Clock.PROVIDER, running(0), Task("gone", State.QUEUED, NOW, NOW))
-    pace = Pace(book)
+    tracker = book_of(Clock.PROVIDER, running(0), Task("gone", State.QUEUED, NOW, NOW))
+    pace = Schedule(tracker)
     pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == ([], ["one"])
-    book.in_flight["gone"] = replace(book.in_flight["gone"], missing=1)
+    tracker.in_flight["gone"] = replace(tracker.in_flight["gone"], missing=1)
     assert due(pace, NOW + 10) == (["one"], [])
 
 
 def test_a_task_does_not_seem_stalled_because_nobody_looks() -> None:
-    pace = Pace(book_of(Clock.PROVIDER, running(0), stalled_after="30s"))
+    pace = Schedule(book_of(Clock.PROVIDER, running(0), stalled_after="30s"))
     pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == ([], ["one"])
     assert due(pace, NOW + 15) == (["one"], [])
 
 
 def test_what_has_ended_is_forgotten() -> None:
-    book = book_of(Clock.PROVIDER, running(0))
-    pace = Pace(book)
+    tracker = book_of(Clock.PROVIDER, running(0))
+    pace = Schedule(tracker)
     pace.saw({"one": NOW})
-    del book.in_flight["one"]
+    del tracker.in_flight["one"]
     pace.saw({"one": NOW + 10})
     assert due(pace, NOW + 10) == (["one"], [])

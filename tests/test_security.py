@@ -46,7 +46,7 @@ READS = {
 """What the vendors' documents call lists, details and tokens."""
 
 
-class Onlooker:
+class Observer:
     """Notes each call: the method, and the path below the vendor's address."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Onlooker:
 
 @pytest.mark.anyio
 async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor() -> None:
-    onlooker = Onlooker()
+    observer = Observer()
     assert {account["type"] for account in ACCOUNTS} == VENDORS.keys() & PREFIXES  # all that are simulated
     async with running(app(World(seed=1, speed=10, rate=2, history=60), limits={})) as url:
         for account in ACCOUNTS:
@@ -70,14 +70,14 @@ async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_
                 user = {"domain": KEYS.huawei_domain, "username": KEYS.huawei_username}
                 given["iam"] = user | {"endpoint": url + PREFIXES["huawei_iam"], "password": KEYS.huawei_password}
             provider = connect(VENDORS[account["type"]].settings.model_validate(given), Store(":memory:"))
-            provider.client.onlooker = onlooker
+            provider.client.observer = observer
             for feed in provider.feeds:
                 page = await feed.list_page(0)
                 await feed.look_up(page.observations[0].id)
                 with pytest.raises(TaskNotFound):
                     await feed.look_up("nowhere")
             await provider.aclose()
-    assert onlooker.calls == READS
+    assert observer.calls == READS
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

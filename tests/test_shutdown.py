@@ -273,10 +273,10 @@ async def test_what_only_waits_to_be_written_when_the_end_comes_is_left_to_the_n
     ledger = Ledger(Store(str(tmp_path / "ledger.sqlite3")), retention=86400.0)
     writing = []
     for number in range(5):
-        book = ledger.open("vendor", f"feed-{number}", Clock.PROVIDER, PollSettings(), now)
+        tracker = ledger.open("vendor", f"feed-{number}", Clock.PROVIDER, PollSettings(), now)
         sweep = Sweep(complete=True)
         sweep.show([Observation("task", State.SUCCEEDED, ended=now)], now, listed=True)
-        writing.append(asyncio.create_task(ledger.record(book, sweep, now)))
+        writing.append(asyncio.create_task(ledger.record(tracker, sweep, now)))
     for _ in range(2):  # the first begins, the others queue behind it
         await asyncio.sleep(0)
     for one in writing:

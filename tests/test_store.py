@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import STEPS_KEPT, Changes, Store
 from exporter.ledger.sqlite.tables import VERSION
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
 
 START = 1_700_000_000.0
@@ -50,8 +50,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 tasks = st.builds(Task, **FIELDS)
 
 
-def changes(*of: Task, counts: Counts | None = None, forgotten: tuple[str, ...] = (), kind: str = "kind") -> Changes:
-    return Changes("vendor", kind, 1.0, 2.0, 3.0, of, counts or Counts(), forgotten)
+def changes(*of: Task, counts: Counters | None = None, forgotten: tuple[str, ...] = (), kind: str = "kind") -> Changes:
+    return Changes("vendor", kind, 1.0, 2.0, 3.0, of, counts or Counters(), forgotten)
 
 
 def ended(task_id: str, at: float = START) -> Task:
@@ -89,7 +89,7 @@ def test_a_feed_that_was_never_seen_is_empty() -> None:
 
 def test_feeds_are_apart(path: str) -> None:
     store = Store(path)
-    store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 1.0})))
+    store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
     store.commit(changes(ended("b"), kind="other"))
     assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
     assert store.load("vendor", "other").counts == {}
@@ -99,7 +99,7 @@ def test_feeds_are_apart(path: str) -> None:
 def test_totals_committed_twice_count_once() -> None:
     store = Store(":memory:")
     for _ in range(2):
-        store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 7.0})))
+        store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 7.0})))
     assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 7.0}
 
 
@@ -129,10 +129,10 @@ def test_the_oldest_ends_are_forgotten_first() -> None:
 
 def test_a_commit_that_fails_changes_nothing(path: str) -> None:
     store = Store(path)
-    store.commit(changes(ended("a"), counts=Counts({("finished_total", "succeeded"): 1.0})))
+    store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
     broken = Task("c", State.RUNNING, first_seen=None, changed=START)  # type: ignore[arg-type]
     with pytest.raises(StoreError):
-        store.commit(changes(ended("b"), broken, counts=Counts({("finished_total", "succeeded"): 2.0})))
+        store.commit(changes(ended("b"), broken, counts=Counters({("finished_total", "succeeded"): 2.0})))
     assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
     assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 1.0}
     store.commit(changes(ended("b")))
@@ -150,7 +150,7 @@ def test_a_commit_outlives_a_process_that_never_closes(path: str, tmp_path: Path
     assert Store(str(left / "ledger.sqlite3")).ended_among("vendor", "kind", ["a"]) == {"a"}
 
 
-# --- A restart shows the same book
+# --- A restart shows the same tracker
 
 rows = st.builds(
     Observation,
@@ -175,31 +175,31 @@ sweeps = st.tuples(
 Told = tuple[list[Observation], list[Observation], set[str], bool, float]
 
 
-async def replayed(told: list[Told], store: Store) -> tuple[Book, Book]:
-    """The book in memory after these sweeps, and the one that a restart would make."""
+async def replayed(told: list[Told], store: Store) -> tuple[Tracker, Tracker]:
+    """The tracker in memory after these sweeps, and the one that a restart would make."""
     made_of = ("vendor", "kind", Clock.OBSERVED, PollSettings())
     ledger = Ledger(store, 30 * 86400)
     now = START
-    book = ledger.open(*made_of, now)
+    tracker = ledger.open(*made_of, now)
     for listed, looked_up, missing, complete, after in told:
         now += after
         sweep = Sweep(missing=missing, complete=complete)
         sweep.listed = {row.id: (row, now) for row in listed}
         sweep.looked_up = {row.id: (row, now) for row in looked_up}
-        await ledger.record(book, sweep, now)
+        await ledger.record(tracker, sweep, now)
     again = Ledger(store, 30 * 86400).open(*made_of, now)
-    assert sorted(again.recent(now), key=lambda task: task.id) == sorted(book.recent(now), key=lambda task: task.id)
-    return book, again
+    assert sorted(again.recent(now), key=lambda task: task.id) == sorted(tracker.recent(now), key=lambda task: task.id)
+    return tracker, again
 
 
 @given(st.lists(sweeps, max_size=8))
 @settings(max_examples=50, deadline=None)
 def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
     store = Store(":memory:")
-    book, again = asyncio.run(replayed(told, store))
-    assert again.counts == book.counts
-    assert again.in_flight == book.in_flight
-    assert (again.since, again.horizon, again.polled) == (book.since, book.horizon, book.polled)
+    tracker, again = asyncio.run(replayed(told, store))
+    assert again.counts == tracker.counts
+    assert again.in_flight == tracker.in_flight
+    assert (again.since, again.horizon, again.polled) == (tracker.since, tracker.horizon, tracker.polled)
     store.close()
 
 
@@ -207,13 +207,13 @@ def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
 @settings(max_examples=50, deadline=None)
 def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(told: list[Told]) -> None:
     store = Store(":memory:")
-    book, _ = asyncio.run(replayed(told, store))
-    finished = {key[1]: count for key, count in book.counts.items() if key[0] == "finished_total"}
+    tracker, _ = asyncio.run(replayed(told, store))
+    finished = {key[1]: count for key, count in tracker.counts.items() if key[0] == "finished_total"}
     touched = {row.id for listed, looked_up, *_ in told for row in [*listed, *looked_up]}
     assert sum(finished.values()) <= len(touched)
-    assert sum(finished.values()) + len(book.in_flight) <= len(touched)
-    assert book.counts["failures_total", Reason.TIMEOUT] <= finished.get("failed", 0)
-    reasons = sum(count for key, count in book.counts.items() if key[0] == "failures_total")
+    assert sum(finished.values()) + len(tracker.in_flight) <= len(touched)
+    assert tracker.counts["failures_total", Reason.TIMEOUT] <= finished.get("failed", 0)
+    reasons = sum(count for key, count in tracker.counts.items() if key[0] == "failures_total")
     assert reasons == finished.get("failed", 0)
     store.close()
 

@@ -361,8 +361,8 @@ async def test_the_first_sweep_has_the_ids_of_the_url_so_that_no_counter_jumps_l
     shop.answer = told(sora=["long", "over"])
     one = await polled()
     await one.sweep()
-    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 1
-    assert set(one.loop.book.in_flight) == {"long"}
+    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
+    assert set(one.loop.tracker.in_flight) == {"long"}
 
 
 async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_down(shop: Shop, polled: Start) -> None:
@@ -373,12 +373,12 @@ async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_dow
     one = await polled()
     one.clock.now += 200.0
     await one.sweep()
-    assert one.loop.book.in_flight == {}
-    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 2
+    assert one.loop.tracker.in_flight == {}
+    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 2
     shop.answer = told(sora=["long", "over"])
     await ids_are(one.loop.watch, "sora", ["long", "over"])
     await one.sweep()
-    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 2
+    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 2
 
 
 async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Shop, polled: Start) -> None:
@@ -389,7 +389,7 @@ async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Sh
     await ids_are(one.loop.watch, "sora", [])
     one.clock.now += 200.0
     await one.sweep()
-    assert one.loop.book.counts["finished_total", State.SUCCEEDED] == 1
+    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
 
 
 async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, polled: Start) -> None:

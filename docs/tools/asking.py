@@ -54,7 +54,7 @@ async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[t
         settings = VENDORS[vendor].settings.model_validate(written | {"feeds": [kind]})
         ledger = Ledger(Store(":memory:"), 86400.0)
         polled = PolledProvider(settings, ledger, world.clock)
-        shoulder = polled.provider.client.onlooker = Shoulder()
+        shoulder = polled.provider.client.observer = Shoulder()
         try:
             yield polled.loops[0], shoulder, simulator.vendors[vendor]
         finally:

@@ -32,7 +32,7 @@ from exporter.client.transport.redirects import onward
 from exporter.client.transport.transport import AiohttpTransport, ProxyFailed
 from exporter.config.models import Secret
 from exporter.config.network.proxies import Proxies
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ DURATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One call as it went, for an onlooker. It holds credentials and content: nothing of it is to be shown as it is."""
+    """One call as it went, for an observer. It holds credentials and content: nothing of it is to be shown as it is."""
 
     endpoint: str
     request: httpx.Request
@@ -67,7 +67,7 @@ class Exchange:
     error: CallError | None
 
 
-class Onlooker(Protocol):
+class Observer(Protocol):
     """Whoever looks over the client's shoulder."""
 
     def asked(self, endpoint: str) -> None:
@@ -147,10 +147,10 @@ class Client:
         """`proxy` is used instead of the environment's, `ca_file` holds authorities that are trusted too."""
         self.base_url = base_url
         self.limit = RateLimit(rate)
-        self.counts = Counts()
+        self.counts = Counters()
         """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
-        self.onlooker: Onlooker | None = None
+        self.observer: Observer | None = None
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._large = asyncio.Lock()  # one large answer in memory at a time
@@ -173,8 +173,8 @@ class Client:
         whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to tell
         the caller.
         """
-        if self.onlooker:
-            self.onlooker.asked(endpoint)
+        if self.observer:
+            self.observer.asked(endpoint)
         async with self._slots:  # before the turn: calls that wait here must not leave in a bunch, or during a pause
             self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
             try:
@@ -210,9 +210,9 @@ class Client:
                 failure = error
                 raise
             finally:
-                if self.onlooker:
+                if self.observer:
                     seconds = time.perf_counter() - started
-                    self.onlooker.answered(Exchange(endpoint, request, answer, seconds, failure))
+                    self.observer.answered(Exchange(endpoint, request, answer, seconds, failure))
 
     async def _read(self, answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
         """What `read` makes of an answer; in a thread where that may take long."""

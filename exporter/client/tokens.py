@@ -15,13 +15,13 @@ from exporter.config.models import Secret
 T = TypeVar("T")
 
 MARGIN = 300.0
-"""A token is renewed this many seconds before its end, a short-lived one at half of its life."""
+"""A token is renewed this many seconds before its end, a short-run_process one at half of its life."""
 YOUNG = 600.0
 """A token refused within so many seconds of its birth was thrown out by another holder's renewal."""
 LONGEST_WAIT = 600.0
 
 
-class Vault(Protocol):
+class TokenStore(Protocol):
     """Where a token outlives the process; the ledger's store is one."""
 
     def load_token(self, owner: str) -> tuple[str, float] | None:
@@ -78,16 +78,16 @@ class ObtainedToken(Token):
         self,
         owner: str,
         obtain: Callable[[], Awaitable[tuple[str, float]]],
-        vault: Vault,
+        token_store: TokenStore,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the vault's key for it."""
+        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the token_store's key for it."""
         self._owner = owner
         self._obtain = obtain
-        self._vault = vault
+        self._token_store = token_store
         self._clock = clock
         self._renewing = asyncio.Lock()
-        self._token: str | None = None  # until the vault has been asked
+        self._token: str | None = None  # until the token_store has been asked
         self._due = 0.0
         self._obtained = -math.inf
         self._refused: float | None = None
@@ -99,9 +99,9 @@ class ObtainedToken(Token):
             return token if token and self._clock() < self._due else await self._renew()
 
     async def _known(self) -> str:
-        """The token so far, out of the vault the first time; empty if there is none. Raises StoreError."""
+        """The token so far, out of the token_store the first time; empty if there is none. Raises StoreError."""
         if self._token is None:
-            kept = await asyncio.to_thread(self._vault.load_token, self._owner)
+            kept = await asyncio.to_thread(self._token_store.load_token, self._owner)
             self._token, self._due = (kept[0], kept[1] - MARGIN) if kept else ("", 0.0)
         return self._token
 
@@ -130,6 +130,6 @@ class ObtainedToken(Token):
         self._due = expires - min(MARGIN, (expires - now) / 2) if expires > now else math.inf
         # In a thread, for the disk may be busy with a commit; also when the caller is cancelled.
         await asyncio.shield(
-            asyncio.create_task(asyncio.to_thread(self._vault.save_token, self._owner, token, expires))
+            asyncio.create_task(asyncio.to_thread(self._token_store.save_token, self._owner, token, expires))
         )
         return token

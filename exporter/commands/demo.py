@@ -24,7 +24,7 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
     place = Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path)
     async with simulator.running(fake) as url, _arrivals(fake, arguments):
 
-        def welcome(urls: Sequence[str]) -> None:
+        def on_ready(urls: Sequence[str]) -> None:
             status = urls[0]
             print(
                 "The exporter runs on simulated vendors; nothing leaves this machine.\n"
@@ -36,7 +36,7 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
             )
 
         options = Options(arguments.addresses or [arguments.default_address], place=place)
-        return await serve(_config(url, fake, arguments.poll_interval), options, welcome=welcome)
+        return await serve(_config(url, fake, arguments.poll_interval), options, on_ready=on_ready)
 
 
 async def serve_simulator(arguments: argparse.Namespace) -> int:

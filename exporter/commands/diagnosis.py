@@ -143,8 +143,8 @@ def _got(call: Call) -> str:
 
 
 def _understood(understood: Understood) -> Iterator[str]:
-    spoiled = f" and {understood.spoiled} that are no tasks" if understood.spoiled else ""
-    yield from _row("rows", f"{understood.rows}{spoiled}")
+    malformed = f" and {understood.spoiled} that are no tasks" if understood.spoiled else ""
+    yield from _row("rows", f"{understood.rows}{malformed}")
     if understood.states:
         yield from _row("states", _counted(understood.states))
     if understood.reasons:

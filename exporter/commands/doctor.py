@@ -30,7 +30,7 @@ from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Unders
 from exporter.commands.ledger_file import LedgerFile, borrowed
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
@@ -70,7 +70,7 @@ class TokenWithheld(AuthRefused):
     """A new token is needed, and is not to be asked for."""
 
 
-async def consult(
+async def run_doctor(
     config: Config,
     names: Collection[str],
     *,
@@ -144,7 +144,7 @@ class Examination:
         self._fetch_token = fetch_token
         self._one_token = VENDORS[settings.type].one_token
         self._provider = connect(settings, ledger_file)
-        self._provider.client.onlooker = self
+        self._provider.client.observer = self
         self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
         self._ledger = Ledger(Store(":memory:"), settings.history)
         self._patience = patience
@@ -184,8 +184,8 @@ class Examination:
                 report, "trouble", Cause.BUG, f"unexpected {type(error).__name__}; this is a bug of the exporter"
             )
         shown = [observation for observation, _ in (sweep.listed | sweep.looked_up).values()]
-        if shown or sweep.spoiled:
-            report.understood = _understood(shown, sweep.spoiled, feed)
+        if shown or sweep.malformed:
+            report.understood = _understood(shown, sweep.malformed, feed)
         self._warn(report)
         sweep.complete = report.well
         report.series = await self._exported(feed, sweep)
@@ -202,8 +202,8 @@ class Examination:
                 self._fail(report, error)
             else:
                 sweep.show(page.observations, time.time(), listed=True)
-                sweep.spoiled, sweep.whole = page.spoiled, page.last
-                if not page.observations and not page.spoiled:
+                sweep.malformed, sweep.whole = page.malformed, page.last
+                if not page.observations and not page.malformed:
                     self._find(report, "warning", Cause.NO_TASKS, "the list is empty")
         if (task_id := await self._to_look_up(feed, sweep)) is None:
             if not feed.lists:
@@ -226,11 +226,11 @@ class Examination:
     async def _exported(self, feed: Feed, sweep: Sweep) -> list[str]:
         """Those of the feed's samples after this look that tell most, but for zeros."""
         now, settings = time.time(), self._settings
-        book = self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
-        loop = FeedLoop(self._provider, feed, book, self._ledger, self._watch)
-        await self._ledger.record(book, sweep, now)
+        tracker = self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
+        loop = FeedLoop(self._provider, feed, tracker, self._ledger, self._watch)
+        await self._ledger.record(tracker, sweep, now)
         loop.status = FeedStatus(up=sweep.complete)
-        account = AccountSnapshot(settings.name, settings.type, Counts(), None, 0, (), (loop.snapshot(),))
+        account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (loop.snapshot(),))
         text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")
         own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
         lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]
@@ -324,7 +324,7 @@ def _skew(report: FeedReport) -> float:
     return next((call.skew for call in reversed(report.calls) if call.skew is not None), 0.0)
 
 
-def _understood(observations: Sequence[Observation], spoiled: int, feed: Feed) -> Understood:
+def _understood(observations: Sequence[Observation], malformed: int, feed: Feed) -> Understood:
     def share(given: Callable[[Observation], object], among: Callable[[State], bool]) -> Share:
         rows = [one for one in observations if among(one.state)]
         return Share(sum(given(one) is not None for one in rows), len(rows))
@@ -340,7 +340,7 @@ def _understood(observations: Sequence[Observation], spoiled: int, feed: Feed) -
     }
     return Understood(
         rows=len(observations),
-        spoiled=spoiled,
+        spoiled=malformed,
         states=dict(Counter(str(one.state) for one in observations).most_common()),
         reasons=dict(Counter(str(one.reason) for one in observations if one.reason).most_common()),
         fields=fields,

@@ -69,7 +69,7 @@ def tune() -> None:
     gc.set_threshold(1000, 10, 20_000)
 
 
-def lived(life: Coroutine[Any, Any, int]) -> int:
+def run_process(life: Coroutine[Any, Any, int]) -> int:
     """Like asyncio.run, but a thread that hangs, such as one that asks a dead name server, keeps no process alive."""
     tune()
     with asyncio.Runner() as runner:
@@ -86,7 +86,7 @@ async def serve(
     *,
     reread: Callable[[], Config] | None = None,
     has_changed: Callable[[], bool] = lambda: False,
-    welcome: Callable[[Sequence[str]], None] | None = None,
+    on_ready: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
     """The exporter's life: start, serve until a signal, stop.
 
@@ -162,7 +162,7 @@ async def serve(
             # The ports are open and clients wait: a scrape before this would miss all series that the ledger has.
             await collector.apply(config.providers)
             serving.append(asyncio.create_task(server.serve(sockets)))
-            (welcome or _log_addresses)([_below(one, server, options.place) for one in sockets])
+            (on_ready or _log_addresses)([_below(one, server, options.place) for one in sockets])
             await serving[0]
         finally:
             server.should_exit = True

@@ -9,7 +9,7 @@ Key = tuple[str, ...]
 """A metric's short name and its label values; buckets of a histogram add `le` and their bound, its sum adds `sum`."""
 
 
-class Counts(dict[Key, float]):
+class Counters(dict[Key, float]):
     """Numbers that only grow, by key; what was never counted is 0."""
 
     def __missing__(self, key: Key) -> float:
@@ -29,7 +29,7 @@ class Counts(dict[Key, float]):
     def buckets(self, *key: str, bounds: Sequence[float]) -> tuple[list[tuple[str, float]], float]:
         """The cumulative buckets of a histogram, up to +Inf, and the sum of what was observed.
 
-        Counts kept under other bounds (the setting has changed since) fall into the next larger bucket of today,
+        Counters kept under other bounds (the setting has changed since) fall into the next larger bucket of today,
         so that no count is lost and none goes back.
         """
         width = len(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from exporter.ledger.counters import Counts, Key
+from exporter.ledger.counters import Counters, Key
 from exporter.tasks import MEASURED_ENDS, Phase, Reason, State, Task
 
 
@@ -19,11 +19,11 @@ class Exemplar:
 
 
 @dataclass(frozen=True)
-class Growth:
+class Deltas:
     """What a sweep adds to the counters, and the tasks that stand for it in the histograms."""
 
     bounds: Sequence[float]
-    counts: Counts = field(default_factory=Counts)
+    counts: Counters = field(default_factory=Counters)
     exemplars: dict[Key, Exemplar] = field(default_factory=dict)
 
     def measure(self, phase: Phase, task: Task, at: float) -> bool:
@@ -38,7 +38,7 @@ class Growth:
         return True
 
     def end(self, task: Task, at: float) -> None:
-        """Counts a task's end."""
+        """Counters a task's end."""
         self.counts.add("finished_total", task.state)
         if task.state is State.FAILED:
             self.counts.add("failures_total", task.reason or Reason.UNKNOWN)
@@ -55,9 +55,9 @@ class Growth:
             if not self.measure(phase, task, at):
                 self.counts.add("unmeasured_durations_total", phase)
 
-    def onto(self, totals: Counts) -> Counts:
+    def onto(self, totals: Counters) -> Counters:
         """The new totals of what has grown."""
-        return Counts({key: self._added(key, by, totals[key]) for key, by in self.counts.items()})
+        return Counters({key: self._added(key, by, totals[key]) for key, by in self.counts.items()})
 
     def _added(self, key: Key, by: float, total: float) -> float:
         return max(total, by) if key[0] == "last_finished_timestamp_seconds" else total + by

@@ -1,4 +1,4 @@
-"""The books of all feeds and the store behind them: what was committed is taken over, nothing else is."""
+"""The trackers of all feeds and the store behind them: what was committed is taken over, nothing else is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.config.models import PollSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import REMEMBERED_LONGER, Book, Settled
+from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
 from exporter.tasks import Clock, Step, Task
 
 P = ParamSpec("P")
@@ -23,96 +23,98 @@ FORGET_AT_ONCE = 1000
 
 
 class Ledger:
-    """The books of all feeds, and the store behind them."""
+    """The trackers of all feeds, and the store behind them."""
 
     def __init__(self, store: Store, retention: float) -> None:
         self.store = store
         self._retention = retention
-        self._books: dict[tuple[str, str], Book] = {}
+        self._trackers: dict[tuple[str, str], Tracker] = {}
         self._writing = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._closing = False
         self._closed = False
 
-    def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Book:
-        """The book of a feed, out of the store the first time; a known one is left as it is. Raises StoreError."""
-        book = self._books.get((provider, kind))
-        if book is None:
+    def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Tracker:
+        """The tracker of a feed, out of the store the first time; a known one is left as it is. Raises StoreError."""
+        tracker = self._trackers.get((provider, kind))
+        if tracker is None:
             record = self.store.load(provider, kind)
             recent = self.store.ended_since(provider, kind, now - settings.recent_window)
-            book = Book(provider, kind, clock, settings, self._retention, record, recent)
-            self.take_settings(book, settings)
-            self._books[provider, kind] = book
-        return book
+            tracker = Tracker(provider, kind, clock, settings, self._retention, record, recent)
+            self.take_settings(tracker, settings)
+            self._trackers[provider, kind] = tracker
+        return tracker
 
-    def take_settings(self, book: Book, settings: PollSettings) -> None:
-        """From now on a book goes by these."""
-        book.settings, book.interval = settings, settings.poll_interval
-        book.retention = max(self._retention, settings.history, settings.recent_window)
+    def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
+        """From now on a tracker goes by these."""
+        tracker.settings, tracker.interval = settings, settings.poll_interval
+        tracker.retention = max(self._retention, settings.history, settings.recent_window)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Makes a call that reads the store, in the store's thread. Raises StoreError, and what the call raises."""
         return await self._in_store(call)
 
-    async def ended_among(self, book: Book, ids: Collection[str]) -> set[str]:
+    async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
-        unknown = [task_id for task_id in ids if task_id not in book.in_flight]
+        unknown = [task_id for task_id in ids if task_id not in tracker.in_flight]
         if not unknown:
             return set()
-        return await self._in_store(self.store.ended_among, book.provider, book.kind, unknown)
+        return await self._in_store(self.store.ended_among, tracker.provider, tracker.kind, unknown)
 
-    async def record(self, book: Book, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
+    async def record(self, tracker: Tracker, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
         """Settles a sweep, commits it and takes it over; the ids to `keep` are not forgotten. Raises StoreError.
 
-        Once begun it is carried through, also when the caller is cancelled: a commit that the book does not know of
+        Once begun it is carried through, also when the caller is cancelled: a commit that the tracker does not know of
         would count the same ends again.
         """
-        return await asyncio.shield(asyncio.create_task(self._record(book, sweep, now, frozenset(keep))))
+        return await asyncio.shield(asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep))))
 
-    async def _record(self, book: Book, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
+    async def _record(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
         async with self._writing:
             if self._closing:  # nothing of it is written yet, and the end does not wait for it
                 raise asyncio.CancelledError
-            if book.in_doubt:
-                recent = now - book.settings.recent_window
-                record = await self._in_store(self.store.load, book.provider, book.kind)
-                book.load(record, await self._in_store(self.store.ended_since, book.provider, book.kind, recent))
+            if tracker.in_doubt:
+                recent = now - tracker.settings.recent_window
+                record = await self._in_store(self.store.load, tracker.provider, tracker.kind)
+                tracker.load(
+                    record, await self._in_store(self.store.ended_since, tracker.provider, tracker.kind, recent)
+                )
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
-            unsure = sweep.listed.keys() - book.in_flight.keys() | sweep.looked_up.keys()
-            sweep.ended_before |= await self.ended_among(book, unsure - sweep.ended_before)
-            settled = book.settle(sweep, now, await self._to_forget(book, sweep, now, keep))
-            book.in_doubt = True  # a commit that fails may have been written all the same
+            unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
+            sweep.ended_before |= await self.ended_among(tracker, unsure - sweep.ended_before)
+            settled = tracker.settle(sweep, now, await self._to_forget(tracker, sweep, now, keep))
+            tracker.in_doubt = True  # a commit that fails may have been written all the same
             await self._in_store(self.store.commit, settled.changes)
-            book.adopt(settled)
-            book.in_doubt = False
+            tracker.adopt(settled)
+            tracker.in_doubt = False
             return settled
 
-    async def _to_forget(self, book: Book, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
+    async def _to_forget(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
         """Old ends, of which none is still shown."""
         shown = sweep.listed.keys() | sweep.looked_up.keys()
-        if not (shown and sweep.complete and book.horizon is not None):
+        if not (shown and sweep.complete and tracker.horizon is not None):
             return []
-        limit = min(book.horizon, now - book.retention) - REMEMBERED_LONGER
+        limit = min(tracker.horizon, now - tracker.retention) - REMEMBERED_LONGER
         at_once = FORGET_AT_ONCE + 3 * len(shown) + len(keep)
-        old = await self._in_store(self.store.ended_before, book.provider, book.kind, limit, at_once)
+        old = await self._in_store(self.store.ended_before, tracker.provider, tracker.kind, limit, at_once)
         return [task_id for task_id in old if task_id not in keep and task_id not in shown]
 
-    async def find(self, book: Book, task_id: str) -> tuple[Task, list[Step]] | None:
+    async def find(self, tracker: Tracker, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
-        return await self._in_store(self.store.find, book.provider, book.kind, task_id)
+        return await self._in_store(self.store.find, tracker.provider, tracker.kind, task_id)
 
-    async def watched(self, book: Book) -> list[str]:
+    async def watched(self, tracker: Tracker) -> list[str]:
         """The ids that were asked for, the first ones first. Raises StoreError."""
-        return await self._in_store(self.store.watched, book.provider, book.kind)
+        return await self._in_store(self.store.watched, tracker.provider, tracker.kind)
 
-    async def watch(self, book: Book, ids: Iterable[str], now: float) -> None:
+    async def watch(self, tracker: Tracker, ids: Iterable[str], now: float) -> None:
         """Keeps ids that were asked for, all or none. Raises StoreError."""
-        await self._in_store(self.store.watch, book.provider, book.kind, list(ids), now)
+        await self._in_store(self.store.watch, tracker.provider, tracker.kind, list(ids), now)
 
-    async def unwatch(self, book: Book, ids: Iterable[str]) -> None:
+    async def unwatch(self, tracker: Tracker, ids: Iterable[str]) -> None:
         """Forgets ids that were asked for. Raises StoreError."""
-        await self._in_store(self.store.unwatch, book.provider, book.kind, list(ids))
+        await self._in_store(self.store.unwatch, tracker.provider, tracker.kind, list(ids))
 
     def spending(self, provider: str) -> str:
         """What `keep_spending` kept; empty if nothing. Raises StoreError."""

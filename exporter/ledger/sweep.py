@@ -27,7 +27,7 @@ class Sweep:
     """Ids whose look-up failed in a way that may concern them alone."""
     missing: set[str] = field(default_factory=set)
     """Tasks in flight that count as missed: a single blank answer proves nothing, nor do all at once."""
-    spoiled: int = 0
+    malformed: int = 0
     """Rows that were no tasks at all."""
     ended_before: set[str] = field(default_factory=set)
     """Ids whose end is in the ledger already."""

@@ -1,6 +1,6 @@
 """Decides what a sweep means: transitions, ends counted once, whose times to believe, what may be forgotten.
 
-A `Book` is the ledger of one feed. `settle` works out what a sweep changes, without changing anything; `adopt` takes
+A `Tracker` is the ledger of one feed. `settle` works out what a sweep changes, without changing anything; `adopt` takes
 the changes over once the store has them. So what is served was committed before, and a crash in between costs nothing:
 the vendor is asked again.
 
@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counts, Key
-from exporter.ledger.deltas import Exemplar, Growth
+from exporter.ledger.counters import Counters, Key
+from exporter.ledger.deltas import Deltas, Exemplar
 from exporter.ledger.sqlite.store import Changes, FeedRecord
 from exporter.ledger.sweep import AS_BEFORE, Sweep, is_as_before
 from exporter.ledger.times import Times, believed
@@ -64,7 +64,7 @@ class Settled:
     exemplars: dict[Key, Exemplar]
 
 
-class Book:
+class Tracker:
     """The ledger of one feed."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Book:
         self.in_doubt = False
         """Whether a commit has begun of which the store has not said what became."""
         self.revision = 0
-        """Grows whenever what the book shows may have changed."""
+        """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.load(record, recent)
 
@@ -170,8 +170,8 @@ class Book:
         self._frozen = None
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
-        """What a sweep changes. Neither the book nor the store is touched."""
-        growth = Growth(self.settings.duration_buckets)
+        """What a sweep changes. Neither the tracker nor the store is touched."""
+        deltas = Deltas(self.settings.duration_buckets)
         tasks: list[Task] = []
         steps: list[Step] = []
         floor = self.floor(now)
@@ -198,22 +198,22 @@ class Book:
             task = before or self._newcomer(
                 observation, at, is_listed=task_id in sweep.listed and task_id not in sweep.late
             )
-            after = self._advance(task, observation, times, at, growth)
+            after = self._advance(task, observation, times, at, deltas)
             if after is not before:
                 tasks.append(after)
                 if before is None or _is_step(before, after):
                     steps.append(Step(task_id, at, after.state, after.progress))
             if not after.state.is_end:
                 seen[task_id] = at
-        missed = list(self._missed(sweep.missing - shown.keys(), now, growth))
+        missed = list(self._missed(sweep.missing - shown.keys(), now, deltas))
         tasks += missed
         steps += [Step(task.id, now, task.state) for task in missed if task.state.is_end]
         if sweep.complete:
             tasks += self._unreached(self.in_flight.keys() - shown.keys() - sweep.missing - sweep.replaced)
-        if sweep.spoiled:
-            growth.counts.add("unmapped_values_total", Field.TASK, by=sweep.spoiled)
+        if sweep.malformed:
+            deltas.counts.add("unmapped_values_total", Field.TASK, by=sweep.malformed)
         if sweep.gap and sweep.complete:
-            growth.counts.add("history_gaps_total")
+            deltas.counts.add("history_gaps_total")
         is_dated = sweep.complete or sweep.goes_on
         horizon = max(floor, min(now, newest) - self.retention) if is_dated else self.horizon
         changes = Changes(
@@ -224,10 +224,10 @@ class Book:
             polled=now if sweep.complete else self.polled,
             tasks=tasks,
             steps=steps,
-            counts=growth.onto(self.counts),
+            counts=deltas.onto(self.counts),
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
-        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, growth.exemplars)
+        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars)
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -237,7 +237,7 @@ class Book:
         self.since, self.horizon, self.polled = changes.since, changes.horizon, changes.polled
         if settled.complete and settled.is_fresh:
             self.succeeded = changes.polled
-        self.counts = Counts(self.counts | changes.counts)
+        self.counts = Counters(self.counts | changes.counts)
         self.exemplars = {**self.exemplars, **settled.exemplars}
         self.last_seen.update(settled.seen)
         ends = []
@@ -294,21 +294,21 @@ class Book:
             appeared = observation.submitted >= self.polled - self._patience - CLOCK_SKEW
         return Task(observation.id, observation.state, first_seen=at, changed=at, appeared=appeared)
 
-    def _advance(self, task: Task, observation: Observation, times: Times, at: float, growth: Growth) -> Task:
-        """The task after an observation; what it adds to the counters goes into `growth`."""
+    def _advance(self, task: Task, observation: Observation, times: Times, at: float, deltas: Deltas) -> Task:
+        """The task after an observation; what it adds to the counters goes into `deltas`."""
         is_new = task.id not in self.in_flight
         told = task.told
         if observation.unmapped or times.rejected or UNREACHED in told:
             rejected = {f"rejected_{name}" for name in times.rejected}
             for unmapped in observation.unmapped - told:
-                growth.counts.add("unmapped_values_total", unmapped)
+                deltas.counts.add("unmapped_values_total", unmapped)
             if rejected - told:
-                growth.counts.add("rejected_timestamps_total", by=len(rejected - told))
+                deltas.counts.add("rejected_timestamps_total", by=len(rejected - told))
             told = shared((told | observation.unmapped | rejected) - {UNREACHED})
         after = self._moved(task, observation, times, told, at, is_new)
-        after = self._queue_counted(after, growth, at)
+        after = self._queue_counted(after, deltas, at)
         if after.state.is_end:
-            growth.end(after, at)
+            deltas.end(after, at)
         return after if is_new or after != task else task
 
     def _moved(
@@ -347,8 +347,8 @@ class Book:
             return task.appeared
         return abs(at - self.last_seen.get(task.id, 0.0)) <= self._patience
 
-    def _queue_counted(self, task: Task, growth: Growth, at: float) -> Task:
-        """Counts the time in the queue once, as soon as it is known for good.
+    def _queue_counted(self, task: Task, deltas: Deltas, at: float) -> Task:
+        """Counters the time in the queue once, as soon as it is known for good.
 
         Where the vendor gives times, its start may still come; so ours stands in only at the end.
         """
@@ -356,11 +356,11 @@ class Book:
             return task
         if self.clock is Clock.PROVIDER and task.started is None and not task.state.is_end:
             return task
-        if not growth.measure(Phase.QUEUE, task, at):
+        if not deltas.measure(Phase.QUEUE, task, at):
             return task
         return replace(task, told=shared(task.told | {"queue"}))
 
-    def _missed(self, missing: Collection[str], now: float, growth: Growth) -> Iterable[Task]:
+    def _missed(self, missing: Collection[str], now: float, deltas: Deltas) -> Iterable[Task]:
         for task_id in missing:
             task = self.in_flight.get(task_id)
             if task is None:
@@ -368,7 +368,7 @@ class Book:
             after = replace(task, missing=task.missing + 1)
             if after.missing >= LOST_AFTER:
                 after = replace(after, state=State.LOST, reason=None, seen_ended=now, changed=now)
-                growth.end(after, now)
+                deltas.end(after, now)
             yield after
 
     def _unreached(self, ids: Iterable[str]) -> Iterable[Task]:

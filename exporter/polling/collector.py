@@ -52,7 +52,7 @@ class Collector:
                 name for name, polled in self.polled.by_name.items() if wanted.get(name) == polled.provider.settings
             }
             fresh = await self._made([one for name, one in wanted.items() if name not in same])
-            # Nothing fails from here on. A provider begins when the one of its name has ended: they share books.
+            # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
             spread = SPREAD * sum(len(one.loops) for one in fresh.values())
             changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
             for start in range(0, len(changing), AT_ONCE):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.config.models import ProviderSettings, Secret
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
@@ -52,8 +52,8 @@ class PolledProvider:
         self.budget = Budget(limit, ledger.spending(settings.name), clock) if limit else None
         self.loops: list[FeedLoop] = []
         for feed in self.provider.feeds:
-            book = ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
-            self.loops.append(FeedLoop(self.provider, feed, book, ledger, self.watch, clock, announce, self.budget))
+            tracker = ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
+            self.loops.append(FeedLoop(self.provider, feed, tracker, ledger, self.watch, clock, announce, self.budget))
 
     def snapshot(self) -> AccountSnapshot:
         """The provider as it is now, as frozen values."""
@@ -61,7 +61,7 @@ class PolledProvider:
         return AccountSnapshot(
             name=settings.name,
             type=settings.type,
-            counts=Counts(self.provider.client.counts),
+            counts=Counters(self.provider.client.counts),
             budget_left=self.budget.remaining if self.budget else None,
             task_series_limit=settings.task_series_limit,
             watch_troubles=tuple(self.watch.troubles),
@@ -73,7 +73,7 @@ class PolledProvider:
         if self.budget and before and before.budget:
             self.budget.go_on_from(before.budget)
         for loop in self.loops:
-            self._ledger.take_settings(loop.book, self.provider.settings)
+            self._ledger.take_settings(loop.tracker, self.provider.settings)
             loop.start(spread)
 
     async def stop(self) -> None:
@@ -104,7 +104,7 @@ class PolledProviders:
     def stuck(self) -> list[str]:
         """The feeds whose loop is stuck although it was restarted."""
         now = time.monotonic()
-        return [f"{loop.provider.name}/{loop.feed.kind}" for loop in self.loops if loop.pulse.is_stuck(now)]
+        return [f"{loop.provider.name}/{loop.feed.kind}" for loop in self.loops if loop.heartbeat.is_stuck(now)]
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from exporter.client.client import Client
-from exporter.client.tokens import Vault
+from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Clock, Observation, is_task_id
 
@@ -19,14 +19,14 @@ class Page:
 
     observations: Sequence[Observation]
     last: bool
-    spoiled: int = 0
+    malformed: int = 0
     others: int = 0
     """Rows that are tasks, but not of this feed."""
 
     @property
     def rows(self) -> int:
         """All that the vendor sent: it may cut the size of a page below what was asked for."""
-        return len(self.observations) + self.spoiled + self.others
+        return len(self.observations) + self.malformed + self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,6 @@ class Vendor:
     name: str
     settings: type[ProviderSettings]
     kinds: tuple[str, ...]
-    feeds: Callable[[Any, Client, Vault], Sequence[Feed]]
+    feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     one_token: bool = False
     """Whether a new token ends the one before, whoever holds it."""

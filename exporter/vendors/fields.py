@@ -143,13 +143,13 @@ def segment(task_id: str) -> str:
 
 def read_rows(rows: Iterable[object], read: Callable[[object], Observation]) -> tuple[list[Observation], int]:
     """The observations of rows, and how many rows were no tasks at all."""
-    observations, spoiled = [], 0
+    observations, malformed = [], 0
     for row in rows:
         try:
             observations.append(read(row))
         except ValueError:
-            spoiled += 1
-    return observations, spoiled
+            malformed += 1
+    return observations, malformed
 
 
 def read_page(
@@ -171,9 +171,9 @@ def read_page(
     if len(rows) > max(ROWS_FACTOR * asked, LEAST_ROWS):
         raise ContractBroken(f"the list page has {len(rows)} rows, {asked} were asked for")
     mine = [row for row in rows if not is_other(row)]
-    observations, spoiled = read_rows(mine, read)
+    observations, malformed = read_rows(mine, read)
     last = not rows or more is False or (total is not None and len(rows) <= total <= received + len(rows))
-    return Page(observations, last, spoiled, len(rows) - len(mine))
+    return Page(observations, last, malformed, len(rows) - len(mine))
 
 
 def read_task(raw: object, read: Callable[[object], Observation]) -> Observation:

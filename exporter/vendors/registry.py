@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.client.client import Client
-from exporter.client.tokens import Vault
+from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
 from exporter.vendors.api import Provider, Vendor
 from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
@@ -13,7 +13,7 @@ VENDORS: dict[str, Vendor] = {
 }
 
 
-def connect(settings: ProviderSettings, vault: Vault) -> Provider:
+def connect(settings: ProviderSettings, token_store: TokenStore) -> Provider:
     """The provider that these settings describe, with the feeds that they ask for."""
     client = Client(
         settings.base_url,
@@ -22,6 +22,6 @@ def connect(settings: ProviderSettings, vault: Vault) -> Provider:
         proxy=settings.proxy,
         ca_file=settings.ca_file,
     )
-    feeds = VENDORS[settings.type].feeds(settings, client, vault)
+    feeds = VENDORS[settings.type].feeds(settings, client, token_store)
     chosen = [feed for feed in feeds if settings.feeds is None or feed.kind in settings.feeds]
     return Provider(settings, client, chosen)

@@ -11,7 +11,7 @@ import pytest
 
 from docs.tools import asking, generate
 from exporter import cli
-from exporter.commands.doctor import consult
+from exporter.commands.doctor import run_doctor
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.simulator import PREFIXES, Feed, World, app, running
 from exporter.simulator.matrix import MATRIX
@@ -106,7 +106,7 @@ async def test_the_configuration_on_a_vendors_page_is_good_and_the_doctor_finds_
     async with running(app(world, limits={})) as url:
         at_simulator = provider.model_copy(update={"base_url": url + PREFIXES[vendor]})
         config = config.model_copy(update={"providers": [at_simulator]})
-        assert await consult(config, (), fetch_token=False, in_json=True, tell=said.append) == 0, said
+        assert await run_doctor(config, (), fetch_token=False, in_json=True, tell=said.append) == 0, said
     found = {one["kind"]: one["findings"] for one in json.loads(said[-1])["feeds"]}
     assert found == {kind: [] for kind in VENDORS[vendor].kinds}
 

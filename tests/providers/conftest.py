@@ -98,13 +98,13 @@ async def connect() -> AsyncIterator[Connect]:
     """Connects a provider of given settings to a vendor of given answers."""
     clients: list[Client] = []
 
-    def make(settings: dict[str, Any], *answers: Any, vault: MemoryVault | None = None) -> Connection:
+    def make(settings: dict[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> Connection:
         vendor = FakeVendor(*answers)
         described = VENDORS[settings["type"]].settings.model_validate({"name": "test", **settings})
         client = Client(described.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
         clients.append(client)
-        vault = MemoryVault() if vault is None else vault
-        feeds = VENDORS[described.type].feeds(described, client, vault)
+        token_store = MemoryVault() if token_store is None else token_store
+        feeds = VENDORS[described.type].feeds(described, client, token_store)
         assert tuple(feed.kind for feed in feeds) == VENDORS[described.type].kinds
         return Connection({feed.kind: feed for feed in feeds}, client, vendor)
 
@@ -114,5 +114,5 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-def vault() -> MemoryVault:
+def token_store() -> MemoryVault:
     return MemoryVault()

@@ -203,7 +203,7 @@ async def test_the_documented_lists(connect: Connect, load: Load, kind: str, pat
     page = await line.feeds[kind].list_page(0)
     assert [one.state for one in page.observations] == states
     assert all(not one.unmapped for one in page.observations)
-    assert (page.last, page.spoiled) == (True, 0)
+    assert (page.last, page.malformed) == (True, 0)
     assert str(line.vendor.requests[0].url) == f"https://open-api.chanjing.cc/open/v1/{path}"
     assert line.vendor.requests[0].method == "POST"
     assert line.vendor.sent() == {"page": 1, "page_size": 50}
@@ -254,7 +254,7 @@ async def test_without_a_total_an_empty_page_is_the_last(connect: Connect) -> No
 async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
     rows = [None, "a", {"status": 10}, {"id": "", "status": 10}, {"id": "b", "status": 10}, {"id": True}]
     page = await connect(GIVEN, {"code": 0, "data": {"list": rows}}).feeds["video"].list_page(0)
-    assert ([one.id for one in page.observations], page.spoiled) == (["b"], 5)
+    assert ([one.id for one in page.observations], page.malformed) == (["b"], 5)
 
 
 # What the vendor refuses, at HTTP 200.
@@ -365,44 +365,44 @@ class TokenOffice:
         return httpx.Response(200, json={"trace_id": "1", "code": 0, "msg": "success", "data": data})
 
 
-async def test_a_token_is_obtained_once_for_both_feeds(connect: Connect, vault: MemoryVault) -> None:
+async def test_a_token_is_obtained_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    line = connect(OBTAINED, office, vault=vault)
+    line = connect(OBTAINED, office, token_store=token_store)
     await asyncio.gather(*(feed.list_page(0) for feed in line.feeds.values()))
     await line.feeds["video"].list_page(0)
     assert (office.issued, office.refused) == (1, 0)
     assert line.errors == {}
-    assert list(vault.values()) == [("TOKEN-1", FAR)]  # expire_in is the time of the end, despite its name
+    assert list(token_store.values()) == [("TOKEN-1", FAR)]  # expire_in is the time of the end, despite its name
 
 
-async def test_an_expire_in_that_is_what_its_name_says(connect: Connect, vault: MemoryVault) -> None:
-    await connect(OBTAINED, TokenOffice(expire_in=7200), vault=vault).feeds["video"].list_page(0)
-    ((_, expires),) = vault.values()
+async def test_an_expire_in_that_is_what_its_name_says(connect: Connect, token_store: MemoryVault) -> None:
+    await connect(OBTAINED, TokenOffice(expire_in=7200), token_store=token_store).feeds["video"].list_page(0)
+    ((_, expires),) = token_store.values()
     assert expires == pytest.approx(time.time() + 7200, abs=5)
 
 
-async def test_a_token_outlives_a_restart(connect: Connect, vault: MemoryVault) -> None:
+async def test_a_token_outlives_a_restart(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, vault=vault).feeds["video"].list_page(0)
-    await connect(OBTAINED, office, vault=vault).feeds["video"].list_page(0)
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
     assert (office.issued, office.refused) == (1, 0)
 
 
-async def test_another_application_does_not_inherit_the_token(connect: Connect, vault: MemoryVault) -> None:
+async def test_another_application_does_not_inherit_the_token(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, vault=vault).feeds["video"].list_page(0)
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
     with pytest.raises(AuthRefused):
-        await connect(OBTAINED | {"app_id": "OTHER"}, office, vault=vault).feeds["video"].list_page(0)
+        await connect(OBTAINED | {"app_id": "OTHER"}, office, token_store=token_store).feeds["video"].list_page(0)
 
 
-async def test_a_refused_token_is_renewed_once_for_both_feeds(connect: Connect, vault: MemoryVault) -> None:
+async def test_a_refused_token_is_renewed_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    line = connect(OBTAINED, office, vault=vault)
+    line = connect(OBTAINED, office, token_store=token_store)
     await line.feeds["video"].list_page(0)
     office.renew()  # another holder
     await asyncio.gather(*(feed.list_page(0) for feed in line.feeds.values()))
     assert office.issued == 3
-    assert list(vault.values()) == [("TOKEN-3", FAR)]
+    assert list(token_store.values()) == [("TOKEN-3", FAR)]
 
 
 async def test_two_holders_do_not_throw_each_other_out_in_turn(connect: Connect) -> None:
@@ -432,13 +432,13 @@ async def test_two_holders_do_not_throw_each_other_out_in_turn(connect: Connect)
     ids=repr,
 )
 async def test_a_token_that_cannot_be_used_breaks_the_contract(
-    connect: Connect, vault: MemoryVault, data: object
+    connect: Connect, token_store: MemoryVault, data: object
 ) -> None:
-    line = connect(OBTAINED, {"code": 0, "msg": "success", "data": data}, vault=vault)
+    line = connect(OBTAINED, {"code": 0, "msg": "success", "data": data}, token_store=token_store)
     with pytest.raises(ContractBroken):
         await line.feeds["video"].list_page(0)
     assert line.errors == {("token", "contract"): 1}
-    assert vault == {}
+    assert token_store == {}
 
 
 async def test_wrong_application_credentials_are_refused(connect: Connect) -> None:

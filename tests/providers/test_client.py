@@ -44,7 +44,7 @@ from exporter.client.errors import (
     VendorFailed,
     refusal,
 )
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answers a request whose head it is given."""
@@ -728,7 +728,7 @@ async def test_a_header_that_cannot_be_sent_is_an_error_that_hides_it() -> None:
 
 def test_the_counts_of_a_client_start_empty() -> None:
     client = Client("https://vendor.example")
-    assert client.counts == Counts()
+    assert client.counts == Counters()
 
 
 # What failed calls tell.
@@ -815,7 +815,7 @@ async def test_an_onlooker_sees_each_call_as_it_went() -> None:
         return response(500) if request.url.path.endswith("/bad") else response(200, b"[1]", {"Date": "today"})
 
     async with client_of(answer) as client:
-        client.onlooker = witness = Witness()
+        client.observer = witness = Witness()
         assert await ask(client) == [1]
         with pytest.raises(VendorFailed) as failure:
             await ask(client, "/bad")
@@ -830,7 +830,7 @@ async def test_an_onlooker_sees_each_call_as_it_went() -> None:
 
 async def test_an_onlooker_may_prevent_a_call() -> None:
     async with client_of(lambda _: response()) as client:
-        client.onlooker = witness = Witness("list")
+        client.observer = witness = Witness("list")
         with pytest.raises(AuthRefused, match="withheld"):
             await ask(client)
     assert witness.exchanges == []

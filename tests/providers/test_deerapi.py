@@ -300,7 +300,7 @@ async def test_a_list_of_the_newer_dialect(connect: Connect, load: Load) -> None
     ]  # and neither the music nor the pictures
     assert all(not one.unmapped for one in page.observations)
     assert [one.started for one in page.observations][1:3] == [None, 1736867915]
-    assert (page.last, page.spoiled) == (True, 0)
+    assert (page.last, page.malformed) == (True, 0)
     (request,) = line.vendor.requests
     assert str(request.url) == "https://api.deerapi.com/api/task/self?p=1&page_size=100"
 
@@ -359,7 +359,7 @@ async def test_rows_of_other_media_are_left_out(connect: Connect, platform: str)
 async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
     rows: list[object] = [None, 7, [], {"status": "SUCCESS"}, {"task_id": "a", "platform": {}, "status": "SUCCESS"}]
     page = await connect(USER, {"success": True, "data": rows}).feed.list_page(0)
-    assert ([one.id for one in page.observations], page.spoiled) == (["a"], 4)
+    assert ([one.id for one in page.observations], page.malformed) == (["a"], 4)
 
 
 def raw_only(request: httpx.Request) -> httpx.Response:

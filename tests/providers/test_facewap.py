@@ -132,7 +132,7 @@ async def test_only_an_empty_page_is_the_last(connect: Connect) -> None:
 async def test_spoiled_rows_fill_a_page_too(connect: Connect) -> None:
     line = connect(USER | {"page_size": 3}, history(None, {"taskId": "153", "state": 10}, {"promptId": "1"}))
     page = await line.feed.list_page(0)
-    assert ([one.id for one in page.observations], page.spoiled, page.last) == (["1"], 2, False)
+    assert ([one.id for one in page.observations], page.malformed, page.last) == (["1"], 2, False)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ class Vendor:
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
 
-class Vault:
+class TokenStore:
     """Takes tokens as the store does: one without a true end is refused there."""
 
     def load_token(self, owner: str) -> tuple[str, float] | None:
@@ -247,7 +247,7 @@ class Line:
 
     def connected(self) -> Feed:
         """The feed as after a start: without what it learnt of the vendor."""
-        feeds = VENDORS[self._made.type].feeds(self._made, self.client, Vault())
+        feeds = VENDORS[self._made.type].feeds(self._made, self.client, TokenStore())
         return next(feed for feed in feeds if feed.kind == self._kind)
 
     @property
@@ -277,8 +277,8 @@ class Line:
     def _judge(self, result: Any) -> None:
         if isinstance(result, Page):
             assert isinstance(result.last, bool)
-            assert result.spoiled >= 0
-            self.outcomes["spoiled"] += result.spoiled > 0
+            assert result.malformed >= 0
+            self.outcomes["malformed"] += result.malformed > 0
             shown = result.observations
         else:
             shown = result
@@ -321,7 +321,7 @@ async def test_mutated_bodies_of_a_feed_become_observations_or_one_counted_error
         await line.call(partial(line.feed.look_up, task_id))
     await line.client.aclose()
     # The bodies got deep enough to try everything: else all of this would say little.
-    wanted = {*State} - {State.LOST} | {"observations", "spoiled", "contract", "auth", "rate_limited"}
+    wanted = {*State} - {State.LOST} | {"observations", "malformed", "contract", "auth", "rate_limited"}
     assert {what for what, count in line.outcomes.items() if count >= 5} >= wanted - NEVER.get(kind, set())
 
 

@@ -351,8 +351,8 @@ def iam(load: Load) -> Iam:
     return Iam(token)
 
 
-async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: Iam, vault: MemoryVault) -> None:
-    line = connect(IAM, iam, vault=vault)
+async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
+    line = connect(IAM, iam, token_store=token_store)
     await line.feed.list_page(0)
     await line.feed.list_page(0)
     assert iam.issued == 1
@@ -365,13 +365,13 @@ async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: 
             "scope": {"project": {"id": PROJECT}},
         }
     }
-    assert list(vault.values()) == [("TOKEN-1", 4102444800)]
+    assert list(token_store.values()) == [("TOKEN-1", 4102444800)]
 
 
-async def test_a_refused_token_is_renewed_once(connect: Connect, iam: Iam, vault: MemoryVault) -> None:
-    await connect(IAM, iam, vault=vault).feed.list_page(0)
+async def test_a_refused_token_is_renewed_once(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
+    await connect(IAM, iam, token_store=token_store).feed.list_page(0)
     iam.issued += 1  # the old one is no longer good
-    line = connect(IAM, iam, vault=vault)
+    line = connect(IAM, iam, token_store=token_store)
     await line.feed.list_page(0)
     assert iam.issued == 3
     assert line.errors == {("list", "auth"): 1}
@@ -393,17 +393,17 @@ async def test_a_refused_token_is_renewed_once(connect: Connect, iam: Iam, vault
     ids=["401", "403", "429", "500", "no header", "empty header", "no date", "null", "empty"],
 )
 async def test_no_token_is_to_be_had(
-    connect: Connect, vault: MemoryVault, status: int, headers: dict[str, str], body: Any, error: type[CallError]
+    connect: Connect, token_store: MemoryVault, status: int, headers: dict[str, str], body: Any, error: type[CallError]
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.Response(status, headers=headers, content=content)
 
-    line = connect(IAM, answer, vault=vault)
+    line = connect(IAM, answer, token_store=token_store)
     with pytest.raises(error):
         await line.feed.list_page(0)
     assert line.errors == {("token", error.error): 1}
-    assert vault == {}
+    assert token_store == {}
 
 
 @pytest.mark.parametrize(

@@ -32,17 +32,17 @@ def test_the_vendors_of_the_first_release_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-async def test_a_provider_has_the_feeds_that_its_vendor_names(name: str, vault: MemoryVault) -> None:
+async def test_a_provider_has_the_feeds_that_its_vendor_names(name: str, token_store: MemoryVault) -> None:
     settings = VENDORS[name].settings.model_validate({"name": "test", "type": name} | SETTINGS[name])
-    provider = connect(settings, vault)
+    provider = connect(settings, token_store)
     assert tuple(feed.kind for feed in provider.feeds) == VENDORS[name].kinds
     assert all(feed.clock in Clock for feed in provider.feeds)
     assert (provider.name, provider.client.base_url) == ("test", settings.base_url)
     await provider.aclose()
 
 
-async def test_only_the_feeds_asked_for_are_polled(vault: MemoryVault) -> None:
+async def test_only_the_feeds_asked_for_are_polled(token_store: MemoryVault) -> None:
     raw = {"name": "test", "type": "chanjing", "feeds": ["video"]} | SETTINGS["chanjing"]
-    provider = connect(VENDORS["chanjing"].settings.model_validate(raw), vault)
+    provider = connect(VENDORS["chanjing"].settings.model_validate(raw), token_store)
     assert [feed.kind for feed in provider.feeds] == ["video"]
     await provider.aclose()

@@ -41,8 +41,8 @@ class Vendor:
             raise AuthRefused("refused")
         return token
 
-    def token(self, vault: MemoryVault) -> ObtainedToken:
-        return ObtainedToken("owner", self.obtain, vault, clock=lambda: self.now)
+    def token(self, token_store: MemoryVault) -> ObtainedToken:
+        return ObtainedToken("owner", self.obtain, token_store, clock=lambda: self.now)
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ def vendor() -> Vendor:
 
 
 @pytest.fixture
-def token(vendor: Vendor, vault: MemoryVault) -> ObtainedToken:
-    return vendor.token(vault)
+def token(vendor: Vendor, token_store: MemoryVault) -> ObtainedToken:
+    return vendor.token(token_store)
 
 
 async def test_a_token_is_obtained_at_its_first_use_and_kept(
-    vendor: Vendor, token: ObtainedToken, vault: MemoryVault
+    vendor: Vendor, token: ObtainedToken, token_store: MemoryVault
 ) -> None:
     assert vendor.issued == 0
     assert await token.use(vendor.answer) == "TOKEN-1"
     assert await token.use(vendor.answer) == "TOKEN-1"
-    assert vault == {"owner": ("TOKEN-1", 1000 + LIFE)}
+    assert token_store == {"owner": ("TOKEN-1", 1000 + LIFE)}
 
 
 async def test_many_at_once_share_the_first_token(vendor: Vendor, token: ObtainedToken) -> None:
@@ -84,31 +84,31 @@ async def test_a_token_is_renewed_shortly_before_its_end(vendor: Vendor, token: 
     assert vendor.refused == 0
 
 
-async def test_a_kept_token_serves_after_a_restart_until_its_end(vendor: Vendor, vault: MemoryVault) -> None:
-    await vendor.token(vault).use(vendor.answer)
+async def test_a_kept_token_serves_after_a_restart_until_its_end(vendor: Vendor, token_store: MemoryVault) -> None:
+    await vendor.token(token_store).use(vendor.answer)
     vendor.now += LIFE / 2
-    assert await vendor.token(vault).use(vendor.answer) == "TOKEN-1"
+    assert await vendor.token(token_store).use(vendor.answer) == "TOKEN-1"
     vendor.now += LIFE / 2
-    assert await vendor.token(vault).use(vendor.answer) == "TOKEN-2"
+    assert await vendor.token(token_store).use(vendor.answer) == "TOKEN-2"
 
 
-async def test_a_kept_token_that_is_refused_is_renewed_at_once(vendor: Vendor, vault: MemoryVault) -> None:
-    vault["owner"] = ("TOKEN-OLD", vendor.now + LIFE)
-    assert await vendor.token(vault).use(vendor.answer) == "TOKEN-1"
+async def test_a_kept_token_that_is_refused_is_renewed_at_once(vendor: Vendor, token_store: MemoryVault) -> None:
+    token_store["owner"] = ("TOKEN-OLD", vendor.now + LIFE)
+    assert await vendor.token(token_store).use(vendor.answer) == "TOKEN-1"
 
 
-async def test_a_short_lived_token_is_renewed_at_half_of_its_life(vault: MemoryVault) -> None:
+async def test_a_short_lived_token_is_renewed_at_half_of_its_life(token_store: MemoryVault) -> None:
     vendor = Vendor(life=120)
-    token = vendor.token(vault)
+    token = vendor.token(token_store)
     for _ in range(60):
         await token.use(vendor.answer)
         vendor.now += 10
     assert vendor.issued == 10
 
 
-async def test_a_token_that_ends_before_it_begins_serves_until_it_is_refused(vault: MemoryVault) -> None:
+async def test_a_token_that_ends_before_it_begins_serves_until_it_is_refused(token_store: MemoryVault) -> None:
     vendor = Vendor(life=-3600)  # our clock is ahead
-    token = vendor.token(vault)
+    token = vendor.token(token_store)
     for _ in range(10):
         assert await token.use(vendor.answer) == "TOKEN-1"
 
@@ -150,7 +150,7 @@ async def test_a_refusal_of_the_new_token_too_ends_the_call(vendor: Vendor, toke
     assert vendor.issued == 2
 
 
-async def test_a_token_that_cannot_be_obtained_is_asked_for_again(vault: MemoryVault) -> None:
+async def test_a_token_that_cannot_be_obtained_is_asked_for_again(token_store: MemoryVault) -> None:
     up = False
 
     async def obtain() -> tuple[str, float]:
@@ -158,10 +158,10 @@ async def test_a_token_that_cannot_be_obtained_is_asked_for_again(vault: MemoryV
             raise VendorFailed("down")
         return "TOKEN", 9e9
 
-    token = ObtainedToken("owner", obtain, vault)
+    token = ObtainedToken("owner", obtain, token_store)
     with pytest.raises(VendorFailed):
         await token.current()
-    assert vault == {}
+    assert token_store == {}
     up = True
     assert await token.current() == "TOKEN"
 

@@ -292,11 +292,11 @@ def numbers_of(one: Observation) -> list[float | None]:
 @ANYTHING
 @given(data=st.data())
 def test_any_row_with_a_good_id_is_an_observation(
-    vault: MemoryVault, vendor: str, kind: str, data: st.DataObject
+    token_store: MemoryVault, vendor: str, kind: str, data: st.DataObject
 ) -> None:
     described = VENDORS[vendor].settings.model_validate({"name": "test", "type": vendor, **SETTINGS[vendor]})
     unused = Client(described.base_url, transport=httpx.MockTransport(lambda _: httpx.Response(500)))
-    feeds = VENDORS[vendor].feeds(described, unused, vault)
+    feeds = VENDORS[vendor].feeds(described, unused, token_store)
     observe: Any = next(feed for feed in feeds if feed.kind == kind)
     one = observe.observe(data.draw(rows_of(MODELS[vendor])))
     assert isinstance(one, Observation)

@@ -34,7 +34,7 @@ def expected(truth: Any, what: str) -> Values:
 
 
 def measured(truth: Any, phase: str, states: tuple[str, ...], what: str) -> Values:
-    """Counts or sums of durations where the vendor gives the times: by provider, kind and state."""
+    """Counters or sums of durations where the vendor gives the times: by provider, kind and state."""
     return {
         (provider, kind, state): truth[provider][kind]["durations"][phase].get(state, {}).get(what, 0)
         for provider, kind in (("deerapi", "sora"), ("huawei_metastudio", "digital_human"))

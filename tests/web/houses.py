@@ -60,7 +60,7 @@ class House:
         """A complete sweep of a feed, which shows these tasks now."""
         loop, now = self.loops[feed], self.clock.now
         listed = {one.id: (one, now) for one in observations}
-        await self.ledger.record(loop.book, Sweep(listed=listed, complete=True), now)
+        await self.ledger.record(loop.tracker, Sweep(listed=listed, complete=True), now)
         loop.status = replace(loop.status, up=True)
 
 

@@ -76,7 +76,7 @@ class House(houses.House):
         assert self.loop(name).status.up
 
     def finished(self, name: str = "deer") -> float:
-        counts = self.loop(name).book.counts
+        counts = self.loop(name).tracker.counts
         return sum(value for key, value in counts.items() if key[0] == "finished_total")
 
     async def aclose(self) -> None:
@@ -161,7 +161,10 @@ Idle = tuple[House, httpx.AsyncClient]
 
 
 async def nothing_was_done(house: House) -> bool:
-    return [(await house.ledger.watched(loop.book), loop.following.ids) for loop in house.loops] == [([], ()), ([], ())]
+    return [(await house.ledger.watched(loop.tracker), loop.following.ids) for loop in house.loops] == [
+        ([], ()),
+        ([], ()),
+    ]
 
 
 async def ask(http: httpx.AsyncClient, *ids: str, provider: str = "deer", kind: str = "sora") -> tuple[int, Any]:
@@ -182,11 +185,11 @@ async def test_a_task_that_is_asked_for_is_followed_until_its_end_is_counted_and
     await house.sweep()
     assert await ask(http, "runs") == taken(new=1)
     await house.sweep()
-    assert set(house.loop().book.in_flight) == {"runs"}
-    assert await house.ledger.watched(house.loop().book) == ["runs"]
+    assert set(house.loop().tracker.in_flight) == {"runs"}
+    assert await house.ledger.watched(house.loop().tracker) == ["runs"]
     await house.sweep(after=200.0)
-    assert (house.finished(), house.loop().book.in_flight) == (1, {})
-    assert await house.ledger.watched(house.loop().book) == []
+    assert (house.finished(), house.loop().tracker.in_flight) == (1, {})
+    assert await house.ledger.watched(house.loop().tracker) == []
     house.site.looked_up()
     await house.sweep()
     assert house.site.looked_up() == 0
@@ -200,7 +203,7 @@ async def test_asking_again_changes_nothing_and_says_so(house: House, http: http
     await house.sweep()
     assert await ask(http, "over", "waits", "runs") == taken(known=2, ended=1)
     assert house.finished() == 1
-    assert sorted(await house.ledger.watched(house.loop().book)) == ["runs", "waits"]
+    assert sorted(await house.ledger.watched(house.loop().tracker)) == ["runs", "waits"]
 
 
 async def test_ids_that_the_settings_name_are_known_and_outlive_these(
@@ -210,7 +213,7 @@ async def test_ids_that_the_settings_name_are_known_and_outlive_these(
     await house.sweep("told")
     assert await ask(http, "runs", "waits", provider="told") == taken(new=1, known=1)
     await house.sweep("told")
-    assert set(house.loop("told").book.in_flight) == {"runs", "waits"}
+    assert set(house.loop("told").tracker.in_flight) == {"runs", "waits"}
 
 
 async def test_new_ids_are_looked_up_at_once_and_not_only_at_the_next_sweep(
@@ -220,9 +223,9 @@ async def test_new_ids_are_looked_up_at_once_and_not_only_at_the_next_sweep(
     loop.start()
     await until("the first sweep", lambda: loop.status.up)
     assert await ask(http, "runs", "over") == taken(new=2)
-    await until("a look at them", lambda: house.finished() == 1 and set(loop.book.in_flight) == {"runs"})
+    await until("a look at them", lambda: house.finished() == 1 and set(loop.tracker.in_flight) == {"runs"})
     assert await ask(http, "waits") == taken(new=1)
-    await until("a look at another", lambda: set(loop.book.in_flight) == {"runs", "waits"})
+    await until("a look at another", lambda: set(loop.tracker.in_flight) == {"runs", "waits"})
     assert house.site.looked_up() == 3
 
 
@@ -234,15 +237,15 @@ async def test_many_new_ids_make_the_next_sweep_come_early(house: House, http: h
     await until("the first sweep", lambda: loop.status.up)
     house.site.clock.now += 60
     assert await ask(http, *(life.id for life in many)) == taken(new=120)
-    await until("a look at all of them", lambda: len(loop.book.in_flight) == 120)
-    await until("the end of the sweep", lambda: loop.book.polled == NOW + 60)
+    await until("a look at all of them", lambda: len(loop.tracker.in_flight) == 120)
+    await until("the end of the sweep", lambda: loop.tracker.polled == NOW + 60)
 
 
 async def test_a_flood_of_requests_is_none_of_calls(house: House, http: httpx.AsyncClient) -> None:
     loop = house.loop()
     await ask(http, "waits")
     loop.start()
-    await until("the first sweep", lambda: "waits" in loop.book.in_flight)
+    await until("the first sweep", lambda: "waits" in loop.tracker.in_flight)
     house.site.looked_up()
     began = time.monotonic()
     for _ in range(60):
@@ -265,7 +268,7 @@ async def test_in_a_feed_that_is_listed_what_the_list_shows_decides(
     assert await ask(http, "old", "fresh", provider="swaps", kind="face_swap") == taken(new=1, ended=1)
     await house.sweep("swaps")
     assert house.finished("swaps") == 1
-    assert await house.ledger.watched(house.loop("swaps").book) == []
+    assert await house.ledger.watched(house.loop("swaps").tracker) == []
 
 
 async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp_path: Path) -> None:
@@ -280,11 +283,11 @@ async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp
     after.add(site.settings("deer", "deerapi"))
     async with serving(after) as http:
         await after.sweep()
-        assert (after.finished(), set(after.loop().book.in_flight)) == (1, {"runs"})
+        assert (after.finished(), set(after.loop().tracker.in_flight)) == (1, {"runs"})
         assert await ask(http, "runs", "over", "later") == taken(known=2, ended=1)
         site.world.add(Life("later", *SORA, NOW, queue_seconds=None))
         await after.sweep()
-        assert set(after.loop().book.in_flight) == {"runs", "later"}
+        assert set(after.loop().tracker.in_flight) == {"runs", "later"}
     await after.aclose()
 
 
@@ -296,7 +299,7 @@ async def test_the_number_of_ids_is_limited_all_or_none_are_taken(
     status, answer = await ask(http, "a", "c", "d", provider="small")
     assert status == 409
     assert answer["error"].startswith("too many: the feed follows 2 ids that were asked for and takes 1 more, not 2;")
-    assert await house.ledger.watched(house.loop("small").book) == ["a", "b"]
+    assert await house.ledger.watched(house.loop("small").tracker) == ["a", "b"]
     assert await ask(http, "a", "c", provider="small") == taken(new=1, known=1)
 
 
@@ -306,7 +309,7 @@ async def test_requests_at_the_same_time_do_not_exceed_the_limit_together(
     house.add(site.settings("small", "deerapi", watch={"limit": 5}))
     answers = await asyncio.gather(*(ask(http, f"a{n}", f"b{n}", provider="small") for n in range(8)))
     assert Counter(status for status, _ in answers) == {200: 2, 409: 6}
-    assert len(await house.ledger.watched(house.loop("small").book)) == 4
+    assert len(await house.ledger.watched(house.loop("small").tracker)) == 4
 
 
 async def test_an_end_makes_room_for_others(site: Site, house: House, http: httpx.AsyncClient) -> None:
@@ -364,14 +367,19 @@ class Denial:
     def __init__(self, house: House) -> None:
         self.house, self.loop, self.ticks = house, house.loop(), 0.0
         self.loop.following = Following(
-            self.loop.watch, house.ledger, self.loop.book, lists=False, clock=house.site.clock, ticks=lambda: self.ticks
+            self.loop.watch,
+            house.ledger,
+            self.loop.tracker,
+            lists=False,
+            clock=house.site.clock,
+            ticks=lambda: self.ticks,
         )
 
     async def after(self, hours: float) -> list[str]:
         """What is still watched after a sweep so many hours later."""
         self.ticks += hours * 3600.0
         await self.house.sweep()
-        return await self.house.ledger.watched(self.loop.book)
+        return await self.house.ledger.watched(self.loop.tracker)
 
 
 async def test_an_id_that_the_vendor_has_denied_for_a_day_is_let_go(
@@ -399,7 +407,7 @@ async def test_an_id_that_is_known_in_between_is_not_let_go(house: House, http: 
     assert await denial.after(20) == ["late"]
     house.site.world.add(Life("late", *SORA, house.site.clock(), queue_seconds=None))
     assert await denial.after(10) == ["late"]
-    assert "late" in denial.loop.book.in_flight
+    assert "late" in denial.loop.tracker.in_flight
 
 
 async def test_an_outage_lets_no_id_go(house: House, http: httpx.AsyncClient) -> None:
@@ -411,7 +419,7 @@ async def test_an_outage_lets_no_id_go(house: House, http: httpx.AsyncClient) ->
     denial.ticks += 2 * 86400.0
     await denial.loop.sweep()
     assert denial.loop.status.up is False
-    assert await house.ledger.watched(denial.loop.book) == ["nowhere"]
+    assert await house.ledger.watched(denial.loop.tracker) == ["nowhere"]
 
 
 # --- Requests that are refused
@@ -497,7 +505,7 @@ async def test_a_bad_id_costs_itself_and_is_told_by_its_place(house: House, http
     answer = await http.post(TASKS, content=body(ids=["runs", value, "waits", value]), headers=HEADERS)
     refused = [{"index": index, "error": f"not a task id: {why}"} for index in (1, 3)]
     assert (answer.status_code, answer.json()) == (200, {"new": 2, "known": 0, "ended": 0, "refused": refused})
-    assert set(await house.ledger.watched(house.loop().book)) == {"runs", "waits"}
+    assert set(await house.ledger.watched(house.loop().tracker)) == {"runs", "waits"}
 
 
 async def test_an_odd_id_is_an_id(house: House, http: httpx.AsyncClient) -> None:
@@ -515,7 +523,7 @@ async def test_an_odd_id_is_an_id(house: House, http: httpx.AsyncClient) -> None
     house.site.world.add(*(Life(one, *SORA, NOW - 10, queue_seconds=None) for one in odd))
     assert await ask(http, *odd) == taken(new=len(odd))
     await house.sweep()
-    assert set(house.loop().book.in_flight) == set(odd)
+    assert set(house.loop().tracker.in_flight) == set(odd)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +551,7 @@ async def test_it_is_refused_while_it_is_not_allowed(house: House, http: httpx.A
     assert status == 403
     assert "--web.enable-watch-api" in answer["error"]
     assert "--web.config.file" in answer["error"]
-    assert await house.ledger.watched(house.loop().book) == []
+    assert await house.ledger.watched(house.loop().tracker) == []
     house.allowed = True
     assert await ask(http, "runs") == taken(new=1)
 
@@ -582,14 +590,14 @@ async def test_a_callback_has_the_task_looked_up_at_once_and_only_that_counts(
     house.site.looked_up()
     assert await call_back(http, json=lie) == 204
     await until("a look-up", lambda: house.site.fake.vendors["deerapi"].requests["sora/detail"])
-    assert (house.finished(), set(loop.book.in_flight)) == (0, {"runs"})
+    assert (house.finished(), set(loop.tracker.in_flight)) == (0, {"runs"})
     house.site.clock.now += 200
     for _ in range(3):
         assert await call_back(http, json=lie | {"status": "IN_PROGRESS"}) == 204
     await until("its end", lambda: house.finished())
-    assert loop.book.counts["finished_total", State.SUCCEEDED] == 1
+    assert loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
     assert await call_back(http, json=lie) == 204
-    assert loop.book.counts["finished_total", State.FAILED] == 0
+    assert loop.tracker.counts["finished_total", State.FAILED] == 0
 
 
 async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(
@@ -597,9 +605,9 @@ async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(
 ) -> None:
     assert await call_back(http, json={"task_id": "waits"}) == 204
     assert await call_back(http, json={"task_id": "waits"}) == 204
-    assert await house.ledger.watched(house.loop().book) == ["waits"]
+    assert await house.ledger.watched(house.loop().tracker) == ["waits"]
     await house.sweep()
-    assert set(house.loop().book.in_flight) == {"waits"}
+    assert set(house.loop().tracker.in_flight) == {"waits"}
 
 
 async def test_a_task_that_nobody_knew_is_left_to_the_list_where_there_is_one(
@@ -607,7 +615,7 @@ async def test_a_task_that_nobody_knew_is_left_to_the_list_where_there_is_one(
 ) -> None:
     house.add(site.settings("swaps", "facewap"))
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "1"}) == 204
-    assert await house.ledger.watched(house.loop("swaps").book) == []
+    assert await house.ledger.watched(house.loop("swaps").tracker) == []
 
 
 async def test_a_hint_at_a_new_task_hides_none_of_those_that_a_list_shows_below_it(
@@ -625,7 +633,7 @@ async def test_a_hint_at_a_new_task_hides_none_of_those_that_a_list_shows_below_
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "c"}) == 204
     await house.loop("swaps").glance(await house.loop("swaps").following.hurried(0.05))
     await house.sweep("swaps")
-    assert set(house.loop("swaps").book.in_flight) == {"b", "c"}
+    assert set(house.loop("swaps").tracker.in_flight) == {"b", "c"}
 
 
 async def test_what_an_id_comes_to_stand_for_is_left_to_the_list_too(
@@ -642,10 +650,10 @@ async def test_what_an_id_comes_to_stand_for_is_left_to_the_list_too(
     hurried = await house.loop("swaps").following.hurried(30)
     assert hurried == ["parent"]
     await house.loop("swaps").glance(hurried)
-    assert (house.finished("swaps"), set(house.loop("swaps").book.in_flight)) == (0, {"parent"})
+    assert (house.finished("swaps"), set(house.loop("swaps").tracker.in_flight)) == (0, {"parent"})
     await house.sweep("swaps")
-    assert (house.finished("swaps"), house.loop("swaps").book.in_flight) == (2, {})
-    assert await house.ledger.watched(house.loop("swaps").book) == []
+    assert (house.finished("swaps"), house.loop("swaps").tracker.in_flight) == (2, {})
+    assert await house.ledger.watched(house.loop("swaps").tracker) == []
 
 
 async def test_a_replay_after_the_end_counts_and_follows_nothing(house: House, http: httpx.AsyncClient) -> None:
@@ -655,7 +663,7 @@ async def test_a_replay_after_the_end_counts_and_follows_nothing(house: House, h
         assert await call_back(http, json={"task_id": "over"}) == 204
         await house.sweep()
     assert house.finished() == 1
-    assert await house.ledger.watched(house.loop().book) == []
+    assert await house.ledger.watched(house.loop().tracker) == []
 
 
 BODIES = {
@@ -681,7 +689,7 @@ async def test_the_id_is_found_in_what_the_vendor_sends(site: Site, name: str) -
         if not loop.feed.lists:
             await ask(http, "it", provider="one", kind=feed[1])
         loop.start()
-        await until("the first sweep", lambda: set(loop.book.in_flight) == {"it"})
+        await until("the first sweep", lambda: set(loop.tracker.in_flight) == {"it"})
         site.clock.now += 200
         assert await call_back(http, f"/api/v1/callbacks/one/{feed[1]}", json=content) == 204
         await until("its end", lambda: house.finished("one") == 1)
@@ -721,14 +729,14 @@ async def test_a_body_that_is_no_json_is_refused(idle: Idle, content: bytes) -> 
 async def test_one_callback_follows_so_many_tasks_and_no_more(house: House, http: httpx.AsyncClient) -> None:
     rows = [{"task_id": f"task_{number}"} for number in range(5000)]
     assert await call_back(http, json={"data": rows}) == 204
-    assert len(await house.ledger.watched(house.loop().book)) == intake.CALLBACK_IDS
+    assert len(await house.ledger.watched(house.loop().tracker)) == intake.CALLBACK_IDS
 
 
 async def test_callbacks_too_keep_to_the_limit(site: Site, house: House, http: httpx.AsyncClient) -> None:
     house.add(site.settings("small", "deerapi", watch={"limit": 1}))
     where = "/api/v1/callbacks/small/sora"
     assert [await call_back(http, where, json={"task_id": one}) for one in ("a", "b", "a")] == [204, 409, 204]
-    assert await house.ledger.watched(house.loop("small").book) == ["a"]
+    assert await house.ledger.watched(house.loop("small").tracker) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -819,4 +827,4 @@ async def test_a_task_asked_for_again_long_after_its_end_is_not_counted_again(
     assert await ask(http, "over") == taken(new=1)  # the ledger has forgotten it
     await house.sweep()
     assert house.finished() == 13
-    assert await house.ledger.watched(house.loop().book) == ["waits"]
+    assert await house.ledger.watched(house.loop().tracker) == ["waits"]

@@ -249,7 +249,7 @@ async def test_what_the_vendor_says_out_of_order_is_noted(house: House, http: ht
     house.clock.now += 700
     loop, now = house.loops[0], house.clock.now
     listed = {"a": (Observation("a", State.RUNNING), now)}
-    await house.ledger.record(loop.book, Sweep(listed=listed, complete=True, gap=True), now)
+    await house.ledger.record(loop.tracker, Sweep(listed=listed, complete=True, gap=True), now)
     text = await text_of(http)
     assert "1 task running, or in an unknown state, without a change for 10 min or longer." in text
     assert "The vendor said what no table of the exporter knows: state (1)." in text

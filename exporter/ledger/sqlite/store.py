@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.ledger.counters import Counts
+from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
 from exporter.ledger.sqlite import tables as schema
@@ -63,7 +63,7 @@ class Changes:
     horizon: float | None
     polled: float | None
     tasks: Sequence[Task] = ()
-    counts: Counts = field(default_factory=Counts)
+    counts: Counters = field(default_factory=Counters)
     """New totals of the counters that have grown, not differences: to commit them twice changes nothing."""
     forgotten: Sequence[str] = ()
     steps: Sequence[Step] = ()
@@ -76,7 +76,7 @@ class FeedRecord:
     since: float | None = None
     horizon: float | None = None
     polled: float | None = None
-    counts: Counts = field(default_factory=Counts)
+    counts: Counters = field(default_factory=Counters)
     in_flight: Sequence[Task] = ()
 
 
@@ -228,7 +228,7 @@ class Store:
             since, horizon, polled = self._db.execute(
                 "SELECT since, horizon, polled FROM feeds WHERE id = ?", (feed,)
             ).fetchone()
-            counts = Counts()
+            counts = Counters()
             for key, value in self._db.execute("SELECT key, value FROM counts WHERE feed = ?", (feed,)):
                 counts[tuple(json.loads(key))] = value
             rows = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", (feed,))  # noqa: S608

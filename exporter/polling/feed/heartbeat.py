@@ -17,7 +17,7 @@ LEAST_PATIENCE = 30.0
 """Seconds without a sign of life that mean nothing in any case: disks are slow at times, and machines busy."""
 
 
-class Pulse:
+class Heartbeat:
     """The signs of life of one feed's loop. All times are monotonic."""
 
     def __init__(self, settings: ProviderSettings) -> None:

@@ -16,7 +16,7 @@ from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.times import EARLIEST
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.tasks import Observation
 from exporter.vendors.api import Feed, Page
 
@@ -91,7 +91,7 @@ class ListReader:
     def __init__(
         self,
         feed: Feed,
-        book: Book,
+        tracker: Tracker,
         ledger: Ledger,
         settings: ProviderSettings,
         clock: Callable[[], float],
@@ -100,7 +100,7 @@ class ListReader:
     ) -> None:
         """`called` makes each call; `beat` is told after each page."""
         self._feed = feed
-        self._book = book
+        self._tracker = tracker
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
@@ -108,7 +108,7 @@ class ListReader:
         self._beat = beat
         self._late = LatePass(settings.list_lag, clock())
         # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
-        self._had_rows = bool(book.in_flight or book.recent(clock()))
+        self._had_rows = bool(tracker.in_flight or tracker.recent(clock()))
         self._depth = 1  # pages to read before known ground ends the reading
         self._row_limit = PAGE_LIMIT * max(settings.page_size, LEAST_PAGE)
 
@@ -118,7 +118,7 @@ class ListReader:
         Raises CallError, StoreError.
         """
         now = self._clock()
-        floor = self._book.floor(now)
+        floor = self._tracker.floor(now)
         reached, read_all = False, True
         position, last = Position(), _NOTHING
         async for last in self._pages(sweep):
@@ -126,15 +126,15 @@ class ListReader:
             bottom = last.page.observations[-1] if last.page.observations else None
             if bottom is None or _is_oldest_first(last.page.observations):
                 continue
-            known = bottom.id in self._book.in_flight or bottom.id in sweep.ended_before
-            if (known and self._book.swept and position.index >= self._depth) or _is_before(bottom, floor):
+            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before
+            if (known and self._tracker.swept and position.index >= self._depth) or _is_before(bottom, floor):
                 reached = True
                 read_all = last.page.last or not known
                 break
         # A row that moves up from a page not yet read to one that has been is shown on neither: so as far down once
         # more, but not for ever, for there are vendors whose last page begins with the end of the one before it.
         self._depth = position.index if sweep.shifted and self._depth == 1 else 1
-        ground = bool(sweep.ended_before) or any(task_id in self._book.in_flight for task_id in sweep.listed)
+        ground = bool(sweep.ended_before) or any(task_id in self._tracker.in_flight for task_id in sweep.listed)
         sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
         self._had_rows = bool(sweep.listed)
         is_due = self._late.is_due(now)
@@ -185,14 +185,14 @@ class ListReader:
     def _is_past_late(self, read: _Read, late: LatePass) -> bool:
         """Whether rows below this page are too old to have come since the pass before."""
         rows = read.page.observations
-        if not rows or read.news or any(one.id in self._book.in_flight for one in rows):
+        if not rows or read.news or any(one.id in self._tracker.in_flight for one in rows):
             return False
         dates = [at for one in rows if (at := _placed(one)) is not None]
         return max(dates) < late.since if dates else late.pages >= UNDATED_PAGES
 
     def _came_too_late(self, observation: Observation, now: float) -> bool:
         placed = _placed(observation)
-        return placed is not None and self._book.floor(now) <= placed < now - self._late.lag
+        return placed is not None and self._tracker.floor(now) <= placed < now - self._late.lag
 
     async def _pages(
         self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
@@ -205,16 +205,16 @@ class ListReader:
             self._beat()
             at = self._clock()
             fresh = [one.id for one in page.observations if one.id not in sweep.listed]
-            sweep.ended_before |= await self._ledger.ended_among(self._book, fresh)
+            sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
             sweep.show(page.observations, at, listed=True)
-            sweep.spoiled += page.spoiled
+            sweep.malformed += page.malformed
             position = Position(index + 1, position.rows + page.rows)
             if not in_flight and start is None:
-                sweep.whole = page.last and not sweep.spoiled
+                sweep.whole = page.last and not sweep.malformed
                 sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
-            news = {one for one in fresh if one not in self._book.in_flight and one not in sweep.ended_before}
+            news = {one for one in fresh if one not in self._tracker.in_flight and one not in sweep.ended_before}
             # A vendor that has no more may show the last page again.
-            repeats = index > first and not fresh and bool(page.observations or page.spoiled)
+            repeats = index > first and not fresh and bool(page.observations or page.malformed)
             yield _Read(page, position, frozenset(news), page.last or repeats)
             if page.last or repeats:
                 return
@@ -225,7 +225,7 @@ class ListReader:
 
     def _refuse_a_flood(self, sweep: Sweep) -> None:
         """Raises ContractBroken where the list would bring more tasks in flight than a vendor can have."""
-        in_flight = self._book.in_flight
+        in_flight = self._tracker.in_flight
         if len(sweep.listed) + len(in_flight) <= IN_FLIGHT_LIMIT:
             return
         new = sum(

@@ -16,7 +16,7 @@ from exporter.client.client import CONCURRENCY
 from exporter.client.errors import CallError, RateLimited, TaskNotFound, TimedOut
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import STALE_AFTER, Book
+from exporter.ledger.tracker import STALE_AFTER, Tracker
 from exporter.polling.watch import Following
 from exporter.tasks import Observation
 from exporter.vendors.api import Provider
@@ -125,7 +125,7 @@ class LookUps:
     def __init__(
         self,
         provider: Provider,
-        book: Book,
+        tracker: Tracker,
         ledger: Ledger,
         following: Following,
         ask: Callable[[str], Awaitable[Sequence[Observation]]],
@@ -134,7 +134,7 @@ class LookUps:
         """`ask` looks one id up; it raises TaskNotFound and CallError."""
         self.reluctance = Reluctance()
         self._provider = provider
-        self._book = book
+        self._tracker = tracker
         self._ledger = ledger
         self._following = following
         self._ask = ask
@@ -197,8 +197,8 @@ class LookUps:
             observations = await self._ask(task_id)
         except TaskNotFound:
             sweep.not_found.add(task_id)
-            if task_id not in self._book.in_flight:
-                self.reluctance.denied(task_id, self._clock(), self._book.interval)
+            if task_id not in self._tracker.in_flight:
+                self.reluctance.denied(task_id, self._clock(), self._tracker.interval)
         except CallError as error:
             if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
                 made.stopped = error  # nothing was asked, for this id or any other
@@ -210,7 +210,7 @@ class LookUps:
             return
         else:
             self.reluctance.shown(task_id)
-            sweep.ended_before |= await self._ledger.ended_among(self._book, [one.id for one in observations])
+            sweep.ended_before |= await self._ledger.ended_among(self._tracker, [one.id for one in observations])
             sweep.show(observations, self._clock(), listed=False)
             if observations and task_id not in sweep.looked_up:
                 sweep.replaced.add(task_id)
@@ -222,12 +222,12 @@ class LookUps:
 
     def _blame(self, made: Round, is_up: bool) -> None:
         """Has ids whose look-ups failed wait, unless it may be no fault of theirs."""
-        few = sum(task_id in self._book.in_flight for task_id in made.failures) < SEVERAL
+        few = sum(task_id in self._tracker.in_flight for task_id in made.failures) < SEVERAL
         now = self._clock()
         for task_id, error in made.failures.items():
-            if made.answered or (is_up and (few or task_id not in self._book.in_flight)):
+            if made.answered or (is_up and (few or task_id not in self._tracker.in_flight)):
                 longest = LONGEST_COSTLY_GAP if isinstance(error, RateLimited) else LONGEST_GAP
-                self.reluctance.failed(task_id, now, self._book.interval, self._cost(error), longest)
+                self.reluctance.failed(task_id, now, self._tracker.interval, self._cost(error), longest)
 
     def _cost(self, error: CallError) -> float:
         """Seconds for which a failed look-up has kept others waiting."""
@@ -237,11 +237,11 @@ class LookUps:
 
     def shortfall(self, sweep: Sweep, tasks: Sequence[str], made: Round) -> CallError | None:
         """Why tasks in flight that were to be looked up are not known well enough for the feed to count as up."""
-        limit = self._clock() - self._book.freshness - self._book.interval / 4
+        limit = self._clock() - self._tracker.freshness - self._tracker.interval / 4
         old = [
             task_id
             for task_id in tasks
-            if not sweep.saw(task_id) and max(self._book.last_seen.get(task_id, 0.0), self._since) < limit
+            if not sweep.saw(task_id) and max(self._tracker.last_seen.get(task_id, 0.0), self._since) < limit
         ]
         failed = [made.failures[task_id] for task_id in old if task_id in made.failures]
         if not made.answered and len(failed) >= SEVERAL:
@@ -250,6 +250,6 @@ class LookUps:
         if not unasked:
             return None
         return made.stopped or RateLimited(
-            f"{unasked} of {len(self._book.in_flight)} tasks in flight could not be asked for "
+            f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be asked for "
             f"within {STALE_AFTER} poll intervals"
         )

@@ -21,13 +21,13 @@ from exporter.client.errors import CallError
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
-from exporter.polling.feed.heartbeat import Pulse
+from exporter.polling.feed.heartbeat import Heartbeat
 from exporter.polling.feed.listing import ListReader
 from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
-from exporter.polling.feed.missing import Absences
-from exporter.polling.feed.schedule import Pace
+from exporter.polling.feed.missing import MissingTasks
+from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
 from exporter.polling.watch import Following, Watch
 from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
@@ -49,7 +49,7 @@ class FeedLoop:
         self,
         provider: Provider,
         feed: Feed,
-        book: Book,
+        tracker: Tracker,
         ledger: Ledger,
         watch: Watch,
         clock: Callable[[], float] = time.time,
@@ -58,7 +58,7 @@ class FeedLoop:
     ) -> None:
         self.provider = provider
         self.feed = feed
-        self.book = book
+        self.tracker = tracker
         self.status = FeedStatus()
         self._announce = announce
         self.budget = budget
@@ -66,21 +66,21 @@ class FeedLoop:
         """The poll interval in force: the one set, that of an idle feed, or what the budget stretches it to."""
         self._ledger = ledger
         self.watch = watch
-        self.following = Following(watch, ledger, book, lists=feed.lists, clock=clock)
+        self.following = Following(watch, ledger, tracker, lists=feed.lists, clock=clock)
         self._clock = clock
-        self.look_ups = LookUps(provider, book, ledger, self.following, self._ask, clock)
+        self.look_ups = LookUps(provider, tracker, ledger, self.following, self._ask, clock)
         self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
         self._shortfall: CallError | None = None
-        self._absences = Absences(look_ups_list=feed.lists_in_flight)
-        self._pace = Pace(book)
+        self._missing_tasks = MissingTasks(look_ups_list=feed.lists_in_flight)
+        self._schedule = Schedule(tracker)
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
-        self.pulse = Pulse(provider.settings)
-        self._list = ListReader(feed, book, ledger, provider.settings, clock, self._called, self.pulse.beat)
+        self.heartbeat = Heartbeat(provider.settings)
+        self._list = ListReader(feed, tracker, ledger, provider.settings, clock, self._called, self.heartbeat.beat)
 
     def start(self, spread: float = 0.0) -> None:
         """Begins to poll, at any moment within `spread` seconds."""
-        self.pulse.beat(spread)
+        self.heartbeat.beat(spread)
         self._running.append(asyncio.create_task(self.run(spread), name=f"{self.provider.name}/{self.feed.kind}"))
 
     async def stop(self) -> None:
@@ -94,23 +94,23 @@ class FeedLoop:
         """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
         if not self._running:  # it is being stopped
             return
-        if not self.pulse.is_overdue(now, has_died=self._running[-1].done()):
+        if not self.heartbeat.is_overdue(now, has_died=self._running[-1].done()):
             return
-        silence = round(self.pulse.silence(now), 1)
+        silence = round(self.heartbeat.silence(now), 1)
         about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
         log.error("a loop did not come round and is started anew", extra=about)
         self._tell(RuntimeError("the loop did not come round; this is a bug of the exporter"))
         self.status = replace(self.status, restarts=self.status.restarts + 1)
-        self.pulse.restarted()
+        self.heartbeat.restarted()
         self._running[-1].cancel()
         self._running = [task for task in self._running if not _is_over(task)]
         self.start()
 
     def snapshot(self) -> FeedSnapshot:
         """The feed as it is now, as frozen values."""
-        book, settings = self.book, self.provider.settings
-        follows_nothing = not (self.feed.lists or self.following.ids or book.in_flight)
-        tasks, ends = book.frozen
+        tracker, settings = self.tracker, self.provider.settings
+        follows_nothing = not (self.feed.lists or self.following.ids or tracker.in_flight)
+        tasks, ends = tracker.frozen
         return FeedSnapshot(
             provider=self.provider.name,
             type=settings.type,
@@ -118,14 +118,14 @@ class FeedLoop:
             clock=self.feed.clock,
             document=(self.feed.document.title, self.feed.document.url),
             lists=self.feed.lists,
-            settings=book.settings,
+            settings=tracker.settings,
             status=self.status,
             interval=self.interval,
-            swept=book.swept,
-            succeeded=book.succeeded,
-            freshness=book.freshness,
-            counts=book.counts,
-            exemplars=book.exemplars,
+            swept=tracker.swept,
+            succeeded=tracker.succeeded,
+            freshness=tracker.freshness,
+            counts=tracker.counts,
+            exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
             followed=len(self.following.ids),
@@ -133,12 +133,12 @@ class FeedLoop:
                 self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
             ),
             idle_advice=advice(Cause.NOTHING_TO_WATCH, settings) if follows_nothing else "",
-            revision=book.revision,
+            revision=tracker.revision,
         )
 
     async def story(self, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
-        return await self._ledger.find(self.book, task_id)
+        return await self._ledger.find(self.tracker, task_id)
 
     async def run(self, spread: float = 0.0) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
@@ -148,7 +148,7 @@ class FeedLoop:
             await self._rest(due)
             due = min(due, time.monotonic())  # what made it come early puts off the next
             await self.sweep()
-            self.pulse.came_round()
+            self.heartbeat.came_round()
             due = max(due + self.interval, time.monotonic())
             next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
             self.status = replace(self.status, next_sweep=next_sweep)
@@ -161,7 +161,7 @@ class FeedLoop:
     async def _rest(self, due: float) -> None:
         """Rests until the next sweep is due, and looks up meanwhile what cannot wait; if it is much, the rest ends."""
         while (rest := max(due - time.monotonic(), self._pause_left)) > 0:
-            self.pulse.beat(rest)
+            self.heartbeat.beat(rest)
             paused = self._pause_left > 0
             hurried: list[str] = await (asyncio.sleep(rest, []) if paused else self.following.hurried(rest))
             if len(hurried) > AT_ONCE:
@@ -171,21 +171,21 @@ class FeedLoop:
 
     async def sweep(self) -> None:
         """One poll of the feed. Whatever goes wrong ends here, as a status and at most one line in the log."""
-        self.pulse.beat()
+        self.heartbeat.beat()
         self.status = replace(self.status, next_sweep=None)
         started = time.monotonic()
-        sweep = Sweep(self.book.known)
+        sweep = Sweep(self.tracker.known)
         self._new, self._shortfall = [], None
         unread = await _failure_of(self._read(sweep, started))
-        self.pulse.beat()
+        self.heartbeat.beat()
         sweep.complete = unread is None
         error = await _failure_of(self._keep(sweep)) or unread or self._shortfall
         duration = time.monotonic() - started
         if error is None:
-            self._idle = self.feed.lists and not self.book.in_flight
+            self._idle = self.feed.lists and not self.tracker.in_flight
         spending = self._spend(self.feed.kind)
         self.interval = self._next_interval()
-        self.book.interval = max(self.interval, duration if error is None else 0.0)
+        self.tracker.interval = max(self.interval, duration if error is None else 0.0)
         error = await _failure_of(spending) or error
         self.status = replace(self.status, poll_duration=duration)
         self._tell(error)
@@ -200,7 +200,7 @@ class FeedLoop:
         if not ids or not self.look_ups.new_may_be_asked:
             return
         await self._glance(partial(self.look_ups.new, ids=ids, until=self._bounded(until)), goes_on=True)
-        if self.book.in_flight and self._idle:
+        if self.tracker.in_flight and self._idle:
             self._idle = False
             self.interval = self._next_interval()
 
@@ -213,15 +213,15 @@ class FeedLoop:
 
         What goes wrong is left to the next sweep, which asks again.
         """
-        in_flight = [task_id for task_id in ids if task_id in self.book.in_flight]
-        new = [task_id for task_id in ids if task_id not in self.book.in_flight]
+        in_flight = [task_id for task_id in ids if task_id in self.tracker.in_flight]
+        new = [task_id for task_id in ids if task_id not in self.tracker.in_flight]
         now = self._clock()
         ids, _ = self.look_ups.reluctance.part([*in_flight, *new], now)
         is_up = self.status.up is True
         await self._glance(partial(self.look_ups.round, ids=ids, until=self._bounded(until), is_up=is_up))
 
     async def _glance(self, look_up: Callable[[Sweep], Awaitable[object]], *, goes_on: bool = False) -> None:
-        self.pulse.beat()
+        self.heartbeat.beat()
         sweep = Sweep(goes_on=goes_on)
         await _failure_of(look_up(sweep))
         if goes_on or not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
@@ -250,9 +250,9 @@ class FeedLoop:
 
     async def _keep(self, sweep: Sweep) -> None:
         now = self._clock()
-        sweep.missing = self._absences.missed(sweep, self.book.in_flight, self.interval, now)
-        await self._ledger.record(self.book, sweep, now, keep=self.following.ids)
-        self._pace.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
+        sweep.missing = self._missing_tasks.missed(sweep, self.tracker.in_flight, self.interval, now)
+        await self._ledger.record(self.tracker, sweep, now, keep=self.following.ids)
+        self._schedule.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
 
@@ -260,7 +260,7 @@ class FeedLoop:
         await self.following.read()
         if self.feed.lists:
             await self._list.read(sweep)
-        unseen = [task_id for task_id in self.book.in_flight if not sweep.saw(task_id)]
+        unseen = [task_id for task_id in self.tracker.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._list.read_in_flight(sweep, set(unseen))
         await self._look_up(sweep, started)
@@ -269,7 +269,7 @@ class FeedLoop:
         """Looks up the tasks in flight that no page showed; new ids wait until these are in the ledger."""
         in_flight, self._new = await self.following.due(sweep)
         self.look_ups.reluctance.keep({*in_flight, *self._new})
-        due, others = self._pace.due(in_flight, self._clock())
+        due, others = self._schedule.due(in_flight, self._clock())
         due += [task_id for task_id in others if task_id in self.following.hinted]
         due, failing = self.look_ups.reluctance.part(due, self._clock())
         sweep.unanswered.update(failing)  # as their last look-ups were
@@ -284,7 +284,7 @@ class FeedLoop:
         sweep.falls_short = self._shortfall is not None
 
     async def _ask(self, task_id: str) -> Sequence[Observation]:
-        self.pulse.beat()
+        self.heartbeat.beat()
         return await self._called(self.feed.look_up(task_id))
 
     def _tell(self, error: Exception | None) -> None:
@@ -296,7 +296,7 @@ class FeedLoop:
             if outage is not None:
                 log.info("feed is up again", extra=about | {"down_seconds": round(now - outage.since, 1)})
             elif self.status.up is None:
-                log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.book.in_flight)})
+                log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.tracker.in_flight)})
             self.status = replace(self.status, up=True, outage=None)
             return
         self.status = failed(self.status, error, now, self.provider.settings)

@@ -19,7 +19,7 @@ DOUBTFUL = 10.0
 """Poll intervals, and seconds at the least, between those two misses where they prove little."""
 
 
-class Absences:
+class MissingTasks:
     """The tasks of one feed that are being missed, and since when."""
 
     def __init__(self, look_ups_list: bool) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.ledger.counters import Counts
-from exporter.ledger.tracker import Book
+from exporter.ledger.counters import Counters
+from exporter.ledger.tracker import Tracker
 from exporter.tasks import MEASURED_ENDS, Clock, Phase, State, Task
 
 LEAST_KNOWN = 20
@@ -34,7 +34,7 @@ class Span:
     late: float = float("inf")
 
     @classmethod
-    def of(cls, counts: Counts, phase: Phase, bounds: Sequence[float]) -> Span:
+    def of(cls, counts: Counters, phase: Phase, bounds: Sequence[float]) -> Span:
         """What the histograms of a phase tell, the better and the worse end together."""
         metric = f"{phase}_duration_seconds"
         each = [counts.buckets(metric, state, bounds=bounds)[0] for state in MEASURED_ENDS]
@@ -90,9 +90,9 @@ class Trail:
         return Trail(self.state, self.since, self.first or point, self.last, point)
 
     def left(self) -> float | None:
-        """Seconds after the last growth at which progress would be complete, at the faster of two speeds.
+        """Seconds after the last deltas at which progress would be complete, at the faster of two speeds.
 
-        That since the first look and that of the last two are compared; None where there is no growth to go by, such
+        That since the first look and that of the last two are compared; None where there is no deltas to go by, such
         as at a vendor that has one figure for all that is running.
         """
         lefts = []
@@ -131,11 +131,11 @@ def _until_due(oldest: float, youngest: float, span: Span) -> float:
     return max(span.early - oldest, (youngest - span.late) / 4)
 
 
-class Pace:
+class Schedule:
     """Which tasks of one feed a sweep looks up."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
         self._trails: dict[str, Trail] = {}
         self._next: dict[str, float] = {}
 
@@ -146,21 +146,21 @@ class Pace:
         come from our own looks, and all while one is being missed, for that they all are means something else.
         """
         wait: Collection[str] = ()
-        if self._next and not any(task.missing for task in self._book.in_flight.values()):
+        if self._next and not any(task.missing for task in self._tracker.in_flight.values()):
             # A sweep comes a little sooner or later than an interval after the one before.
-            limit = now + self._book.interval / 4
+            limit = now + self._tracker.interval / 4
             wait = {task_id for task_id, at in self._next.items() if at > limit}
         every = list(ids)
         return [one for one in every if one not in wait], [one for one in every if one in wait]
 
     def saw(self, looked_up: Mapping[str, float]) -> None:
         """Takes in when tasks were looked up, once what was seen of them is in the ledger."""
-        in_flight = self._book.in_flight
+        in_flight = self._tracker.in_flight
         for task_id in self._trails.keys() - in_flight.keys():
             del self._trails[task_id]
             self._next.pop(task_id, None)
         seen = {task_id: at for task_id, at in looked_up.items() if task_id in in_flight}
-        if not seen or self._book.clock is not Clock.PROVIDER:
+        if not seen or self._tracker.clock is not Clock.PROVIDER:
             return
         learned = self._learned()
         for task_id, at in seen.items():
@@ -170,8 +170,8 @@ class Pace:
             self._next[task_id] = next_look(task, trail, at, learned)
 
     def _learned(self) -> Learned:
-        settings, counts = self._book.settings, self._book.counts
-        interval = self._book.interval
+        settings, counts = self._tracker.settings, self._tracker.counts
+        interval = self._tracker.interval
         # What nobody looks at must not count as stalled.
         longest = max(interval, min(LONGEST_GAP * interval, settings.stalled_after / 2))
         run, total = (Span.of(counts, phase, settings.duration_buckets) for phase in (Phase.RUN, Phase.TOTAL))

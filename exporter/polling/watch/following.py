@@ -16,7 +16,7 @@ from itertools import chain, zip_longest
 from exporter.ledger.errors import TooMany
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Book
+from exporter.ledger.tracker import Tracker
 from exporter.polling.watch.sources import Watch
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Following:
         self,
         watch: Watch,
         ledger: Ledger,
-        book: Book,
+        tracker: Tracker,
         *,
         lists: bool,
         clock: Callable[[], float] = time.time,
@@ -57,7 +57,7 @@ class Following:
         """Ids that were to be looked up at once, and that a sweep has to bring because it came first."""
         self._watch = watch
         self._ledger = ledger
-        self._book = book
+        self._tracker = tracker
         self._lists = lists
         self._clock = clock
         self._ticks = ticks
@@ -78,8 +78,8 @@ class Following:
         self.hinted = frozenset(self._hurried)  # the sweep brings them; those that come from here on wait for its end
         self._hurried.clear()
         self._hurry.clear()
-        watched = await self._watch.sources(self._book.kind)
-        asked_for = await self._ledger.watched(self._book)
+        watched = await self._watch.sources(self._tracker.kind)
+        asked_for = await self._ledger.watched(self._tracker)
         self._asked_for = set(asked_for)
         self._called_back &= self._asked_for
         asked = [one for one in asked_for if one not in self._called_back]
@@ -94,12 +94,12 @@ class Following:
         """
         # What grows with the ids is done in threads: sources may name 100,000 of them, and nothing is to wait for that.
         self._finished = await asyncio.to_thread(self._finished.intersection, self.ids)  # the others were taken away
-        new = await asyncio.to_thread(_without, self.ids, self._finished | self._book.in_flight.keys())
-        ended = await self._ledger.ended_among(self._book, new)
+        new = await asyncio.to_thread(_without, self.ids, self._finished | self._tracker.in_flight.keys())
+        ended = await self._ledger.ended_among(self._tracker, new)
         self._finished |= ended
         seen = ended | sweep.listed.keys()
         last = dict(self._looked_up)
-        tasks = {one: max(at, last.get(one, 0.0)) for one, at in self._book.last_seen.items() if not sweep.saw(one)}
+        tasks = {one: max(at, last.get(one, 0.0)) for one, at in self._tracker.last_seen.items() if not sweep.saw(one)}
         in_flight = await asyncio.to_thread(sorted, tasks, key=tasks.__getitem__)
         in_turn = await asyncio.to_thread(_in_turn, self._sources, new, seen, last)
         self._unread = await asyncio.to_thread(lambda: set(in_turn) - last.keys())
@@ -132,10 +132,10 @@ class Following:
         given_up = {one for one in sweep.not_found & self._denied.keys() if now - self._denied[one] >= GIVE_UP_AFTER}
         gone = self._asked_for & (self._finished | given_up)
         if gone:
-            await self._ledger.unwatch(self._book, gone)
+            await self._ledger.unwatch(self._tracker, gone)
             self._asked_for -= gone
         if given_up:
-            about = {"provider": self._book.provider, "kind": self._book.kind, "ids": len(given_up)}
+            about = {"provider": self._tracker.provider, "kind": self._tracker.kind, "ids": len(given_up)}
             log.info("ids that the vendor has not known for a day are no longer followed", extra=about)
 
     async def ask_for(self, ids: Iterable[str]) -> Verdict:
@@ -145,9 +145,9 @@ class Following:
         """
         wanted = list(dict.fromkeys(ids))
         async with self._taking:
-            ended = await self._ledger.ended_among(self._book, wanted)
-            asked_for = set(await self._ledger.watched(self._book))
-            open_ones = [one for one in wanted if one not in ended and one not in self._book.in_flight]
+            ended = await self._ledger.ended_among(self._tracker, wanted)
+            asked_for = set(await self._ledger.watched(self._tracker))
+            open_ones = [one for one in wanted if one not in ended and one not in self._tracker.in_flight]
             untold = [one for one in open_ones if one not in asked_for]
             room = max(0, self._watch.limit - len(asked_for))
             if len(untold) > room:
@@ -156,7 +156,7 @@ class Following:
                     f"not {len(untold)}; wait until tasks have ended, or raise watch.limit"
                 )
             if untold:
-                await self._ledger.watch(self._book, untold, self._clock())
+                await self._ledger.watch(self._tracker, untold, self._clock())
             watched = set(self.ids)
             new = [one for one in untold if one not in watched]
             self._asked_for.update(untold)
@@ -170,7 +170,7 @@ class Following:
         """Takes a hint at tasks that have changed: a look-up has to confirm it. Raises StoreError, TooMany."""
         hinted = set(ids)
         # What a list has yet to show is left to it: known before its turn, it would end the reading too early.
-        followed = hinted & (self._book.in_flight.keys() | (set() if self._lists else set(self.ids)))
+        followed = hinted & (self._tracker.in_flight.keys() | (set() if self._lists else set(self.ids)))
         self._look_soon(followed - self._finished)
         if not self._lists and hinted - followed:
             strange = hinted - followed

@@ -42,7 +42,7 @@ class Tally:
     output_seconds: float = 0.0
 
     def add(self, life: Life, now: float) -> None:
-        """Counts one life as it is at `now`."""
+        """Counters one life as it is at `now`."""
         moment = life.at(now)
         self.submitted += 1
         self.states[moment.state] += 1

@@ -170,7 +170,7 @@ class _Source:
         self.profile = profile
         self._rng = rng
         self._speed = speed
-        self._pace = profile.per_minute / 60 * speed * rate  # arrivals per real second
+        self._schedule = profile.per_minute / 60 * speed * rate  # arrivals per real second
         self.due = begin + self._gap()
 
     def next(self) -> Life:
@@ -179,7 +179,7 @@ class _Source:
         return self._draw(submitted)
 
     def _gap(self) -> float:
-        return self._rng.expovariate(self._pace) if self._pace else math.inf
+        return self._rng.expovariate(self._schedule) if self._schedule else math.inf
 
     def _lasts(self, usual: Seconds) -> float:
         low, high = usual

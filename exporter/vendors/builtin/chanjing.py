@@ -21,7 +21,7 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of
-from exporter.client.tokens import GivenToken, ObtainedToken, Token, Vault
+from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.values import Rate
 from exporter.tasks import Clock, Observation, Reason, State
@@ -107,7 +107,7 @@ class Row(Wire):
 class Account:
     """What the feeds of one account share: the client, the token, the envelope."""
 
-    def __init__(self, settings: Settings, client: Client, vault: Vault) -> None:
+    def __init__(self, settings: Settings, client: Client, token_store: TokenStore) -> None:
         self._settings = settings
         self._client = client
         self._token: Token
@@ -116,7 +116,7 @@ class Account:
         else:
             identity = f"{settings.base_url}\n{settings.app_id}"
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-            self._token = ObtainedToken(owner, self._obtain, vault)
+            self._token = ObtainedToken(owner, self._obtain, token_store)
 
     async def call(
         self, endpoint: str, method: str, url: str, *, read: Callable[[Answer], T], json: object = None
@@ -239,8 +239,8 @@ class Video(AccountFeed):
         return reason_of(text=row.msg) or by_range
 
 
-def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:
-    account = Account(settings, client, vault)
+def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
+    account = Account(settings, client, token_store)
     return [LipSync(account, settings.page_size), Video(account, settings.page_size)]
 
 

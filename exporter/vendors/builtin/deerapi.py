@@ -21,7 +21,7 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of, reason_of
-from exporter.client.tokens import Vault
+from exporter.client.tokens import TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.values import Rate, fault
 from exporter.tasks import Clock, Observation, Reason, State
@@ -425,7 +425,7 @@ def _data(answer: Answer, otherwise: Reason) -> Any:
     return raw["data"]
 
 
-def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:
+def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
     return [Sora(settings, client)]
 
 

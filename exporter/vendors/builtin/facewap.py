@@ -18,7 +18,7 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of
-from exporter.client.tokens import GivenToken, Vault
+from exporter.client.tokens import GivenToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import Duration, Rate
 from exporter.tasks import Clock, Observation, Reason, State
@@ -127,7 +127,7 @@ def _data(answer: Answer) -> Any:
     return envelope.data
 
 
-def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:
+def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
     return [FaceSwap(settings, client)]
 
 

@@ -24,7 +24,7 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of, reason_of_status
-from exporter.client.tokens import GivenToken, ObtainedToken, Token, Vault
+from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import Rate, fault
@@ -194,7 +194,7 @@ class DigitalHuman(Feed):
     lists_in_flight = True
     id_key = "job_id"
 
-    def __init__(self, settings: Settings, client: Client, vault: Vault) -> None:
+    def __init__(self, settings: Settings, client: Client, token_store: TokenStore) -> None:
         self._settings = settings
         self._client = client
         self._path = f"/v1/{settings.project_id}/digital-human-videos"
@@ -207,7 +207,7 @@ class DigitalHuman(Feed):
         elif settings.iam:
             identity = f"{settings.iam.endpoint}\n{settings.iam.domain}\n{settings.iam.username}\n{settings.project_id}"
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-            self._token = ObtainedToken(owner, partial(self._obtain, settings.iam), vault)
+            self._token = ObtainedToken(owner, partial(self._obtain, settings.iam), token_store)
 
     async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         limit = self._settings.page_size
@@ -305,8 +305,8 @@ def _issued(answer: Answer) -> tuple[str, float]:
     return token, (ends if ends.tzinfo else ends.replace(tzinfo=UTC)).timestamp()
 
 
-def feeds(settings: Settings, client: Client, vault: Vault) -> Sequence[Feed]:
-    return [DigitalHuman(settings, client, vault)]
+def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
+    return [DigitalHuman(settings, client, token_store)]
 
 
 VENDOR = Vendor("huawei_metastudio", Settings, (DigitalHuman.kind,), feeds)
