@@ -1,7 +1,7 @@
 # Every target does its own set-up. What the scripts do is said at their heads.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test endurance bench lint format dashboards docs screenshots lock dist image image-test clean
+.PHONY: help demo test quick endurance bench lint format dashboards docs screenshots lock dist image image-test clean
 .PHONY: runtime dev programs
 
 BIN := .venv/bin
@@ -19,6 +19,9 @@ demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 
 test: lint programs ## check style and types, then run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load $(ARGS)
+
+quick: lint programs ## the same without the slow tests: kills, fuzzing, real Prometheus and Chromium stacks, benchmarks
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m "not slow" $(ARGS)
 
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
 	$(BIN)/python -m benchmarks.endurance $(ARGS)

@@ -14,6 +14,8 @@ from benchmarks import report
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.goals import Result, at_least, at_most, in_turns
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -21,6 +21,8 @@ import pytest
 
 import exporter
 
+pytestmark = pytest.mark.slow
+
 parser: Any = importlib.import_module("re._parser")
 
 MODULES = sorted(

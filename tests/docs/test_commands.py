@@ -47,7 +47,7 @@ class Elsewhere:
 
 
 ELSEWHERE = (
-    Elsewhere(r"make test\b", "it runs this test", (".ci/run",)),
+    Elsewhere(r"make (test|quick)\b", "it runs this test or its neighbours", (".ci/run",)),
     Elsewhere(r"make (lint|format)\b", "they are about the code, and CI lints it", (".github/workflows/ci.yml",)),
     Elsewhere(r"make bench\b", "it takes ten minutes", ("tests/test_benchmarks.py",)),
     Elsewhere(r"make dist\b", "the package has tests of its own", ("tests/test_package.py",)),

@@ -32,6 +32,8 @@ from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_tas
 from exporter.vendors.api import Feed, Page
 from exporter.vendors.registry import VENDORS
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 BODIES = int(os.environ.get("FUZZ_BODIES", "20000"))
 SEED = os.environ.get("FUZZ_SEED", "1")
