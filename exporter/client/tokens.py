@@ -15,7 +15,7 @@ from exporter.config.models import Secret
 T = TypeVar("T")
 
 MARGIN = 300.0
-"""A token is renewed this many seconds before its end, a short-run_process one at half of its life."""
+"""A token is renewed this many seconds before its end, a short-lived one at half of its life."""
 YOUNG = 600.0
 """A token refused within so many seconds of its birth was thrown out by another holder's renewal."""
 LONGEST_WAIT = 600.0
@@ -81,7 +81,7 @@ class ObtainedToken(Token):
         token_store: TokenStore,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the token_store's key for it."""
+        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the store's key for it."""
         self._owner = owner
         self._obtain = obtain
         self._token_store = token_store
@@ -99,7 +99,7 @@ class ObtainedToken(Token):
             return token if token and self._clock() < self._due else await self._renew()
 
     async def _known(self) -> str:
-        """The token so far, out of the token_store the first time; empty if there is none. Raises StoreError."""
+        """The token so far, out of the store the first time; empty if there is none. Raises StoreError."""
         if self._token is None:
             kept = await asyncio.to_thread(self._token_store.load_token, self._owner)
             self._token, self._due = (kept[0], kept[1] - MARGIN) if kept else ("", 0.0)

@@ -46,7 +46,7 @@ FAST: dict[str, dict[str, object]] = {
     "failure_burn_slow": {"long": "20s", "short": "10s", "tasks": 8},
     "queued_too_long": {"age": "15s"},
     "running_too_long": {"age": "15s"},
-    "run_time_high": {"baseline": "2m", "deltas": 1.6, "baseline_tasks": 15},
+    "run_time_high": {"baseline": "2m", "growth": 1.6, "baseline_tasks": 15},
 }
 """Where a shorter window is not all. Even on a machine that is far too busy, nothing of this happens to who is well."""
 
