@@ -224,13 +224,12 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    from exporter.config.load import ConfigError, faults_of_environment, load
+    from exporter.config.load import check_environment, load
     from exporter.vendors.registry import VENDORS
     from exporter.web.access.webconfig import WebConfig
 
     config = load(arguments.config, vendors=VENDORS)
-    if faults := faults_of_environment(config):
-        raise ConfigError(faults)
+    check_environment(config)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
     for remark in config.remarks:
         print(f"warning: {remark}")

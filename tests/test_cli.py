@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from exporter import __version__
 from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, hang, serve
@@ -407,6 +408,25 @@ def test_a_change_that_the_ledger_could_not_take_is_tried_again_by_itself(
     exporter.wait_for("the feed that was there", lambda: exporter.value(up("swaps", "face_swap")) == 1)
     assert exporter.value(RELOADED) == 1
     assert exporter.stderr.count("the configuration was not reloaded") == 1
+
+
+def test_a_reload_without_certificates_is_refused_with_the_variable_and_tried_again_by_itself(
+    start: Start, vendors: str, tmp_path: Path
+) -> None:
+    write(tmp_path, facewap(vendors))
+    flags = ("--config.enable-auto-reload", "--config.auto-reload-interval=50ms")
+    exporter = start("--config.file=config.yaml", ANYWHERE, *flags, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+    exporter.wait_for("a sweep", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+    write(tmp_path, facewap(vendors), facewap("https://127.0.0.1:1", "added"), chanjing(vendors))
+    exporter.wait_for("the failure", lambda: exporter.value(RELOADED) == 0)
+    asked = exporter.value(listed("swaps")) or 0
+    exporter.wait_for("ten sweeps", lambda: (exporter.value(listed("swaps")) or 0) >= asked + 10)
+    (told,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
+    assert f'error="environment: SSL_CERT_FILE ({tmp_path}/ca.pem) cannot be read: No such file or directory' in told
+    assert exporter.value(up("studio", "video")) is None
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    exporter.wait_for("the added feed", lambda: exporter.value(up("studio", "video")) == 1)
+    assert exporter.value(RELOADED) == 1
 
 
 def test_the_configuration_and_its_reload_change_what_is_logged(start: Start, vendors: str, tmp_path: Path) -> None:

@@ -985,3 +985,48 @@ def test_an_editor_likes_whatever_is_good(tmp_path: Path, provider: str, changes
     except ConfigError:
         return
     assert objections(text) == []
+
+
+# proxies
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://proxy.corp:3128",
+        "socks5h://us er:pa ss@127.0.0.1:1080",
+        "http://us%40er:pass$$word@[fd00::1]:9",
+        "https://proxy.corp",
+        "proxy.corp:3128",
+        "none",
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_provider_has_its_own_proxy_in_the_file_or_in_one_of_its_own(
+    read: Load, tmp_path: Path, proxy: str, in_file: bool
+) -> None:
+    (tmp_path / "proxy").write_text(proxy.replace("$$", "$") + "\n")
+    setting = f"    proxy_file: {tmp_path}/proxy\n" if in_file else f"    proxy: {proxy}\n"
+    (one,) = read(providers(FACEWAP, setting)).providers
+    assert one.proxy is not None
+    assert one.proxy.reveal() == proxy.replace("$$", "$")
+    assert "pa" not in repr(one.proxy)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("ftp://alice:hunter2@h", "names a proxy of a kind"),
+        ("http://alice:hunter2@h:port", "has a port"),
+        ("", "empty"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_with_its_line_and_without_its_password(
+    read: Load, tmp_path: Path, proxy: str, told: str, in_file: bool
+) -> None:
+    (tmp_path / "proxy").write_text(proxy)
+    setting = f"    proxy_file: {tmp_path}/proxy\n" if in_file else f"    proxy: '{proxy}'\n"
+    with pytest.raises(ConfigError, match=rf":6: providers\[0\]\.proxy{'_file' * in_file}: .*{told}") as error:
+        read(providers(FACEWAP, setting))
+    assert "hunter2" not in str(error.value)

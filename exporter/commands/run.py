@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.config.load import Config, ConfigError
+from exporter.config.load import Config, ConfigError, EnvironmentBroken, check_environment
 from exporter.config.mistakes.accounts import renamed
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
@@ -120,12 +120,18 @@ async def serve(
         before = [one.provider.settings for one in collector.polled.by_name.values()]
         try:
             fresh = await asyncio.to_thread(reread or (lambda: config))
+            await asyncio.to_thread(check_environment, fresh)
             await collector.apply(fresh.providers)
-        except (ConfigError, StoreError) as error:
-            if isinstance(error, ConfigError) or reloads.error != str(error):  # else it was tried again in vain
-                log.error("the configuration was not reloaded", extra={"error": "; ".join(str(error).splitlines())})
-            reloads.successful, reloads.error = False, str(error)
-            raise
+        except Exception as error:
+            failure = error
+            if not isinstance(error, (ConfigError, StoreError)):  # a slip of ours must not end what waits for a change
+                log.debug("unexpected error in a reload", exc_info=error)
+                failure = ConfigError([f"unexpected {type(error).__name__}; this is a bug of the exporter"])
+            tried_again = isinstance(failure, (EnvironmentBroken, StoreError))
+            if not tried_again or reloads.error != str(failure):
+                log.error("the configuration was not reloaded", extra={"error": "; ".join(str(failure).splitlines())})
+            reloads.successful, reloads.error = False, str(failure)
+            raise failure from None
         reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
         reloads.remarks = fresh.remarks
@@ -206,7 +212,8 @@ async def _reload_on_change(
 ) -> None:
     """Looks for ever, every so many seconds.
 
-    What was read once is not read again, were it good or not, unless it was the ledger that could not be used.
+    What was read once is not read again, were it good or not, unless it was the environment or the ledger that could
+    not be used.
     """
     again = False
     while True:
@@ -215,10 +222,10 @@ async def _reload_on_change(
             again = False
             try:
                 await asyncio.shield(asyncio.ensure_future(reload()))  # the end waits for a reload under way
+            except (EnvironmentBroken, StoreError):
+                again = True
             except ConfigError:
                 pass  # it has been logged
-            except StoreError:
-                again = True
 
 
 @asynccontextmanager

@@ -77,6 +77,10 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+class EnvironmentBroken(ConfigError):
+    """Variables of the environment, or files that they name, with which providers cannot be asked."""
+
+
 class ConfigFile:
     """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since."""
 
@@ -125,6 +129,12 @@ def faults_of_environment(config: Config) -> list[str]:
         if url.scheme == "https":
             faults += [f"environment: {fault}" for name in VARIABLES if (fault := fault_of_variable(name))]
     return list(dict.fromkeys(faults))
+
+
+def check_environment(config: Config) -> None:
+    """Raises EnvironmentBroken where providers could not be asked as the environment is."""
+    if faults := faults_of_environment(config):
+        raise EnvironmentBroken(faults)
 
 
 def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:

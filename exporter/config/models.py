@@ -110,15 +110,32 @@ class Secret:
     One that comes from a file is read again when the file has changed, so that whoever renews it need not restart us.
     """
 
+    _wanted = "write the credential, ${VARIABLE}, or use the key with _file"
+
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
         self._path = path
-        self._file = RereadFile(path, _SECRET_LIMIT, _secret_in) if path else None
+        self._file = RereadFile(path, _SECRET_LIMIT, self._in_file) if path else None
 
     @classmethod
     def from_file(cls, path: str) -> Self:
         file = Path(path).expanduser()
-        return cls(_secret_in(reread.read(file, _SECRET_LIMIT)), file)
+        return cls(cls._in_file(reread.read(file, _SECRET_LIMIT)), file)
+
+    @classmethod
+    def _in_file(cls, content: bytes) -> str:
+        try:
+            return cls._clean(content.decode())
+        except UnicodeDecodeError:
+            raise ValueError("the file is not UTF-8 text") from None
+
+    @classmethod
+    def _clean(cls, text: str) -> str:
+        """The text without what surrounds it. Raises ValueError where it cannot be the secret, never repeating it."""
+        text = _one_line(text)
+        if wrong := slips.of_credential(text):
+            raise ValueError(wrong)
+        return text
 
     def reveal(self) -> str:
         """The secret itself; the last good text if its file cannot be read, or not at once."""
@@ -175,33 +192,36 @@ class Secret:
                     raise fault(f"cannot be read: {why}; {told}") from None
             case str():
                 try:
-                    text = _clean(value)
+                    text = cls._clean(value)
                     if wrong := slips.of_placeholder(text):
                         raise ValueError(wrong)
                     return cls(text)
                 except ValueError as error:
                     told = str(error)
-                    otherwise = "; write the credential, ${VARIABLE}, or use the key with _file"
-                    raise fault(told if ";" in told else told + otherwise) from None
-        raise fault("not a text; write the credential, ${VARIABLE}, or use the key with _file")
+                    raise fault(told if ";" in told else f"{told}; {cls._wanted}") from None
+        raise fault(f"not a text; {cls._wanted}")
 
 
-def _secret_in(content: bytes) -> str:
-    try:
-        return _clean(content.decode())
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None
-
-
-def _clean(text: str) -> str:
+def _one_line(text: str) -> str:
     text = text.strip()
     if not text:
         raise ValueError("is empty")
     if not text.isprintable():
         raise ValueError("holds a line break or a control character")
-    if wrong := slips.of_credential(text):
-        raise ValueError(wrong)
     return text
+
+
+class ProxyAddress(Secret):
+    """The address of a proxy, or `none`: a secret, since it may hold a password."""
+
+    _wanted = "write the proxy's address, none, ${VARIABLE}, or use the key with _file"
+
+    @classmethod
+    def _clean(cls, text: str) -> str:
+        text = _one_line(text)
+        if why := proxies.fault_of_setting(text):
+            raise ValueError(why)
+        return text
 
 
 class Settings(BaseModel):
@@ -213,7 +233,9 @@ class Settings(BaseModel):
     @classmethod
     def secret_names(cls) -> frozenset[str]:
         return frozenset(
-            name for name, field in cls.model_fields.items() if field.annotation in (Secret, Secret | None)
+            name
+            for name, field in cls.model_fields.items()
+            if field.annotation in (Secret, Secret | None, ProxyAddress | None)
         )
 
     @model_validator(mode="before")
@@ -307,12 +329,6 @@ class WatchSettings(Settings):
     )
 
 
-def _proxy(secret: Secret | None) -> Secret | None:
-    if secret and (why := proxies.fault_of_setting(secret.reveal())):
-        raise fault(why)
-    return secret
-
-
 def _ca_file(path: str | None) -> str | None:
     if path is not None and (why := trust.fault_of_file(path)):
         raise fault(why)
@@ -335,7 +351,7 @@ class ProviderSettings(PollSettings):
         default=None, ge=24, description="requests within any 24 hours, all feeds together; intervals get longer for it"
     )
     page_size: int = Field(default=50, ge=1, le=500, description="tasks asked for on one list page")
-    proxy: Annotated[Secret | None, AfterValidator(_proxy)] = Field(
+    proxy: ProxyAddress | None = Field(
         default=None, description="http://, https:// or socks5:// proxy instead of the environment's; `none` for none"
     )
     ca_file: Annotated[str | None, AfterValidator(_ca_file)] = Field(
@@ -360,7 +376,7 @@ class ProviderSettings(PollSettings):
             raise fault(f"credentials: give exactly one of {', '.join(choice[:-1])}, or {choice[-1]}")
         for name in sorted(self.secret_names()):
             secret = getattr(self, name)
-            if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
+            if name != "proxy" and secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
                 raise fault(_NOT_SENDABLE, name)
         return self
 

@@ -100,11 +100,12 @@ MADE_UP = "made-up"
 
 def made(folder: Path, text: str) -> str:
     """The text with paths of secrets in a folder of the test, and files where its settings name some."""
-    text = text.replace("/run/secrets", str(folder / "secrets"))
-    for path in re.findall(r"(?m)^[\s#-]*\w+_file: *((?:\${\w+}|[^\s#,}])+)", text):
+    text = text.replace("/run/secrets", str(folder / "secrets")).replace("/etc/ssl", str(folder))
+    for path in re.findall(r"(?m)^[\s#-]*(?!ca_file)\w+_file: *((?:\${\w+}|[^\s#,}])+)", text):
         file = folder / path.replace("${CREDENTIALS_DIRECTORY}", str(folder))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(MADE_UP, encoding="utf-8")
+    trustme.CA().cert_pem.write_to_path(folder / "corp.pem")
     return text
 
 

@@ -33,7 +33,10 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
     if ca_file is not None and (fault := fault_of_file(ca_file)):
         raise TrustBroken(f"ca_file {fault}")
     named = [os.environ.get(name) for name in VARIABLES]
-    return _made(ca_file, (*named, *(_stamp(path) for path in (*named, ca_file))))
+    try:
+        return _made(ca_file, (*named, *(_stamp(path) for path in (*named, ca_file))))
+    except (OSError, ValueError) as error:  # a file that was replaced a moment ago; TLS's errors are OSErrors
+        raise TrustBroken(f"the authorities cannot be read: {type(error).__name__}; they are read again") from None
 
 
 def fault_of_variable(name: str) -> str:
