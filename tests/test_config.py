@@ -480,7 +480,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     ),
     "a secret and its file": (
         providers(DEERAPI, "    api_key_file: x\n"),
-        ["2: providers[0]: both api_key and api_key_file are given; give one of them"],
+        ["5: providers[0].api_key_file: both api_key and api_key_file are given; give one of them"],
     ),
     "a secret of two lines": (
         providers(DEERAPI.replace(SECRET, f'"{SECRET}\\nx"')),

@@ -19,7 +19,7 @@ from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import HandClock
-from exporter.snapshot import Reloads, Snapshot
+from exporter.snapshot import FeedStatus, Reloads, Snapshot
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import VENDORS
 from exporter.web.app import Scrapes
@@ -79,6 +79,12 @@ async def test_what_a_sweep_has_brought_is_there_without_being_asked_for(site: S
     assert "videotask_tasks{" not in await site.text()
     await site.see(Observation("a", State.RUNNING), Observation("b", State.RUNNING))
     await site.until(lambda text: running(2) in text)
+
+
+async def test_whoever_is_told_that_the_first_sweep_has_ended_finds_it_in_the_next_scrape(site: Site) -> None:
+    await site.until(lambda text: "videotask_feed_info" in text)
+    site.loop.status = FeedStatus(up=True)  # and no news yet
+    assert 'videotask_up{kind="face_swap",provider="swap"} 1.0\n' in await site.text()
 
 
 async def test_a_scrape_between_two_sweeps_gets_the_very_same_body(site: Site) -> None:

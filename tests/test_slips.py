@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from exporter.config.load import Config, ConfigError
 from exporter.config.mistakes.accounts import renamed
@@ -278,6 +279,10 @@ def test_a_credential_in_the_wrong_place_is_never_shown(tmp_path: Path, credenti
             "https://gw.example/x/sora/v1",
             f"holds /sora, {ADDED} https://gw.example/x",
         ),
+        (
+            "https://gw.example/x/v1/chat/completions",
+            f"holds /v1/chat/completions, {ADDED} https://gw.example/x",
+        ),
         ("http://api.deerapi.com", "would send the credentials to the vendor in plain text; write https://"),
         (
             "https://gw.example/{id}",
@@ -289,6 +294,52 @@ def test_a_credential_in_the_wrong_place_is_never_shown(tmp_path: Path, credenti
 def test_an_address_that_no_api_starts_at_is_told(tmp_path: Path, written: str, told: str) -> None:
     text = GOOD.replace("    api_key", f"    base_url: '{written}'\n    api_key")
     assert faults(tmp_path, text) == [f"5: providers[0].base_url: {told}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("3128", "names no host; "),
+        ("false", "names no host; "),
+        ("http://off:3128", "names no host; "),
+        ("'\"http://h:1\"'", "has quotes around it; write it without them"),
+        ("http://wpad.corp/proxy.pac", "is the address of a script that chooses proxies (PAC), which is not run; "),
+        ("'%HTTPS_PROXY%'", "names a variable that was not replaced; "),
+    ],
+)
+def test_what_is_no_proxy_is_told(tmp_path: Path, written: str, told: str) -> None:
+    (fault,) = faults(tmp_path, GOOD.replace("    api_key", f"    proxy: {written}\n    api_key"))
+    assert fault.startswith(f"5: providers[0].proxy: {told}")
+    assert fault.endswith(", or `none` for no proxy")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("/nope/ca.pem", "(/nope/ca.pem) cannot be read: No such file or directory; "),
+        ("~nobody-of-this-name/ca.pem", "(~nobody-of-this-name/ca.pem) cannot be read: No such file or directory; "),
+        ("''", "is no regular file; "),
+        ("sk-1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d", "cannot be read: No such file or directory; "),
+        ('"a\\0b.pem"', "cannot be read: no such path; "),
+        ('"-----BEGIN CERTIFICATE-----\\nA\\n"', "holds a certificate itself; write that into a file"),
+    ],
+)
+def test_what_is_no_file_of_authorities_is_told(tmp_path: Path, written: str, told: str) -> None:
+    (fault,) = faults(tmp_path, GOOD.replace("    api_key", f"    ca_file: {written}\n    api_key"))
+    assert fault.startswith(f"5: providers[0].ca_file: {told}")
+
+
+def test_a_file_of_authorities_may_be_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (tmp_path / "config.yaml").write_text(GOOD.replace("    api_key", "    ca_file: ~/ca.pem\n    api_key"))
+    assert load(tmp_path / "config.yaml", {}).providers[0].ca_file == str(tmp_path / "ca.pem")
+
+
+def test_a_ledger_is_no_database_elsewhere(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "ledger: {path: 'postgres://alice:hunter2@db/x'}\n" + GOOD)
+    assert fault.startswith("1: ledger.path: the address of a database, not a file; ")
+    assert "hunter2" not in fault
 
 
 @pytest.mark.parametrize("written", ["http://gateway:3000", "http://10.0.0.7/deer", "https://gw.example/new-api"])

@@ -19,8 +19,8 @@ from exporter.config.mistakes.accounts import configured_twice
 from exporter.config.mistakes.faults import told_of, words_for
 from exporter.config.models import PollSettings, ProviderSettings, Settings, Vendors
 from exporter.config.network.proxies import Proxies, ProxyUnusable
-from exporter.config.network.trust import VARIABLES, fault_of_variable
-from exporter.config.values import Interval
+from exporter.config.network.trust import VARIABLES, at_home, fault_of_variable
+from exporter.config.values import Interval, fault
 
 SHARED = "x-"
 """How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
@@ -33,10 +33,16 @@ _OTHER_TYPES = {
 _SIZE_LIMIT = 4 * 1024 * 1024
 
 
+def _ledger_path(path: str) -> str:
+    if "://" in path:
+        raise fault("the address of a database, not a file; write the path of a file, which is made, or :memory:")
+    return at_home(path)
+
+
 class LedgerSettings(Settings):
     """Where the ledger is kept, and for how long it remembers ended tasks."""
 
-    path: Annotated[str, AfterValidator(os.path.expanduser)] = Field(
+    path: Annotated[str, AfterValidator(_ledger_path)] = Field(
         default="videotask.sqlite3", min_length=1, description='an SQLite file, or ":memory:" to keep nothing'
     )
     retention: Interval = Field(

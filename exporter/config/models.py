@@ -249,7 +249,7 @@ class Settings(BaseModel):
             if twin not in taken:
                 continue
             if name in taken:
-                raise fault(f"both {name} and {twin} are given; give one of them")
+                raise fault(f"both {name} and {twin} are given; give one of them", twin)
             path = taken.pop(twin)
             taken[name] = FileReference(path) if isinstance(path, str) else path
         return taken
@@ -330,6 +330,7 @@ class WatchSettings(Settings):
 
 
 def _ca_file(path: str | None) -> str | None:
+    path = path and trust.at_home(path)
     if path is not None and (why := trust.fault_of_file(path)):
         raise fault(why)
     return path

@@ -137,6 +137,8 @@ class Exposition:
         self._preparing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")  # one, so that no moment is overtaken
         self._kept = False
+        self._shown: frozenset[Labels] = frozenset()
+        self._awaits_sweeps = False
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body as it would be now and its content type, in the format that an Accept header prefers."""
@@ -148,7 +150,8 @@ class Exposition:
         """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
         self._asked[format_, packed] = time.monotonic()
-        if not self._kept:
+        # A client that waited for a first sweep is to see it.
+        if not self._kept or (self._awaits_sweeps and self._polled_once() != self._shown):
             await self._prepare_aside()
         body = self._body(format_)
         if packed and not body.packed:
@@ -185,10 +188,16 @@ class Exposition:
         """Like `refresh`, but nothing else waits for it."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._take(), self._clock())
 
+    def _polled_once(self) -> frozenset[Labels]:
+        """The feeds whose first sweep has ended, well or not."""
+        return frozenset(feed.labels for feed in self._take().feeds if feed.status.up is not None)
+
     def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
         with self._preparing:
             self._bodies = self._written_bodies(snapshot, now)
+            self._shown = frozenset(feed.labels for feed in snapshot.feeds if feed.status.up is not None)
+            self._awaits_sweeps = len(self._shown) < len(snapshot.feeds)
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
         views = {feed.labels: FeedView(feed, now) for feed in snapshot.feeds}

@@ -22,6 +22,11 @@ _OTHER_WORDS = {
     **dict.fromkeys(("kinds", "endpoints"), "feeds"),
     **dict.fromkeys(("ak", "accesskeyid"), "access_key"),
     **dict.fromkeys(("sk", "secretaccesskey", "appsecret"), "secret_key"),
+    **dict.fromkeys(
+        ("verify", "tls", "tlsconfig", "insecure", "insecureskipverify", "verifyssl", "sslverify"), "ca_file"
+    ),
+    **dict.fromkeys(("ca", "cacert", "cabundle", "sslcertfile", "certificate", "cafiles"), "ca_file"),
+    **dict.fromkeys(("proxyurl", "noproxy", "allproxy", "socks"), "proxy"),
     **dict.fromkeys(("database", "db", "storage", "file"), "path"),
 }
 """What other programs call a setting, without case, hyphens and underscores."""

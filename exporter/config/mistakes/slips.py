@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-_QUOTES = "\"'`“”„‟‘’‚‛«»「」＂＇"  # what word processors make of quotation marks
-_CURLY = frozenset(_QUOTES) - set("\"'`")
+QUOTES = "\"'`“”„‟‘’‚‛«»「」＂＇"  # what word processors make of quotation marks
+_CURLY = frozenset(QUOTES) - set("\"'`")
 _FULLWIDTH = {"：": ":", "，": ",", "、": ",", "［": "[", "］": "]", "｛": "{", "｝": "}", "＃": "#", "－": "-"}
 _UNSEEN = re.compile(r"[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f\u2060-\u2064\u3000\ufeff]")
 
@@ -37,6 +37,7 @@ _PLACEHOLDER = re.compile(
 )
 
 _PLAIN = re.compile(r"\$\{?[A-Z_][A-Z0-9_]{0,40}\}?|-?\d{1,8}(?:[.,:/-]\d{1,8}){0,3}\s?[^\W\d]{0,12}(?:/[^\W\d]{1,8})?")
+_OF_A_CALL = re.compile(r"(.*?)(/v[0-9]+/(?:chat/completions|completions|models|videos|images|audio)(?:/.*)?)")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 _DURATION_UNITS = {
@@ -126,7 +127,7 @@ def of_credential(text: str) -> str:
 
     An answer is about what surrounds it, or says that this is no credential.
     """
-    if text[0] in _QUOTES or text[-1] in _QUOTES:
+    if text[0] in QUOTES or text[-1] in QUOTES:
         return "has quotes around it that would be sent too; write it without them"
     if _SCHEME.match(text):
         return "begins with the word `Bearer` or the like, which is no part of it; write the credential alone"
@@ -180,8 +181,14 @@ def of_base_url(url: str, default: str, added: Iterable[str]) -> str:
     found = [(at, one) for one in added if (at := f"{parts.path}/".find(f"/{one}/")) >= 0]
     if found:
         at, own = min(found)
-        kept = f"{parts.scheme}://{parts.netloc}{parts.path[:at]}"
-        return f"holds /{own}, a part of the path that each request adds; write {kept}"
+        kept, own = parts.path[:at], f"/{own}"
+    elif of_a_call := _OF_A_CALL.fullmatch(parts.path):
+        kept, own = of_a_call[1], of_a_call[2]
+    else:
+        kept = own = ""
+    if own:
+        kept = f"{parts.scheme}://{parts.netloc}{kept}"
+        return f"holds {own}, a part of the path that each request adds; write {kept}"
     if set("{}") & set(parts.path):
         return "a URL with a placeholder in its path; write where the API starts, without the path of a call"
     return ""

@@ -18,6 +18,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from exporter.config.mistakes import slips
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,6 +28,8 @@ PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 10
 ALLOWED = "write http://, https:// or socks5:// with the proxy's host and port, such as http://proxy.corp:3128"
 NONE = frozenset(("none", "direct"))
 """What a provider's setting says to have no proxy."""
+_NO_HOST = re.compile(r"[0-9]+|no|off|false|null|nil|true|yes|on|none|direct|default|system", re.IGNORECASE)
+"""What people write in a proxy's place that is no host: a port alone, or a word for having none."""
 
 
 class ProxyUnusable(ValueError):
@@ -66,7 +70,12 @@ def read_proxy(text: str, source: str = "proxy") -> Proxy:
 
     User and password may hold any character: they end at the last `@`, and are decoded where they are encoded.
     """
-    scheme, there, rest = text.strip().partition("://")
+    text = text.strip()
+    if text[:1] in slips.QUOTES or text[-1:] in slips.QUOTES:
+        raise ProxyUnusable("has quotes around it; write it without them")
+    if re.match(r"\$|%\w+%|\{\{", text):
+        raise ProxyUnusable(f"names a variable that was not replaced; {ALLOWED}")
+    scheme, there, rest = text.partition("://")
     scheme, rest = (scheme.lower(), rest) if there else ("http", scheme)
     if scheme not in PORTS:
         raise ProxyUnusable(f"names a proxy of a kind that is not known; {ALLOWED}")
@@ -76,7 +85,9 @@ def read_proxy(text: str, source: str = "proxy") -> Proxy:
     host, _, port = place.rpartition(":") if has_port else (place, "", "")
     port = port or str(PORTS[scheme])
     found = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]\"'<>\\^`{|}]+)", host)
-    if not found or not host.isprintable():
+    if place != rest.rpartition("@")[2] and re.search(r"(?i)\.(pac|dat)$", rest):
+        raise ProxyUnusable(f"is the address of a script that chooses proxies (PAC), which is not run; {ALLOWED}")
+    if not found or not host.isprintable() or _NO_HOST.fullmatch(host):
         raise ProxyUnusable(f"names no host; {ALLOWED}")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise ProxyUnusable(f"has a port that is no number from 1 to 65535; {ALLOWED}")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from exporter.config.mistakes import slips
+
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
@@ -50,6 +52,11 @@ def fault_of_variable(name: str) -> str:
     return f"{name} {found[0]}" if found and all(found) else ""
 
 
+def at_home(path: str) -> str:
+    """The path with the home directory for `~`; as it is where there is no such user."""
+    return os.path.expanduser(path)  # noqa: PTH111  # Path raises where there is no such user
+
+
 def fault_of_file(path: str) -> str:
     """What is wrong with a file of authorities; empty if it is good."""
     return _fault_of_file(path, _stamp(path))
@@ -59,17 +66,21 @@ def fault_of_file(path: str) -> str:
 def _fault_of_file(path: str, stamp: tuple[int, int] | None) -> str:
     """The same for a file as it is now; to parse its certificates takes long."""
     wanted = "name a readable file of certificates (PEM)"
+    if "BEGIN " in path:
+        return "holds a certificate itself; write that into a file, and name the file"
+    shown = slips.shown_path(path)
+    named = f"({shown}) " if shown else ""
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            return f"({path}) is no regular file; {wanted}"
+        if not path or not stat.S_ISREG(Path(path).stat().st_mode):
+            return f"{named}is no regular file; {wanted}"
         trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusted.load_verify_locations(cafile=path)
     except ssl.SSLError:
-        return f"({path}) holds no certificate; {wanted}"
+        return f"{named}holds no certificate; {wanted}"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no such path"
-        return f"({path}) cannot be read: {why}; {wanted}"
-    return "" if trusted.cert_store_stats()["x509"] else f"({path}) holds no certificate; {wanted}"
+        return f"{named}cannot be read: {why}; {wanted}"
+    return "" if trusted.cert_store_stats()["x509"] else f"{named}holds no certificate; {wanted}"
 
 
 def _fault_of_folder(path: Path) -> str:
