@@ -338,6 +338,48 @@ async def test_a_proxy_that_is_not_there_is_named_by_its_variable(monkeypatch: p
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "vendor_", "answers", "told"),
+    [
+        ("socks5", "http://10.1.2.3", (b"",), "the SOCKS proxy in ALL_PROXY refused or does not speak socks5"),
+        ("socks5", "http://10.1.2.3", (b"\x05\x00", b"\x05"), "the SOCKS proxy in ALL_PROXY refused or does not speak"),
+        (
+            "socks5",
+            "http://10.1.2.3",
+            (b"HTTP/1.1 400 Bad\r\n\r\n",),
+            "the SOCKS proxy in ALL_PROXY refused or does not",
+        ),
+        (
+            "socks5",
+            "http://10.1.2.3",
+            (b"\x05\x00", b"\x05\x04\x00\x01\0\0\0\0\0\0"),
+            "the SOCKS proxy in ALL_PROXY refused: Host unreachable",
+        ),
+        ("http", "http://vendor.invalid", (b"",), "the proxy in ALL_PROXY, or the vendor behind it, broke off"),
+        ("http", "https://vendor.invalid", (b"",), "the proxy in ALL_PROXY, or the vendor behind it, broke off"),
+        ("http", "http://vendor.invalid", (b"SSH-2.0-x\r\n\r\n",), "the proxy in ALL_PROXY, or the vendor behind it"),
+        ("http", "https://vendor.invalid", (b"SSH-2.0-x\r\n\r\n",), "the proxy in ALL_PROXY, or the vendor behind it"),
+    ],
+)
+async def test_a_proxy_that_breaks_off_is_named(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, vendor_: str, answers: tuple[bytes, ...], told: str
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.read(4096)
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    monkeypatch.setenv("ALL_PROXY", f"{proxy}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    client = Client(vendor_, rate=1e9, timeout=PATIENCE)
+    with pytest.raises(ConnectionFailed, match=told):
+        await ask(client)
+    await client.aclose()
+    server.close()
+
+
 async def test_a_proxy_gets_its_user_and_the_vendor_does_not(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", vendor.url.replace("://", "://alice:p%40ss@"))
     client = Client("http://vendor.invalid", rate=1e9, timeout=PATIENCE)

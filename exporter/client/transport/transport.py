@@ -7,6 +7,7 @@ what comes.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TypedDict
@@ -28,7 +29,7 @@ KEEP_ALIVE = 30.0
 """Seconds that an idle connection is kept: longer than most poll intervals, shorter than most servers wait."""
 
 SOCKS_FAILURES = (ProxyConnectionError, ProxyError, ProxyTimeoutError)  # which share no base with the others
-FAILURES = (aiohttp.ClientError, HttpProcessingError, *SOCKS_FAILURES, OSError, ValueError)
+FAILURES = (aiohttp.ClientError, HttpProcessingError, *SOCKS_FAILURES, EOFError, OSError, ValueError)
 MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (UnicodeError, httpx.ConnectError),  # a host that no name server could be asked for
@@ -38,7 +39,9 @@ MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientPayloadError, httpx.ReadError),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
     (HttpProcessingError, httpx.RemoteProtocolError),
+    (socket.gaierror, httpx.ConnectError),
     (OSError, httpx.ReadError),
+    (EOFError, httpx.ReadError),
     (aiohttp.ClientError, httpx.NetworkError),
     (ValueError, httpx.LocalProtocolError),  # such as a header with a line break
 )
@@ -191,10 +194,23 @@ def _proxy_failure(error: Exception, proxy: Proxy) -> ProxyFailed | None:
             return ProxyFailed(f"the proxy in {proxy.source} refused to connect to the vendor (HTTP {error.status})")
         case aiohttp.ClientProxyConnectionError() | ProxyConnectionError() | ProxyTimeoutError():
             return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
-        case ProxyError():
+        case ProxyError(error_code=int()):
+            return ProxyFailed(f"the SOCKS proxy in {proxy.source} refused: {error}")
+        case ProxyError() | EOFError():
             return ProxyFailed(f"the SOCKS proxy in {proxy.source} refused or does not speak {proxy.scheme}")
+        case socket.gaierror() if proxy.is_socks:
+            return ProxyFailed(f"the proxy in {proxy.source} is asked for addresses only if it is set as socks5h://")
         case aiohttp.ClientConnectorDNSError() if error.host == proxy.host:
             return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
         case aiohttp.ClientSSLError() if proxy.scheme == "https" and str(error.port) == str(proxy.port):
             return ProxyFailed(f"cannot connect to the proxy in {proxy.source} over TLS; try http:// for the proxy")
+        case aiohttp.ClientConnectorError():
+            return None
+        case (
+            aiohttp.ClientOSError()
+            | aiohttp.ServerDisconnectedError()
+            | aiohttp.ClientResponseError()
+            | (HttpProcessingError())
+        ) if not proxy.is_socks:
+            return ProxyFailed(f"the proxy in {proxy.source}, or the vendor behind it, broke off or speaks no HTTP")
     return None

@@ -26,6 +26,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080, "socks": 1080}
 """The schemes of proxies, and the port of each where none is written."""
 ALLOWED = "write http://, https:// or socks5:// with the proxy's host and port, such as http://proxy.corp:3128"
+SETTING = "the setting `proxy`"
+"""Where a proxy is set that no variable names."""
 NONE = frozenset(("none", "direct"))
 """What a provider's setting says to have no proxy."""
 _NO_HOST = re.compile(r"[0-9]+|no|off|false|null|nil|true|yes|on|none|direct|default|system", re.IGNORECASE)
@@ -45,7 +47,7 @@ class Proxy:
     port: int
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
-    source: str = "proxy"
+    source: str = SETTING
 
     @property
     def is_socks(self) -> bool:
@@ -65,7 +67,7 @@ class Proxy:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def read_proxy(text: str, source: str = "proxy") -> Proxy:
+def read_proxy(text: str, source: str = SETTING) -> Proxy:
     """The proxy that a text names. Raises ProxyUnusable.
 
     User and password may hold any character: they end at the last `@`, and are decoded where they are encoded.
@@ -192,7 +194,7 @@ class Proxies:
         if which not in self._by_scheme or self._is_excepted(scheme, host, port):
             return None
         if which not in self._read:
-            name = self._names.get(which, "proxy")
+            name = self._names.get(which, SETTING)
             try:
                 self._read[which] = read_proxy(self._by_scheme[which], name)
             except ProxyUnusable as error:
