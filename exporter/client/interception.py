@@ -109,7 +109,8 @@ _LOGIN = re.compile(
 
 def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """Who answered in the vendor's place, in words; None where it was the vendor, or its own gateway."""
-    text = body[:LOOKED_AT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    coding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = body[:LOOKED_AT].decode(coding, "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(("{", "[")):
         packed = "".join(text.lower().split())
         return _named(headers, packed) if any(sign in packed for sign in _OWN_JSON) else None
@@ -123,7 +124,7 @@ def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | N
 
 def _is_foreign(status: int, headers: Mapping[str, str], text: str) -> bool:
     is_page = text.startswith("<")
-    if status in (511, 567) or any(name in headers and word in headers[name].lower() for name, word in _MITIGATED):
+    if status in (511, 566, 567) or any(name in headers and word in headers[name].lower() for name, word in _MITIGATED):
         return True
     if status == 429:
         return False

@@ -890,6 +890,8 @@ PAGE = b"<!DOCTYPE html><html><body>Sorry</body></html>"
         (418, {"Server": "CloudWAF"}, PAGE, "Huawei Cloud WAF"),
         (451, {}, b"", "a firewall, proxy or login page"),
         (511, {}, b"", "a firewall, proxy or login page"),
+        (566, {"Server": "edgeone"}, PAGE, "Tencent EdgeOne"),
+        (200, {}, "<html>login</html>".encode("utf-16"), "a firewall, proxy or login page"),
         (401, {"Server": "nginx", "WWW-Authenticate": "Basic realm=x"}, PAGE, "nginx"),
         (401, {"WWW-Authenticate": "Basic realm=x"}, b"", "a firewall, proxy or login page"),
         (200, {}, b" \n<html>Please log in</html>", "a firewall, proxy or login page"),
