@@ -424,10 +424,26 @@ async def test_a_page_that_only_repeats_ends_the_reading_and_counts_nothing(site
     site.fake.faults[LISTS[FACE_SWAP]] = JSONResponse({"code": 200, "data": rows})
     polled = poll(FACE_SWAP, page_size=20)
     await polled.sweep()
-    assert site.requests(FACE_SWAP) == {"list": 2}
+    assert site.requests(FACE_SWAP) == {"list": 3}
     await polled.sweep()
     assert site.requests(FACE_SWAP) == {"list": 1}
     assert polled.counted("finished_total") == {"succeeded": 20}
+
+
+async def test_as_many_new_rows_as_a_page_has_do_not_end_the_reading(site: Site, poll: Poll) -> None:
+    """They come between the first page and the second, which then shows the rows of the first again."""
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 7200 - number) for number in range(20)]
+
+    async def growing(scope: Scope, receive: Receive, send: Send) -> None:
+        page = (await Request(scope, receive).json())["page"]
+        if page == 2 and len(rows) == 20:
+            rows[:0] = [lip_sync(f"new{number}", create_time=int(NOW)) for number in range(5)]
+        await JSONResponse({"code": 0, "data": {"list": rows[5 * page - 5 : 5 * page]}})(scope, receive, send)
+
+    site.fake.faults[LISTS[LIP_SYNC]] = growing
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep(2)
+    assert polled.counted("finished_total") == {"succeeded": 25}
 
 
 async def test_a_row_that_is_repeated_in_one_sweep_counts_once_and_its_end_stands(site: Site, poll: Poll) -> None:
@@ -504,6 +520,19 @@ async def test_a_row_later_than_the_setting_counts_and_is_a_gap(site: Site, poll
     await polled.sweep(EVERY + 1)
     assert polled.counted("finished_total") == {"succeeded": 41}
     assert polled.counted("history_gaps_total") == {"": 1}
+
+
+async def test_rows_that_become_visible_late_while_nobody_polls_are_counted(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(40)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    store = Store(":memory:")
+    await poll(LIP_SYNC, store, page_size=5, list_lag="5m").sweep()
+    rows.insert(12, lip_sync("late", create_time=int(NOW) - 115))
+    site.clock.now += HOUR
+    polled = poll(LIP_SYNC, store, page_size=5, list_lag="5m")
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 41}
+    assert polled.counted("history_gaps_total") == {}
 
 
 async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: Poll) -> None:

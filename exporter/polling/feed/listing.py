@@ -32,6 +32,9 @@ IN_FLIGHT_LIMIT = 50_000
 EVERY = 8
 """Sweeps from one slice of a late pass to the next, at least."""
 
+REPEATS = 2
+"""Pages in a row with nothing new that end the reading: one alone may come of as many new rows as a page has."""
+
 UNDATED_PAGES = 5
 """Pages that a late pass reads below known ground where rows without dates do not tell how old they are."""
 
@@ -54,14 +57,17 @@ class Position:
 class LatePass:
     """When the list is read below known ground, where to go on, and how far back in time."""
 
-    def __init__(self, lag: float, now: float) -> None:
+    def __init__(self, lag: float, read: float) -> None:
+        """`read` is when the list was read last. Of a pass then nobody knows, so the first one here goes deeper."""
         self.lag = lag
-        self.since = now - 2 * lag
+        self.since = read - 2 * lag
         """What was submitted before this has been visible to an earlier pass."""
+        self.due_before = read - lag
+        """What was submitted before this should have been visible when the list was read below known ground."""
         self.resume: Position | None = None
         self.pages = 0
         self._began: float | None = None
-        self._sliced = now
+        self._sliced = read
         self._wait = EVERY
 
     def is_due(self, now: float) -> bool:
@@ -81,7 +87,7 @@ class LatePass:
     def complete(self, now: float) -> None:
         """All that could be visible when the pass began has been read."""
         began = now if self._began is None else self._began
-        self.since = began - self.lag
+        self.since = self.due_before = began - self.lag
         self.resume, self._began, self.pages, self._sliced = None, None, 0, now
 
 
@@ -106,9 +112,10 @@ class ListReader:
         self._clock = clock
         self._called = called
         self._beat = beat
-        self._late = LatePass(settings.list_lag, clock())
+        now = clock()
+        self._late = LatePass(settings.list_lag, now if tracker.polled is None else min(now, tracker.polled))
         # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
-        self._had_rows = bool(tracker.in_flight or tracker.recent(clock()))
+        self._had_rows = bool(tracker.in_flight or tracker.recent(now))
         self._depth = 1  # pages to read before known ground ends the reading
         self._row_limit = PAGE_LIMIT * max(settings.page_size, LEAST_PAGE)
 
@@ -172,7 +179,7 @@ class ListReader:
                 late.resume = one.next
                 sweep.late |= one.news
                 sweep.gap |= any(
-                    observation.id in one.news and self._came_too_late(observation, now)
+                    observation.id in one.news and self._came_too_late(observation)
                     for observation in one.page.observations
                 )
                 if one.is_last or self._is_past_late(one, late):
@@ -190,16 +197,16 @@ class ListReader:
         dates = [at for one in rows if (at := _placed(one)) is not None]
         return max(dates) < late.since if dates else late.pages >= UNDATED_PAGES
 
-    def _came_too_late(self, observation: Observation, now: float) -> bool:
+    def _came_too_late(self, observation: Observation) -> bool:
         placed = _placed(observation)
-        return placed is not None and self._tracker.floor(now) <= placed < now - self._late.lag
+        return placed is not None and self._tracker.floor(self._clock()) <= placed < self._late.due_before
 
     async def _pages(
         self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
     ) -> AsyncIterator[_Read]:
         """Pages from the start, or as a late pass from where it stands; those are no part of how the list moves."""
         position = start or Position()
-        first = position.index
+        first, repeats = position.index, 0
         for index in range(first, first + most):
             page = await self._called(self._feed.list_page(index, received=position.rows, in_flight=in_flight))
             self._beat()
@@ -214,9 +221,11 @@ class ListReader:
                 sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
             news = {one for one in fresh if one not in self._tracker.in_flight and one not in sweep.ended_before}
             # A vendor that has no more may show the last page again.
-            repeats = index > first and not fresh and bool(page.observations or page.malformed)
-            yield _Read(page, position, frozenset(news), page.last or repeats)
-            if page.last or repeats:
+            is_repeat = index > first and not fresh and bool(page.observations or page.malformed)
+            repeats = repeats + 1 if is_repeat else 0
+            is_last = page.last or repeats >= REPEATS
+            yield _Read(page, position, frozenset(news), is_last)
+            if is_last:
                 return
             if position.rows >= self._row_limit and start is None:
                 break
