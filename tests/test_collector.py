@@ -545,6 +545,20 @@ async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: 
     assert site.requests(LIP_SYNC) == {"list": 3 * EVERY}
 
 
+async def test_a_task_that_a_look_up_brought_does_not_end_the_reading(site: Site, poll: Poll) -> None:
+    rows = [lip_sync("old", create_time=int(NOW) - 100)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    followed = lip_sync("followed", 20, int(NOW))
+    site.fake.faults["chanjing/lip_sync/detail"] = JSONResponse({"code": 0, "data": followed})
+    polled = poll(LIP_SYNC, page_size=5, list_lag="0s", watch={"tasks": {"lip_sync": ["followed"]}})
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 2}
+    rows[:0] = [lip_sync(f"{number}", create_time=int(NOW)) for number in range(10)]
+    rows.insert(4, followed)
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 12}
+
+
 async def test_late_rows_are_read_in_slices_that_leave_most_calls_to_the_usual_sweeps(site: Site, poll: Poll) -> None:
     rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(200)]
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)

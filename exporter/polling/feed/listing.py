@@ -112,6 +112,8 @@ class ListReader:
         self._clock = clock
         self._called = called
         self._beat = beat
+        self.unlisted: set[str] = set()
+        """Tasks that only look-ups have brought since the last complete sweep: they are no known ground."""
         now = clock()
         self._late = LatePass(settings.list_lag, now if tracker.polled is None else min(now, tracker.polled))
         # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
@@ -134,6 +136,7 @@ class ListReader:
             if bottom is None or _is_oldest_first(last.page.observations):
                 continue
             known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before
+            known &= bottom.id not in self.unlisted
             if (known and self._tracker.swept and position.index >= self._depth) or _is_before(bottom, floor):
                 reached = True
                 read_all = last.page.last or not known
@@ -141,7 +144,8 @@ class ListReader:
         # A row that moves up from a page not yet read to one that has been is shown on neither: so as far down once
         # more, but not for ever, for there are vendors whose last page begins with the end of the one before it.
         self._depth = position.index if sweep.shifted and self._depth == 1 else 1
-        ground = bool(sweep.ended_before) or any(task_id in self._tracker.in_flight for task_id in sweep.listed)
+        known_ones = sweep.ended_before | (self._tracker.in_flight.keys() & sweep.listed.keys())
+        ground = bool(known_ones - self.unlisted)
         sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
         self._had_rows = bool(sweep.listed)
         is_due = self._late.is_due(now)
