@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,11 @@ MANY_VALUES = 15_000
 SLICE = 1024 * 1024
 """Bytes that are unpacked at once."""
 
+_HALVES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""Halves of characters as JSON writes them, and what looks like one and is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -45,13 +51,18 @@ class Answer:
     body: bytes
 
     def json(self) -> object:
-        """The body as JSON. Raises ContractBroken for HTML, cut-off text, absurd nesting, too many values."""
+        """The body as JSON. Raises ContractBroken for HTML, cut-off text, absurd nesting, too many values.
+
+        A broken character, or a number that is none, costs the value in which it stands.
+        """
         kind = "not JSON" if self.body.strip() else "empty"
         if self._values > VALUES_LIMIT:
             kind = f"not JSON of at most {VALUES_LIMIT} values"
         else:
             with contextlib.suppress(ValueError, RecursionError):
                 return from_json(self.body, allow_inf_nan=False)
+            with contextlib.suppress(ValueError, RecursionError):
+                return from_json(_mended(self.body), allow_inf_nan=True)
         raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)")
 
     @property
@@ -70,6 +81,12 @@ class Answer:
         if len(self.body) <= MANY_VALUES:
             return 0
         return len(self.body) - len(self.body.translate(None, b",[{"))
+
+
+def _mended(body: bytes) -> str:
+    """The body with a character that no id may have in place of broken ones."""
+    text = body.decode(errors="replace").replace("\ufffd", "\\u0000")
+    return _HALVES.sub(lambda found: "\\u0000" if found["half"] else found[0], text)
 
 
 _thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
