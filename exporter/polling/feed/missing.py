@@ -34,7 +34,8 @@ class MissingTasks:
         And, where a look-up brought neither a yes nor a no, those which are gone from a list that was read to its end.
         """
         shown = sweep.listed.keys() | sweep.looked_up.keys()
-        self._since = {task_id: at for task_id, at in self._since.items() if task_id in in_flight.keys() - shown}
+        unseen = in_flight.keys() - shown
+        self._since = {task_id: at for task_id, at in self._since.items() if task_id in unseen}
         listed = {task_id for task_id in in_flight if task_id in self._listed or task_id in sweep.listed}
         self._listed = listed | (sweep.listed.keys() - in_flight.keys())  # the same strings, not others like them
         if not sweep.complete:
