@@ -113,7 +113,7 @@ def test_only_the_vendors_client_and_the_look_at_our_own_health_call_out() -> No
     )
     found = {name for name, tree in CODE.items() if libraries & set(imports(tree))}
     found |= {name for name, tree in CODE.items() if any(map(outward.fullmatch, calls(tree)))}
-    assert found == {"client/transport.py", "commands/check_health.py"}
+    assert found == {"client/transport/transport.py", "commands/check_health.py"}
 
 
 def test_nothing_but_the_look_at_our_own_health_leaves_the_certificate_of_a_server_unverified() -> None:

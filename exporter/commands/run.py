@@ -158,18 +158,15 @@ async def serve(
     limits = Limits(connections=connections(raise_open_files()))
     server = Server(application, options.web, limits, prefix=options.place.prefix)
     looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
-    async with (
-        signals(server, reload if reread else None),
-        _meanwhile(looking),
-        _meanwhile(exposition.keep_fresh(collector.news)),
-    ):
+    async with signals(server, reload if reread else None), _meanwhile(looking):
         serving: list[asyncio.Task[None]] = []
         try:
-            # The ports are open and clients wait: a scrape before this would miss all series that the ledger has.
+            # The ports are open and clients wait: a body from before this would miss all series that the ledger has.
             await collector.apply(config.providers)
-            serving.append(asyncio.create_task(server.serve(sockets)))
-            (on_ready or _log_addresses)([_below(one, server, options.place) for one in sockets])
-            await serving[0]
+            async with _meanwhile(exposition.keep_fresh(collector.news)):
+                serving.append(asyncio.create_task(server.serve(sockets)))
+                (on_ready or _log_addresses)([_below(one, server, options.place) for one in sockets])
+                await serving[0]
         finally:
             server.should_exit = True
             await _within(STOP_WITHIN, *serving, collector.stop())

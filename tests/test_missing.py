@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import KeysView
 
-from exporter.absence import Absences
-from exporter.sweep import Sweep
+from exporter.ledger.sweep import Sweep
+from exporter.polling.feed.missing import MissingTasks
 from exporter.tasks import State, Task
 
 
@@ -22,10 +22,10 @@ class Walked(dict[str, Task]):
 def walks(tasks: int) -> int:
     """How often the second sweep that misses all of so many tasks goes through them."""
     in_flight = Walked({f"{one}": Task(f"{one}", State.RUNNING, 0.0, 0.0) for one in range(tasks)})
-    absences = Absences(look_ups_list=False)
+    missing_tasks = MissingTasks(look_ups_list=False)
     for now in (100.0, 110.0):
         in_flight.times = 0
-        absences.missed(Sweep(not_found=set(in_flight), complete=True), in_flight, 15.0, now)
+        missing_tasks.missed(Sweep(not_found=set(in_flight), complete=True), in_flight, 15.0, now)
     return in_flight.times
 
 
