@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from exporter.client.advice import Cause
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.client.errors import FailedCall
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.deltas import Exemplar
 from exporter.ledger.tracker import End, within
-from exporter.tasks import IN_FLIGHT, MAY_STALL, Clock, State, Task
+from exporter.tasks import IN_FLIGHT, MAY_STALL, Cause, Clock, State, Task
 
 Labels = tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""The vocabulary: what a task is, the states it passes through, why it can fail.
+"""The vocabulary: what a task is, the states it passes through, why it can fail, and why a call can.
 
 Everything else in the exporter speaks in these words, and this module knows nothing of the rest. Times are Unix
 seconds as floats, durations seconds, progress a ratio from 0 to 1.
@@ -44,6 +44,48 @@ class Reason(StrEnum):
     PROVIDER_INTERNAL = "provider_internal"
     TIMEOUT = "timeout"
     UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """What is behind a trouble, as far as can be told from here. A closed set; scripts may rely on its words."""
+
+    # The way to the vendor.
+    NO_ADDRESS = "no_address"
+    REFUSED = "refused"
+    TLS = "tls"
+    PROXY = "proxy"
+    INTERCEPTED = "intercepted"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    WRONG_URL = "wrong_url"
+    # What the vendor makes of us.
+    CREDENTIALS = "credentials"
+    TOKEN = "token"  # noqa: S105  # a word, not a password
+    TOKEN_RENEWED_ELSEWHERE = "token_renewed_elsewhere"  # noqa: S105
+    TOKEN_NOT_FETCHED = "token_not_fetched"  # noqa: S105
+    TOKEN_FETCHED = "token_fetched"  # noqa: S105
+    SIGNATURE = "signature"
+    CLOCK = "clock"
+    PROJECT = "project"
+    USER_ID = "user_id"
+    IP = "ip"
+    RATE = "rate"
+    BALANCE = "balance"
+    REQUEST = "request"
+    # What the vendor says.
+    VENDOR = "vendor"
+    CONTRACT = "contract"
+    SIZE = "size"
+    DRIFT = "drift"
+    # What there is to see.
+    NO_TASKS = "no_tasks"
+    NOTHING_TO_WATCH = "nothing_to_watch"
+    NOT_FOUND = "not_found"
+    WATCH = "watch"
+    # What is ours.
+    SLOW = "slow"
+    LEDGER = "ledger"
+    BUG = "bug"
 
 
 class Phase(StrEnum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.client.advice import Cause, advice, cause_of, cause_of_call, credentials
+from exporter.client.advice import advice, cause_of, cause_of_call, credentials
 from exporter.client.errors import CALL_ERRORS, AuthRefused, FailedCall, RateLimited
 from exporter.config.models import ProviderSettings
+from exporter.tasks import Cause
 from exporter.vendors.registry import VENDORS
 
 SETTINGS: tuple[ProviderSettings, ...] = tuple(

@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.client.advice import Cause
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
@@ -46,7 +45,7 @@ from exporter.simulator import (
 )
 from exporter.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 from exporter.simulator.world.profiles import PROFILES
-from exporter.tasks import State
+from exporter.tasks import Cause, State
 from exporter.vendors.registry import VENDORS, connect
 
 if TYPE_CHECKING:

@@ -8,53 +8,10 @@ about the connection, on the HTTP status, and on the known words of the vendor's
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
 from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings, Secret
-
-
-class Cause(StrEnum):
-    """What is behind a trouble, as far as can be told from here. A closed set; scripts may rely on its words."""
-
-    # The way to the vendor.
-    NO_ADDRESS = "no_address"
-    REFUSED = "refused"
-    TLS = "tls"
-    PROXY = "proxy"
-    INTERCEPTED = "intercepted"
-    CONNECTION = "connection"
-    TIMEOUT = "timeout"
-    WRONG_URL = "wrong_url"
-    # What the vendor makes of us.
-    CREDENTIALS = "credentials"
-    TOKEN = "token"  # noqa: S105  # a word, not a password
-    TOKEN_RENEWED_ELSEWHERE = "token_renewed_elsewhere"  # noqa: S105
-    TOKEN_NOT_FETCHED = "token_not_fetched"  # noqa: S105
-    TOKEN_FETCHED = "token_fetched"  # noqa: S105
-    SIGNATURE = "signature"
-    CLOCK = "clock"
-    PROJECT = "project"
-    USER_ID = "user_id"
-    IP = "ip"
-    RATE = "rate"
-    BALANCE = "balance"
-    REQUEST = "request"
-    # What the vendor says.
-    VENDOR = "vendor"
-    CONTRACT = "contract"
-    SIZE = "size"
-    DRIFT = "drift"
-    # What there is to see.
-    NO_TASKS = "no_tasks"
-    NOTHING_TO_WATCH = "nothing_to_watch"
-    NOT_FOUND = "not_found"
-    WATCH = "watch"
-    # What is ours.
-    SLOW = "slow"
-    LEDGER = "ledger"
-    BUG = "bug"
-
+from exporter.tasks import Cause
 
 _SIGNS: tuple[tuple[str, str, Cause], ...] = (
     ("connection", r"the (SOCKS )?proxy", Cause.PROXY),

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from exporter.client.advice import Cause
+from exporter.tasks import Cause
 
 WIDTH = 110
 STEP_OF_CLOCKS = 2.0

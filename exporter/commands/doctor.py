@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.client.advice import Cause, advice, cause_of_call
+from exporter.client.advice import advice, cause_of_call
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
@@ -38,7 +38,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
-from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Field, Observation, State
+from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.api import Feed
 from exporter.vendors.registry import VENDORS, connect
 

@@ -14,9 +14,8 @@ from starlette.routing import Route
 
 from docs.tools.reader import PAGES, ROOT, Page, blocks
 from exporter import cli
-from exporter.client.advice import Cause
 from exporter.config import schema as config_schema
-from exporter.tasks import Phase, Reason, State
+from exporter.tasks import Cause, Phase, Reason, State
 from exporter.vendors.registry import VENDORS
 from exporter.web import app, query
 from exporter.web.access.webconfig import WebSettings

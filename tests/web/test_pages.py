@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from exporter import __version__
-from exporter.client.advice import Cause
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.sweep import Sweep
@@ -23,7 +22,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
 from exporter.snapshot import Reloads
-from exporter.tasks import Observation, Reason, State
+from exporter.tasks import Cause, Observation, Reason, State
 from exporter.vendors.registry import VENDORS
 from exporter.web.app import create
 from exporter.web.pages import filters

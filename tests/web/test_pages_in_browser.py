@@ -14,10 +14,9 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect, sync_playwright
 
-from exporter.client.advice import Cause
 from exporter.client.errors import FailedCall
 from exporter.snapshot import FeedStatus, Outage
-from exporter.tasks import Observation, Reason, State
+from exporter.tasks import Cause, Observation, Reason, State
 
 from . import chromium, png
 from .houses import House, house_at, served

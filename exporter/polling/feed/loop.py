@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from exporter.client.advice import Cause, advice
+from exporter.client.advice import advice
 from exporter.client.errors import CallError
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
@@ -31,7 +31,7 @@ from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
 from exporter.polling.watch import Following, Watch
 from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
-from exporter.tasks import Observation, Step, Task
+from exporter.tasks import Cause, Observation, Step, Task
 from exporter.vendors.api import Feed, Provider
 
 T = TypeVar("T")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.client.advice import Cause, advice, cause_of_call
+from exporter.client.advice import advice, cause_of_call
 from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedStatus, Outage
+from exporter.tasks import Cause
 
 FAILED_CALLS_KEPT = 20
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from exporter.client.advice import Cause
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
 from exporter.snapshot import FeedSnapshot, FeedView, Labels, Reloads, Snapshot
-from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
+from exporter.tasks import ENDS, IN_FLIGHT, Cause, Field, Phase, Reason, State
 from exporter.web.pages import filters as words
 from exporter.web.query import TaskQuery
 
