@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from exporter.client.advice import advice, cause_of, cause_of_call, credentials
-from exporter.client.errors import CALL_ERRORS, AuthRefused, FailedCall, RateLimited
+from exporter.client.advice import advice, credentials
+from exporter.client.answers import Answer
+from exporter.client.errors import CALL_ERRORS, CallError, ContractBroken, FailedCall, RateLimited, refusal
 from exporter.config.models import ProviderSettings
-from exporter.tasks import Cause
+from exporter.tasks import Cause, Reason
 from exporter.vendors.registry import VENDORS
 
 SETTINGS: tuple[ProviderSettings, ...] = tuple(
@@ -28,65 +30,62 @@ SETTINGS: tuple[ProviderSettings, ...] = tuple(
     )
 )
 
-FAILURES = (
-    ("connection", "cannot connect: the host has no address (DNS)", None, "", Cause.NO_ADDRESS),
-    ("connection", "cannot connect: the certificate is not trusted (TLS)", None, "", Cause.TLS),
-    ("connection", "cannot connect: the other side does not speak TLS as we do", None, "", Cause.TLS),
-    ("connection", "cannot connect: refused, nothing listens there", None, "", Cause.REFUSED),
-    ("connection", "the proxy refused", None, "", Cause.PROXY),
-    ("connection", "the connection broke while reading", None, "", Cause.CONNECTION),
-    ("intercepted", "nginx answered in the vendor's place (HTTP 401)", 401, "token", Cause.INTERCEPTED),
-    ("timeout", "no complete answer within 10 s", None, "", Cause.TIMEOUT),
-    ("auth", "the vendor refused the call", 401, '{error: "Unauthorized"}', Cause.CREDENTIALS),
-    ("auth", "the vendor refused the call", 401, "empty", Cause.CREDENTIALS),
-    ("auth", "the vendor refused the call", 200, '{code: 10400, msg: "AccessToken验证失败"}', Cause.TOKEN),
-    ("auth", "the vendor refused the call", 401, '{message: "令牌已过期"}', Cause.TOKEN),
-    ("auth", "the vendor refused the call", 401, '{message: "the session has expired"}', Cause.TOKEN),
-    ("auth", "the vendor refused the call", 407, "HTML, 9 bytes", Cause.PROXY),
-    ("auth", "the vendor refused the call", 403, '{message: "Your IP … is not allowed"}', Cause.IP),
-    ("auth", "the vendor refused the call", 403, '{message: "不在白名单"}', Cause.IP),
-    ("auth", "the vendor refused the call", 400, '{error_msg: "the tenant of the token differs"}', Cause.PROJECT),
-    ("auth", "the vendor refused the call", 401, '{error_msg: "verify aksk signature fail"}', Cause.SIGNATURE),
-    ("auth", "the token was refused 3 s after: another holder renews it too", None, "", Cause.TOKEN_RENEWED_ELSEWHERE),
-    ("auth", "the vendor refused the call: user_id is missing or is not that of user_token", 401, "", Cause.USER_ID),
-    ("rate_limited", "waiting 3 s more, as the vendor asked", None, "", Cause.RATE),
-    (
-        "rate_limited",
-        "9 of 12 tasks in flight could not be asked for within 3 poll intervals",
-        None,
-        "",
-        Cause.SLOW,
-    ),
-    ("insufficient_balance", "the vendor refused the call", 403, "", Cause.BALANCE),
-    ("invalid_request", "the vendor refused the call", 404, "HTML, 9 bytes: not found", Cause.WRONG_URL),
-    ("invalid_request", "the vendor refused the call", 400, "", Cause.REQUEST),
-    ("provider_internal", "the vendor refused the call", 502, "HTML, 9 bytes: bad gateway", Cause.VENDOR),
-    ("contract", "the body is not JSON", 200, "HTML, 9 bytes", Cause.WRONG_URL),
-    ("contract", "the vendor redirects to another host or port", 302, "", Cause.WRONG_URL),
-    ("contract", "the body is not JSON", 200, "text, 9 bytes", Cause.CONTRACT),
-    ("too_large", "the body is larger than 8 MiB", 200, "", Cause.SIZE),
-    ("ledger", "disk I/O error", None, "", Cause.LEDGER),
-    ("bug", "unexpected KeyError", None, "", Cause.BUG),
+AUTH = {"10400": Reason.AUTH}
+REFUSALS: tuple[tuple[CallError, Cause], ...] = (
+    (refusal(401, text="Unauthorized"), Cause.CREDENTIALS),
+    (refusal(401), Cause.CREDENTIALS),
+    (refusal(200, code=10400, text="AccessToken验证失败", codes=AUTH), Cause.TOKEN),
+    (refusal(401, text="令牌已过期"), Cause.TOKEN),
+    (refusal(401, text="the session has expired"), Cause.TOKEN),
+    (refusal(401, code="auth_token_expired"), Cause.TOKEN),
+    (refusal(407), Cause.PROXY),
+    (refusal(403, text="Your IP 192.0.2.1 is not allowed"), Cause.IP),
+    (refusal(403, text="您的IP 192.0.2.1 无权访问"), Cause.IP),
+    (refusal(403, text="不在白名单"), Cause.IP),
+    (refusal(403, text="the relationship is gone"), Cause.CREDENTIALS),
+    (refusal(400, code=1, text="the tenant of the token differs", codes={"1": Reason.AUTH}), Cause.PROJECT),
+    (refusal(401, text="verify aksk signature fail"), Cause.SIGNATURE),
+    (refusal(401, said="verify aksk signature fail"), Cause.SIGNATURE),
+    (refusal(401, code="E.7", text="token", causes={"e.7": Cause.IP}), Cause.IP),
+    (refusal(402), Cause.BALANCE),
+    (refusal(403, text="余额不足"), Cause.BALANCE),
+    (refusal(404), Cause.WRONG_URL),
+    (refusal(405), Cause.WRONG_URL),
+    (refusal(400), Cause.REQUEST),
+    (refusal(400, text="the token is a wrong parameter: invalid parameter"), Cause.REQUEST),
+    (refusal(429), Cause.RATE),
+    (refusal(502), Cause.VENDOR),
+    (refusal(504), Cause.TIMEOUT),
+    (refusal(200), Cause.CONTRACT),
 )
 
 
-@pytest.mark.parametrize(("error", "words", "status", "excerpt", "cause"), FAILURES)
-def test_a_failure_has_a_cause(error: str, words: str, status: int | None, excerpt: str, cause: Cause) -> None:
-    assert cause_of(error, words, status, excerpt) is cause
+@pytest.mark.parametrize(("error", "cause"), REFUSALS)
+def test_a_refusal_has_a_cause(error: CallError, cause: Cause) -> None:
+    assert error.cause is cause
+
+
+@pytest.mark.parametrize(("body", "cause"), [(b" <p>not found", Cause.WRONG_URL), (b"not found", Cause.CONTRACT)])
+def test_a_page_where_json_should_be_points_at_the_url(body: bytes, cause: Cause) -> None:
+    with pytest.raises(ContractBroken) as failure:
+        Answer(200, httpx.Headers(), body).json()
+    assert failure.value.cause is cause
 
 
 @pytest.mark.parametrize("error", CALL_ERRORS, ids=lambda error: str(error.error))
-def test_no_failed_call_is_taken_for_a_bug(error: type) -> None:
-    assert cause_of_call(error("some words that nobody has thought of")) is not Cause.BUG
+def test_no_failed_call_is_taken_for_a_bug(error: type[CallError]) -> None:
+    """Nor do the words of an error decide about its cause."""
+    causes = {error(words).cause for words in ("", "DNS, TLS, the proxy", "token, signature, IP (HTTP 407)")}
+    assert len(causes) == 1
+    assert Cause.BUG not in causes
+    assert error("", cause=Cause.IP).cause is Cause.IP
 
 
 def test_a_call_that_is_kept_has_the_cause_of_its_error() -> None:
-    error = AuthRefused("the vendor refused the call (HTTP 403)")
+    error = refusal(403, text="IP 192.0.2.1 is not allowed")
     error.endpoint, error.status, error.excerpt = "list", 403, '{message: "IP … is not allowed"}'
     kept = FailedCall.of(error, at=5.0)
-    assert kept == FailedCall(5.0, "list", 403, "auth", str(error), error.excerpt)
-    assert kept is not None
-    assert cause_of_call(kept) is cause_of_call(error) is Cause.IP
+    assert kept == FailedCall(5.0, "list", 403, "auth", str(error), error.excerpt, Cause.IP)
 
 
 def test_what_was_never_sent_is_no_failed_call() -> None:

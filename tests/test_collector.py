@@ -47,7 +47,7 @@ from exporter.simulator import (
     faults,
     hang,
 )
-from exporter.tasks import ENDS, IN_FLIGHT, Phase, Reason, State
+from exporter.tasks import ENDS, IN_FLIGHT, Cause, Phase, Reason, State
 from exporter.vendors.registry import VENDORS
 from tests.harness import outage_of
 
@@ -1726,6 +1726,7 @@ async def test_failed_calls_outlive_the_successful_ones(site: Site, poll: Poll) 
             "auth",
             "the vendor refused the call (HTTP 200, code 401)",
             '{code: 401, msg: "token expired"}',
+            Cause.TOKEN,
         ),
         FailedCall(
             at + STEP,
@@ -1734,6 +1735,7 @@ async def test_failed_calls_outlive_the_successful_ones(site: Site, poll: Poll) 
             "provider_internal",
             "the vendor refused the call (HTTP 502)",
             "HTML, 20 bytes: Bad Gateway",
+            Cause.VENDOR,
         ),
     ]
 

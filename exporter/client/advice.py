@@ -1,49 +1,13 @@
 """What to do about what goes wrong: one source for the status page and the doctor.
 
-A failed call has an error label, which says whose fault it is. What to do depends on a little more: on our own words
-about the connection, on the HTTP status, and on the known words of the vendor's answer. `cause_of` reads them, and
-`advice` says it with the names of the settings that matter.
+Each failure carries its cause from where it was raised; `advice` says what to do about it, with the names of the
+settings that matter.
 """
 
 from __future__ import annotations
 
-import re
-
-from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings, Secret
 from exporter.tasks import Cause
-
-_SIGNS: tuple[tuple[str, str, Cause], ...] = (
-    ("connection", r"the (SOCKS )?proxy", Cause.PROXY),
-    ("connection", r"DNS", Cause.NO_ADDRESS),
-    ("connection", r"TLS", Cause.TLS),
-    ("connection", r"nothing listens", Cause.REFUSED),
-    ("connection", r"", Cause.CONNECTION),
-    ("timeout", r"", Cause.TIMEOUT),
-    ("auth", r"not asked for", Cause.TOKEN_NOT_FETCHED),
-    ("auth", r"another holder", Cause.TOKEN_RENEWED_ELSEWHERE),
-    ("intercepted", r"", Cause.INTERCEPTED),
-    ("auth", r"HTTP 407", Cause.PROXY),
-    ("auth", r"\buser_id\b", Cause.USER_ID),
-    ("auth", r"\bIP\b|whitelist|白名单", Cause.IP),
-    ("auth", r"\bproject\b|\btenant\b|项目|租户", Cause.PROJECT),
-    ("auth", r"signature|signed|aksk|签名", Cause.SIGNATURE),
-    ("auth", r"token|令牌|expired|过期|失效", Cause.TOKEN),
-    ("auth", r"", Cause.CREDENTIALS),
-    ("rate_limited", r"could not be asked for", Cause.SLOW),
-    ("rate_limited", r"", Cause.RATE),
-    ("insufficient_balance", r"", Cause.BALANCE),
-    ("invalid_request", r"HTTP (404|405)", Cause.WRONG_URL),
-    ("invalid_request", r"", Cause.REQUEST),
-    ("provider_internal", r"", Cause.VENDOR),
-    ("contract", r"redirects|HTML", Cause.WRONG_URL),
-    ("contract", r"", Cause.CONTRACT),
-    ("too_large", r"", Cause.SIZE),
-    ("ledger", r"", Cause.LEDGER),
-)
-"""Error label, what its words or those of the answer hold, and the cause; the first that fits."""
-
-_SIGN_PATTERNS = {sign: re.compile(sign, re.IGNORECASE) for _, sign, _ in _SIGNS}
 
 _ADVICE: dict[Cause, str] = {
     Cause.NO_ADDRESS: (
@@ -173,19 +137,6 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.BUG: "Restart the exporter, and report it with the log at --log.level=debug.",
 }
-
-
-def cause_of(error: str, words: str, status: int | None = None, excerpt: str = "") -> Cause:
-    """The cause of a failure: of its label, our words about it, and what the answer said."""
-    told = f"{words} (HTTP {status}) {excerpt}"
-    return next(
-        (cause for label, sign, cause in _SIGNS if label == error and _SIGN_PATTERNS[sign].search(told)), Cause.BUG
-    )
-
-
-def cause_of_call(failure: CallError | FailedCall) -> Cause:
-    words = failure.words if isinstance(failure, FailedCall) else str(failure)
-    return cause_of(failure.error, words, failure.status, failure.excerpt)
 
 
 def advice(cause: Cause, settings: ProviderSettings) -> str:

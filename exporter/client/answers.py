@@ -16,6 +16,7 @@ import httpx
 from pydantic_core import from_json
 
 from exporter.client.errors import AnswerTooLarge, ContractBroken
+from exporter.tasks import Cause
 
 T = TypeVar("T")
 
@@ -63,7 +64,9 @@ class Answer:
                 return from_json(self.body, allow_inf_nan=False)
             with contextlib.suppress(ValueError, RecursionError):
                 return from_json(_mended(self.body), allow_inf_nan=True)
-        raise ContractBroken(f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)")
+        is_page = self.body.lstrip().startswith(b"<")
+        told = f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)"
+        raise ContractBroken(told, cause=Cause.WRONG_URL if is_page else None)
 
     @property
     def is_noticed(self) -> bool:

@@ -33,6 +33,7 @@ from exporter.client.transport.transport import AiohttpTransport, ProxyFailed
 from exporter.config.models import Secret
 from exporter.config.network.proxies import Proxies
 from exporter.ledger.counters import Counters
+from exporter.tasks import Cause
 
 T = TypeVar("T")
 
@@ -220,7 +221,8 @@ class Client:
         def understood() -> T:
             try:
                 if answer.status == 407:
-                    raise ConnectionFailed("the proxy refused: it wants a user and a password (HTTP 407)")
+                    told = "the proxy refused: it wants a user and a password (HTTP 407)"
+                    raise ConnectionFailed(told, cause=Cause.PROXY)
                 if who := interceptor(answer.status, answer.headers, answer.body):
                     raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
                 return _understood(answer, read)
@@ -255,11 +257,11 @@ class Client:
                 if isinstance(received, Answer):
                     return received
                 request = received
-            raise ContractBroken("the vendor redirects without end")
+            raise ContractBroken("the vendor redirects without end", cause=Cause.WRONG_URL)
         except TimeoutError:
             raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
         except httpx.HTTPError as error:
-            raise ConnectionFailed(_reason_of(error)) from None
+            raise _failure_of(error) from None
         finally:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
@@ -293,7 +295,7 @@ def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:
     try:
         return read(answer)
     except ContractBroken as error:  # an error page may have any shape: its status is all that it tells
-        failure = error if answer.status < 400 else refusal(answer.status)
+        failure = error if answer.status < 400 else refusal(answer.status, said=excerpt(answer.body))
     except CallError as error:
         failure = error
     if isinstance(failure, RateLimited) or answer.status in (429, 503):
@@ -312,29 +314,34 @@ def retry_after(headers: httpx.Headers) -> float | None:
         return None
 
 
-def _reason_of(error: httpx.HTTPError) -> str:
+def _failure_of(error: httpx.HTTPError) -> ConnectionFailed:
+    """What a failure of the transport means: in our words, with its cause."""
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        why, cause = _why_not(error)
+        if isinstance(error, httpx.ProxyError):
+            told = str(error) if isinstance(error, ProxyFailed) else "the proxy refused"
+            return ConnectionFailed(told + why, cause=Cause.PROXY)
+        return ConnectionFailed(f"cannot connect{why}", cause=cause)
     words: dict[type[httpx.HTTPError], str] = {
-        httpx.ConnectError: f"cannot connect{_why_not(error)}",
-        httpx.ProxyError: "the proxy refused",
-        ProxyFailed: f"{error}{_why_not(error)}",
         httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
         httpx.ReadError: "the connection broke while reading",
         httpx.WriteError: "the connection broke while sending",
         httpx.UnsupportedProtocol: "the URL cannot be used",
     }
-    return words.get(type(error), f"the connection failed ({type(error).__name__})")
+    return ConnectionFailed(words.get(type(error), f"the connection failed ({type(error).__name__})"))
 
 
-def _why_not(error: BaseException) -> str:
+def _why_not(error: BaseException) -> tuple[str, Cause]:
     """Why no connection came about, out of what lies beneath the library's error."""
-    reasons: tuple[tuple[type[BaseException], str], ...] = (
-        (socket.gaierror, ": the host has no address (DNS)"),
-        (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)"),
-        (ssl.SSLError, ": the other side does not speak TLS as we do"),
-        (ConnectionRefusedError, ": refused, nothing listens there"),
+    reasons: tuple[tuple[type[BaseException], str, Cause], ...] = (
+        (socket.gaierror, ": the host has no address (DNS)", Cause.NO_ADDRESS),
+        (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)", Cause.TLS),
+        (ssl.SSLError, ": the other side does not speak TLS as we do", Cause.TLS),
+        (ConnectionRefusedError, ": refused, nothing listens there", Cause.REFUSED),
     )
-    causes = list(_causes(error))
-    return next((why for kind, why in reasons if any(isinstance(cause, kind) for cause in causes)), "")
+    beneath = list(_causes(error))
+    found = ((why, cause) for kind, why, cause in reasons if any(isinstance(one, kind) for one in beneath))
+    return next(found, ("", Cause.CONNECTION))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,6 @@
 """How a call to a vendor can fail.
 
-    CallError                     a call that brought no usable answer; `error` is its label
+    CallError                     a call that brought no usable answer; `error` is its label, `cause` what is behind it
       AuthRefused                 auth
       RateLimited                 rate_limited
       BalanceExhausted            insufficient_balance
@@ -25,14 +25,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from exporter.client.reasons import code_of, reason_of_refusal, reason_of_status
-from exporter.tasks import Reason
+from exporter.client.reasons import cause_of_refusal, code_of, reason_of_refusal, reason_of_status
+from exporter.tasks import Cause, Reason
 
 
 class CallError(Exception):
     """A call that brought no usable answer."""
 
     error: ClassVar[str]
+    cause: Cause
+    """Each class has one that holds where whoever raises it knows nothing more precise."""
     retry_after: float | None = None
     """Seconds that the vendor asks us to wait before the next call, where it does."""
     endpoint: str = ""
@@ -42,20 +44,27 @@ class CallError(Exception):
     excerpt: str = ""
     """What the body said, redacted."""
 
+    def __init__(self, message: str, *, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.cause = cause
+
 
 class AuthRefused(CallError):
     """The vendor does not accept the credentials."""
 
     error = "auth"
+    cause = Cause.CREDENTIALS
 
 
 class RateLimited(CallError):
     """The vendor, or our own obedience to it, allows no call now."""
 
     error = "rate_limited"
+    cause = Cause.RATE
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after: float | None = None, *, cause: Cause | None = None) -> None:
+        super().__init__(message, cause=cause)
         self.retry_after = retry_after
 
 
@@ -63,48 +72,56 @@ class BalanceExhausted(CallError):
     """The account has no credit left."""
 
     error = "insufficient_balance"
+    cause = Cause.BALANCE
 
 
 class RequestInvalid(CallError):
     """The vendor calls our request wrong."""
 
     error = "invalid_request"
+    cause = Cause.REQUEST
 
 
 class VendorFailed(CallError):
     """The vendor reports a fault of its own."""
 
     error = "provider_internal"
+    cause = Cause.VENDOR
 
 
 class TimedOut(CallError):
     """No complete answer within the deadline."""
 
     error = "timeout"
+    cause = Cause.TIMEOUT
 
 
 class ConnectionFailed(CallError):
     """The connection could not be made, or broke."""
 
     error = "connection"
+    cause = Cause.CONNECTION
 
 
 class ContractBroken(CallError):
     """An answer that is not of the documented shape."""
 
     error = "contract"
+    cause = Cause.CONTRACT
 
 
 class AnswerTooLarge(CallError):
     """An answer above the size limit."""
 
     error = "too_large"
+    cause = Cause.SIZE
 
 
 class Intercepted(CallError):
     """A CDN, a firewall, a proxy or a login page answered in the vendor's place."""
 
     error = "intercepted"
+    cause = Cause.INTERCEPTED
 
 
 class TaskNotFound(Exception):
@@ -123,6 +140,7 @@ class FailedCall:
     """A label of the tree above."""
     words: str
     excerpt: str
+    cause: Cause
 
     @classmethod
     def of(cls, error: CallError, at: float) -> Self | None:
@@ -130,8 +148,8 @@ class FailedCall:
         call = error if error.endpoint else error.__context__  # what is raised on a refusal tells more of its cause
         if not isinstance(call, CallError) or not call.endpoint:
             return None
-        words = str(error if error.error == call.error else call)
-        return cls(at, call.endpoint, call.status, call.error, words, call.excerpt)
+        told = error if error.error == call.error else call
+        return cls(at, call.endpoint, call.status, call.error, str(told), call.excerpt, told.cause)
 
 
 CALL_ERRORS: tuple[type[CallError], ...] = (
@@ -170,11 +188,18 @@ def refusal(
     text: str = "",
     codes: Mapping[str, Reason] | None = None,
     otherwise: Reason = Reason.UNKNOWN,
+    said: str = "",
+    causes: Mapping[str, Cause] | None = None,
 ) -> CallError:
-    """The error of a call that the vendor answered with a refusal: by code, by text, by HTTP status, `otherwise`."""
+    """The error of a call that the vendor answered with a refusal: by code, by text, by HTTP status, `otherwise`.
+
+    Its cause is that of the code in `causes`, else what code, text and `said` tell, else that of the error's class.
+    `said` is whatever else the answer says, too vague to tell a reason.
+    """
     reason = reason_of_refusal(code=code, text=text, codes=codes)
     if reason is None:
         reason = reason_of_status(status) if status >= 400 else otherwise
     known = code_of(code) in (codes or {}) or _CODE.fullmatch(str(code) if code_of(code) else "")
     told = f", code {code}" if known else ""
-    return _BY_REASON[reason](f"the vendor refused the call (HTTP {status}{told})")
+    cause = (causes or {}).get(code_of(code)) or cause_of_refusal(reason, status, f"{code_of(code)} {text} {said}")
+    return _BY_REASON[reason](f"the vendor refused the call (HTTP {status}{told})", cause=cause)

@@ -1,4 +1,4 @@
-"""Codes and words of vendors -> Reason. Code and text decide before the HTTP status does.
+"""Codes and words of vendors -> Reason, and Cause of a refused call. Code and text decide before the HTTP status does.
 
 The words here are those that several vendors use, in English and Chinese; codes that mean something at one vendor only
 stand in that vendor's file. The order of the tables decides where a text matches twice: gateways wrap "no quota left"
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from exporter.tasks import Reason
+from exporter.tasks import Cause, Reason
 
 _MEDIA = r"(?:image|picture|photo|video|audio|media|frame|url|link)s?(?! (?:task|status|model|generation|result))"
 _MEDIA_ZH = r"(?:图片|图像|照片|视频|音频|素材|文件|链接|地址)(?!任务|状态|结果)"
@@ -176,6 +176,14 @@ _HINTS: tuple[tuple[Reason, re.Pattern[str], tuple[str, ...]], ...] = (
 )  # fmt: skip
 """Words that tell why a task failed where nothing better does. Of a refused call the HTTP status tells more."""
 
+_CAUSES: tuple[tuple[Cause, re.Pattern[str]], ...] = (
+    (Cause.IP, re.compile(r"\bip\b|whitelist|白名单", re.IGNORECASE | re.ASCII)),
+    (Cause.PROJECT, re.compile(r"\bproject\b|\btenant\b|项目|租户", re.IGNORECASE | re.ASCII)),
+    (Cause.SIGNATURE, re.compile(r"signature|signed|aksk|签名", re.IGNORECASE)),
+    (Cause.TOKEN, re.compile(r"token|令牌|expired|过期|失效", re.IGNORECASE)),
+)
+"""What of our credentials a vendor refuses, by its words; the first that fits."""
+
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SHORT_INTEGER = 10**15
 _CODE_LENGTH = 200
@@ -216,6 +224,15 @@ def _by_words(text: str, table: tuple[tuple[Reason, re.Pattern[str], tuple[str, 
     return next(
         (reason for reason, sign, words in table if any(word in plain for word in words) or sign.search(plain)), None
     )
+
+
+def cause_of_refusal(reason: Reason, status: int, text: str) -> Cause | None:
+    """What is behind a refused call, as HTTP status and words of the vendor tell; None where they tell no more."""
+    if reason is Reason.AUTH:
+        if status == 407:
+            return Cause.PROXY
+        return next((cause for cause, sign in _CAUSES if sign.search(text[:_READ])), None)
+    return Cause.WRONG_URL if status in (404, 405) and reason in (Reason.INVALID_INPUT, Reason.MODERATION) else None
 
 
 def reason_of_status(status: int) -> Reason:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from exporter.client.errors import AuthRefused
 from exporter.config.models import Secret
+from exporter.tasks import Cause
 
 T = TypeVar("T")
 
@@ -80,12 +81,18 @@ class ObtainedToken(Token):
         obtain: Callable[[], Awaitable[tuple[str, float]]],
         token_store: TokenStore,
         clock: Callable[[], float] = time.time,
+        *,
+        given_by: str = "",
     ) -> None:
-        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the store's key for it."""
+        """`obtain` asks the vendor: the token and the Unix time of its end. `owner` is the store's key for it.
+
+        `given_by` names the setting that takes a token which somebody else renews, where the vendor has one.
+        """
         self._owner = owner
         self._obtain = obtain
         self._token_store = token_store
         self._clock = clock
+        self._given_by = f" ({given_by})" if given_by else ""
         self._renewing = asyncio.Lock()
         self._token: str | None = None  # until the token_store has been asked
         self._due = 0.0
@@ -115,7 +122,8 @@ class ObtainedToken(Token):
                 if now - self._obtained < self._wait:
                     raise AuthRefused(
                         f"the token was refused {life:.0f} s after we obtained it: another holder renews it too; "
-                        "give both the same token (access_token_file), or the exporter credentials of its own"
+                        f"give both the same token{self._given_by}, or the exporter credentials of its own",
+                        cause=Cause.TOKEN_RENEWED_ELSEWHERE,
                     )
                 self._wait = min(max(5.0, 2 * self._wait), LONGEST_WAIT) if life < YOUNG else 0.0
                 return await self._renew()

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.client.advice import advice, cause_of_call
+from exporter.client.advice import advice
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
@@ -68,6 +68,8 @@ _report: ContextVar[FeedReport] = ContextVar("report")
 
 class TokenWithheld(AuthRefused):
     """A new token is needed, and is not to be asked for."""
+
+    cause = Cause.TOKEN_NOT_FETCHED
 
 
 async def run_doctor(
@@ -255,7 +257,7 @@ class Examination:
         refused = error.__context__  # by the vendor, before there was to be a new token
         if isinstance(error, TokenWithheld) and isinstance(refused, AuthRefused):
             self._fail(report, refused)
-        cause = cause_of_call(error)
+        cause = error.cause
         signed = getattr(self._settings, "access_key", None) is not None
         if isinstance(error, AuthRefused) and signed and abs(_skew(report)) > SIGNED_SKEW:
             cause = Cause.CLOCK

@@ -46,6 +46,7 @@ from exporter.client.errors import (
     refusal,
 )
 from exporter.ledger.counters import Counters
+from exporter.tasks import Cause
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answers a request whose head it is given."""
@@ -772,7 +773,7 @@ async def test_a_failed_call_tells_endpoint_status_and_an_excerpt(
             await ask(client)
     error = failure.value
     assert (error.endpoint, error.status, error.excerpt) == ("list", status, excerpt)
-    assert FailedCall.of(error, 5.0) == FailedCall(5.0, "list", status, error.error, str(error), excerpt)
+    assert FailedCall.of(error, 5.0) == FailedCall(5.0, "list", status, error.error, str(error), excerpt, error.cause)
 
 
 async def test_a_call_that_is_not_sent_during_a_pause_tells_no_endpoint(clock: FakeTime) -> None:
@@ -796,7 +797,9 @@ async def test_an_error_raised_on_a_refusal_stands_for_the_refused_call() -> Non
     async with client_of(lambda _: response(401)) as client:
         with pytest.raises(AuthRefused, match="thrown out") as failure:
             await ask_and_explain(client)
-    assert FailedCall.of(failure.value, 5.0) == FailedCall(5.0, "list", 401, "auth", "thrown out", "{}")
+    assert FailedCall.of(failure.value, 5.0) == FailedCall(
+        5.0, "list", 401, "auth", "thrown out", "{}", Cause.CREDENTIALS
+    )
 
 
 @pytest.mark.parametrize("sent", ["token", "Bearer", "invalid", "access token invalid"])

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.client.errors import AuthRefused, VendorFailed
 from exporter.client.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
+from exporter.tasks import Cause
 
 if TYPE_CHECKING:
     from tests.providers.conftest import MemoryVault
@@ -114,15 +115,17 @@ async def test_a_token_that_ends_before_it_begins_serves_until_it_is_refused(tok
 
 
 async def test_holders_that_renew_in_turn_part_ever_more(vendor: Vendor, token: ObtainedToken) -> None:
-    ours, told = [], ""
+    ours, told, causes = [], "", set()
     for _ in range(24 * 60):  # a day in which another holder takes the token back within a minute
         try:
             ours.append(await token.use(vendor.answer))
         except AuthRefused as refused:
             told = str(refused)
+            causes.add(refused.cause)
         vendor.issued += 1
         vendor.now += 60
     assert "another holder renews it too" in told
+    assert causes == {Cause.TOKEN_RENEWED_ELSEWHERE}
     assert len(ours) <= 10 + 24 * 3600 / LONGEST_WAIT
     assert len(ours) > 100  # and it never gives up
 

@@ -226,7 +226,7 @@ def test_a_bad_question_is_answered_with_the_reason(browser: Browser, site: Site
 
 def test_hostile_texts_are_only_texts(site: Site, page: Page) -> None:
     site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.house.clock.now, said=HOSTILE))
-    call = FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE)
+    call = FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE, Cause.VENDOR)
     outage = Outage("bug", HOSTILE, Cause.BUG, HOSTILE, 1.7e9)
     site.house.loops[1].status = FeedStatus(up=False, outage=outage, failed_calls=(call,))
     page.goto("/")

@@ -6,6 +6,7 @@ import httpx
 
 from exporter.client.errors import ContractBroken, Intercepted
 from exporter.client.interception import is_login
+from exporter.tasks import Cause
 
 
 def onward(request: httpx.Request, response: httpx.Response) -> httpx.Request | None:
@@ -17,11 +18,12 @@ def onward(request: httpx.Request, response: httpx.Response) -> httpx.Request | 
     try:
         url = request.url.join(response.headers["Location"])
     except httpx.InvalidURL:
-        raise ContractBroken("the vendor redirects to what is no URL") from None
+        raise ContractBroken("the vendor redirects to what is no URL", cause=Cause.WRONG_URL) from None
     if not _same_server(request.url, url):
         if url.host != request.url.host and is_login(url):
             raise Intercepted("a proxy or login page answered in the vendor's place: it redirects to another host")
-        raise ContractBroken("the vendor redirects to another host or port, or to plain HTTP; check base_url")
+        told = "the vendor redirects to another host or port, or to plain HTTP; check base_url"
+        raise ContractBroken(told, cause=Cause.WRONG_URL)
     headers = httpx.Headers(request.headers)
     del headers["Host"]  # the port may have changed; the new request sets its own
     if not _becomes_get(request.method, response.status_code):

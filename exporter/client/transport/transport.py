@@ -22,6 +22,7 @@ from yarl import URL
 from exporter.client.errors import ConnectionFailed
 from exporter.config.network import trust
 from exporter.config.network.proxies import Proxies, Proxy, ProxyUnusable
+from exporter.tasks import Cause
 
 HEADER_LIMIT = 64 * 1024
 """Bytes of one line of a response's head. aiohttp's own limit, 8 KiB, is less than some servers need for a policy."""
@@ -103,7 +104,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             return self._proxies().of(url.scheme, url.host, url.port) if self._proxies else None
         except ProxyUnusable as error:
-            raise ConnectionFailed(f"the proxy cannot be used: {error}") from None
+            raise ConnectionFailed(f"the proxy cannot be used: {error}", cause=Cause.PROXY) from None
 
     def _session(self, secure: bool, proxy: Proxy | None) -> aiohttp.ClientSession:
         """The session for such requests: TLS has one of its own, so that plain HTTP does not depend on certificates."""
@@ -117,7 +118,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             tls = trust.context(self._ca_file) if secure else True
         except trust.TrustBroken as error:
-            raise ConnectionFailed(f"no certificate can be trusted (TLS): {error}") from None
+            raise ConnectionFailed(f"no certificate can be trusted (TLS): {error}", cause=Cause.TLS) from None
         if socks:
             connector: aiohttp.TCPConnector = ProxyConnector(
                 host=socks.host,

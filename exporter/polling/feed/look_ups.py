@@ -18,7 +18,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
 from exporter.polling.watch import Following
-from exporter.tasks import Observation
+from exporter.tasks import Cause, Observation
 from exporter.vendors.api import Provider
 
 SEVERAL = 3
@@ -251,5 +251,6 @@ class LookUps:
             return None
         return made.stopped or RateLimited(
             f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be asked for "
-            f"within {STALE_AFTER} poll intervals"
+            f"within {STALE_AFTER} poll intervals",
+            cause=Cause.SLOW,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.client.advice import advice, cause_of_call
+from exporter.client.advice import advice
 from exporter.client.errors import CallError, FailedCall
 from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
@@ -24,7 +24,7 @@ def failed(status: FeedStatus, error: Exception, now: float, settings: ProviderS
     """The status after a sweep that failed with this error."""
     match error:
         case CallError():
-            label, cause = error.error, cause_of_call(error)
+            label, cause = error.error, error.cause
         case StoreError():
             label, cause = "ledger", Cause.LEDGER
         case _:

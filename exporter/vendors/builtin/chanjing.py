@@ -116,7 +116,7 @@ class Account:
         else:
             identity = f"{settings.base_url}\n{settings.app_id}"
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-            self._token = ObtainedToken(owner, self._obtain, token_store)
+            self._token = ObtainedToken(owner, self._obtain, token_store, given_by="access_token_file")
 
     async def call(
         self, endpoint: str, method: str, url: str, *, read: Callable[[Answer], T], json: object = None

@@ -24,7 +24,7 @@ from exporter.client.reasons import code_of, reason_of
 from exporter.client.tokens import TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.values import Rate, fault
-from exporter.tasks import Clock, Observation, Reason, State
+from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import (
     Length,
@@ -119,6 +119,8 @@ class Settings(ProviderSettings):
 
 class UserRefused(AuthRefused):
     """The gateway takes the user token, but not without the number of its user."""
+
+    cause = Cause.USER_ID
 
 
 class Moderation(BaseModel):

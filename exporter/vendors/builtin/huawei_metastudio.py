@@ -72,6 +72,9 @@ GENERIC = re.compile(r"mss\.0000000\d{1,2}", re.IGNORECASE)
 
 NOT_FOUND = "MSS.00000002"
 
+ERROR_READ = 2048
+"""Bytes of an error of IAM that are searched for its cause."""
+
 
 class Iam(SettingsPart):
     """An IAM user whose password buys tokens of 24 hours."""
@@ -207,7 +210,8 @@ class DigitalHuman(Feed):
         elif settings.iam:
             identity = f"{settings.iam.endpoint}\n{settings.iam.domain}\n{settings.iam.username}\n{settings.project_id}"
             owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-            self._token = ObtainedToken(owner, partial(self._obtain, settings.iam), token_store)
+            obtain = partial(self._obtain, settings.iam)
+            self._token = ObtainedToken(owner, obtain, token_store, given_by="auth_token_file")
 
     async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
         limit = self._settings.page_size
@@ -277,9 +281,8 @@ def _listing(answer: Answer) -> Listing:
         return shaped(Listing, raw)
     error = shaped(ErrorInfo, raw)
     if GENERIC.fullmatch(error.error_code):
-        raise refusal(
-            answer.status, code=error.error_code, codes={error.error_code.lower(): reason_of_status(answer.status)}
-        )
+        codes = {error.error_code.lower(): reason_of_status(answer.status)}
+        raise refusal(answer.status, code=error.error_code, codes=codes, said=error.error_msg)
     raise refusal(answer.status, code=error.error_code or None, text=error.error_msg, codes=CODES)
 
 
@@ -297,7 +300,7 @@ def _issued(answer: Answer) -> tuple[str, float]:
         token: Content
 
     if answer.status >= 400:
-        raise refusal(answer.status)
+        raise refusal(answer.status, said=answer.body[:ERROR_READ].decode(errors="replace"))
     token = answer.headers.get("X-Subject-Token", "")
     if not token or not (token.isascii() and token.isprintable()):
         raise ContractBroken("the answer has no X-Subject-Token")
