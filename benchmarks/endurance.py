@@ -35,7 +35,7 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import HandClock
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Feed, Page, Provider
+from exporter.vendors.api import Feed, Page, Provider, Vendor
 
 BEGIN = 1_790_000_000.0
 PAGE_SIZE = 500
@@ -135,7 +135,8 @@ class Months:
                 "recent_window": f"{pace.retention:.0f}s",
             }
         )
-        provider = Provider(settings, Client(settings.base_url), [self.feed])
+        vendor = Vendor(settings.type, ProviderSettings, (self.feed.kind,), lambda *_: [self.feed])
+        provider = Provider(settings, Client(settings.base_url), [self.feed], vendor)
         self._ledger = Ledger(Store(str(path)), pace.retention)
         book = self._ledger.open(settings.name, self.feed.kind, self.feed.clock, settings, self.clock())
         self.loop = FeedLoop(provider, self.feed, book, self._ledger, Watch(settings.name, settings.watch), self.clock)

@@ -25,7 +25,7 @@ from exporter.polling.watch import Watch
 from exporter.simulator import SORA, HandClock, Life, World
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Clock, Observation, State
-from exporter.vendors.api import Document, Feed, Page, Provider
+from exporter.vendors.api import Document, Feed, Page, Provider, Vendor
 
 INTERVAL = 15.0
 """The default poll_interval."""
@@ -146,7 +146,8 @@ async def _polled(lives: Sequence[Life], lasts: float, growth: float) -> Looked:
     client = Client(settings.base_url)
     ledger = Ledger(Store(":memory:"), 86400.0)
     tracker = ledger.open(settings.name, feed.kind, feed.clock, settings, NOW)
-    provider = Provider(settings, client, [feed])
+    vendor = Vendor(settings.type, ProviderSettings, (feed.kind,), lambda *_: [feed])
+    provider = Provider(settings, client, [feed], vendor)
     loop = FeedLoop(provider, feed, tracker, ledger, Watch(settings.name, settings.watch), clock)
     coming = iter(lives)
     life = next(coming, None)

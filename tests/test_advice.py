@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from exporter.client.advice import advice, credentials
+from exporter.client.advice import credentials
 from exporter.client.answers import Answer
 from exporter.client.errors import CALL_ERRORS, CallError, ContractBroken, FailedCall, RateLimited, refusal
 from exporter.config.models import ProviderSettings
@@ -90,6 +90,10 @@ def test_a_call_that_is_kept_has_the_cause_of_its_error() -> None:
 
 def test_what_was_never_sent_is_no_failed_call() -> None:
     assert FailedCall.of(RateLimited("waiting 3 s more, as the vendor asked", 3.0), at=5.0) is None
+
+
+def advice(cause: Cause, settings: ProviderSettings) -> str:
+    return VENDORS[settings.type].advise(cause, settings)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: f"{one.type}-{'-'.join(credentials(one))}")

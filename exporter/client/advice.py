@@ -6,7 +6,7 @@ settings that matter.
 
 from __future__ import annotations
 
-from exporter.config.models import ProviderSettings, Secret
+from exporter.config.models import ProviderSettings, Secret, Settings
 from exporter.tasks import Cause
 
 _ADVICE: dict[Cause, str] = {
@@ -46,7 +46,7 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.WRONG_URL: (
         "What answers is not the API that we know. Check base_url ({base_url}): the host, the region, the path "
-        "before the version, and that no proxy or login page stands in between.{project}"
+        "before the version, and that no proxy or login page stands in between."
     ),
     Cause.CREDENTIALS: (
         "Check {credentials}: the right account, no missing character, neither revoked nor without the right to "
@@ -59,7 +59,7 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.TOKEN_RENEWED_ELSEWHERE: (
         "Somebody else asks for tokens with the same {credentials}, and each new token ends the one before. Give "
-        "the exporter the token that the other program has (access_token_file), or an application of its own."
+        "the exporter the token that the other program has, or credentials of its own."
     ),
     Cause.TOKEN_NOT_FETCHED: (
         "Run the doctor again with --fetch-token if a new token may be asked for: here it ends the one that a "
@@ -78,12 +78,11 @@ _ADVICE: dict[Cause, str] = {
         "and durations that mix the vendor's times with ours are wrong by as much."
     ),
     Cause.PROJECT: (
-        "The credentials belong to another project, tenant or region than the one asked for. Check project_id, "
-        "{credentials} and the region in base_url ({base_url})."
+        "The credentials belong to another project, tenant or region than the one asked for. Check {credentials} "
+        "and the region in base_url ({base_url})."
     ),
     Cause.USER_ID: (
-        "Set user_id to the number of the user to whom user_token belongs; the gateway's pages show it beside the "
-        "user's name or in the personal settings."
+        "The vendor wants the number of the user to whom the token belongs, and none came with the call, or another."
     ),
     Cause.IP: (
         "The vendor does not let this address in. Add the address from which this machine reaches the internet to "
@@ -98,7 +97,7 @@ _ADVICE: dict[Cause, str] = {
         "The account has no credit or quota left. Top it up at the vendor; polling goes on by itself then."
     ),
     Cause.REQUEST: (
-        "The vendor finds our request wrong. Check page_size ({page_size}), base_url ({base_url}){project_too} and "
+        "The vendor finds our request wrong. Check page_size ({page_size}), base_url ({base_url}) and "
         "the ids under watch; if they are right, the vendor's API has changed: look for a newer version of the "
         "exporter."
     ),
@@ -116,11 +115,11 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.NO_TASKS: (
         "The vendor shows no task. If there ought to be some, check whether {credentials} and the tasks are of the "
-        "same account, and whether the vendor still shows tasks as old as yours.{project}"
+        "same account, and whether the vendor still shows tasks as old as yours."
     ),
     Cause.NOTHING_TO_WATCH: (
         "This feed cannot be listed with these credentials, and no id is given to look up. Give ids under watch "
-        "in the settings (tasks, files or http), or send them to /api/v1/tasks.{listing}"
+        "in the settings (tasks, files or http), or send them to /api/v1/tasks."
     ),
     Cause.NOT_FOUND: (
         "The vendor does not know this task. It may be too old, belong to another account, or be mistyped; a task "
@@ -139,13 +138,8 @@ _ADVICE: dict[Cause, str] = {
 }
 
 
-def advice(cause: Cause, settings: ProviderSettings) -> str:
-    """What to do about it, in words."""
-    fields = type(settings).model_fields
-    has_project = "project_id" in fields
-    renewing = [getattr(settings, name) for name in ("app_id", "iam") if name in fields]
-    can_renew = renewing == [None]
-    can_list = "user_token" in fields
+def advice(cause: Cause, settings: ProviderSettings, renews: bool = True) -> str:
+    """What to do about it, in words. `renews` tells that the exporter asks for tokens itself, or never can."""
     return _ADVICE[cause].format(
         base_url=settings.base_url,
         credentials=" and ".join(credentials(settings)) or "the credentials",
@@ -153,18 +147,14 @@ def advice(cause: Cause, settings: ProviderSettings) -> str:
         page_size=settings.page_size,
         rate=_rate(settings.rate_limit),
         timeout=settings.request_timeout,
-        project=" Check project_id too." if has_project else "",
-        project_too=", project_id" if has_project else "",
-        renewal=" Or let the exporter ask for tokens itself, with credentials of its own." if can_renew else "",
-        listing=" With user_token the feed may be listed instead." if can_list else "",
+        renewal="" if renews else " Or let the exporter ask for tokens itself, with credentials of its own.",
     )
 
 
 def credentials(settings: ProviderSettings) -> list[str]:
-    """The names of the credentials that are set."""
-    fields = (name for name in type(settings).model_fields if name != "proxy")  # it may hold a password, for the proxy
-    given = [name for name in fields if isinstance(getattr(settings, name), Secret)]
-    return given + ["iam"] * (getattr(settings, "iam", None) is not None)
+    """The names of the credentials that are set: the vendor's own settings that are secret, or hold secrets."""
+    own = (name for name in type(settings).model_fields if name not in ProviderSettings.model_fields)
+    return [name for name in own if isinstance(getattr(settings, name), Secret | Settings)]
 
 
 def _rate(per_second: float) -> str:

@@ -45,7 +45,7 @@ _WORDS: tuple[tuple[Reason, re.Pattern[str], tuple[str, ...]], ...] = (
         Reason.INSUFFICIENT_BALANCE,
         _NOTHING,
         (
-            "蝉豆不足", "蝉豆余额", "扣费失败", "余额不足", "余额", "欠费", "额度已用尽", "额度已用完", "额度用尽",
+            "扣费失败", "余额不足", "余额", "欠费", "额度已用尽", "额度已用完", "额度用尽",
             "额度不足", "用户额度", "剩余额度", "预扣费", "充值", "积分不足", "点数不足", "次数已用完", "资源包",
             "token status exhausted", "tokenstatusexhausted", "quota is not enough", "quota not enough",
             "insufficient quota", "insufficient user quota", "insufficient balance", "insufficient credit",

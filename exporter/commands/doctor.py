@@ -23,7 +23,6 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.client.advice import advice
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
@@ -40,7 +39,7 @@ from exporter.polling.watch import Watch
 from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.api import Feed
-from exporter.vendors.registry import VENDORS, connect
+from exporter.vendors.registry import connect
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +143,8 @@ class Examination:
         self._settings = settings
         self._ledger_file = ledger_file
         self._fetch_token = fetch_token
-        self._one_token = VENDORS[settings.type].one_token
         self._provider = connect(settings, ledger_file)
+        self._one_token = self._provider.vendor.one_token
         self._provider.client.observer = self
         self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
         self._ledger = Ledger(Store(":memory:"), settings.history)
@@ -258,14 +257,14 @@ class Examination:
         if isinstance(error, TokenWithheld) and isinstance(refused, AuthRefused):
             self._fail(report, refused)
         cause = error.cause
-        signed = getattr(self._settings, "access_key", None) is not None
+        signed = self._provider.vendor.signs(self._settings)
         if isinstance(error, AuthRefused) and signed and abs(_skew(report)) > SIGNED_SKEW:
             cause = Cause.CLOCK
         if all(finding.cause is not cause for finding in report.findings):  # list and detail mostly fail alike
             self._find(report, "trouble", cause, f"{error.error}: {error}")
 
     def _find(self, report: FeedReport, level: str, cause: Cause, what: str) -> None:
-        report.findings.append(Finding(level, cause, what, advice(cause, self._settings)))
+        report.findings.append(Finding(level, cause, what, self._provider.advice(cause)))
 
 
 def _call(exchange: Exchange, settings: ProviderSettings, now: float) -> Call:

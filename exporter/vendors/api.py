@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from exporter.client.advice import advice
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
-from exporter.tasks import Clock, Observation, is_task_id
+from exporter.tasks import Cause, Clock, Observation, is_task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,15 @@ class Provider:
     settings: ProviderSettings
     client: Client
     feeds: Sequence[Feed]
+    vendor: Vendor
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    def advice(self, cause: Cause) -> str:
+        """What to do about a trouble with this account, in words."""
+        return self.vendor.advise(cause, self.settings)
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -102,3 +108,19 @@ class Vendor:
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     one_token: bool = False
     """Whether a new token ends the one before, whoever holds it."""
+    renewed_with: str = ""
+    """The setting with which the exporter asks for tokens itself; empty where it cannot."""
+    signed_with: str = ""
+    """The setting with which requests are signed, so that the clock matters; empty where they are not."""
+    advice: Mapping[Cause, str] = field(default_factory=dict)
+    """Sentences that follow the general advice about a cause: settings and pages that only this vendor has."""
+
+    def advise(self, cause: Cause, settings: ProviderSettings) -> str:
+        """What to do about a trouble with an account at this vendor, in words."""
+        renews = not self.renewed_with or getattr(settings, self.renewed_with) is not None
+        general, own = advice(cause, settings, renews), self.advice.get(cause, "")
+        return f"{general} {own}" if own else general
+
+    def signs(self, settings: ProviderSettings) -> bool:
+        """Whether requests of this account are signed."""
+        return bool(self.signed_with) and getattr(settings, self.signed_with) is not None

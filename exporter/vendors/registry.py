@@ -22,6 +22,7 @@ def connect(settings: ProviderSettings, token_store: TokenStore) -> Provider:
         proxy=settings.proxy,
         ca_file=settings.ca_file,
     )
-    feeds = VENDORS[settings.type].feeds(settings, client, token_store)
+    vendor = VENDORS[settings.type]
+    feeds = vendor.feeds(settings, client, token_store)
     chosen = [feed for feed in feeds if settings.feeds is None or feed.kind in settings.feeds]
-    return Provider(settings, client, chosen)
+    return Provider(settings, client, chosen, vendor)

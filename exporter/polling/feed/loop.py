@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from exporter.client.advice import advice
 from exporter.client.errors import CallError
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
@@ -132,7 +131,7 @@ class FeedLoop:
             look_ups=LookUpState(
                 self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
             ),
-            idle_advice=advice(Cause.NOTHING_TO_WATCH, settings) if follows_nothing else "",
+            idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",
             revision=tracker.revision,
         )
 
@@ -301,7 +300,7 @@ class FeedLoop:
                 log.info("first sweep is complete", extra=about | {"tasks_in_flight": len(self.tracker.in_flight)})
             self.status = replace(self.status, up=True, outage=None)
             return
-        self.status = failed(self.status, error, now, self.provider.settings)
+        self.status = failed(self.status, error, now, self.provider)
         if outage is None and self.status.outage is not None:
             log.warning("feed is down", extra=about | {"cause": self.status.outage.label, "error": str(error)})
 

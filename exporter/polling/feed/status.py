@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.client.advice import advice
 from exporter.client.errors import CallError, FailedCall
-from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedStatus, Outage
 from exporter.tasks import Cause
+from exporter.vendors.api import Provider
 
 FAILED_CALLS_KEPT = 20
 
@@ -20,7 +19,7 @@ def noted(status: FeedStatus, error: CallError, now: float) -> FeedStatus:
     return status if call is None else replace(status, failed_calls=(*status.failed_calls, call)[-FAILED_CALLS_KEPT:])
 
 
-def failed(status: FeedStatus, error: Exception, now: float, settings: ProviderSettings) -> FeedStatus:
+def failed(status: FeedStatus, error: Exception, now: float, provider: Provider) -> FeedStatus:
     """The status after a sweep that failed with this error."""
     match error:
         case CallError():
@@ -30,4 +29,4 @@ def failed(status: FeedStatus, error: Exception, now: float, settings: ProviderS
         case _:
             label, cause = "bug", Cause.BUG
     since = now if status.outage is None else status.outage.since
-    return replace(status, up=False, outage=Outage(label, str(error), cause, advice(cause, settings), since))
+    return replace(status, up=False, outage=Outage(label, str(error), cause, provider.advice(cause), since))

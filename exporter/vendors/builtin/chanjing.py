@@ -24,7 +24,7 @@ from exporter.client.reasons import reason_of
 from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.values import Rate
-from exporter.tasks import Clock, Observation, Reason, State
+from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import (
     Length,
@@ -133,11 +133,20 @@ class Account:
         return await self._client.call("token", "POST", "/open/v1/access_token", json=body, read=_token)
 
 
+def _in_common_words(text: str) -> str:
+    """The vendor's currency runs out where others speak of the balance."""
+    return text.replace("蝉豆不足", "余额不足")
+
+
+def _reason_of(text: str) -> Reason | None:
+    return reason_of(text=_in_common_words(text))
+
+
 def _data(answer: Answer) -> Any:
     """What is inside the envelope; success is its code 0, whatever the HTTP status."""
     envelope = shaped(Envelope, answer.json())
     if envelope.code != 0 or answer.status >= 400:
-        raise refusal(answer.status, code=envelope.code, text=envelope.msg or "", codes=CODES)
+        raise refusal(answer.status, code=envelope.code, text=_in_common_words(envelope.msg or ""), codes=CODES)
     return envelope.data
 
 
@@ -204,14 +213,14 @@ class AccountFeed(Feed):
             words=[row.msg],
             raw=raw,
             result=bool(row.video_url),
-            fault=reason_of(text=row.msg),  # words that no table knows are no failure: a good end says "success" there
+            fault=_reason_of(row.msg),  # words that no table knows are no failure: a good end says "success" there
             progress=row.progress,
             submitted=row.create_time,
             output_seconds=length,
         )
 
     def reason(self, row: Row) -> Reason | None:
-        return reason_of(text=row.msg)
+        return _reason_of(row.msg)
 
 
 class LipSync(AccountFeed):
@@ -236,7 +245,7 @@ class Video(AccountFeed):
     def reason(self, row: Row) -> Reason | None:
         """By the words first, then by the range: 4X is a wrong parameter, 5X a fault of the service."""
         by_range = Reason.INVALID_INPUT if (row.status or 0) < 50 else Reason.PROVIDER_INTERNAL
-        return reason_of(text=row.msg) or by_range
+        return _reason_of(row.msg) or by_range
 
 
 def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
@@ -244,4 +253,16 @@ def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequen
     return [LipSync(account, settings.page_size), Video(account, settings.page_size)]
 
 
-VENDOR = Vendor("chanjing", Settings, (LipSync.kind, Video.kind), feeds, one_token=True)
+VENDOR = Vendor(
+    "chanjing",
+    Settings,
+    (LipSync.kind, Video.kind),
+    feeds,
+    one_token=True,
+    renewed_with="app_id",
+    advice={
+        Cause.TOKEN_RENEWED_ELSEWHERE: (
+            "The setting for the other program's token is access_token_file; credentials of its own are an application."
+        ),
+    },
+)

@@ -431,4 +431,16 @@ def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequen
     return [Sora(settings, client)]
 
 
-VENDOR = Vendor("deerapi", Settings, (Sora.kind,), feeds)
+VENDOR = Vendor(
+    "deerapi",
+    Settings,
+    (Sora.kind,),
+    feeds,
+    advice={
+        Cause.USER_ID: (
+            "Set user_id to the number of the user to whom user_token belongs; the gateway's pages show it beside the "
+            "user's name or in the personal settings."
+        ),
+        Cause.NOTHING_TO_WATCH: "With user_token the feed may be listed instead.",
+    },
+)

@@ -28,7 +28,7 @@ from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
 from exporter.config.models import BaseUrl, ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import Rate, fault
-from exporter.tasks import Clock, Observation, Reason, State
+from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import Length, TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
 
@@ -312,4 +312,15 @@ def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequen
     return [DigitalHuman(settings, client, token_store)]
 
 
-VENDOR = Vendor("huawei_metastudio", Settings, (DigitalHuman.kind,), feeds)
+VENDOR = Vendor(
+    "huawei_metastudio",
+    Settings,
+    (DigitalHuman.kind,),
+    feeds,
+    renewed_with="iam",
+    signed_with="access_key",
+    advice={
+        **dict.fromkeys((Cause.PROJECT, Cause.WRONG_URL, Cause.REQUEST, Cause.NO_TASKS), "Check project_id too."),
+        Cause.TOKEN_RENEWED_ELSEWHERE: "The setting for the other program's token is auth_token_file.",
+    },
+)
