@@ -74,8 +74,7 @@ async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) ->
 def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config:
     """Every feed of every vendor, at the simulator, with the keys that it takes."""
     keys = fake.credentials
-    ways = {name: keys.of(name) for name in VENDORS}
-    ways["chanjing"] = {"app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key}  # so tokens are fetched
+    ways = {name: keys.to_renew_with(name) for name in VENDORS}
     common = {
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",

@@ -25,11 +25,6 @@ from exporter.config.values import Interval, fault
 SHARED = "x-"
 """How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
 
-_OTHER_TYPES = {
-    **dict.fromkeys(("new-api", "newapi", "one-api", "oneapi", "sora", "openai"), "deerapi"),
-    **dict.fromkeys(("huawei", "huaweicloud", "metastudio", "huawei_cloud"), "huawei_metastudio"),
-}
-
 _SIZE_LIMIT = 4 * 1024 * 1024
 
 
@@ -243,7 +238,8 @@ class _Reader:
     def _unknown(self, path: KeyPath, wrong: str, allowed: Iterable[str], written: str | None = None) -> None:
         """A word that is none of those that may stand here."""
         written = written or self._document.written(path) or ""
-        meant = _OTHER_TYPES.get(written.lower(), "") if path[-1] == "type" else ""
+        other = {name: one.name for one in self._vendors.values() for name in one.other_names}
+        meant = other.get(written.lower(), "") if path[-1] == "type" else ""
         meant = meant or slips.nearest(written, allowed)
         hint = f"; did you mean {meant}?" if meant else ""
         self._fault(path, told_of(written, f"{wrong}{hint}; allowed: {', '.join(sorted(allowed))}"))

@@ -390,6 +390,10 @@ class VendorType(Protocol):
         """The value of `type`."""
 
     @property
+    def other_names(self) -> tuple[str, ...]:
+        """What people may write instead, in small letters: they are asked whether they mean this type."""
+
+    @property
     def settings(self) -> type[ProviderSettings]:
         """What an entry of this type may hold."""
 

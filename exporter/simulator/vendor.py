@@ -60,6 +60,12 @@ class Credentials:
             "facewap": {"token": self.facewap_token},
         }[provider_type]
 
+    def to_renew_with(self, provider_type: str) -> dict[str, str]:
+        """The same, but the way by which the provider asks for tokens itself where that needs no other address."""
+        if provider_type == "chanjing":
+            return {"app_id": self.chanjing_app_id, "secret_key": self.chanjing_secret_key}
+        return self.of(provider_type)
+
 
 @dataclass(slots=True)
 class RateLimit:

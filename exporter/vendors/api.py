@@ -106,6 +106,8 @@ class Vendor:
     settings: type[ProviderSettings]
     kinds: tuple[str, ...]
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
+    other_names: tuple[str, ...] = ()
+    """What people may write as `type` instead, in small letters: they are asked whether they mean this vendor."""
     one_token: bool = False
     """Whether a new token ends the one before, whoever holds it."""
     renewed_with: str = ""

@@ -18,7 +18,7 @@ def _accounts(settings: ProviderSettings) -> Iterator[tuple[str, Hashable]]:
         match value:
             case Secret():
                 yield name, (settings.type, settings.base_url, words, name, value.text)
-            case Settings():  # such as an IAM user
+            case Settings():  # such as a user with a password
                 yield name, (settings.type, settings.base_url, words, name, value)
 
 

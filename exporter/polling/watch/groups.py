@@ -1,6 +1,6 @@
 """The ids that a file or a URL names, in whatever common form: one bad id, or one bad row, costs itself alone.
 
-The forms: `[{"kind": "...", "ids": ["..."]}]` and what is like it in JSON (one object, `{"sora": ["..."]}`, a list of
+The forms: `[{"kind": "...", "ids": ["..."]}]` and what is like it in JSON (one object, `{"KIND": ["..."]}`, a list of
 ids, rows with an id among other fields, an envelope around any of these), the same as JSON lines, CSV whose header
 names a column of ids, and plain text with one id on each line. Where a form names no kind, the only feed of the
 provider is meant. What is wrong is told by its place, and repeats nothing of the content.

@@ -436,6 +436,7 @@ VENDOR = Vendor(
     Settings,
     (Sora.kind,),
     feeds,
+    other_names=("new-api", "newapi", "one-api", "oneapi", "sora", "openai"),
     advice={
         Cause.USER_ID: (
             "Set user_id to the number of the user to whom user_token belongs; the gateway's pages show it beside the "

@@ -317,6 +317,7 @@ VENDOR = Vendor(
     Settings,
     (DigitalHuman.kind,),
     feeds,
+    other_names=("huawei", "huaweicloud", "metastudio", "huawei_cloud"),
     renewed_with="iam",
     signed_with="access_key",
     advice={
