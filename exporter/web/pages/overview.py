@@ -192,7 +192,8 @@ class FeedCard:
     def _look_up_notes(self) -> Iterable[str]:
         """What is to be said of ids that are looked up one by one."""
         if unread := self.feed.look_ups.unread:
-            yield f"{_ids(unread)} still to be looked up for the first time; each sweep takes some of them."
+            some = f"{unread} of {self.feed.followed} ids are"
+            yield f"{some} still to be looked up for the first time; each sweep takes some of them."
         if failing := self.feed.look_ups.failing:
             some = ", ".join(_cut(task_id) for task_id in failing[:FEW])
             more = ", ..." if len(failing) > FEW else ""
