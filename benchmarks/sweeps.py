@@ -27,7 +27,8 @@ from benchmarks.goals import Result, at_least, at_most, in_turns, runs
 from benchmarks.lists import PAGE_SIZE
 from benchmarks.processes import Running, python, until
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.snapshot import Reloads

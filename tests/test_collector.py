@@ -23,7 +23,8 @@ from exporter.client.errors import FailedCall
 from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
 from exporter.polling.collector import Collector

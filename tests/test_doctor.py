@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,

@@ -14,7 +14,8 @@ import pytest
 
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.tasks import State, Task
 
 START = 1_700_000_000.0

@@ -21,7 +21,8 @@ import pytest
 
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
 from exporter.tasks import State, Task
 

@@ -12,7 +12,8 @@ import pytest
 from exporter.config.models import PollSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import FORGET_AT_ONCE, Ledger
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
 

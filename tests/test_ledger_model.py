@@ -23,7 +23,8 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Changes, Store
+from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
-from exporter.ledger.sqlite.store import FeedRecord
+from exporter.ledger.store import FeedRecord
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.schedule import LEAST_KNOWN, LONGEST_GAP, Learned, Schedule, Span, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task

@@ -17,8 +17,9 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import STEPS_KEPT, Changes, Store
+from exporter.ledger.sqlite.store import STEPS_KEPT, Store
 from exporter.ledger.sqlite.tables import VERSION
+from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
@@ -421,13 +422,36 @@ CREATE TABLE losses (count INTEGER NOT NULL) STRICT;
 ITS_TASK = "1, 'a', 'failed', 1, 2, 0, 'timeout', 0.5, 1, 1, 2, 2, NULL, NULL, 4, 1, 'queue', 2, 1"
 
 
-def test_a_ledger_of_the_first_format_is_brought_up_to_date(path: str) -> None:
+SINCE_2 = """
+ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';
+CREATE TABLE steps (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    state TEXT NOT NULL,
+    progress REAL,
+    UNIQUE (feed, id, at)
+) STRICT;
+CREATE TABLE watched (
+    feed INTEGER NOT NULL REFERENCES feeds,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (feed, id)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@pytest.mark.parametrize(("version", "statements"), [(1, FIRST_FORMAT), (2, FIRST_FORMAT + SINCE_2)])
+def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version: int, statements: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.executescript(FIRST_FORMAT)
         database.execute("INSERT INTO feeds VALUES (1, 'vendor', 'kind', 1.0, 2.0, 3.0)")
         database.execute(f"INSERT INTO tasks VALUES ({ITS_TASK})")  # noqa: S608
         database.execute("INSERT INTO losses VALUES (3)")
-        database.execute("PRAGMA user_version = 1")
+        # What was sent of budgets stood among the tokens, under a name that no token has.
+        database.execute("INSERT INTO tokens VALUES ('vendor:requests', '{\"1\":5}', 0), ('vendor:1', 'kept', 9.5)")
+        database.executescript(statements.removeprefix(FIRST_FORMAT))
+        database.execute(f"PRAGMA user_version = {version}")
         database.commit()
     for _ in range(2):
         store = Store(path)
@@ -435,4 +459,6 @@ def test_a_ledger_of_the_first_format_is_brought_up_to_date(path: str) -> None:
         known = (task.id, task.reason, task.output_seconds, task.missing, task.told)
         assert known == ("a", Reason.TIMEOUT, 4.0, 1, frozenset({"queue"}))
         assert (task.said, store.losses, store.watched("vendor", "kind")) == ("", 3, [])
+        assert (store.load_spent("vendor"), store.load_spent("other")) == ('{"1":5}', "")
+        assert (store.load_token("vendor:1"), store.load_token("vendor:requests")) == (("kept", 9.5), None)
         store.close()

@@ -118,12 +118,11 @@ class Ledger:
 
     def spending(self, provider: str) -> str:
         """What `keep_spending` kept; empty if nothing. Raises StoreError."""
-        kept = self.store.load_token(_spending(provider))
-        return kept[0] if kept else ""
+        return self.store.load_spent(provider)
 
     async def keep_spending(self, provider: str, text: str) -> None:
         """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
-        await self._in_store(self.store.save_token, _spending(provider), text, 0.0)
+        await self._in_store(self.store.save_spent, provider, text)
 
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
@@ -138,8 +137,3 @@ class Ledger:
         if self._closed:
             raise StoreError(f"{self.store.path}: closed, the exporter is stopping")
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))
-
-
-def _spending(provider: str) -> str:
-    """Whose the record is among those that outlive the process: the name of no token, for those end in a hash."""
-    return f"{provider}:requests"

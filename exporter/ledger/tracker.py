@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters, Key
 from exporter.ledger.deltas import Deltas, Exemplar
-from exporter.ledger.sqlite.store import Changes, FeedRecord
+from exporter.ledger.store import Changes, FeedRecord
 from exporter.ledger.sweep import AS_BEFORE, Sweep, is_as_before
 from exporter.ledger.times import Times, believed
 from exporter.tasks import CLOCK_SKEW, UNREACHED, Clock, Field, Observation, Phase, State, Step, Task, shared

@@ -16,7 +16,6 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.ledger.counters import Counters
@@ -26,6 +25,7 @@ from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
 from exporter.ledger.sqlite.recovery import Damaged
 from exporter.ledger.sqlite.rows import COLUMNS, row_of, task_of
+from exporter.ledger.store import Changes, FeedRecord
 from exporter.tasks import Reason, State, Step, Task
 
 log = logging.getLogger(__name__)
@@ -51,33 +51,6 @@ _DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 STEPS_KEPT = 86400.0
 """Seconds for which it is kept what was seen of a task and when."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What one sweep changes in the ledger: committed as one."""
-
-    provider: str
-    kind: str
-    since: float | None
-    horizon: float | None
-    polled: float | None
-    tasks: Sequence[Task] = ()
-    counts: Counters = field(default_factory=Counters)
-    """New totals of the counters that have grown, not differences: to commit them twice changes nothing."""
-    forgotten: Sequence[str] = ()
-    steps: Sequence[Step] = ()
-
-
-@dataclass(frozen=True)
-class FeedRecord:
-    """What the store holds of a feed, but for its ended tasks."""
-
-    since: float | None = None
-    horizon: float | None = None
-    polled: float | None = None
-    counts: Counters = field(default_factory=Counters)
-    in_flight: Sequence[Task] = ()
 
 
 class Store:
@@ -341,6 +314,17 @@ class Store:
             self._db.execute(
                 "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)", (owner, token, expires)
             )
+
+    def load_spent(self, provider: str) -> str:
+        """What was kept of a provider's budget; empty if nothing. Raises StoreError."""
+        with self._lock, _told(self.path):
+            row = self._db.execute("SELECT spent FROM budgets WHERE provider = ?", (provider,)).fetchone()
+            return str(row[0]) if row else ""
+
+    def save_spent(self, provider: str, spent: str) -> None:
+        """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
+        with self._lock, _told(self.path), self._writing():
+            self._db.execute("INSERT OR REPLACE INTO budgets (provider, spent) VALUES (?, ?)", (provider, spent))
 
     def close(self) -> None:
         with self._lock:

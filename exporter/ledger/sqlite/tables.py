@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 
 _TABLES = """
 CREATE TABLE feeds (
@@ -70,13 +70,29 @@ CREATE TABLE watched (  -- ids to follow that no file and no setting names
 ) STRICT, WITHOUT ROWID;
 """
 
-_UPGRADES = {1: "ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';\n" + _SINCE_2}
+_SINCE_3 = """
+CREATE TABLE budgets (  -- the requests that a provider was sent, as its budget writes them down
+    provider TEXT PRIMARY KEY,
+    spent TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+_BUDGETS_AMONG_TOKENS = """
+INSERT INTO budgets SELECT substr(owner, 1, length(owner) - 9), token FROM tokens WHERE substr(owner, -9) = ':requests';
+DELETE FROM tokens WHERE substr(owner, -9) = ':requests';
+"""
+"""Format 2 kept them there. The owner of a token ends in a hash."""
+
+_UPGRADES = {
+    1: "ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';\n" + _SINCE_2,
+    2: _SINCE_3 + _BUDGETS_AMONG_TOKENS,
+}
 """By the version that they start from."""
 
 
 def create(db: sqlite3.Connection) -> None:
     """Makes the tables of a new ledger; to be called within a transaction."""
-    _execute(db, _TABLES + _SINCE_2)
+    _execute(db, _TABLES + _SINCE_2 + _SINCE_3)
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
