@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
+from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.store import Store
 from exporter.ledger.store import Changes
 from exporter.simulator import (
@@ -447,7 +448,7 @@ class TestTokens:
         practice.ledger = str(folder / "ledger.sqlite3")
         store = Store(practice.ledger)
         settings = VENDORS["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
-        provider = connect(settings, store)
+        provider = connect(settings, Ledger(store, 86400.0))
         await provider.feeds[0].list_page(0)
         await provider.aclose()
         return store

@@ -25,10 +25,10 @@ LONGEST_WAIT = 600.0
 class TokenStore(Protocol):
     """Where a token outlives the process; the ledger's store is one."""
 
-    def load_token(self, owner: str) -> tuple[str, float] | None:
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
         """The token and the Unix time at which it ends."""
 
-    def save_token(self, owner: str, token: str, expires: float) -> None: ...
+    async def save_token(self, owner: str, token: str, expires: float) -> None: ...
 
 
 class Token(ABC):
@@ -108,7 +108,7 @@ class ObtainedToken(Token):
     async def _known(self) -> str:
         """The token so far, out of the store the first time; empty if there is none. Raises StoreError."""
         if self._token is None:
-            kept = await asyncio.to_thread(self._token_store.load_token, self._owner)
+            kept = await self._token_store.load_token(self._owner)
             self._token, self._due = (kept[0], kept[1] - MARGIN) if kept else ("", 0.0)
         return self._token
 
@@ -136,8 +136,6 @@ class ObtainedToken(Token):
         self._refused = None
         # One that seems to have ended at its birth (clocks differ) serves until it is refused.
         self._due = expires - min(MARGIN, (expires - now) / 2) if expires > now else math.inf
-        # In a thread, for the disk may be busy with a commit; also when the caller is cancelled.
-        await asyncio.shield(
-            asyncio.create_task(asyncio.to_thread(self._token_store.save_token, self._owner, token, expires))
-        )
+        # Also when the caller is cancelled.
+        await asyncio.shield(asyncio.create_task(self._token_store.save_token(self._owner, token, expires)))
         return token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 from collections.abc import Iterator
@@ -23,11 +24,11 @@ class LedgerFile:
         self._path = Path(path)
         self._folder = folder
 
-    def load_token(self, owner: str) -> tuple[str, float] | None:
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
         """A token that the exporter has obtained, and when it ends."""
-        return self._copy.load_token(owner) if self._copy else None
+        return await asyncio.to_thread(lambda: self._copy.load_token(owner) if self._copy else None)
 
-    def save_token(self, owner: str, token: str, expires: float) -> None:
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
         """Forgets it: the file belongs to the exporter."""
 
     def asked_for(self, provider: str, kind: str) -> list[str]:

@@ -124,6 +124,14 @@ class Ledger:
         """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
         await self._in_store(self.store.save_spent, provider, text)
 
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
+        """A token kept from before, and the Unix time at which it ends. Raises StoreError."""
+        return await self._in_store(self.store.load_token, owner)
+
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
+        """Keeps a token across restarts. Raises StoreError."""
+        await self._in_store(self.store.save_token, owner, token, expires)
+
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
         self._closing = True

@@ -45,7 +45,7 @@ class PolledProvider:
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
     ) -> None:
-        self.provider = connect(settings, ledger.store)
+        self.provider = connect(settings, ledger)
         self.watch = Watch(settings.name, settings.watch, [feed.kind for feed in self.provider.feeds])
         self._ledger = ledger
         limit = settings.max_requests_per_day

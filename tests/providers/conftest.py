@@ -55,10 +55,10 @@ class FakeVendor:
 class MemoryVault(dict[str, tuple[str, float]]):
     """Keeps tokens as the store does, for as long as a test."""
 
-    def load_token(self, owner: str) -> tuple[str, float] | None:
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
         return self.get(owner)
 
-    def save_token(self, owner: str, token: str, expires: float) -> None:
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
         self[owner] = (token, expires)
 
 

@@ -227,10 +227,10 @@ class Vendor:
 class TokenStore:
     """Takes tokens as the store does: one without a true end is refused there."""
 
-    def load_token(self, owner: str) -> tuple[str, float] | None:
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
         return None
 
-    def save_token(self, owner: str, token: str, expires: float) -> None:
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
         assert isinstance(token, str)
         assert math.isfinite(expires)
 
