@@ -29,7 +29,8 @@ from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.tracker import REMEMBERED_LONGER
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
@@ -120,11 +121,16 @@ class SteadyFeed(Feed):
 class Months:
     """A feed, swept once in each step of the clock; the ledger is on disk."""
 
-    def __init__(self, path: Path, pace: Pace, begin: float = BEGIN) -> None:
-        self.path = path
-        self.pace = pace
-        self.clock = HandClock(begin)
-        self.feed = SteadyFeed(pace, self.clock)
+    def __init__(
+        self, path: Path, pace: Pace, clock: HandClock, feed: SteadyFeed, ledger: Ledger, loop: FeedLoop
+    ) -> None:
+        self.path, self.pace, self.clock, self.feed = path, pace, clock, feed
+        self._ledger, self.loop = ledger, loop
+
+    @classmethod
+    async def begun(cls, path: Path, pace: Pace, begin: float = BEGIN) -> Months:
+        clock = HandClock(begin)
+        feed = SteadyFeed(pace, clock)
         settings = ProviderSettings.model_validate(
             {
                 "name": "endurance",
@@ -135,11 +141,12 @@ class Months:
                 "recent_window": f"{pace.retention:.0f}s",
             }
         )
-        vendor = Vendor(settings.type, ProviderSettings, (self.feed.kind,), lambda *_: [self.feed])
-        provider = Provider(settings, Client(settings.base_url), [self.feed], vendor)
-        self._ledger = Ledger(Store(str(path)), pace.retention)
-        book = self._ledger.open(settings.name, self.feed.kind, self.feed.clock, settings, self.clock())
-        self.loop = FeedLoop(provider, self.feed, book, self._ledger, Watch(settings.name, settings.watch), self.clock)
+        vendor = Vendor(settings.type, ProviderSettings, (feed.kind,), lambda *_: [feed])
+        provider = Provider(settings, Client(settings.base_url), [feed], vendor)
+        ledger = Ledger(SqliteStore(SqliteFile(str(path))), pace.retention)
+        tracker = await ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
+        loop = FeedLoop(provider, feed, tracker, ledger, Watch(settings.name, settings.watch), clock)
+        return cls(path, pace, clock, feed, ledger, loop)
 
     async def sweep(self) -> float:
         """One step and its sweep; the seconds of the processor that it took, which other programs do not change."""
@@ -207,7 +214,7 @@ HEAD = "sweeps    days   finished        memory          file      held      a s
 
 async def measured(path: Path, tasks: int, pace: Pace) -> tuple[list[Sample], dict[str, bool]]:
     """Runs until so many tasks have ended; the samples, and what they prove."""
-    months = Months(path, pace)
+    months = await Months.begun(path, pace)
     sweeps = math.ceil(tasks / pace.arrivals) + 1
     every = max(1, sweeps // SAMPLES)
     times: list[float] = []

@@ -19,7 +19,8 @@ from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import SORA, HandClock, Life, World
@@ -144,8 +145,8 @@ async def _polled(lives: Sequence[Life], lasts: float, growth: float) -> Looked:
         {"name": "benchmark", "type": "none", "base_url": "http://127.0.0.1", "poll_interval": f"{INTERVAL:g}s"}
     )
     client = Client(settings.base_url)
-    ledger = Ledger(Store(":memory:"), 86400.0)
-    tracker = ledger.open(settings.name, feed.kind, feed.clock, settings, NOW)
+    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 86400.0)
+    tracker = await ledger.open(settings.name, feed.kind, feed.clock, settings, NOW)
     vendor = Vendor(settings.type, ProviderSettings, (feed.kind,), lambda *_: [feed])
     provider = Provider(settings, client, [feed], vendor)
     loop = FeedLoop(provider, feed, tracker, ledger, Watch(settings.name, settings.watch), clock)

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable
 
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider, PolledProviders
@@ -28,12 +29,13 @@ class Standing:
         self._tasks = tasks
         self._began = time.time()
         self._turn = 0
-        self._ledger = Ledger(Store(":memory:"), 7 * DAY)
-        self.polled = PolledProviders(self._account(number) for number in range(feeds))
-        self.loops = self.polled.loops
+        self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * DAY)
+        self._feeds = feeds
+        self.polled = PolledProviders()
+        self.loops: list[FeedLoop] = []
         self.news = asyncio.Event()
 
-    def _account(self, number: int) -> PolledProvider:
+    async def _account(self, number: int) -> PolledProvider:
         settings = VENDORS["deerapi"].settings.model_validate(
             {
                 "name": f"account-{number:03}",
@@ -44,10 +46,13 @@ class Standing:
                 "task_series_limit": self._tasks,
             }
         )
-        return PolledProvider(settings, self._ledger)
+        return await PolledProvider.open(settings, self._ledger)
 
     async def fill(self) -> None:
         """The first sweep of every feed."""
+        accounts = [await self._account(number) for number in range(self._feeds)]
+        self.polled = PolledProviders(accounts)
+        self.loops = self.polled.loops
         for loop in self.loops:
             ended = (self._ended(number) for number in range(self._tasks // 10))
             running = (self._running(number) for number in range(self._tasks))

@@ -27,7 +27,8 @@ from benchmarks.goals import Result, at_least, at_most, in_turns, runs
 from benchmarks.lists import PAGE_SIZE
 from benchmarks.processes import Running, python, until
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
@@ -88,9 +89,9 @@ async def swept(pages: int, way: str) -> AsyncIterator[PolledProvider]:
     tasks = pages * PAGE_SIZE
     with tempfile.TemporaryDirectory() as folder:
         async with python("-m", "benchmarks.lists", "1", str(tasks)) as vendor:
-            ledger = Ledger(Store(str(Path(folder, "ledger.sqlite3"))), 7 * DAY)
+            ledger = Ledger(SqliteStore(SqliteFile(str(Path(folder, "ledger.sqlite3")))), 7 * DAY)
             settings = VENDORS["deerapi"].settings.model_validate(_account(int(vendor.told), 0, way))
-            polled = PolledProvider(settings, ledger)
+            polled = await PolledProvider.open(settings, ledger)
             (loop,) = polled.loops
             try:
                 for _ in range(2):
@@ -155,7 +156,7 @@ async def _starts(extent: Extent, times: int) -> list[Result]:
 def fill(path: str, ended: int) -> None:
     """A ledger of tasks that ended in the last week."""
     now = time.time()
-    store = Store(path)
+    store = SqliteFile(path)
     told = frozenset({"queue"})
     for start in range(0, ended, 50_000):
         tasks = [

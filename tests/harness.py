@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from exporter.config.load import Config
 from exporter.config.load import load as load_with
 from exporter.polling.feed.loop import FeedLoop
 from exporter.snapshot import Outage
 from exporter.vendors.registry import VENDORS
+
+T = TypeVar("T")
+
+
+def made(making: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine makes, for those who cannot await it: it is run in a thread, and waited for."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, making).result()
 
 
 def outage_of(loop: FeedLoop) -> Outage:

@@ -23,7 +23,8 @@ from exporter.client.errors import FailedCall
 from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
@@ -50,7 +51,7 @@ from exporter.simulator import (
 )
 from exporter.tasks import ENDS, IN_FLIGHT, Cause, Phase, Reason, State
 from exporter.vendors.registry import VENDORS
-from tests.harness import outage_of
+from tests.harness import made, outage_of
 
 if TYPE_CHECKING:
     from tests.conftest import Door
@@ -92,11 +93,11 @@ class Site:
 class Polled:
     """The feeds of one provider, swept by hand."""
 
-    def __init__(self, site: Site, settings: ProviderSettings, store: Store) -> None:
+    def __init__(self, site: Site, settings: ProviderSettings, store: SqliteFile) -> None:
         self.site = site
         self.store = store
-        self.ledger = Ledger(store, 7 * 24 * HOUR)
-        account = PolledProvider(settings, self.ledger, site.clock)
+        self.ledger = Ledger(SqliteStore(store), 7 * 24 * HOUR)
+        account = made(PolledProvider.open(settings, self.ledger, site.clock))
         self.provider = account.provider
         self.loops = {loop.feed.kind: loop for loop in account.loops}
 
@@ -175,11 +176,11 @@ async def poll(site: Site) -> AsyncIterator[Poll]:
     """Makes a provider of the given type or feed and settings, at the site."""
     async with AsyncExitStack() as stack:
 
-        def make(what: str | Feed, store: Store | None = None, **settings: Any) -> Polled:
+        def make(what: str | Feed, store: SqliteFile | None = None, **settings: Any) -> Polled:
             if not isinstance(what, str):
                 settings["feeds"] = [what[1]]
                 what = what[0]
-            polled = Polled(site, site.settings(what, **settings), store or Store(":memory:"))
+            polled = Polled(site, site.settings(what, **settings), store or SqliteFile(":memory:"))
             stack.push_async_callback(polled.provider.aclose)
             return polled
 
@@ -285,7 +286,7 @@ class TestBusyWorld:
 
     async def test_all_counts_are_exact_and_survive_restarts(self, site: Site, poll: Poll, tmp_path: Path) -> None:
         path = str(tmp_path / "ledger.sqlite3")
-        store = Store(path)
+        store = SqliteFile(path)
         vendors = list(dict.fromkeys(feed[0] for feed in FEEDS))
         sizes = {"poll_interval": "5s", "page_size": 10}
         everyone = [poll(vendor, store, **sizes) for vendor in vendors]
@@ -294,7 +295,7 @@ class TestBusyWorld:
                 site.world.stop_arrivals()
             if step in (13, 29, 30, 55):
                 store.close()
-                store = Store(path)
+                store = SqliteFile(path)
                 everyone = [poll(vendor, store, **sizes) for vendor in vendors]
             site.clock.now += 5
             await asyncio.gather(*(polled.sweep(after=0) for polled in everyone))
@@ -1364,7 +1365,7 @@ async def test_two_feeds_use_one_token_and_keep_it_across_a_restart(site: Site, 
     application = {"app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key}
     path = str(tmp_path / "ledger.sqlite3")
     for _ in range(2):
-        store = Store(path)
+        store = SqliteFile(path)
         polled = poll("chanjing", store, **application)
         await polled.sweep(2)
         assert all(loop.status.up for loop in polled.loops.values())
@@ -1379,7 +1380,7 @@ async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
     site: Site, poll: Poll, tmp_path: Path
 ) -> None:
     """As at a reload: a new loop takes over the tracker while the old one's last commit may be under way."""
-    store = Store(str(tmp_path / "ledger.sqlite3"))
+    store = SqliteFile(str(tmp_path / "ledger.sqlite3"))
     polled = poll(LIP_SYNC, store, page_size=3)
     old = polled.loop
     for turn in range(60):
@@ -1411,7 +1412,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    return Ledger(Store(":memory:"), 7 * 24 * HOUR)
+    return Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 24 * HOUR)
 
 
 @pytest.fixture
@@ -1436,12 +1437,12 @@ async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: 
 
 async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
     """What remains of the budget after a process has swept each feed once."""
-    ledger = Ledger(Store(str(path)), 7 * 24 * HOUR)
+    ledger = Ledger(SqliteStore(SqliteFile(str(path))), 7 * 24 * HOUR)
     collector = Collector(ledger, site.clock)
     await collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
     await until(lambda: all(loop.status.up for loop in collector.polled.loops))
     await collector.stop()
-    left = Budget(given["max_requests_per_day"], ledger.spending("chanjing"), site.clock).remaining
+    left = Budget(given["max_requests_per_day"], await ledger.spending("chanjing"), site.clock).remaining
     await ledger.close()
     return left
 
@@ -1515,7 +1516,7 @@ async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Co
 async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: Site, tmp_path: Path) -> None:
     """Of four providers one goes, one changes, one stays, one comes, and the ledger cannot take the one that comes."""
     path = tmp_path / "ledger.sqlite3"
-    ledger = Ledger(Store(str(path)), 7 * 24 * HOUR)
+    ledger = Ledger(SqliteStore(SqliteFile(str(path))), 7 * 24 * HOUR)
     collector = Collector(ledger, site.clock)
     await collector.apply(
         [site.settings(name, poll_interval="20ms") for name in ("deerapi", "facewap", "huawei_metastudio")]
@@ -1564,7 +1565,7 @@ async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: 
         assert loop.budget.remaining <= 1000 - turn  # at least one for each life
 
 
-class SlowStore(Store):
+class SlowStore(SqliteFile):
     """A store that writes no commit until it is told to, and lets nobody read meanwhile."""
 
     def __init__(self) -> None:
@@ -1581,7 +1582,7 @@ class SlowStore(Store):
 
 async def test_the_event_loop_waits_for_no_commit_to_reload_or_to_keep_a_token(site: Site) -> None:
     store = SlowStore()
-    collector = Collector(Ledger(store, 7 * 24 * HOUR), site.clock)
+    collector = Collector(Ledger(SqliteStore(store), 7 * 24 * HOUR), site.clock)
     await collector.apply([site.settings("facewap", poll_interval="10ms")])
     await until(store.begun.is_set)
     more = [site.settings(one, max_requests_per_day=1000) for one in ("facewap", "chanjing")]  # budgets and a token
@@ -1641,7 +1642,7 @@ async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> N
             raise RuntimeError("the clock is out of order")
         return site.clock()
 
-    collector = Collector(Ledger(Store(":memory:"), 7 * 24 * HOUR), clock)
+    collector = Collector(Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 24 * HOUR), clock)
     await collector.apply([site.settings("facewap", poll_interval="10ms")])
     (loop,) = collector.polled.loops
     await until(lambda: loop.status.up is True)
@@ -1657,7 +1658,7 @@ async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> N
     await collector.stop()
 
 
-class StuckStore(Store):
+class StuckStore(SqliteFile):
     """A store on a disk that does not answer until it is told to."""
 
     def __init__(self) -> None:
@@ -1671,7 +1672,7 @@ class StuckStore(Store):
 
 async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goes_on(site: Site) -> None:
     store = StuckStore()
-    collector = Collector(Ledger(store, 7 * 24 * HOUR), site.clock)
+    collector = Collector(Ledger(SqliteStore(store), 7 * 24 * HOUR), site.clock)
     site.world.add(ended(FACE_SWAP, "done", 60))
     try:
         await collector.apply([site.settings("facewap", poll_interval="10ms")])

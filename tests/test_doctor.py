@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.simulator import (
     DIGITAL_HUMAN,
@@ -443,12 +443,12 @@ class TestTokens:
         exporter.close()
 
     @staticmethod
-    async def held(practice: Practice, folder: Path) -> Store:
+    async def held(practice: Practice, folder: Path) -> SqliteFile:
         """An exporter's ledger, open and locked, with its token."""
         practice.ledger = str(folder / "ledger.sqlite3")
-        store = Store(practice.ledger)
+        store = SqliteFile(practice.ledger)
         settings = VENDORS["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
-        provider = connect(settings, Ledger(store, 86400.0))
+        provider = connect(settings, SqliteStore(store))
         await provider.feeds[0].list_page(0)
         await provider.aclose()
         return store

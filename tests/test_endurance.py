@@ -28,7 +28,7 @@ async def test_rows_memory_and_file_stay_as_they_are_while_retention_passes_agai
     rows, held, sizes = [], [], []
     now, ended = BEGIN, 0
     for _ in range(5):  # each time as a new process would
-        months = Months(path, PACE, now)
+        months = await Months.begun(path, PACE, now)
         for _ in range(10):
             await months.sweep()
             sizes.append(months.file_size)

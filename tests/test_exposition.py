@@ -14,7 +14,8 @@ import pytest
 from starlette.types import Message
 
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
@@ -23,6 +24,7 @@ from exporter.snapshot import FeedStatus, Reloads, Snapshot
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import VENDORS
 from exporter.web.app import Scrapes
+from tests.harness import made
 
 PATIENCE = 30.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -34,10 +36,10 @@ class Site:
     def __init__(self, clock: HandClock, reloads: Reloads | None = None, **settings: object) -> None:
         self.clock = clock
         self.news = asyncio.Event()
-        self.ledger = Ledger(Store(":memory:"), 7 * 86400.0)
+        self.ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
         common = {"name": "swap", "type": "facewap", "base_url": "http://127.0.0.1:9", "token": "t"}
         self.settings = VENDORS["facewap"].settings.model_validate(common | settings)
-        self.polled = PolledProvider(self.settings, self.ledger, clock, self.news.set)
+        self.polled = made(PolledProvider.open(self.settings, self.ledger, clock, self.news.set))
         (self.loop,) = self.polled.loops
         self.exposition = Exposition(PolledProviders([self.polled]).snapshot, reloads or Reloads(), clock)
 

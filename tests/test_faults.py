@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProvider, PolledProviders
@@ -41,6 +42,7 @@ from exporter.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 from exporter.snapshot import Reloads
 from exporter.tasks import State
 from exporter.vendors.registry import VENDORS
+from tests.harness import made
 
 if TYPE_CHECKING:
     from tests.conftest import Door
@@ -78,13 +80,13 @@ class Scene:
     site: Site
     feed: Feed
     stack: AsyncExitStack
-    store: Store = field(default_factory=lambda: Store(":memory:"))
+    store: SqliteFile = field(default_factory=lambda: SqliteFile(":memory:"))
     account: PolledProvider | None = None
 
     def connect(self, **given: Any) -> None:
         """Polls the feed with these settings from now on, as after a reload."""
         settings = self.site.settings(self.feed[0], feeds=[self.feed[1]], page_size=5, **given)
-        self.account = PolledProvider(settings, Ledger(self.store, 7 * 86400.0), self.clock)
+        self.account = made(PolledProvider.open(settings, Ledger(SqliteStore(self.store), 7 * 86400.0), self.clock))
         self.stack.push_async_callback(self.account.stop)
 
     async def sweep(self, after: float = STEP) -> None:
@@ -231,7 +233,7 @@ async def others_keep_their_interval(faults: Sequence[Fault]) -> None:
         world.add(*(Life(f"done-{n}", *feed, now - 60 - n, 0.0, 5.0, State.SUCCEEDED) for n in range(4)))
     fake = app(world, limits={})
     site = Site(fake)
-    collector = Collector(Ledger(Store(":memory:"), 7 * 86400.0))
+    collector = Collector(Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0))
     with serve(site) as server:
         site.url = server.url
         interval = f"{INTERVAL * 1000:.0f}ms"

@@ -14,7 +14,7 @@ import pytest
 
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.tasks import State, Task
 
@@ -32,13 +32,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Store:
-    store = Store(str(path))
+def store(path: Path) -> SqliteFile:
+    store = SqliteFile(str(path))
     store.commit(changes(1))
     return store
 
 
-def holds(store: Store) -> tuple[float, list[str]]:
+def holds(store: SqliteFile) -> tuple[float, list[str]]:
     record = store.load("vendor", "kind")
     return record.counts["finished_total", "succeeded"], sorted(task.id for task in record.in_flight)
 
@@ -126,7 +126,7 @@ def replace_the_log(path: Path) -> None:
     ],
 )
 def test_a_file_that_nothing_would_find_again_is_not_written_to(
-    store: Store, path: Path, spoil: Callable[[Path], None], told: str
+    store: SqliteFile, path: Path, spoil: Callable[[Path], None], told: str
 ) -> None:
     spoil(path)
     for _ in range(2):  # and is not taken for right the second time
@@ -139,17 +139,17 @@ def test_a_file_that_nothing_would_find_again_is_not_written_to(
     store.close()
 
 
-def test_a_file_that_comes_back_is_right_again(store: Store, path: Path) -> None:
+def test_a_file_that_comes_back_is_right_again(store: SqliteFile, path: Path) -> None:
     move_away(path)
     with pytest.raises(StoreError):
         store.commit(changes(2))
     path.with_name("elsewhere").rename(path)
     store.commit(changes(3))
     store.close()
-    assert holds(Store(str(path))) == (3, ["task-1", "task-3"])
+    assert holds(SqliteFile(str(path))) == (3, ["task-1", "task-3"])
 
 
-def test_a_folder_that_comes_back_is_right_again(store: Store, path: Path) -> None:
+def test_a_folder_that_comes_back_is_right_again(store: SqliteFile, path: Path) -> None:
     away = path.parent.with_name("away")
     path.parent.rename(away)
     with pytest.raises(StoreError):
@@ -157,13 +157,13 @@ def test_a_folder_that_comes_back_is_right_again(store: Store, path: Path) -> No
     away.rename(path.parent)
     store.commit(changes(3))
     store.close()
-    assert holds(Store(str(path))) == (3, ["task-1", "task-3"])
+    assert holds(SqliteFile(str(path))) == (3, ["task-1", "task-3"])
 
 
-def test_a_log_that_was_deleted_is_begun_again_and_nothing_of_it_is_lost(store: Store, path: Path) -> None:
+def test_a_log_that_was_deleted_is_begun_again_and_nothing_of_it_is_lost(store: SqliteFile, path: Path) -> None:
     Path(f"{path}-wal").unlink()
     store.commit(changes(2))
-    in_use = f"from exporter.ledger.sqlite.store import Store\nStore({str(path)!r}, patience=0)"
+    in_use = f"from exporter.ledger.sqlite.file import SqliteFile\nSqliteFile({str(path)!r}, patience=0)"
     other = subprocess.run([sys.executable, "-c", in_use], capture_output=True, text=True, check=False)
     assert "is another exporter running on it?" in other.stderr
     # What a process that is killed now would leave. (To copy the file in this process gives up the lock on it.)
@@ -171,7 +171,7 @@ def test_a_log_that_was_deleted_is_begun_again_and_nothing_of_it_is_lost(store: 
     left.mkdir()
     for file in files(path):
         shutil.copyfile(file, left / file.name)
-    assert holds(Store(str(left / path.name))) == (2, ["task-1", "task-2"])
+    assert holds(SqliteFile(str(left / path.name))) == (2, ["task-1", "task-2"])
     store.close()
 
 
@@ -179,7 +179,7 @@ def test_a_path_through_a_link_is_the_file_behind_it(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     link = tmp_path / "ledger.sqlite3"
     link.symlink_to("a/ledger.sqlite3")
-    store = Store(str(link))
+    store = SqliteFile(str(link))
     for total in (1, 2):
         store.commit(changes(total))
     link.unlink()
@@ -189,7 +189,7 @@ def test_a_path_through_a_link_is_the_file_behind_it(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_keeps_the_file_is_no_trouble(store: Store, path: Path) -> None:
+def test_what_keeps_the_file_is_no_trouble(store: SqliteFile, path: Path) -> None:
     os.link(path, path.with_name("backup"))
     path.chmod(0o640)
     path.touch()
@@ -198,12 +198,12 @@ def test_what_keeps_the_file_is_no_trouble(store: Store, path: Path) -> None:
         tasks = [Task(f"{total}-{n}", State.RUNNING, START, START, said="x" * 500) for n in range(300)]
         store.commit(Changes("vendor", "kind", START, START, START, tasks, made.counts))
     store.close()
-    assert holds(Store(str(path)))[0] == 59
+    assert holds(SqliteFile(str(path)))[0] == 59
 
 
-def test_the_file_of_another_exporter_at_the_same_path_is_left_alone(store: Store, path: Path) -> None:
+def test_the_file_of_another_exporter_at_the_same_path_is_left_alone(store: SqliteFile, path: Path) -> None:
     unlink(path)
-    other = Store(str(path))
+    other = SqliteFile(str(path))
     other.commit(changes(7))
     with pytest.raises(StoreError):
         store.commit(changes(2))
@@ -211,4 +211,4 @@ def test_the_file_of_another_exporter_at_the_same_path_is_left_alone(store: Stor
     other.commit(changes(8))
     assert Path(f"{path}-wal").exists()
     other.close()
-    assert holds(Store(str(path))) == (8, ["task-7", "task-8"])
+    assert holds(SqliteFile(str(path))) == (8, ["task-7", "task-8"])

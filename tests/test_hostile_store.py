@@ -21,7 +21,7 @@ import pytest
 
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
 from exporter.tasks import State, Task
@@ -38,7 +38,7 @@ NOBODY = 65534
 # --- A ledger, and what may happen to its file
 
 
-def commit(store: Store, *tasks: Task, total: float, since: float = START, kind: str = "face_swap") -> None:
+def commit(store: SqliteFile, *tasks: Task, total: float, since: float = START, kind: str = "face_swap") -> None:
     store.commit(Changes("swaps", kind, since, since, since, tasks, Counters({FINISHED: total})))
 
 
@@ -50,7 +50,7 @@ def ended(number: int, at: float = START) -> Task:
 def ledger(tmp_path: Path) -> Path:
     """A sound one of many pages, closed."""
     path = tmp_path / "ledger.sqlite3"
-    store = Store(str(path))
+    store = SqliteFile(str(path))
     commit(store, *map(ended, range(3000)), Task("in flight", State.RUNNING, START, START), total=3000)
     store.close()
     return path
@@ -151,7 +151,7 @@ def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(
 ) -> None:
     damage(ledger)
     before = ledger.read_bytes()
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     assert store.losses == 1
     assert Path(f"{ledger}.lost-1").read_bytes() == before
     assert losses_logged(caplog) == 1
@@ -160,7 +160,7 @@ def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(
     commit(store, ended(1), total=1)
     store.close()
 
-    again = Store(str(ledger))
+    again = SqliteFile(str(ledger))
     assert again.losses == 1
     assert again.load("swaps", "face_swap").counts == {FINISHED: 1}
     assert losses_logged(caplog) == 1
@@ -169,7 +169,7 @@ def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(
 
 
 def test_a_sound_ledger_is_left_alone(ledger: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     assert store.losses == 0
     assert store.load("swaps", "face_swap").counts == {FINISHED: 3000}
     assert losses_logged(caplog) == 0
@@ -182,7 +182,7 @@ def test_an_earlier_loss_is_never_overwritten(ledger: Path) -> None:
     for number in (1, 2, 3):
         random_bytes_in_the_middle(ledger)
         kept.append(ledger.read_bytes())
-        store = Store(str(ledger))
+        store = SqliteFile(str(ledger))
         assert store.losses == number
         commit(store, *(ended(10_000 * number + n) for n in range(3000)), total=3000)
         store.close()
@@ -194,7 +194,7 @@ def test_losses_go_on_where_they_were_when_the_files_have_been_cleared_away(ledg
         if number == 2:
             Path(f"{ledger}.lost-1").unlink()
         change(ledger, "INSERT INTO counts (feed, key, value) VALUES (1, 'no json', 1.0)")
-        store = Store(str(ledger))
+        store = SqliteFile(str(ledger))
         assert store.losses == number
         store.load("swaps", "face_swap")
         store.close()
@@ -203,14 +203,14 @@ def test_losses_go_on_where_they_were_when_the_files_have_been_cleared_away(ledg
 
 def test_a_loss_is_counted_though_the_process_dies_before_the_new_ledger_is_there(ledger: Path) -> None:
     ledger.rename(f"{ledger}.lost-1")
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     assert store.losses == 1
     store.close()
 
 
 def left_by_a_kill(ledger: Path) -> tuple[Path, Path]:
     """A copy of the file and the log beside it, as a killed process leaves them."""
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     commit(store, ended(5000), total=3001)
     place = ledger.parent / "killed"
     place.mkdir()
@@ -227,7 +227,7 @@ def test_the_log_beside_a_damaged_ledger_is_kept_with_it(ledger: Path) -> None:
     overwrite(log, 40, bytes(4096))  # or the log would put the header right again
     before = log.read_bytes()
     assert before
-    store = Store(str(copy))
+    store = SqliteFile(str(copy))
     assert store.losses == 1
     assert Path(f"{copy}.lost-1-wal").read_bytes() == before
     store.close()
@@ -237,7 +237,7 @@ def test_a_log_is_kept_though_the_file_it_belongs_to_has_been_emptied(ledger: Pa
     copy, log = left_by_a_kill(ledger)
     before = log.read_bytes()
     os.truncate(copy, 0)
-    store = Store(str(copy))
+    store = SqliteFile(str(copy))
     assert store.losses == 1
     assert Path(f"{copy}.lost-1-wal").read_bytes() == before
     store.close()
@@ -246,7 +246,7 @@ def test_a_log_is_kept_though_the_file_it_belongs_to_has_been_emptied(ledger: Pa
 def test_an_empty_file_is_a_new_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     path.touch()
-    store = Store(str(path))
+    store = SqliteFile(str(path))
     assert store.losses == 0
     commit(store, ended(1), total=1)
     store.close()
@@ -256,7 +256,7 @@ def test_a_file_that_never_was_a_ledger_is_refused_and_left_alone(tmp_path: Path
     path = tmp_path / "config.yaml"
     path.write_text("providers: []\n" * 100)
     with pytest.raises(StoreError, match=r"config\.yaml: file is not a database; not a ledger, set another"):
-        Store(str(path))
+        SqliteFile(str(path))
     assert path.read_text() == "providers: []\n" * 100
     assert [one.name for one in tmp_path.iterdir()] == ["config.yaml"]
 
@@ -264,17 +264,17 @@ def test_a_file_that_never_was_a_ledger_is_refused_and_left_alone(tmp_path: Path
 def test_a_ledger_is_known_by_what_is_left_of_it_whatever_its_name(ledger: Path) -> None:
     plain = ledger.rename(ledger.with_name("tasks"))
     garbage_for_a_header(plain)
-    store = Store(str(plain))
+    store = SqliteFile(str(plain))
     assert store.losses == 1
     store.close()
 
 
 def test_a_file_that_another_exporter_holds_is_never_set_aside(ledger: Path) -> None:
-    first = Store(str(ledger))
+    first = SqliteFile(str(ledger))
     commit(first, ended(5000), total=3001)
     garbage_for_a_header(ledger)
     with pytest.raises(StoreError, match="another exporter"):
-        Store(str(ledger), patience=0.1)
+        SqliteFile(str(ledger), patience=0.1)
     assert not Path(f"{ledger}.lost-1").exists()
     first.close()
 
@@ -289,7 +289,7 @@ def test_any_damage_is_survived_or_told(ledger: Path, seed: int) -> None:
         os.truncate(ledger, random.randrange(size))
     before = ledger.read_bytes()
     try:
-        store = Store(str(ledger))
+        store = SqliteFile(str(ledger))
     except StoreError:
         assert ledger.read_bytes() == before
         return
@@ -332,27 +332,27 @@ def without_privileges() -> Iterator[None]:
 
 def test_a_file_that_may_not_be_written_is_told(shared: Path) -> None:
     path = shared / "ledger.sqlite3"
-    Store(str(path)).close()
+    SqliteFile(str(path)).close()
     path.chmod(0o444)
     with (
         without_privileges(),
         pytest.raises(StoreError, match=r"ledger\.sqlite3: Permission denied; its folder must be writable too"),
     ):
-        Store(str(path))
+        SqliteFile(str(path))
 
 
 def test_a_folder_that_may_not_be_written_is_told(shared: Path) -> None:
     path = shared / "ledger.sqlite3"
-    Store(str(path)).close()
+    SqliteFile(str(path)).close()
     path.chmod(0o666)
     shared.chmod(0o555)
     with (
         without_privileges(),
         pytest.raises(StoreError, match=r"ledger\.sqlite3: .*; its folder must be writable too"),
     ):
-        Store(str(path))
+        SqliteFile(str(path))
     with without_privileges(), pytest.raises(StoreError, match="Permission denied"):
-        Store(str(shared / "other.sqlite3"))
+        SqliteFile(str(shared / "other.sqlite3"))
     shared.chmod(0o755)
 
 
@@ -419,7 +419,7 @@ def test_damage_found_while_running_stops_the_sweeps_alone_and_is_mended_by_a_re
     running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     now = time.time()
     commit(store, *(ended(n * 1000, now - 100_000) for n in range(50_000)), total=50_000, since=now - 50)
     store.close()
@@ -546,14 +546,14 @@ def test_a_full_disk_stops_the_sweeps_until_there_is_room(
 def test_a_disk_that_is_full_at_the_start_is_told(small_disk: Path) -> None:
     fill_up(small_disk)
     with pytest.raises(StoreError, match=r"ledger\.sqlite3: (database or disk is full|disk I/O error)"):
-        Store(str(small_disk / "ledger.sqlite3"))
+        SqliteFile(str(small_disk / "ledger.sqlite3"))
 
 
 def test_a_ledger_full_of_old_data_goes_on_and_forgets_it(
     running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
-    store = Store(str(ledger))
+    store = SqliteFile(str(ledger))
     long_ago = time.time() - 400 * 86400
     stale = [Task(f"stale {n}", State.RUNNING, long_ago, long_ago) for n in range(5)]
     commit(store, *(ended(n, long_ago) for n in range(3000)), *stale, total=3000, since=long_ago)

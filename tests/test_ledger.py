@@ -12,10 +12,12 @@ import pytest
 from exporter.config.models import PollSettings
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import FORGET_AT_ONCE, Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
+from tests.harness import made
 
 START = 1_700_000_000.0
 STEP = 15.0  # the poll interval
@@ -37,18 +39,18 @@ class Desk:
     def __init__(
         self,
         clock: Clock = Clock.OBSERVED,
-        store: Store | None = None,
+        store: SqliteFile | None = None,
         retention: float = 7 * DAY,
         now: float = START,
         **settings: Any,
     ) -> None:
         self.now = now
         self._shown = 0
-        self.store = store or Store(":memory:")
-        self.ledger = Ledger(self.store, retention)
+        self.store = store or SqliteFile(":memory:")
+        self.ledger = Ledger(SqliteStore(self.store), retention)
         self._made_of = (clock, self.store, retention)
         self.settings = settings
-        self.tracker = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now)
+        self.tracker = made(self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now))
 
     def restarted(self, **settings: Any) -> Desk:
         """The exporter after a restart, with other settings if any are given."""
@@ -834,7 +836,7 @@ async def test_a_change_is_not_taken_over_that_the_store_refused(desk: Desk) -> 
 
 
 async def test_a_commit_that_was_written_and_failed_all_the_same_counts_once() -> None:
-    class Liar(Store):
+    class Liar(SqliteFile):
         lies = False
 
         def commit(self, changes: Changes) -> None:
@@ -901,7 +903,7 @@ async def test_closing_waits_for_what_is_being_written(desk: Desk) -> None:
 
 
 async def test_two_feeds_share_a_store_and_nothing_else(desk: Desk) -> None:
-    other = desk.ledger.open("vendor", "other", Clock.OBSERVED, PollSettings(), START)
+    other = made(desk.ledger.open("vendor", "other", Clock.OBSERVED, PollSettings(), START))
     await desk.sweep(seen("a", S))
     await desk.ledger.record(other, Sweep(listed={"a": (seen("a", F), START)}, complete=True), START)
     assert desk.finished == {"succeeded": 1}

@@ -23,11 +23,13 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import MEASURED_ENDS, Clock, Field, Observation, Phase, Reason, State
+from tests.harness import made
 
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))
 START = 1_700_000_000.0
@@ -36,7 +38,7 @@ RETENTION = 2 * DAY
 SHOWN = [state for state in State if state is not State.LOST]
 
 
-class Disk(Store):
+class Disk(SqliteFile):
     """A store whose commits fail when told to: before anything is written, or after all of it was."""
 
     fails = ""
@@ -121,8 +123,8 @@ class Story(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.ledger = Ledger(self.disk, RETENTION)
-        self.tracker: Tracker = self.ledger.open("vendor", "kind", self.clock, PollSettings(), self.now)
+        self.ledger = Ledger(SqliteStore(self.disk), RETENTION)
+        self.tracker: Tracker = made(self.ledger.open("vendor", "kind", self.clock, PollSettings(), self.now))
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):

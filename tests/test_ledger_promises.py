@@ -12,11 +12,13 @@ from exporter.client.client import LONGEST_PAUSE, RateLimit
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.missing import MissingTasks
 from exporter.tasks import Clock, Field, Observation, Reason, State, Task
+from tests.harness import made
 
 START = 1_700_000_000.0
 DAY = 86400.0
@@ -27,8 +29,8 @@ class Desk:
 
     def __init__(self, clock: Clock = Clock.PROVIDER, **settings: Any) -> None:
         self.now = START
-        self.ledger = Ledger(Store(":memory:"), 7 * DAY)
-        self.tracker: Tracker = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START)
+        self.ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * DAY)
+        self.tracker: Tracker = made(self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START))
 
     async def sweep(self, *rows: Observation, after: float = 15.0, complete: bool = True, **more: Any) -> Sweep:
         self.now += after
@@ -45,7 +47,7 @@ class Desk:
 
 
 def durability(path: Path) -> int:
-    store = Store(str(path))
+    store = SqliteFile(str(path))
     try:
         (value,) = store._db.execute("PRAGMA synchronous").fetchone()
         return int(value)
@@ -252,7 +254,7 @@ def test_buckets_kept_under_other_bounds_fall_into_the_next_larger_one() -> None
 
 
 def test_a_store_keeps_tokens_by_their_owner_and_the_last_one_counts() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.save_token("one", "first", 1.0)
     store.save_token("one", "second", 2.0)
     store.save_token("other", "third", 3.0)
@@ -262,7 +264,7 @@ def test_a_store_keeps_tokens_by_their_owner_and_the_last_one_counts() -> None:
 
 
 def test_a_store_keeps_watched_ids_in_the_order_they_were_asked_for_and_by_feed() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.watch("one", "kind", ["b", "a"], 1.0)
     store.watch("one", "kind", ["c", "a"], 2.0)
     store.watch("other", "kind", ["d"], 1.0)
@@ -278,7 +280,7 @@ async def test_a_file_that_is_no_ledger_is_named_in_the_error(tmp_path: Path) ->
         db.execute("CREATE TABLE things (id INTEGER)")
     db.close()
     with pytest.raises(Exception, match=r"other\.db"):
-        Store(str(path))
+        SqliteFile(str(path))
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("things",)]
     db.close()

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.client.client import RateLimit
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
 from exporter.polling.providers import PolledProvider
@@ -38,7 +39,7 @@ from exporter.simulator import (
 )
 from exporter.tasks import State
 from exporter.vendors.registry import VENDORS
-from tests.harness import outage_of
+from tests.harness import made, outage_of
 
 if TYPE_CHECKING:
     from tests.conftest import Door
@@ -66,14 +67,16 @@ class Site:
 class Polled:
     """One feed, swept by hand; the pauses that its vendor asks for pass on the site's clock."""
 
-    def __init__(self, site: Site, feed: Feed, store: Store, paces: bool, settings: dict[str, Any]) -> None:
+    def __init__(self, site: Site, feed: Feed, store: SqliteFile, paces: bool, settings: dict[str, Any]) -> None:
         vendor = feed[0]
         common = {"name": vendor, "type": vendor, "base_url": site.url + PREFIXES[vendor], "rate_limit": "2000/s"}
         given = {**common, **site.fake.credentials.of(vendor), "feeds": [feed[1]], **settings}
         self.site = site
         self.store = store
-        self.account = PolledProvider(
-            VENDORS[vendor].settings.model_validate(given), Ledger(store, 7 * 86400.0), site.clock
+        self.account = made(
+            PolledProvider.open(
+                VENDORS[vendor].settings.model_validate(given), Ledger(SqliteStore(store), 7 * 86400.0), site.clock
+            )
         )
         (self.loop,) = self.account.loops
         if not paces:
@@ -118,8 +121,8 @@ async def poll(site: Site) -> AsyncIterator[Poll]:
     """Makes a provider with one feed."""
     async with AsyncExitStack() as stack:
 
-        def make(feed: Feed, store: Store | None = None, *, paces: bool = True, **settings: Any) -> Polled:
-            polled = Polled(site, feed, store or Store(":memory:"), paces, settings)
+        def make(feed: Feed, store: SqliteFile | None = None, *, paces: bool = True, **settings: Any) -> Polled:
+            polled = Polled(site, feed, store or SqliteFile(":memory:"), paces, settings)
             stack.push_async_callback(polled.account.stop)
             return polled
 

@@ -17,7 +17,8 @@ from starlette.responses import Response
 
 from benchmarks.reference import Reference
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition, prefers_openmetrics
 from exporter.polling.feed.loop import FeedLoop
@@ -26,6 +27,7 @@ from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, Worl
 from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Field, Observation, Phase, Reason, State
 from exporter.vendors.registry import VENDORS
+from tests.harness import made
 
 openmetrics_families: Callable[[str], Iterator[Metric]] = openmetrics_parser.text_string_to_metric_families
 
@@ -91,7 +93,7 @@ class Scene:
 
     clock: HandClock
     accounts: list[PolledProvider] = field(default_factory=list)
-    ledger: Ledger = field(default_factory=lambda: Ledger(Store(":memory:"), 7 * 86400.0))
+    ledger: Ledger = field(default_factory=lambda: Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0))
 
     def __post_init__(self) -> None:
         self.exposition = Exposition(self.snapshot, Reloads(succeeded_at=self.clock.now), self.clock)
@@ -106,7 +108,7 @@ class Scene:
     def connect(self, vendor: str, url: str = NOBODY, **more: Any) -> list[FeedLoop]:
         common = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
         settings = VENDORS[vendor].settings.model_validate({**common, **Credentials().of(vendor), **more})
-        self.accounts.append(PolledProvider(settings, self.ledger, self.clock))
+        self.accounts.append(made(PolledProvider.open(settings, self.ledger, self.clock)))
         return self.accounts[-1].loops
 
     async def see(self, loop: FeedLoop, *observations: Observation) -> None:

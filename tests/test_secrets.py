@@ -17,10 +17,11 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.providers import PolledProvider
 from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
-from tests.harness import load
+from tests.harness import load, made
 
 if TYPE_CHECKING:
     from tests.conftest import Exporter
@@ -203,8 +204,8 @@ async def test_no_failed_call_that_is_kept_tells_a_secret_or_what_a_task_is_abou
     with serve(simulator) as address:
         write(tmp_path, address.url)
         config = load(tmp_path / "config.yaml", {"DEER_KEY": SECRETS.deerapi_api_key})
-        ledger = Ledger(Store(":memory:"), config.ledger.retention)
-        accounts = [PolledProvider(settings, ledger) for settings in config.providers]
+        ledger = Ledger(SqliteStore(SqliteFile(":memory:")), config.ledger.retention)
+        accounts = [made(PolledProvider.open(settings, ledger)) for settings in config.providers]
         loops = [loop for account in accounts for loop in account.loops]
         for name, fault in FAULTS.items():
             simulator.faults.update(dict.fromkeys(simulator.vendors, fault or echo))

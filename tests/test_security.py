@@ -14,8 +14,8 @@ import pytest
 from exporter import cli
 from exporter.client.client import Exchange
 from exporter.client.errors import TaskNotFound
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.simulator import PREFIXES, Credentials, World, app, running
 from exporter.vendors.registry import VENDORS, connect
 
@@ -62,7 +62,7 @@ class Observer:
 
 @pytest.mark.anyio
 async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor() -> None:
-    observer, ledger = Observer(), Ledger(Store(":memory:"), 86400.0)
+    observer, store = Observer(), SqliteStore(SqliteFile(":memory:"))
     assert {account["type"] for account in ACCOUNTS} == VENDORS.keys() & PREFIXES  # all that are simulated
     async with running(app(World(seed=1, speed=10, rate=2, history=60), limits={})) as url:
         for account in ACCOUNTS:
@@ -70,7 +70,7 @@ async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_
             if "iam" in given:
                 user = {"domain": KEYS.huawei_domain, "username": KEYS.huawei_username}
                 given["iam"] = user | {"endpoint": url + PREFIXES["huawei_iam"], "password": KEYS.huawei_password}
-            provider = connect(VENDORS[account["type"]].settings.model_validate(given), ledger)
+            provider = connect(VENDORS[account["type"]].settings.model_validate(given), store)
             provider.client.observer = observer
             for feed in provider.feeds:
                 page = await feed.list_page(0)
@@ -78,7 +78,7 @@ async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_
                 with pytest.raises(TaskNotFound):
                     await feed.look_up("nowhere")
             await provider.aclose()
-    await ledger.close()
+    await store.close()
     assert observer.calls == READS
 
 

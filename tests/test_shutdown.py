@@ -22,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.config.models import PollSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.simulator import (
     FACE_SWAP,
@@ -38,6 +39,7 @@ from exporter.simulator import (
     serve,
 )
 from exporter.tasks import Clock, Observation, State
+from tests.harness import made
 
 if TYPE_CHECKING:
     from tests.conftest import Exporter
@@ -270,10 +272,10 @@ def test_the_end_comes_in_time_with_scrapes_that_nobody_reads(start: Start, vend
 async def test_what_only_waits_to_be_written_when_the_end_comes_is_left_to_the_next_start(tmp_path: Path) -> None:
     """Or the end would take as long as all of it together; not begun is as good as not swept."""
     now = time.time()
-    ledger = Ledger(Store(str(tmp_path / "ledger.sqlite3")), retention=86400.0)
+    ledger = Ledger(SqliteStore(SqliteFile(str(tmp_path / "ledger.sqlite3"))), retention=86400.0)
     writing = []
     for number in range(5):
-        tracker = ledger.open("vendor", f"feed-{number}", Clock.PROVIDER, PollSettings(), now)
+        tracker = made(ledger.open("vendor", f"feed-{number}", Clock.PROVIDER, PollSettings(), now))
         sweep = Sweep(complete=True)
         sweep.show([Observation("task", State.SUCCEEDED, ended=now)], now, listed=True)
         writing.append(asyncio.create_task(ledger.record(tracker, sweep, now)))

@@ -17,12 +17,14 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import STEPS_KEPT, Store
+from exporter.ledger.sqlite.file import STEPS_KEPT, SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sqlite.tables import VERSION
 from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
+from tests.harness import made
 
 START = 1_700_000_000.0
 
@@ -73,7 +75,7 @@ def test_every_field_of_a_task_takes_part_in_the_round_trip() -> None:
 
 @given(st.lists(tasks, max_size=5, unique_by=lambda task: task.id))
 def test_every_field_of_every_task_comes_back(given_tasks: list[Task]) -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.commit(changes(*given_tasks))
     back = {task.id: task for task in store.load("vendor", "kind").in_flight}
     back |= {task.id: task for task in store.ended_since("vendor", "kind", -1e12)}
@@ -84,12 +86,12 @@ def test_every_field_of_every_task_comes_back(given_tasks: list[Task]) -> None:
 
 
 def test_a_feed_that_was_never_seen_is_empty() -> None:
-    record = Store(":memory:").load("vendor", "kind")
+    record = SqliteFile(":memory:").load("vendor", "kind")
     assert (record.since, record.horizon, record.polled, record.counts, record.in_flight) == (None, None, None, {}, [])
 
 
 def test_feeds_are_apart(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
     store.commit(changes(ended("b"), kind="other"))
     assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
@@ -98,28 +100,28 @@ def test_feeds_are_apart(path: str) -> None:
 
 
 def test_totals_committed_twice_count_once() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     for _ in range(2):
         store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 7.0})))
     assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 7.0}
 
 
 def test_more_ids_than_a_query_takes_are_found() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     every = [f"task-{number}" for number in range(1234)]
     store.commit(changes(*map(ended, every)))
     assert store.ended_among("vendor", "kind", ["unknown", *every]) == set(every)
 
 
 def test_what_is_forgotten_is_gone() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.commit(changes(ended("a"), ended("b")))
     store.commit(changes(forgotten=("a", "never-known")))
     assert store.ended_among("vendor", "kind", ["a", "b"]) == {"b"}
 
 
 def test_the_oldest_ends_are_forgotten_first() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.commit(changes(*(ended(str(age), START - age) for age in (1, 5, 3)), Task("in flight", State.RUNNING, 0, 0)))
     assert store.ended_before("vendor", "kind", START + 1, limit=2) == ["5", "3"]
     assert store.ended_before("vendor", "kind", START, limit=2) == []  # they were seen to end only then
@@ -129,7 +131,7 @@ def test_the_oldest_ends_are_forgotten_first() -> None:
 
 
 def test_a_commit_that_fails_changes_nothing(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
     broken = Task("c", State.RUNNING, first_seen=None, changed=START)  # type: ignore[arg-type]
     with pytest.raises(StoreError):
@@ -138,17 +140,17 @@ def test_a_commit_that_fails_changes_nothing(path: str) -> None:
     assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 1.0}
     store.commit(changes(ended("b")))
     store.close()
-    assert Store(path).ended_among("vendor", "kind", ["b"]) == {"b"}
+    assert SqliteFile(path).ended_among("vendor", "kind", ["b"]) == {"b"}
 
 
 def test_a_commit_outlives_a_process_that_never_closes(path: str, tmp_path: Path) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.commit(changes(ended("a")))
     left = tmp_path / "left behind"
     left.mkdir()
     for file in tmp_path.glob("ledger.sqlite3*"):  # as they are after kill -9
         (left / file.name).write_bytes(file.read_bytes())
-    assert Store(str(left / "ledger.sqlite3")).ended_among("vendor", "kind", ["a"]) == {"a"}
+    assert SqliteFile(str(left / "ledger.sqlite3")).ended_among("vendor", "kind", ["a"]) == {"a"}
 
 
 # --- A restart shows the same tracker
@@ -176,19 +178,19 @@ sweeps = st.tuples(
 Told = tuple[list[Observation], list[Observation], set[str], bool, float]
 
 
-async def replayed(told: list[Told], store: Store) -> tuple[Tracker, Tracker]:
+async def replayed(told: list[Told], store: SqliteFile) -> tuple[Tracker, Tracker]:
     """The tracker in memory after these sweeps, and the one that a restart would make."""
     made_of = ("vendor", "kind", Clock.OBSERVED, PollSettings())
-    ledger = Ledger(store, 30 * 86400)
+    ledger = Ledger(SqliteStore(store), 30 * 86400)
     now = START
-    tracker = ledger.open(*made_of, now)
+    tracker = made(ledger.open(*made_of, now))
     for listed, looked_up, missing, complete, after in told:
         now += after
         sweep = Sweep(missing=missing, complete=complete)
         sweep.listed = {row.id: (row, now) for row in listed}
         sweep.looked_up = {row.id: (row, now) for row in looked_up}
         await ledger.record(tracker, sweep, now)
-    again = Ledger(store, 30 * 86400).open(*made_of, now)
+    again = made(Ledger(SqliteStore(store), 30 * 86400).open(*made_of, now))
     assert sorted(again.recent(now), key=lambda task: task.id) == sorted(tracker.recent(now), key=lambda task: task.id)
     return tracker, again
 
@@ -196,7 +198,7 @@ async def replayed(told: list[Told], store: Store) -> tuple[Tracker, Tracker]:
 @given(st.lists(sweeps, max_size=8))
 @settings(max_examples=50, deadline=None)
 def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     tracker, again = asyncio.run(replayed(told, store))
     assert again.counts == tracker.counts
     assert again.in_flight == tracker.in_flight
@@ -207,7 +209,7 @@ def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
 @given(st.lists(sweeps, max_size=12))
 @settings(max_examples=50, deadline=None)
 def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(told: list[Told]) -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     tracker, _ = asyncio.run(replayed(told, store))
     finished = {key[1]: count for key, count in tracker.counts.items() if key[0] == "finished_total"}
     touched = {row.id for listed, looked_up, *_ in told for row in [*listed, *looked_up]}
@@ -223,52 +225,52 @@ def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(told: list[Told])
 
 
 def test_tokens_survive_a_restart(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     assert store.load_token("chanjing:1") is None
     store.save_token("chanjing:1", "first", 10.0)
     store.save_token("chanjing:1", "second", 20.5)
     store.close()
-    assert Store(path).load_token("chanjing:1") == ("second", 20.5)
+    assert SqliteFile(path).load_token("chanjing:1") == ("second", 20.5)
 
 
 # --- The file
 
 
 def test_the_file_is_for_its_owner_alone(path: str, tmp_path: Path) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.commit(changes(ended("a")))
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
-    Store(str(tmp_path / "deep" / "down" / "ledger.sqlite3")).close()
+    SqliteFile(str(tmp_path / "deep" / "down" / "ledger.sqlite3")).close()
     assert (tmp_path / "deep" / "down" / "ledger.sqlite3").is_file()
 
 
 def test_a_second_exporter_on_the_same_file_is_refused(path: str) -> None:
-    first = Store(path)
+    first = SqliteFile(path)
     with pytest.raises(StoreError, match=r"ledger\.sqlite3: database is locked; is another exporter running on it\?"):
-        Store(path, patience=0.1)
+        SqliteFile(path, patience=0.1)
     first.close()
-    Store(path).close()
+    SqliteFile(path).close()
 
 
 def test_a_second_exporter_is_refused_also_on_a_file_that_was_there_before(path: str) -> None:
-    Store(path).close()
-    first = Store(path)
+    SqliteFile(path).close()
+    first = SqliteFile(path)
     with pytest.raises(StoreError, match="another exporter"):
-        Store(path, patience=0.1)
+        SqliteFile(path, patience=0.1)
     first.close()
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: str) -> None:
-    Store(path).close()
+    SqliteFile(path).close()
     with sqlite3.connect(path) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
     before = Path(path).read_bytes()
     with pytest.raises(StoreError, match=rf"newer version \(format {VERSION + 1}, this one knows {VERSION}\)"):
-        Store(path)
+        SqliteFile(path)
     assert Path(path).read_bytes() == before
 
 
@@ -279,7 +281,7 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path: str, it
         database.execute(f"PRAGMA user_version = {its_version}")
     database.close()
     with pytest.raises(StoreError, match="not a ledger"):
-        Store(path)
+        SqliteFile(path)
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
     database.close()
@@ -287,24 +289,24 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path: str, it
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Is a directory"):
-        Store(str(tmp_path))
+        SqliteFile(str(tmp_path))
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"ledger\.sqlite3: (Not a directory|File exists)"):
-        Store(str(tmp_path / "file" / "ledger.sqlite3"))
+        SqliteFile(str(tmp_path / "file" / "ledger.sqlite3"))
     with pytest.raises(StoreError):
-        Store("/proc/no-such-folder/ledger.sqlite3")
+        SqliteFile("/proc/no-such-folder/ledger.sqlite3")
 
 
 def test_a_path_that_no_file_can_have_is_refused() -> None:
     with pytest.raises(StoreError, match="null"):
-        Store("ledger\0.sqlite3")
+        SqliteFile("ledger\0.sqlite3")
 
 
 def test_damaged_content_is_told_as_such_and_not_repeated(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.commit(changes(Task("a", State.RUNNING, START, START)))
     store.save_token("chanjing:1", "s3cr3t", 10.0)
     store.close()
@@ -312,11 +314,11 @@ def test_damaged_content_is_told_as_such_and_not_repeated(path: str) -> None:
         database.execute("UPDATE tokens SET token = CAST(x'733363723374ff' AS TEXT)")  # s3cr3t and a byte too many
     database.close()
     with pytest.raises(StoreError, match=r"ledger\.sqlite3: text that cannot be read$"):
-        Store(path).load_token("chanjing:1")
+        SqliteFile(path).load_token("chanjing:1")
 
 
 def test_a_store_that_is_closed_says_so(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.close()
     for call in (
         lambda: store.commit(changes(ended("a"))),
@@ -337,7 +339,7 @@ def stepped(*steps: Step) -> Changes:
 
 
 def test_what_was_seen_of_a_task_is_told_in_order_and_each_once() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.commit(changes(Task("a", State.RUNNING, 1.0, 3.0, progress=0.5)))
     first, second = Step("a", 1.0, State.QUEUED), Step("a", 3.0, State.RUNNING, 0.5)
     store.commit(stepped(second, Step("b", 2.0, State.QUEUED)))
@@ -348,7 +350,7 @@ def test_what_was_seen_of_a_task_is_told_in_order_and_each_once() -> None:
 
 
 def test_steps_of_yesterday_are_dropped_as_new_ones_come() -> None:
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0)))
     store.commit(stepped(*(Step("a", float(at), State.RUNNING) for at in range(10))))
     late = STEPS_KEPT + 4.5
@@ -362,12 +364,12 @@ def test_steps_of_yesterday_are_dropped_as_new_ones_come() -> None:
 
 
 def test_ids_that_were_asked_for_survive_a_restart_until_they_are_dropped(path: str) -> None:
-    store = Store(path)
+    store = SqliteFile(path)
     store.watch("vendor", "kind", ["b", "a"], 1.0)
     store.watch("vendor", "kind", ["c", "a"], 2.0)
     store.watch("vendor", "other", ["x"], 2.0)
     store.close()
-    again = Store(path)
+    again = SqliteFile(path)
     assert again.watched("vendor", "kind") == ["a", "b", "c"]
     again.unwatch("vendor", "kind", ["a", "b", "unknown"])
     assert (again.watched("vendor", "kind"), again.watched("vendor", "other")) == (["c"], ["x"])
@@ -454,7 +456,7 @@ def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version:
         database.execute(f"PRAGMA user_version = {version}")
         database.commit()
     for _ in range(2):
-        store = Store(path)
+        store = SqliteFile(path)
         (task,) = store.ended_since("vendor", "kind", 0.0)
         known = (task.id, task.reason, task.output_seconds, task.missing, task.told)
         assert known == ("a", Reason.TIMEOUT, 4.0, 1, frozenset({"queue"}))

@@ -17,13 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.config.models import WatchSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
 from exporter.tasks import State
 from exporter.vendors.registry import VENDORS
+from tests.harness import made
 
 TOKEN = "a-token-of-the-shop-0123456789"
 NOW = 1_790_000_000.0
@@ -304,7 +306,7 @@ async def test_closing_ends_the_questions(shop: Shop, watch: Open) -> None:
 class Polled:
     """DeerAPI without a list, told its ids by the shop; swept by hand."""
 
-    def __init__(self, vendor: str, shop: Shop, clock: HandClock, store: Store, key: str) -> None:
+    def __init__(self, vendor: str, shop: Shop, clock: HandClock, store: SqliteFile, key: str) -> None:
         settings = VENDORS["deerapi"].settings.model_validate(
             {
                 "name": "deerapi",
@@ -316,8 +318,8 @@ class Polled:
             }
         )
         self.clock = clock
-        self.ledger = Ledger(store, 7 * 86400.0)
-        self.account = PolledProvider(settings, self.ledger, clock)
+        self.ledger = Ledger(SqliteStore(store), 7 * 86400.0)
+        self.account = made(PolledProvider.open(settings, self.ledger, clock))
         (self.loop,) = self.account.loops
 
     async def sweep(self) -> None:
@@ -346,7 +348,7 @@ async def polled(shop: Shop, tmp_path: Path) -> AsyncIterator[Callable[[], Await
         async def start() -> Polled:
             if started:
                 await started[-1].aclose()
-            store = Store(str(tmp_path / "ledger.sqlite3"))
+            store = SqliteFile(str(tmp_path / "ledger.sqlite3"))
             started.append(Polled(vendor, shop, clock, store, fake.credentials.deerapi_api_key))
             return started[-1]
 
@@ -413,7 +415,7 @@ async def test_a_provider_that_is_polled_no_more_asks_its_url_no_more(shop: Shop
             "watch": {"http": [{"url": shop.url, "interval": "20ms"}]},
         }
     )
-    ledger = Ledger(Store(":memory:"), 7 * 86400.0)
+    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
     collector = Collector(ledger)
     try:
         await collector.apply([settings])

@@ -9,7 +9,8 @@ from typing import Any
 
 from exporter.client.client import Exchange
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider
 from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
@@ -52,8 +53,8 @@ async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[t
         written = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "100000/s"}
         written |= LEAST[vendor] | (LISTING.get(vendor, {}) if listed else {})
         settings = VENDORS[vendor].settings.model_validate(written | {"feeds": [kind]})
-        ledger = Ledger(Store(":memory:"), 86400.0)
-        polled = PolledProvider(settings, ledger, world.clock)
+        ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 86400.0)
+        polled = await PolledProvider.open(settings, ledger, world.clock)
         shoulder = polled.provider.client.observer = Shoulder()
         try:
             yield polled.loops[0], shoulder, simulator.vendors[vendor]

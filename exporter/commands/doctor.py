@@ -31,7 +31,8 @@ from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
@@ -147,7 +148,7 @@ class Examination:
         self._one_token = self._provider.vendor.one_token
         self._provider.client.observer = self
         self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
-        self._ledger = Ledger(Store(":memory:"), settings.history)
+        self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), settings.history)
         self._patience = patience
 
     def feeds(self) -> Iterator[Coroutine[object, object, FeedReport]]:
@@ -227,7 +228,7 @@ class Examination:
     async def _exported(self, feed: Feed, sweep: Sweep) -> list[str]:
         """Those of the feed's samples after this look that tell most, but for zeros."""
         now, settings = time.time(), self._settings
-        tracker = self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
+        tracker = await self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
         loop = FeedLoop(self._provider, feed, tracker, self._ledger, self._watch)
         await self._ledger.record(tracker, sweep, now)
         loop.status = FeedStatus(up=sweep.complete)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ class LedgerFile:
         return self._copy.providers() if self._copy else []
 
     @cached_property
-    def _copy(self) -> Store | None:
+    def _copy(self) -> SqliteFile | None:
         if not self._path.is_file():  # ":memory:" is none either
             return None
         try:
             for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
                 if path.exists():
                     shutil.copyfile(path, self._folder / path.name)
-            return Store(str(self._folder / self._path.name))
+            return SqliteFile(str(self._folder / self._path.name))
         except (OSError, StoreError) as error:
             log.debug("the ledger cannot be read", exc_info=error)
             return None

@@ -21,7 +21,7 @@ from exporter.config.load import Config, ConfigError, EnvironmentBroken, check_e
 from exporter.config.mistakes.accounts import renamed
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.snapshot import Reloads
@@ -97,12 +97,12 @@ async def serve(
     # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     sockets = listen(options.addresses)
-    store = Store(config.ledger.path)
+    store = await SqliteStore.open(config.ledger.path)
     ledger = Ledger(store, config.ledger.retention)
     collector = Collector(ledger)
     reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks)
     _log_remarks(config)
-    if left := sorted(set(store.providers()) - {one.name for one in config.providers}):
+    if left := sorted(set(await store.providers()) - {one.name for one in config.providers}):
         log.warning(
             "the ledger holds tasks of providers that are not configured; one that was renamed begins its counters "
             "again, and goes on only under its old name",

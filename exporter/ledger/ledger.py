@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import ParamSpec, TypeVar
+from collections.abc import Collection, Iterable
 
 from exporter.config.models import PollSettings
-from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.store import Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
 from exporter.tasks import Clock, Step, Task
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 FORGET_AT_ONCE = 1000
 """Old ends that a sweep forgets beside twice as many as it shows: so many at the most can it have added."""
@@ -30,19 +23,17 @@ class Ledger:
         self._retention = retention
         self._trackers: dict[tuple[str, str], Tracker] = {}
         self._writing = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._closing = False
-        self._closed = False
 
-    def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Tracker:
+    async def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Tracker:
         """The tracker of a feed, out of the store the first time; a known one is left as it is. Raises StoreError."""
         tracker = self._trackers.get((provider, kind))
         if tracker is None:
-            record = self.store.load(provider, kind)
-            recent = self.store.ended_since(provider, kind, now - settings.recent_window)
+            record = await self.store.load(provider, kind)
+            recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
             tracker = Tracker(provider, kind, clock, settings, self._retention, record, recent)
             self.take_settings(tracker, settings)
-            self._trackers[provider, kind] = tracker
+            tracker = self._trackers.setdefault((provider, kind), tracker)
         return tracker
 
     def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
@@ -50,16 +41,12 @@ class Ledger:
         tracker.settings, tracker.interval = settings, settings.poll_interval
         tracker.retention = max(self._retention, settings.history, settings.recent_window)
 
-    async def in_thread(self, call: Callable[[], T]) -> T:
-        """Makes a call that reads the store, in the store's thread. Raises StoreError, and what the call raises."""
-        return await self._in_store(call)
-
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
         unknown = [task_id for task_id in ids if task_id not in tracker.in_flight]
         if not unknown:
             return set()
-        return await self._in_store(self.store.ended_among, tracker.provider, tracker.kind, unknown)
+        return await self.store.ended_among(tracker.provider, tracker.kind, unknown)
 
     async def record(self, tracker: Tracker, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
         """Settles a sweep, commits it and takes it over; the ids to `keep` are not forgotten. Raises StoreError.
@@ -75,17 +62,15 @@ class Ledger:
                 raise asyncio.CancelledError
             if tracker.in_doubt:
                 recent = now - tracker.settings.recent_window
-                record = await self._in_store(self.store.load, tracker.provider, tracker.kind)
-                tracker.load(
-                    record, await self._in_store(self.store.ended_since, tracker.provider, tracker.kind, recent)
-                )
+                record = await self.store.load(tracker.provider, tracker.kind)
+                tracker.load(record, await self.store.ended_since(tracker.provider, tracker.kind, recent))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
             sweep.ended_before |= await self.ended_among(tracker, unsure - sweep.ended_before)
             settled = tracker.settle(sweep, now, await self._to_forget(tracker, sweep, now, keep))
             tracker.in_doubt = True  # a commit that fails may have been written all the same
-            await self._in_store(self.store.commit, settled.changes)
+            await self.store.commit(settled.changes)
             tracker.adopt(settled)
             tracker.in_doubt = False
             return settled
@@ -97,51 +82,35 @@ class Ledger:
             return []
         limit = min(tracker.horizon, now - tracker.retention) - REMEMBERED_LONGER
         at_once = FORGET_AT_ONCE + 3 * len(shown) + len(keep)
-        old = await self._in_store(self.store.ended_before, tracker.provider, tracker.kind, limit, at_once)
+        old = await self.store.ended_before(tracker.provider, tracker.kind, limit, at_once)
         return [task_id for task_id in old if task_id not in keep and task_id not in shown]
 
     async def find(self, tracker: Tracker, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
-        return await self._in_store(self.store.find, tracker.provider, tracker.kind, task_id)
+        return await self.store.find(tracker.provider, tracker.kind, task_id)
 
     async def watched(self, tracker: Tracker) -> list[str]:
         """The ids that were asked for, the first ones first. Raises StoreError."""
-        return await self._in_store(self.store.watched, tracker.provider, tracker.kind)
+        return await self.store.watched(tracker.provider, tracker.kind)
 
     async def watch(self, tracker: Tracker, ids: Iterable[str], now: float) -> None:
         """Keeps ids that were asked for, all or none. Raises StoreError."""
-        await self._in_store(self.store.watch, tracker.provider, tracker.kind, list(ids), now)
+        await self.store.watch(tracker.provider, tracker.kind, list(ids), now)
 
     async def unwatch(self, tracker: Tracker, ids: Iterable[str]) -> None:
         """Forgets ids that were asked for. Raises StoreError."""
-        await self._in_store(self.store.unwatch, tracker.provider, tracker.kind, list(ids))
+        await self.store.unwatch(tracker.provider, tracker.kind, list(ids))
 
-    def spending(self, provider: str) -> str:
+    async def spending(self, provider: str) -> str:
         """What `keep_spending` kept; empty if nothing. Raises StoreError."""
-        return self.store.load_spent(provider)
+        return await self.store.load_spent(provider)
 
     async def keep_spending(self, provider: str, text: str) -> None:
         """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
-        await self._in_store(self.store.save_spent, provider, text)
-
-    async def load_token(self, owner: str) -> tuple[str, float] | None:
-        """A token kept from before, and the Unix time at which it ends. Raises StoreError."""
-        return await self._in_store(self.store.load_token, owner)
-
-    async def save_token(self, owner: str, token: str, expires: float) -> None:
-        """Keeps a token across restarts. Raises StoreError."""
-        await self._in_store(self.store.save_token, owner, token, expires)
+        await self.store.save_spent(provider, text)
 
     async def close(self) -> None:
         """Closes the store once what is being written has been written."""
         self._closing = True
         async with self._writing:
-            await self._in_store(self.store.close)
-            self._closed = True
-            self._thread.shutdown(wait=False)
-
-    async def _in_store(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Calls the store in its own thread: neither the event loop waits for the disk, nor the disk for a slow DNS."""
-        if self._closed:
-            raise StoreError(f"{self.store.path}: closed, the exporter is stopping")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))
+            await self.store.close()

@@ -1,9 +1,13 @@
-"""What the ledger has kept for it, and gets back."""
+"""Where the ledger is kept: what it hands over, what it gets back, and by which calls.
+
+Kept narrow, so that another database can take the place of SQLite.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from exporter.ledger.counters import Counters
 from exporter.tasks import Step, Task
@@ -34,3 +38,63 @@ class FeedRecord:
     polled: float | None = None
     counts: Counters = field(default_factory=Counters)
     in_flight: Sequence[Task] = ()
+
+
+class Store(Protocol):
+    """Keeps feeds, tasks, tokens and budgets across restarts. No call holds up the event loop; each raises StoreError.
+
+    What is written is on the disk before the call returns. A write that is cancelled may be written all the same.
+    """
+
+    @property
+    def path(self) -> str:
+        """What an error names: where everything is kept."""
+
+    @property
+    def losses(self) -> int:
+        """Ledgers that were damaged and set aside, up to this one."""
+
+    async def providers(self) -> list[str]:
+        """The names of all providers that tasks were recorded of."""
+
+    async def load(self, provider: str, kind: str) -> FeedRecord:
+        """All that is known of a feed but its ended tasks."""
+
+    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
+        """The tasks that ended at or after a time, oldest first."""
+
+    async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        """Which of these ids belong to tasks whose end is in the ledger."""
+
+    async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
+        """Ids of tasks that ended, and were seen to, before a time; the oldest first."""
+
+    async def commit(self, changes: Changes) -> None:
+        """Writes one sweep's changes, all or nothing."""
+
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that is known of one task, and what was seen of it in the last day."""
+
+    async def watched(self, provider: str, kind: str) -> list[str]:
+        """The ids that were asked for, the first ones first."""
+
+    async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
+        """Keeps ids that were asked for, all or none; those that are known stay as they are."""
+
+    async def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
+        """Forgets ids that were asked for."""
+
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
+        """A token kept from before, and the Unix time at which it ends."""
+
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
+        """Keeps a token."""
+
+    async def load_spent(self, provider: str) -> str:
+        """What was kept of a provider's budget; empty if nothing."""
+
+    async def save_spent(self, provider: str, spent: str) -> None:
+        """Keeps what a provider was sent of its budget."""
+
+    async def close(self) -> None:
+        """Ends what is being written. Later calls raise StoreError; closing again does nothing."""

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
@@ -66,8 +65,7 @@ class Collector:
         made: dict[str, PolledProvider] = {}
         try:
             for one in wanted:
-                make = partial(PolledProvider, one, self._ledger, self._clock, self.news.set)
-                made[one.name] = await self._ledger.in_thread(make)
+                made[one.name] = await PolledProvider.open(one, self._ledger, self._clock, self.news.set)
         except BaseException:
             await _together(polled.aclose() for polled in made.values())
             raise

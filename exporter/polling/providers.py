@@ -7,14 +7,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
+from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
+from exporter.vendors.api import Provider
 from exporter.vendors.registry import connect
 
 
@@ -33,27 +36,52 @@ class Callbacks:
 
 
 class PolledProvider:
-    """One provider and the loops of its feeds, which sweep once they are started, or when they are told to.
-
-    To make one reads the store, and changes nothing of a provider of the same name that is polled. Raises StoreError.
-    """
+    """One provider and the loops of its feeds, which sweep once they are started, or when they are told to."""
 
     def __init__(
         self,
+        provider: Provider,
+        watch: Watch,
+        ledger: Ledger,
+        trackers: Sequence[Tracker],
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.time,
+        announce: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`trackers` are those of the provider's feeds, in their order."""
+        self.provider = provider
+        self.watch = watch
+        self._ledger = ledger
+        self.budget = budget
+        self.loops = [
+            FeedLoop(provider, feed, tracker, ledger, watch, clock, announce, budget)
+            for feed, tracker in zip(provider.feeds, trackers, strict=True)
+        ]
+
+    @classmethod
+    async def open(
+        cls,
         settings: ProviderSettings,
         ledger: Ledger,
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.provider = connect(settings, ledger)
-        self.watch = Watch(settings.name, settings.watch, [feed.kind for feed in self.provider.feeds])
-        self._ledger = ledger
-        limit = settings.max_requests_per_day
-        self.budget = Budget(limit, ledger.spending(settings.name), clock) if limit else None
-        self.loops: list[FeedLoop] = []
-        for feed in self.provider.feeds:
-            tracker = ledger.open(settings.name, feed.kind, feed.clock, settings, clock())
-            self.loops.append(FeedLoop(self.provider, feed, tracker, ledger, self.watch, clock, announce, self.budget))
+    ) -> PolledProvider:
+        """The provider that these settings describe, with what the ledger knows of it.
+
+        Reads the store, and changes nothing of a provider of the same name that is polled. Raises StoreError.
+        """
+        provider, watch = await asyncio.to_thread(_connected, settings, ledger.store)  # certificates are read
+        try:
+            limit = settings.max_requests_per_day
+            budget = Budget(limit, await ledger.spending(settings.name), clock) if limit else None
+            trackers = [
+                await ledger.open(settings.name, feed.kind, feed.clock, settings, clock()) for feed in provider.feeds
+            ]
+        except BaseException:
+            await watch.aclose()
+            await provider.aclose()
+            raise
+        return cls(provider, watch, ledger, trackers, budget, clock, announce)
 
     def snapshot(self) -> AccountSnapshot:
         """The provider as it is now, as frozen values."""
@@ -84,6 +112,11 @@ class PolledProvider:
         """Lets go of what a provider holds that was never started."""
         await self.watch.aclose()
         await self.provider.aclose()
+
+
+def _connected(settings: ProviderSettings, token_store: TokenStore) -> tuple[Provider, Watch]:
+    provider = connect(settings, token_store)
+    return provider, Watch(settings.name, settings.watch, [feed.kind for feed in provider.feeds])
 
 
 class PolledProviders:

@@ -12,7 +12,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
@@ -23,6 +24,7 @@ from exporter.tasks import Observation, State
 from exporter.vendors.registry import VENDORS
 from exporter.web import app as web
 from exporter.web.server.server import Server, listen
+from tests.harness import made
 
 from .serving import PATIENCE
 
@@ -68,7 +70,7 @@ class House:
 async def house_at(url: str = NOWHERE) -> AsyncIterator[House]:
     """The account at the vendor with this address; by default, one that cannot be reached."""
     clock = HandClock()
-    ledger = Ledger(Store(":memory:"), 7 * 86400.0)
+    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
     settings = VENDORS["chanjing"].settings.model_validate(
         {
             "name": "studio",
@@ -81,7 +83,7 @@ async def house_at(url: str = NOWHERE) -> AsyncIterator[House]:
             "watch": {"callback_secret": SECRET},
         }
     )
-    account = PolledProvider(settings, ledger, clock)
+    account = made(PolledProvider.open(settings, ledger, clock))
     yield House(clock, ledger, PolledProviders([account]))
     await account.stop()
     await ledger.close()

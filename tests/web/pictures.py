@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from exporter import __version__, simulator
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World, faults
 from exporter.tasks import Reason, State
@@ -98,7 +99,7 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
         )
     )
     fake = simulator.app(world, limits={})
-    ledger = Ledger(Store(":memory:"), 7 * 86400.0)
+    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(simulator.running(fake))
         stack.push_async_callback(ledger.close)
@@ -106,7 +107,7 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
         for name, vendor in ACCOUNTS.items():
             settings = {"name": name, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
             settings |= fake.credentials.of(vendor)
-            account = PolledProvider(VENDORS[vendor].settings.model_validate(settings), ledger, clock)
+            account = await PolledProvider.open(VENDORS[vendor].settings.model_validate(settings), ledger, clock)
             stack.push_async_callback(account.stop)
             accounts.append(account)
         house = House(clock, ledger, PolledProviders(accounts))

@@ -268,7 +268,7 @@ async def test_a_request_is_refused_with_the_reason(http: httpx.AsyncClient) -> 
 
 async def test_a_ledger_that_cannot_be_read_is_told_and_the_lists_go_on(house: House, http: httpx.AsyncClient) -> None:
     await house.show(Observation("t", State.QUEUED))
-    house.ledger.store.close()
+    await house.ledger.store.close()
     answer = await said(http, "/api/v1/tasks/studio/lip_sync/t", 503)
     assert answer == {"error": "the ledger cannot be read now; try again later"}
     assert (await said(http, "/api/v1/tasks"))["total"] == 1

@@ -17,7 +17,8 @@ from exporter.config.load import ConfigError
 from exporter.config.logs import LogfmtFormatter
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProviders
@@ -114,7 +115,7 @@ async def test_the_exporter_is_healthy_while_every_vendor_is_down(house: House, 
 async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_started_anew() -> None:
     simulator = app(World(rate=0))
     simulator.faults["facewap"] = hang
-    collector = Collector(Ledger(Store(":memory:"), 7 * 86400.0))
+    collector = Collector(Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0))
     much_later = 1e6
     async with (
         running(simulator) as url,

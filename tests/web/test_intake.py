@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse
 
 from exporter.config.models import ProviderSettings
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.polling.watch import Following
@@ -40,6 +41,7 @@ from exporter.simulator import (
 from exporter.tasks import State
 from exporter.vendors.registry import VENDORS
 from exporter.web.api import intake
+from tests.harness import made
 
 from . import houses
 from .serving import until
@@ -58,13 +60,13 @@ SORA_CALLBACK = "/api/v1/callbacks/deer/sora"
 class House(houses.House):
     """Feeds of some providers behind the endpoints, swept by hand. `deer` cannot be listed; `mute` has no secret."""
 
-    def __init__(self, site: Site, store: Store) -> None:
-        super().__init__(site.clock, Ledger(store, 7 * 86400.0), PolledProviders())
+    def __init__(self, site: Site, store: SqliteFile) -> None:
+        super().__init__(site.clock, Ledger(SqliteStore(store), 7 * 86400.0), PolledProviders())
         self.site = site
         self.allowed = True
 
     def add(self, settings: ProviderSettings) -> None:
-        added = PolledProvider(settings, self.ledger, self.clock)
+        added = made(PolledProvider.open(settings, self.ledger, self.clock))
         self.polled.by_name = {**self.polled.by_name, settings.name: added}
 
     def loop(self, name: str = "deer") -> FeedLoop:
@@ -131,7 +133,7 @@ def serving(house: House) -> AbstractAsyncContextManager[httpx.AsyncClient]:
 
 @pytest.fixture
 async def house(site: Site) -> AsyncIterator[House]:
-    house = House(site, Store(":memory:"))
+    house = House(site, SqliteFile(":memory:"))
     house.add(site.settings("deer", "deerapi"))
     yield house
     await house.aclose()
@@ -149,7 +151,7 @@ async def idle() -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
     clock = HandClock(NOW)
     world = World(rate=0, clock=clock)
     site = Site("http://127.0.0.1:9", world, app(world), clock)
-    house = House(site, Store(":memory:"))
+    house = House(site, SqliteFile(":memory:"))
     house.add(site.settings("deer", "deerapi"))
     house.add(site.settings("mute", "deerapi", watch={"callback_secret": None}))
     async with serving(house) as http:
@@ -273,13 +275,13 @@ async def test_in_a_feed_that_is_listed_what_the_list_shows_decides(
 
 async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp_path: Path) -> None:
     path = str(tmp_path / "ledger.sqlite3")
-    before = House(site, Store(path))
+    before = House(site, SqliteFile(path))
     before.add(site.settings("deer", "deerapi"))
     async with serving(before) as http:
         await before.sweep()
         assert await ask(http, "runs", "over", "later") == taken(new=3)
     await before.aclose()  # none of them was looked up
-    after = House(site, Store(path))
+    after = House(site, SqliteFile(path))
     after.add(site.settings("deer", "deerapi"))
     async with serving(after) as http:
         await after.sweep()
@@ -557,7 +559,7 @@ async def test_it_is_refused_while_it_is_not_allowed(house: House, http: httpx.A
 
 
 async def test_what_cannot_be_written_is_not_taken(house: House, http: httpx.AsyncClient) -> None:
-    house.ledger.store.close()
+    await house.ledger.store.close()
     status, answer = await ask(http, "runs")
     assert (status, answer) == (503, {"error": "the ledger cannot be written now; try again later"})
     assert house.loop().following.ids == ()
@@ -679,7 +681,7 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 async def test_the_id_is_found_in_what_the_vendor_sends(site: Site, name: str) -> None:
     feed, content = BODIES[name]
-    house = House(site, Store(":memory:"))
+    house = House(site, SqliteFile(":memory:"))
     house.add(site.settings("one", feed[0], feeds=[feed[1]]))
     loop = house.loop("one")
     assert loop.feed.called_back(content)[0] == "it"

@@ -16,7 +16,8 @@ import pytest
 
 from exporter import __version__
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import Store
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
@@ -85,8 +86,8 @@ async def unlisted(**settings: object) -> AsyncIterator[House]:
     """A feed that cannot be listed."""
     given = {"name": "sora", "type": "deerapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-secret-of-sora"}
     made = VENDORS["deerapi"].settings.model_validate(given | settings)
-    clock, ledger = HandClock(), Ledger(Store(":memory:"), 7 * 86400.0)
-    account = PolledProvider(made, ledger, clock)
+    clock, ledger = HandClock(), Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
+    account = await PolledProvider.open(made, ledger, clock)
     yield House(clock, ledger, PolledProviders([account]))
     await account.stop()
     await ledger.close()
@@ -558,7 +559,7 @@ async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> Non
 
 async def test_a_ledger_that_cannot_be_read_is_told_in_words(house: House, http: httpx.AsyncClient) -> None:
     await all_well(house)
-    house.ledger.store.close()
+    await house.ledger.store.close()
     for path in ("/tasks/studio/video/x", "/tasks?id=x"):
         assert "The ledger cannot be read :memory:: " in await text_of(http, path, 503)
     for path in ("/", "/tasks"):

@@ -332,7 +332,7 @@ def test_a_lost_connection_is_told_calmly_and_mends_itself(site: Site, page: Pag
 def test_a_page_that_cannot_be_made_now_stays_as_it_is(site: Site, page: Page) -> None:
     site.show(Observation("one", State.RUNNING))
     page.goto("/tasks/studio/lip_sync/one")
-    site.house.ledger.store.close()
+    site.portal.call(site.house.ledger.store.close)
     page.clock.fast_forward(10_000)
     expect(page.locator("#refresh")).to_have_text(re.compile("Not refreshed: the exporter answers 503"))
     expect(page.get_by_role("heading", level=1)).to_have_text("one")

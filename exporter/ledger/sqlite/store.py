@@ -1,377 +1,95 @@
-"""The ledger on disk, in SQLite.
-
-Kept narrow, so that another database can take its place: load a feed, tell which ids are known, commit one sweep's
-changes with their counters in one transaction. Every commit is on the disk before it returns.
-
-A file that is no usable ledger is refused and left alone. One that was a ledger and is damaged is set aside under
-another name, and a new one is begun: to count on is worth more than to stand still, and nothing is deleted.
-"""
+"""The ledger's store in SQLite, behind a thread of its own."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sqlite3
-import threading
-import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
 
-from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite import recovery
-from exporter.ledger.sqlite import tables as schema
-from exporter.ledger.sqlite.held_file import HeldFile
-from exporter.ledger.sqlite.recovery import Damaged
-from exporter.ledger.sqlite.rows import COLUMNS, row_of, task_of
+from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes, FeedRecord
-from exporter.tasks import Reason, State, Step, Task
+from exporter.tasks import Step, Task
 
-log = logging.getLogger(__name__)
-
-_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 20)})"  # noqa: S608  # our own constants
-_IDS_AT_ONCE = 500
-_BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
-    *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
-)
-_ADVICE = {
-    "locked": "; is another exporter running on it?",
-    "unable to open": "; its folder must be writable too",
-    "readonly": "; its folder must be writable too",
-    "Permission denied": "; its folder must be writable too",
-    "Read-only file system": "; its folder must be writable",
-    "Is a directory": "; name a file in it",
-    "Not a directory": "; name a file in a folder",
-}
-_LOSSES = "SELECT coalesce(max(count), 0) FROM losses"
-_UNREADABLE = "text that cannot be read"
-_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-STEPS_KEPT = 86400.0
-"""Seconds for which it is kept what was seen of a task and when."""
+class SqliteStore:
+    """A SQLite file as a `Store`: neither the event loop waits for the disk, nor the disk for a slow DNS.
 
+    Calls are made one after the other, in the order in which they come.
+    """
 
-class Store:
-    """One SQLite file; every method may be called from any thread, one at a time gets through."""
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._closed = False
 
-    def __init__(self, path: str, patience: float = 5.0) -> None:
-        """Opens the file and makes it if there is none; waits `patience` seconds for its lock. Raises StoreError."""
-        self.path = path
-        self.losses = 0
-        """Ledgers that were damaged and set aside, up to this one."""
-        self._lock = threading.Lock()
-        self._feeds: dict[tuple[str, str], int] = {}
-        with _told(path):
-            if path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._open(patience)
-            except Damaged as damage:
-                if not recovery.was_ledger(path):
-                    self._release()
-                    raise StoreError(f"{path}: {damage}; not a ledger, set another ledger.path") from None
-                self._set_aside(str(damage))
-                self._open(patience)
-        weakref.finalize(self, _released, self._db, self._file)  # also when nobody closes the store
+    @classmethod
+    async def open(cls, path: str) -> SqliteStore:
+        """Opens the file, without holding up the event loop, and makes it if there is none. Raises StoreError."""
+        return cls(await asyncio.to_thread(SqliteFile, path))
 
-    def _open(self, patience: float) -> None:
-        self._file = HeldFile(self.path) if self.path != ":memory:" else None
-        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=patience)
-        try:
-            self._prepare()
-            if self._file:
-                self._file.note()
-        except Damaged:
-            raise  # still open and locked, until it has been set aside
-        except BaseException:
-            self._release()
-            raise
+    @property
+    def path(self) -> str:
+        return self._file.path
 
-    def _release(self) -> None:
-        _released(self._db, self._file)
+    @property
+    def losses(self) -> int:
+        return self._file.losses
 
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second exporter on the same file would count twice
-        with _damage_told():
-            if self.path != ":memory:" and recovery.is_emptied(self.path):
-                raise Damaged("the file is empty, but its write-ahead log is not")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
-        if (version or tables) and "feeds" not in tables:
-            raise StoreError(f"{self.path}: not a ledger, but a database of something else; set another ledger.path")
-        if version > schema.VERSION:
-            raise StoreError(
-                f"{self.path}: written by a newer version (format {version}, this one knows {schema.VERSION}); "
-                "run that version, or set ledger.path to another file"
-            )
-        if tables:
-            self._check()
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if tables and version < schema.VERSION:
-            with self._transaction():
-                schema.upgrade(self._db, version)
-        if not tables:
-            with self._transaction():
-                schema.create(self._db)
-                # Told by the names beside it, so that a crash between setting aside and this hides no loss.
-                losses = 0 if self.path == ":memory:" else recovery.losses_beside(self.path)
-                self._db.execute("INSERT INTO losses (count) VALUES (?)", (losses,))
-        self.losses = self._db.execute(_LOSSES).fetchone()[0]
+    async def providers(self) -> list[str]:
+        return await self._call(self._file.providers)
 
-    def _check(self) -> None:
-        """Reads everything once: what is found now can be set aside, what is found later stops all sweeps.
+    async def load(self, provider: str, kind: str) -> FeedRecord:
+        return await self._call(self._file.load, provider, kind)
 
-        A million tasks (200 MB) take about two seconds, or four from a cold disk.
-        """
-        with _damage_told():
-            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise Damaged("; ".join(found.splitlines()))
-            if self._db.execute(_BROKEN_WORDS).fetchone()[0]:
-                raise Damaged("a task in no known state")
-            for (key,) in self._db.execute("SELECT key FROM counts"):
-                tuple(json.loads(key))
-            for _ in self._db.execute("SELECT id, told FROM tasks"):  # text that is not UTF-8 is an error
-                pass
+    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
+        return await self._call(self._file.ended_since, provider, kind, when)
 
-    def _set_aside(self, damage: str) -> None:
-        try:
-            kept = recovery.set_aside(self.path, self._losses_told())
-        except OSError as error:
-            raise StoreError(f"{self.path}: damaged ({damage}), and not to be set aside: {error.strerror}") from None
-        finally:
-            self._release()
-        told = {"path": self.path, "kept_as": kept, "damage": damage}
-        log.error("the ledger was damaged; it is set aside and a new one begun", extra=told)
+    async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        return await self._call(self._file.ended_among, provider, kind, ids)
 
-    def _losses_told(self) -> int:
-        """The losses that a damaged ledger knows of, if it still tells."""
-        if recovery.is_emptied(self.path):
-            return 0  # not even asked: SQLite would delete the log
-        try:
-            return int(self._db.execute(_LOSSES).fetchone()[0])
-        except sqlite3.Error:
-            return 0
+    async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
+        return await self._call(self._file.ended_before, provider, kind, when, limit)
 
-    def _check_file(self) -> None:
-        """Refuses to write to a file that nothing will find again. Raises StoreError, OSError."""
-        if self._file is None:
-            return
-        if trouble := self._file.trouble:
-            raise StoreError(f"{self.path}: {trouble}")
-        if self._file.has_lost_log:  # all that it held is moved to the file itself, and a new one begun
-            if self._db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
-                raise StoreError(f"{self.path}: its write-ahead log was deleted; restart the exporter")
-            self._db.execute("PRAGMA journal_mode = WAL")
+    async def commit(self, changes: Changes) -> None:
+        await self._call(self._file.commit, changes)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction on the file as it was left, and as the next one has to find it."""
-        self._check_file()
-        try:
-            with self._transaction():
-                yield
-        finally:
-            if self._file:
-                self._file.note()
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        return await self._call(self._file.find, provider, kind, task_id)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+    async def watched(self, provider: str, kind: str) -> list[str]:
+        return await self._call(self._file.watched, provider, kind)
 
-    def providers(self) -> list[str]:
-        """The names of all providers that tasks were recorded of. Raises StoreError."""
-        with self._lock, _told(self.path):
-            return [name for (name,) in self._db.execute("SELECT DISTINCT provider FROM feeds")]
+    async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
+        await self._call(self._file.watch, provider, kind, list(ids), at)
 
-    def load(self, provider: str, kind: str) -> FeedRecord:
-        """All that is known of a feed but its ended tasks. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            since, horizon, polled = self._db.execute(
-                "SELECT since, horizon, polled FROM feeds WHERE id = ?", (feed,)
-            ).fetchone()
-            counts = Counters()
-            for key, value in self._db.execute("SELECT key, value FROM counts WHERE feed = ?", (feed,)):
-                counts[tuple(json.loads(key))] = value
-            rows = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", (feed,))  # noqa: S608
-            return FeedRecord(since, horizon, polled, counts, [task_of(row) for row in rows])
+    async def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
+        await self._call(self._file.unwatch, provider, kind, list(ids))
 
-    def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        """The tasks that ended at or after a time, oldest first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed",  # noqa: S608
-                (self._feed(provider, kind), when),
-            )
-            return [task_of(row) for row in rows]
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
+        return await self._call(self._file.load_token, owner)
 
-    def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
-        """Which of these ids belong to tasks whose end is in the ledger. Raises StoreError."""
-        wanted = list(ids)
-        found: set[str] = set()
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            for start in range(0, len(wanted), _IDS_AT_ONCE):
-                some = wanted[start : start + _IDS_AT_ONCE]
-                marks = ", ".join("?" * len(some))
-                query = f"SELECT id FROM tasks WHERE feed = ? AND is_end AND id IN ({marks})"  # noqa: S608
-                found.update(row[0] for row in self._db.execute(query, (feed, *some)))
-        return found
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
+        await self._call(self._file.save_token, owner, token, expires)
 
-    def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
-        """Ids of tasks that ended, and were seen to, before a time; the oldest first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                "SELECT id FROM tasks WHERE feed = ? AND is_end AND placed < ? AND changed < ? ORDER BY placed LIMIT ?",
-                (self._feed(provider, kind), when, when, limit),
-            )
-            return [row[0] for row in rows]
+    async def load_spent(self, provider: str) -> str:
+        return await self._call(self._file.load_spent, provider)
 
-    def commit(self, changes: Changes) -> None:
-        """Writes one sweep's changes, all or nothing. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(changes.provider, changes.kind)
-            with self._writing():
-                self._db.execute(
-                    "UPDATE feeds SET since = ?, horizon = ?, polled = ? WHERE id = ?",
-                    (changes.since, changes.horizon, changes.polled, feed),
-                )
-                self._db.executemany(_UPSERT_TASK, (row_of(feed, task) for task in changes.tasks))
-                self._keep(feed, changes.steps)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO counts (feed, key, value) VALUES (?, ?, ?)",
-                    ((feed, json.dumps(key), value) for key, value in changes.counts.items()),
-                )
-                self._db.executemany(
-                    "DELETE FROM tasks WHERE feed = ? AND id = ?", ((feed, gone) for gone in changes.forgotten)
-                )
+    async def save_spent(self, provider: str, spent: str) -> None:
+        await self._call(self._file.save_spent, provider, spent)
 
-    def _keep(self, feed: int, steps: Sequence[Step]) -> None:
-        self._db.executemany(
-            "INSERT OR IGNORE INTO steps (feed, id, at, state, progress) VALUES (?, ?, ?, ?, ?)",
-            ((feed, step.task_id, step.at, step.state.value, step.progress) for step in steps),
-        )
-        if steps:
-            # They are written in the order of time, whatever the feed: the oldest come first.
-            oldest = f"SELECT rowid FROM steps ORDER BY rowid LIMIT {2 * len(steps)}"  # noqa: S608  # a number
-            limit = max(step.at for step in steps) - STEPS_KEPT
-            self._db.execute(f"DELETE FROM steps WHERE at < ? AND rowid IN ({oldest})", (limit,))  # noqa: S608
+    async def close(self) -> None:
+        if not self._closed:
+            await self._call(self._file.close)
+            self._closed = True
+            self._thread.shutdown(wait=False)
 
-    def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
-        """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
-        with self._lock, _told(self.path):
-            about = (self._feed(provider, kind), task_id)
-            row = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", about).fetchone()  # noqa: S608
-            steps = self._db.execute(
-                "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at", about
-            )
-            return (task_of(row), [Step(one[0], one[1], State(one[2]), one[3]) for one in steps]) if row else None
-
-    def watched(self, provider: str, kind: str) -> list[str]:
-        """The ids that were asked for, the first ones first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                "SELECT id FROM watched WHERE feed = ? ORDER BY at, id", (self._feed(provider, kind),)
-            )
-            return [row[0] for row in rows]
-
-    def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
-        """Keeps ids that were asked for, all or none; those that are known stay as they are. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            with self._writing():
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)", ((feed, one, at) for one in ids)
-                )
-
-    def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
-        """Forgets ids that were asked for. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            with self._writing():
-                self._db.executemany("DELETE FROM watched WHERE feed = ? AND id = ?", ((feed, one) for one in ids))
-
-    def load_token(self, owner: str) -> tuple[str, float] | None:
-        """A token kept from before, and when it ends. Raises StoreError."""
-        with self._lock, _told(self.path):
-            row = self._db.execute("SELECT token, expires FROM tokens WHERE owner = ?", (owner,)).fetchone()
-            return (row[0], row[1]) if row else None
-
-    def save_token(self, owner: str, token: str, expires: float) -> None:
-        """Keeps a token across restarts. Raises StoreError."""
-        with self._lock, _told(self.path), self._writing():
-            self._db.execute(
-                "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)", (owner, token, expires)
-            )
-
-    def load_spent(self, provider: str) -> str:
-        """What was kept of a provider's budget; empty if nothing. Raises StoreError."""
-        with self._lock, _told(self.path):
-            row = self._db.execute("SELECT spent FROM budgets WHERE provider = ?", (provider,)).fetchone()
-            return str(row[0]) if row else ""
-
-    def save_spent(self, provider: str, spent: str) -> None:
-        """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
-        with self._lock, _told(self.path), self._writing():
-            self._db.execute("INSERT OR REPLACE INTO budgets (provider, spent) VALUES (?, ?)", (provider, spent))
-
-    def close(self) -> None:
-        with self._lock:
-            self._release()
-
-    def _feed(self, provider: str, kind: str) -> int:
-        known = self._feeds.get((provider, kind))
-        if known is None:
-            with self._writing():
-                self._db.execute("INSERT OR IGNORE INTO feeds (provider, kind) VALUES (?, ?)", (provider, kind))
-            row = self._db.execute("SELECT id FROM feeds WHERE provider = ? AND kind = ?", (provider, kind)).fetchone()
-            known = self._feeds[provider, kind] = int(row[0])
-        return known
-
-
-def _released(db: sqlite3.Connection, file: HeldFile | None) -> None:
-    db.close()
-    if file:
-        file.close()
-
-
-@contextmanager
-def _damage_told() -> Iterator[None]:
-    """Tells a file that does not hold together from one that cannot be reached now."""
-    try:
-        yield
-    except (ValueError, TypeError):
-        raise Damaged(_UNREADABLE) from None
-    except sqlite3.DatabaseError as error:
-        # The lower byte, without what extends a code; an error of decoding, which is Python's own, has none.
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGES:
-            raise
-        raise Damaged(_words(error)) from None
-
-
-def _words(error: Exception) -> str:
-    """What went wrong, without what was read: an error of decoding, which Python adds to SQLite's, quotes it."""
-    is_decoding = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
-    return _UNREADABLE if is_decoding else str(error)
-
-
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turns what SQLite, the file system and damaged content raise into one error that names the file."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError, OSError) as error:
-        words = (error.strerror or "") if isinstance(error, OSError) else _words(error)
-        advice = next((advice for cause, advice in _ADVICE.items() if cause in words), "")
-        raise StoreError(f"{path}: {words}{advice}") from None
+    async def _call(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        if self._closed:
+            raise StoreError(f"{self.path}: closed, the exporter is stopping")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))
