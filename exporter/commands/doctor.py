@@ -2,8 +2,8 @@
 
 It goes the way of a sweep, with a ledger in memory: one list page, one detail, through the provider's own client. What
 it shows as exported is made by the code that serves /metrics. The ledger's file stays untouched, so that the doctor may
-run beside a running exporter; in a copy of it the doctor reads the tokens that the exporter has obtained, and the ids
-that it was asked to follow. For a new token it asks only if told to: at some vendors that logs the exporter out.
+run beside a running exporter; it is only read, for the tokens that the exporter has obtained and the ids that it was
+asked to follow. For a new token the doctor asks only if told to: at some vendors that logs the exporter out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import httpx
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
-from exporter.commands.ledger_file import LedgerFile, borrowed
+from exporter.commands.ledger_file import LedgerFile
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.ledger.counters import Counters
@@ -113,24 +113,24 @@ async def _examined(
     tell: Callable[[str], None],
 ) -> int:
     reports: list[FeedReport] = []
-    with borrowed(ledger) as ledger_file:
-        examinations = [Examination(settings, ledger_file, fetch_token, patience) for settings in providers]
-        under_way = [asyncio.create_task(feed) for one in examinations for feed in one.feeds()]
-        try:
-            for each in under_way:  # in the order of the settings, each as soon as it is there
-                reports.append(await each)
-                if not in_json:
-                    tell(as_text(reports[-1]) + "\n")
-        finally:
-            for each in under_way:
-                each.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-            await asyncio.gather(*(one.aclose() for one in examinations))
-        if (left := sorted(set(ledger_file.providers()) - set(known))) and not in_json:
-            tell(
-                f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
-                "counters begin again under the new name; give it the old name to go on where they were.\n"
-            )
+    ledger_file = LedgerFile(ledger)
+    examinations = [Examination(settings, ledger_file, fetch_token, patience) for settings in providers]
+    under_way = [asyncio.create_task(feed) for one in examinations for feed in one.feeds()]
+    try:
+        for each in under_way:  # in the order of the settings, each as soon as it is there
+            reports.append(await each)
+            if not in_json:
+                tell(as_text(reports[-1]) + "\n")
+    finally:
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*(one.aclose() for one in examinations))
+    if (left := sorted(set(await ledger_file.providers()) - set(known))) and not in_json:
+        tell(
+            f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
+            "counters begin again under the new name; give it the old name to go on where they were.\n"
+        )
     ill = sum(not report.well for report in reports)
     summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
     tell(as_json(reports) if in_json else summary)
@@ -222,7 +222,7 @@ class Examination:
         listed = [observation for observation, _ in sweep.listed.values()]
         for one in (*(one for one in listed if not one.state.is_end), *listed):
             return one.id
-        ids = await self._watch.ids(feed.kind) or self._ledger_file.asked_for(self._settings.name, feed.kind)
+        ids = await self._watch.ids(feed.kind) or await self._ledger_file.asked_for(self._settings.name, feed.kind)
         return ids[0] if ids else None
 
     async def _exported(self, feed: Feed, sweep: Sweep) -> list[str]:

@@ -1,68 +1,84 @@
-"""A look into the ledger's file that leaves it alone: a running exporter has it locked, and keeps what is its own."""
+"""A look into the ledger's file that leaves it alone, also while an exporter has it open and locked."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from exporter.ledger.errors import StoreError
-from exporter.ledger.sqlite.file import SqliteFile
+from typing import Any
 
 log = logging.getLogger(__name__)
 
+QUIET = 0.05
+"""Seconds for which the file must not have been written to: more than the steps in which file systems tell time."""
+TRIES = 40
+"""Looks at a file that is being written to, before it is given up."""
+
+_ASKED_FOR = """
+SELECT watched.id FROM watched JOIN feeds ON feeds.id = watched.feed
+WHERE provider = ? AND kind = ? ORDER BY watched.at, watched.id
+"""
+
 
 class LedgerFile:
-    """What a copy of the file holds. The copy is made when it is first needed; nothing is written back."""
+    """What the ledger's file holds, read where it is: no lock is taken, no copy made and nothing written.
 
-    def __init__(self, path: str, folder: Path) -> None:
+    Of what the exporter has in the log beside the file nothing is seen; tokens and ids that it was asked to follow are
+    in the file itself as soon as they are kept.
+    """
+
+    def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._folder = folder
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
         """A token that the exporter has obtained, and when it ends."""
-        return await asyncio.to_thread(lambda: self._copy.load_token(owner) if self._copy else None)
+        rows = await self._rows("SELECT token, expires FROM tokens WHERE owner = ?", owner)
+        return (rows[0][0], rows[0][1]) if rows else None
 
     async def save_token(self, owner: str, token: str, expires: float) -> None:
         """Forgets it: the file belongs to the exporter."""
 
-    def asked_for(self, provider: str, kind: str) -> list[str]:
-        """The ids that the exporter was asked to follow."""
-        return self._copy.watched(provider, kind) if self._copy else []
+    async def asked_for(self, provider: str, kind: str) -> list[str]:
+        """The ids that the exporter was asked to follow, the first ones first."""
+        return [row[0] for row in await self._rows(_ASKED_FOR, provider, kind)]
 
-    def providers(self) -> list[str]:
+    async def providers(self) -> list[str]:
         """The names of all providers that it has tasks of."""
-        return self._copy.providers() if self._copy else []
+        return [row[0] for row in await self._rows("SELECT DISTINCT provider FROM feeds")]
 
-    @cached_property
-    def _copy(self) -> SqliteFile | None:
-        if not self._path.is_file():  # ":memory:" is none either
-            return None
+    async def _rows(self, query: str, *values: str) -> list[Any]:
+        """What a query gives; nothing, with a warning, where the file cannot be read."""
+        return await asyncio.to_thread(self._read, query, values)
+
+    def _read(self, query: str, values: tuple[str, ...]) -> list[Any]:
         try:
-            for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
-                if path.exists():
-                    shutil.copyfile(path, self._folder / path.name)
-            return SqliteFile(str(self._folder / self._path.name))
-        except (OSError, StoreError) as error:
-            log.debug("the ledger cannot be read", exc_info=error)
-            return None
+            if not self._path.is_file() or not self._path.stat().st_size:  # ":memory:" is none either
+                return []
+            for _ in range(TRIES):
+                before = self._written()
+                if time.time() - QUIET < before[0] / 1e9 <= time.time():
+                    time.sleep(QUIET)
+                    continue
+                rows = self._asked(query, values)
+                if self._written() == before:
+                    return rows
+            trouble = "it is being written to all the time"
+        except OSError as error:
+            trouble = error.strerror or "it cannot be opened"
+        except sqlite3.Error as error:  # whose words may quote what was read
+            trouble = getattr(error, "sqlite_errorname", "text that cannot be read")
+        log.warning("the ledger cannot be read", extra={"path": str(self._path), "error": trouble})
+        return []
 
-    def close(self) -> None:
-        if "_copy" in vars(self) and self._copy:
-            self._copy.close()
+    def _asked(self, query: str, values: tuple[str, ...]) -> list[Any]:
+        # Called immutable, the file is read without its lock, which a running exporter holds for itself alone.
+        address = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            return database.execute(query, values).fetchall()
 
-
-@contextmanager
-def borrowed(path: str) -> Iterator[LedgerFile]:
-    """The ledger's file, until the block is left; then the copy is gone, with the tokens in it."""
-    with TemporaryDirectory(prefix="videotask-") as folder:
-        file = LedgerFile(path, Path(folder))
-        try:
-            yield file
-        finally:
-            file.close()
+    def _written(self) -> tuple[int, int, int]:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.ledger.counters import Counters
@@ -117,6 +117,7 @@ class SqliteFile:
                 losses = 0 if self.path == ":memory:" else recovery.losses_beside(self.path)
                 self._db.execute("INSERT INTO losses (count) VALUES (?)", (losses,))
         self.losses = self._db.execute(_LOSSES).fetchone()[0]
+        self._show()
 
     def _check(self) -> None:
         """Reads everything once: what is found now can be set aside, what is found later stops all sweeps.
@@ -165,15 +166,22 @@ class SqliteFile:
             self._db.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction on the file as it was left, and as the next one has to find it."""
+    def _writing(self, *, shown: bool = False) -> Iterator[None]:
+        """A transaction on the file as it was left, and as the next one has to find it; `shown` to others at once."""
         self._check_file()
         try:
             with self._transaction():
                 yield
+            if shown:
+                self._show()
         finally:
             if self._file:
                 self._file.note()
+
+    def _show(self) -> None:
+        """Moves what was committed from the log to the file proper, where others read it: the log is ours alone."""
+        with suppress(sqlite3.Error):  # it is on the disk in any case
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -287,7 +295,7 @@ class SqliteFile:
         """Keeps ids that were asked for, all or none; those that are known stay as they are. Raises StoreError."""
         with self._lock, _told(self.path):
             feed = self._feed(provider, kind)
-            with self._writing():
+            with self._writing(shown=True):
                 self._db.executemany(
                     "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)", ((feed, one, at) for one in ids)
                 )
@@ -307,7 +315,7 @@ class SqliteFile:
 
     def save_token(self, owner: str, token: str, expires: float) -> None:
         """Keeps a token across restarts. Raises StoreError."""
-        with self._lock, _told(self.path), self._writing():
+        with self._lock, _told(self.path), self._writing(shown=True):
             self._db.execute(
                 "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)", (owner, token, expires)
             )
