@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -464,3 +465,43 @@ def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version:
         assert (store.load_spent("vendor"), store.load_spent("other")) == ('{"1":5}', "")
         assert (store.load_token("vendor:1"), store.load_token("vendor:requests")) == (("kept", 9.5), None)
         store.close()
+
+
+# --- Its thread
+
+
+class WaitingFile(SqliteFile):
+    """A disk that answers nothing until it is told to."""
+
+    disk = threading.Event()
+
+    def save_token(self, owner: str, token: str, expires: float) -> None:
+        self.disk.wait()
+        super().save_token(owner, token, expires)
+
+
+async def test_calls_wait_for_the_disk_one_after_the_other_and_the_event_loop_for_none() -> None:
+    store = SqliteStore(WaitingFile(":memory:"))
+    saving = asyncio.create_task(store.save_token("owner", "token", 1.0))
+    others = [asyncio.create_task(store.load_token("owner")), asyncio.create_task(store.load_token("nobody"))]
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert not any(one.done() for one in (saving, *others))
+    WaitingFile.disk.set()
+    assert await asyncio.gather(*others) == [("token", 1.0), None]
+    await saving
+    await store.close()
+
+
+async def test_a_store_that_is_closed_says_so_and_may_be_closed_again(path: str) -> None:
+    store = await SqliteStore.open(path)
+    assert (store.path, store.losses, await store.providers()) == (path, 0, [])
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreError, match=r"ledger\.sqlite3: closed, the exporter is stopping$"):
+        await store.load_spent("vendor")
+
+
+async def test_a_file_that_cannot_be_opened_is_told_by_the_store_too(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="name a file in it"):
+        await SqliteStore.open(str(tmp_path))
