@@ -527,7 +527,7 @@ async def test_a_row_later_than_the_setting_counts_and_is_a_gap(site: Site, poll
 async def test_rows_that_become_visible_late_while_nobody_polls_are_counted(site: Site, poll: Poll) -> None:
     rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(40)]
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
-    store = Store(":memory:")
+    store = SqliteFile(":memory:")
     await poll(LIP_SYNC, store, page_size=5, list_lag="5m").sweep()
     rows.insert(12, lip_sync("late", create_time=int(NOW) - 115))
     site.clock.now += HOUR

@@ -146,7 +146,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     ),
     "a secret that begins with !": (
         providers(DEERAPI.replace(SECRET, f"!{SECRET}!x")),
-        ["4: not valid YAML: a tag that nobody has declared; put a text that begins with `!` in quotes"],
+        ["4: not valid YAML: an undeclared tag; put a text that begins with `!` in quotes"],
     ),
     "a secret that begins with %": (
         providers(DEERAPI.replace(SECRET, f"%{SECRET}")),

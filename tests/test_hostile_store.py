@@ -405,7 +405,7 @@ def test_an_exporter_goes_on_after_a_loss_and_tells_of_it_for_good(
     exporter.wait_for("a sweep", lambda: is_up(exporter))
     assert (exporter.value(LOSSES), exporter.value(SUCCEEDED)) == (1, 1)  # seeded again from the vendor's history
     (line,) = [line for line in exporter.stderr.splitlines() if "level=error" in line]
-    assert 'msg="the ledger was damaged; it is set aside and a new one begun"' in line
+    assert 'msg="the ledger was damaged; it was set aside and a new one started"' in line
     assert f"kept_as={ledger}.lost-1" in line
     assert exporter.end() == 0
     again = running(ledger)

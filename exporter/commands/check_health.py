@@ -17,7 +17,7 @@ _SHOWN = 200
 
 
 _CERTIFICATE = (
-    "if it wants a certificate to be shown, name its --web.config.file, whose client CA must have signed its own"
+    "if it requires client certificates, pass its --web.config.file; its certificate must be signed by that client CA"
 )
 """What may help: an exporter ends the connection of whoever shows no certificate, or none that it accepts."""
 

@@ -32,7 +32,7 @@ _TEMPLATE = "`{{ }}` is a template that was not filled in; write ${NAME} for an 
 # What the parser says by quoting the file, or in words that help nobody. The file may hold secrets.
 _YAML_FAULTS = {
     "undefined alias": "an alias to nothing; put a text that begins with `*` in quotes",
-    "tag handle": "a tag that nobody has declared; put a text that begins with `!` in quotes",
+    "tag handle": "an undeclared tag; put a text that begins with `!` in quotes",
     "another document": "a second document; keep one",
     "second occurrence": "an anchor given twice; keep one",
     "'\\t'": "a tab where a value or indentation belongs; write spaces",

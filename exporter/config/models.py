@@ -347,7 +347,7 @@ class ProviderSettings(PollSettings):
     name: Name = Field(description="the label `provider`; unique")
     type: str = Field(description="the vendor")
     base_url: BaseUrl = Field(description="where the vendor's API starts")
-    rate_limit: Rate = Field(default=5.0, description="requests sent to this provider at the most, all feeds together")
+    rate_limit: Rate = Field(default=5.0, description="maximum rate of requests to this provider, all feeds together")
     max_requests_per_day: int | None = Field(
         default=None, ge=24, description="requests within any 24 hours, all feeds together; intervals get longer for it"
     )

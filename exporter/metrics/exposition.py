@@ -171,7 +171,7 @@ class Exposition:
                 try:
                     await self._prepare_aside()
                 except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
-                    log.error("metrics could not be prepared, which is a bug of the exporter", exc_info=error)
+                    log.error("metrics could not be prepared; this is a bug in the exporter", exc_info=error)
                     self._kept = False
                     await asyncio.sleep(LONGEST_REST)
                     continue

@@ -83,7 +83,7 @@ def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) ->
 
     async def healthy(request: Request) -> Response:
         if stuck := source.stuck():
-            return PlainTextResponse(f"Started anew in vain, does not come round: {', '.join(stuck)}.\n", 503)
+            return PlainTextResponse(f"Stuck even after a restart: {', '.join(stuck)}.\n", 503)
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:
@@ -196,7 +196,7 @@ def _framed(app: ASGIApp) -> ASGIApp:
         except Exception as error:
             if started:  # it can only be cut off
                 raise
-            log.error("a request could not be answered, which is a bug of the exporter", exc_info=error)
+            log.error("a request could not be answered; this is a bug in the exporter", exc_info=error)
             apology = PlainTextResponse("The exporter could not answer this. It is a bug; its log says where.\n", 500)
             await apology(scope, receive, send_with_headers)
 

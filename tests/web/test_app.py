@@ -130,7 +130,7 @@ async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_
             collector.check(time.monotonic() + much_later)
             assert (await http.get("/-/healthy")).status_code == status
         answer = await http.get("/-/healthy")
-        assert answer.text == "Started anew in vain, does not come round: faces/face_swap.\n"
+        assert answer.text == "Stuck even after a restart: faces/face_swap.\n"
         metrics = (await http.get("/metrics")).text
         assert 'videotask_loop_restarts_total{kind="face_swap",provider="faces"} 2.0' in metrics
         assert 'videotask_up{kind="face_swap",provider="faces"} 0.0' in metrics
@@ -386,6 +386,6 @@ async def test_a_bug_costs_one_answer_and_its_line_in_the_log_tells_where_but_no
         assert (await http.get("/-/healthy")).status_code == 200
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     line = LogfmtFormatter().format(record)
-    assert 'level=error msg="a request could not be answered, which is a bug of the exporter"' in line
+    assert 'level=error msg="a request could not be answered; this is a bug in the exporter"' in line
     assert "exception=KeyError" in line
     assert "s3cr3t" not in line

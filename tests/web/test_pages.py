@@ -116,7 +116,7 @@ async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> Non
         text = await text_of(http)
     assert "One thing needs a look 2 feeds up" in text
     assert "The configuration was not reloaded It lies with the configuration" in text
-    assert f"config.yaml:3: {HOSTILE}: unknown key The settings of the last good reading stay in force." in text
+    assert f"config.yaml:3: {HOSTILE}: unknown key The last valid configuration stays in force." in text
     assert "Configuration not reloaded, read 60 s ago" in text
 
 
@@ -478,7 +478,7 @@ async def test_a_task_under_way_says_how_long_so_far(house: House, http: httpx.A
     assert "running 25 % 25 %" in text
     assert "Queue 1 min, by the vendor's clock Run 40 s so far" in text
     text = await text_of(http, "/tasks/studio/lip_sync/ended")
-    assert text.count("nobody knows: neither the vendor says it, nor was it seen closely enough") == 3
+    assert text.count("unknown: the vendor does not report it, and polling was too coarse to tell") == 3
     house.clock.now += 31
     text = await text_of(http, "/tasks/studio/lip_sync/waits")
     assert "This is as it was last seen; the feed was last read 31 s ago." in text
@@ -554,7 +554,7 @@ async def test_what_is_not_known_is_explained(http: httpx.AsyncClient, path: str
 
 async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> None:
     async with unlisted() as house, served(house.app()) as http:
-        assert "nobody has named it: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
+        assert "it was not named: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
 
 
 async def test_a_ledger_that_cannot_be_read_is_told_in_words(house: House, http: httpx.AsyncClient) -> None:

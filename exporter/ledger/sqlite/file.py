@@ -143,7 +143,7 @@ class SqliteFile:
         finally:
             self._release()
         told = {"path": self.path, "kept_as": kept, "damage": damage}
-        log.error("the ledger was damaged; it is set aside and a new one begun", extra=told)
+        log.error("the ledger was damaged; it was set aside and a new one started", extra=told)
 
     def _losses_told(self) -> int:
         """The losses that a damaged ledger knows of, if it still tells."""

@@ -97,8 +97,8 @@ class FeedLoop:
             return
         silence = round(self.heartbeat.silence(now), 1)
         about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
-        log.error("a loop did not come round and is started anew", extra=about)
-        self._tell(RuntimeError("the loop did not come round; this is a bug of the exporter"))
+        log.error("polling loop is stuck, restarting it", extra=about)
+        self._tell(RuntimeError("the polling loop was stuck; this is a bug in the exporter"))
         self.status = replace(self.status, restarts=self.status.restarts + 1)
         self.heartbeat.restarted()
         self._running[-1].cancel()

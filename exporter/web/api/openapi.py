@@ -142,7 +142,7 @@ def document(external_url: str = "") -> dict[str, Any]:
             "title": "videotask-exporter",
             "version": VERSION,
             "description": "Tasks at vendors' asynchronous video APIs, and how the polling of them goes. "
-            "Times are Unix seconds, durations seconds, ratios from 0 to 1; what nobody knows is null.",
+            "Times are Unix seconds, durations seconds, ratios from 0 to 1; unknown values are null.",
         },
         "servers": [{"url": external_url or "../.."}],
         "paths": paths,

@@ -26,7 +26,7 @@ REASONS: dict[Reason, str] = {
     Reason.INVALID_INPUT: "The vendor calls the request wrong. Look at what was submitted.",
     Reason.RATE_LIMITED: "Too many tasks at once for the account. Submit fewer, or ask the vendor for more.",
     Reason.AUTH: "The vendor refused the credentials of the program that submitted it.",
-    Reason.PROVIDER_INTERNAL: "A fault at the vendor. Submit it again; if it lasts, tell the vendor.",
+    Reason.PROVIDER_INTERNAL: "A fault at the vendor. Submit the task again; if it keeps failing, contact the vendor.",
     Reason.TIMEOUT: "It took the vendor too long. Submit it again, or make it smaller.",
     Reason.UNKNOWN: "The vendor does not say why, or in words that the exporter does not know.",
 }

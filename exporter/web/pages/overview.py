@@ -185,7 +185,7 @@ class FeedCard:
             notes.append(f"The feed cannot be listed; {self.feed.followed} ids are followed.")
         notes += self._look_up_notes
         if self.status.restarts:
-            notes.append(f"The feed's loop was started anew {self.status.restarts} times: a bug of the exporter.")
+            notes.append(f"The polling loop was restarted {self.status.restarts} times: a bug in the exporter.")
         return notes
 
     @property
@@ -208,7 +208,7 @@ class FeedCard:
             what = f"{self.name} cannot be read"
             yield Trouble(whose, what, f"{words.plain(outage.label)}: {outage.words}", outage.advice, outage.since)
         elif self.follows_nothing and self.status.up is not None:
-            told = "The feed cannot be listed, and no task is named to follow."
+            told = "The feed cannot be listed, and no task is under watch."
             what = f"{self.name} has nothing to show"
             yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice, is_grave=False)
         yield from self._unknown()
@@ -325,14 +325,14 @@ def shares(
 
 def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
     if not reloads.successful:
-        told = "The settings of the last good reading stay in force."
+        told = "The last valid configuration stays in force."
         yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
     for remark in reloads.remarks:
         yield Trouble(
             Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
         )
     if web_trouble:
-        told = "TLS and users stay as the last good reading has them."
+        told = "The last valid TLS settings and users stay in force."
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
 
 

@@ -90,7 +90,7 @@ class TaskStory:
             return Stretch(phase, max(0.0, self.now - begun), False, source)
         if goes_on and phase is Phase.RUN and self.task.state is State.QUEUED:
             return Stretch(phase, None, False, "not started yet")
-        return Stretch(phase, None, True, "nobody knows: neither the vendor says it, nor was it seen closely enough")
+        return Stretch(phase, None, True, "unknown: the vendor does not report it, and polling was too coarse to tell")
 
     def _source(self, phase: Phase) -> str:
         """Whose times a phase is made of."""
