@@ -19,7 +19,7 @@ WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "config.schema.json": partial(schema.text, VENDORS),
     DOCS / "configuration.md": configuration.page,
     DOCS / "command-line.md": command_line.page,
-    DOCS / "sizing.md": sizing.page,
+    DOCS / "performance.md": sizing.page,
 } | vendor_pages.PAGES
 """Each file, and what makes the whole of its text."""
 

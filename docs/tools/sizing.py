@@ -1,4 +1,4 @@
-"""What was measured of memory and processor, in docs/sizing.md, out of docs/performance.json."""
+"""What was measured of memory and processor, in docs/performance.md, out of docs/performance.json."""
 
 from __future__ import annotations
 
@@ -26,4 +26,6 @@ def page() -> str:
         value, note = figures[name]
         processor = f"{figures[SHARE][0]:.0f} % of a core" if name == "exporter's memory" else "–"
         rows.append((note or re.sub("^memory(, | with )", "", name), f"{value:.0f} MiB", processor))
-    return with_part(DOCS / "sizing.md", "what was measured", "\n".join(table(("with", "memory", "processor"), rows)))
+    return with_part(
+        DOCS / "performance.md", "what was measured", "\n".join(table(("with", "memory", "processor"), rows))
+    )

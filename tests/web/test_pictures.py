@@ -13,7 +13,8 @@ from .pictures import FOLDER, PICTURES, Picture, named, scene
 LARGEST = 150_000
 """Bytes of a picture."""
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+SHOWING = (ROOT / "README.md", ROOT / "docs" / "getting-started.md")
 
 each = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.file.stem)
 
@@ -36,10 +37,10 @@ async def test_the_pictures_show_the_present_pages() -> None:
     assert stale == [], "run make screenshots"
 
 
-def test_the_readme_shows_each_picture_by_day_and_by_night() -> None:
+def test_readme_and_first_steps_show_each_picture_by_day_and_by_night() -> None:
     shown = re.findall(
-        r'<source media="\(prefers-color-scheme: dark\)" srcset="docs/pictures/(\w+)-dark\.png">\s*'
-        r'<img src="docs/pictures/\1-light\.png"[^>]* alt="[^"]+">',
-        README.read_text(encoding="utf-8"),
+        r'<source media="\(prefers-color-scheme: dark\)" srcset="(?:docs/)?pictures/(\w+)-dark\.png">\s*'
+        r'<img src="(?:docs/)?pictures/\1-light\.png"[^>]* alt="[^"]+">',
+        "".join(page.read_text(encoding="utf-8") for page in SHOWING),
     )
     assert sorted(shown) == sorted({picture.name for picture in PICTURES})
