@@ -506,7 +506,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
 
 
 def test_the_json_is_as_documented() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     for part in (FeedReport, Call, Understood, Share, Finding):
         for one in fields(part):
             assert f"`{one.name}`" in page, f"{part.__name__}.{one.name}"
