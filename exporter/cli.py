@@ -161,7 +161,9 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--provider", dest="providers", action="append", default=[], metavar="NAME", help="only this one; repeatable"
     )
-    doctor.add_argument("--json", dest="in_json", action="store_true", help="print JSON; docs/troubleshooting.md describes it")
+    doctor.add_argument(
+        "--json", dest="in_json", action="store_true", help="print JSON; docs/troubleshooting.md describes it"
+    )
     doctor.add_argument(
         "--fetch-token",
         dest="fetch_token",
