@@ -72,12 +72,12 @@ def parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "poll the configured providers and serve metrics (the default command)")
     check = command(
-        "check-config", _check_config, "check a configuration: exit 0 if it is good, 1 with its faults if not"
+        "check-config", _check_config, "check a configuration: exit 0 if it is valid, 1 with its errors if not"
     )
     health = command(
         "check-health",
         _check_health,
-        "ask a running exporter how it is: exit 0 if it is well, 1 with the reason",
+        "check a running exporter: exit 0 if it is healthy, 1 with the reason",
     )
     command("config-schema", _config_schema, "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
@@ -102,20 +102,20 @@ def parser() -> argparse.ArgumentParser:
         dest="address",
         default=":10186",
         metavar="[HOST]:PORT",
-        help="where it listens (default :10186); this machine is asked, never a proxy",
+        help="where it listens on this machine (default :10186)",
     )
     health.add_argument(
         "--web.config.file",
         dest="web_config",
         metavar="FILE",
-        help="what it runs with; needed only where clients must show a certificate, its own is shown then",
+        help="its web configuration; needed only if it requires client certificates",
     )
     for sub in (run, demo, health):
         sub.add_argument(
             "--web.external-url",
             dest="external_url",
             metavar="URL",
-            help="the address under which people and programs reach the exporter, behind a reverse proxy",
+            help="public URL of the exporter behind a reverse proxy",
         )
         sub.add_argument(
             "--web.route-prefix",
@@ -132,9 +132,7 @@ def parser() -> argparse.ArgumentParser:
             default="/metrics",
             help="where scrapes are answered, below the prefix (default /metrics)",
         )
-    health.add_argument(
-        "--ready", action="store_true", help="ask whether every feed has been polled or has failed to be (/-/ready)"
-    )
+    health.add_argument("--ready", action="store_true", help="check that every feed was polled or failed (/-/ready)")
     run.add_argument(
         "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow a reload by POST /-/reload"
     )
@@ -150,13 +148,13 @@ def parser() -> argparse.ArgumentParser:
         type=_interval,
         default=30.0,
         metavar="DURATION",
-        help="time between two looks at whether it has (default 30s)",
+        help="time between two checks for a change (default 30s)",
     )
     run.add_argument(
         "--web.enable-watch-api",
         dest="watch_api",
         action="store_true",
-        help="allow anybody to have tasks followed by POST /api/v1/tasks; with users configured, they may anyway",
+        help="allow POST /api/v1/tasks to everyone; configured users may always use it",
     )
     doctor.add_argument(
         "--provider", dest="providers", action="append", default=[], metavar="NAME", help="only this one; repeatable"
@@ -168,13 +166,19 @@ def parser() -> argparse.ArgumentParser:
         "--fetch-token",
         dest="fetch_token",
         action="store_true",
-        help="ask for a new token where the ledger has none, also where that ends the old one",
+        help="request a new token if the ledger has none, even if that ends the old one",
     )
     for sub in (demo, simulate):
         sub.add_argument(
-            "--seed", type=int, default=1, metavar="N", help="the same seed makes the same tasks (default 1)"
+            "--seed",
+            type=int,
+            default=1,
+            metavar="N",
+            help="random seed; the same seed gives the same tasks (default 1)",
         )
-        sub.add_argument("--speed", type=_speed, default=10.0, metavar="FACTOR", help="how fast they live (default 10)")
+        sub.add_argument(
+            "--speed", type=_speed, default=10.0, metavar="FACTOR", help="speed of the simulated tasks (default 10)"
+        )
         sub.add_argument(
             "--arrivals-for", type=_duration, metavar="DURATION", help="no new tasks after this time (default: never)"
         )
@@ -187,14 +191,18 @@ def parser() -> argparse.ArgumentParser:
     )
     for sub in (run, demo, simulate):
         sub.add_argument(
-            "--log.level", dest="level", choices=logs.LEVELS, default="info", help="how much is logged (default info)"
+            "--log.level",
+            dest="level",
+            choices=logs.LEVELS,
+            default="info",
+            help="lowest level that is logged (default info)",
         )
         sub.add_argument(
             "--log.format",
             dest="style",
             choices=logs.FORMATS,
             default="logfmt",
-            help="how lines are written (default logfmt)",
+            help="format of log lines (default logfmt)",
         )
     return whole
 

@@ -239,7 +239,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was seen of a task at one moment, and differs from what was seen before."""
+    """A change of a task that the exporter saw."""
 
     task_id: str
     at: float

@@ -1812,7 +1812,7 @@ async def test_a_token_that_others_renew_is_told_with_the_call_that_was_refused(
         site.fake.chanjing.renew_elsewhere()
     status = polled.loop.status
     assert "another holder renews it too" in outage_of(polled.loop).words
-    assert outage_of(polled.loop).advice.startswith("Somebody else asks for tokens with the same secret_key")
+    assert outage_of(polled.loop).advice.startswith("Another program requests tokens with the same secret_key")
     last = status.failed_calls[-1]
     assert (last.endpoint, last.status, last.error) == ("list", 200, "auth")
     assert "another holder" in last.words

@@ -53,12 +53,12 @@ _ADVICE: dict[Cause, str] = {
         "read tasks. A credential from a file is read again as soon as the file changes."
     ),
     Cause.TOKEN: (
-        "The token has ended, or has been replaced: at some vendors whoever asks for a new one ends the old one. "
+        "The token has ended, or has been replaced: at some vendors each new token ends the old one. "
         "Check {credentials}; a new token in a file is read again as soon as the file changes, one in the settings "
         "with a reload.{renewal}"
     ),
     Cause.TOKEN_RENEWED_ELSEWHERE: (
-        "Somebody else asks for tokens with the same {credentials}, and each new token ends the one before. Give "
+        "Another program requests tokens with the same {credentials}, and each new token ends the one before. Give "
         "the exporter the token that the other program has, or credentials of its own."
     ),
     Cause.TOKEN_NOT_FETCHED: (
@@ -67,7 +67,7 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.TOKEN_FETCHED: (
         "This has ended the token before: a running exporter asks for another one by itself, other programs may "
-        "have to be told."
+        "need the new token."
     ),
     Cause.SIGNATURE: (
         "Check that the clock of this machine is right, since signatures hold the time and are refused when it is "
@@ -94,7 +94,7 @@ _ADVICE: dict[Cause, str] = {
         "asked to."
     ),
     Cause.BALANCE: (
-        "The account has no credit or quota left. Top it up at the vendor; polling goes on by itself then."
+        "The account has no credit or quota left. Top it up at the vendor; polling then continues by itself."
     ),
     Cause.REQUEST: (
         "The vendor finds our request wrong. Check page_size ({page_size}), base_url ({base_url}) and "
@@ -102,7 +102,7 @@ _ADVICE: dict[Cause, str] = {
         "exporter."
     ),
     Cause.VENDOR: (
-        "The vendor has a disturbance. Wait, and look at its status page if it lasts; polling goes on by itself."
+        "The vendor has an outage. Wait, and look at its status page if it lasts; polling continues by itself."
     ),
     Cause.CONTRACT: (
         "The answer is not what the vendor's document says. Check base_url ({base_url}) first; if it is right, the "

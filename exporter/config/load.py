@@ -55,7 +55,9 @@ class Config(PollSettings):
     """The whole file."""
 
     log: LogSettings = Field(default_factory=LogSettings, description="what is logged")
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="what makes counters survive restarts")
+    ledger: LedgerSettings = Field(
+        default_factory=LedgerSettings, description="the file that keeps counters across restarts"
+    )
     providers: list[SerializeAsAny[ProviderSettings]] = Field(min_length=1, description="the accounts to poll")
     _remarks: tuple[str, ...] = PrivateAttr(default=())
 

@@ -266,7 +266,7 @@ class PollSettings(Settings):
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
     list_lag: Duration = Field(
         default=3600.0,
-        description="how late a task may show up in a vendor's list; 0 = at once",
+        description="how late a task may appear in a vendor's list; 0 = at once",
     )
     recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
     stalled_after: Interval = Field(
@@ -322,10 +322,13 @@ class WatchSettings(Settings):
     files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
     http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer kinds and ids as JSON")
     callback_secret: Annotated[Secret | None, AfterValidator(_not_guessable)] = Field(
-        default=None, description="what the vendor sends with its callbacks"
+        default=None, description="the secret that the vendor sends with callbacks"
     )
     limit: int = Field(
-        default=100_000, ge=0, le=1_000_000, description="ids asked for by HTTP that a feed follows at once"
+        default=100_000,
+        ge=0,
+        le=1_000_000,
+        description="most ids requested by HTTP that a feed follows at the same time",
     )
 
 

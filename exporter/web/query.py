@@ -81,7 +81,7 @@ class TaskQuery(BaseModel):
         default=None,
         min_length=1,
         max_length=ID_LENGTH,
-        description="only tasks whose id holds this text, in whatever case",
+        description="only tasks with this text in their id, in any case",
     )
     sort: Sort = Field(default=Sort.CHANGED, description="what the tasks are ordered by; unknown values come last")
     direction: Direction = Field(default=Direction.DESCENDING, description="the way of the order")

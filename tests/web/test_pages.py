@@ -115,7 +115,7 @@ async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> Non
     async with served(house.app(reloads=reloads)) as http:
         text = await text_of(http)
     assert "One thing needs a look 2 feeds up" in text
-    assert "The configuration was not reloaded It lies with the configuration" in text
+    assert "The configuration was not reloaded Caused by the configuration" in text
     assert f"config.yaml:3: {HOSTILE}: unknown key The last valid configuration stays in force." in text
     assert "Configuration not reloaded, read 60 s ago" in text
 
@@ -128,7 +128,7 @@ async def test_a_web_configuration_that_cannot_be_used_is_told(house: House) -> 
     ) as http:
         text = await text_of(http)
     assert "One thing needs a look" in text
-    assert "The web configuration was not reloaded It lies with the configuration web.yml:2: unknown key" in text
+    assert "The web configuration was not reloaded Caused by the configuration web.yml:2: unknown key" in text
 
 
 @pytest.mark.parametrize(("losses", "told"), [(0, "whole"), (1, "it is kept"), (3, "they are kept")])
@@ -189,7 +189,7 @@ async def test_feeds_that_are_down_for_the_same_reason_are_one_trouble(house: Ho
     house.clock.now += 300
     text = await text_of(http)
     assert "2 of 2 feeds cannot be read" in text
-    assert text.count("studio/lip_sync and studio/video cannot be read It lies with the network for 5 min") == 1
+    assert text.count("studio/lip_sync and studio/video cannot be read Caused by the network for 5 min") == 1
     assert "Check base_url" in text or "Check host and port in base_url" in text
     assert outage_of(house.loops[0]).advice in text
 
@@ -214,7 +214,7 @@ async def test_a_feed_without_a_list_and_without_ids_says_how_to_follow_tasks() 
         await house.sweep()
         text = await text_of(http)
         assert "One thing needs a look" in text
-        assert "sora/sora has nothing to show It lies with the configuration" in text
+        assert "sora/sora has nothing to show Caused by the configuration" in text
         assert house.loops[0].status.up
         for way in ("watch", "user_token", "/api/v1/tasks"):
             assert way in text
@@ -240,7 +240,7 @@ async def test_many_failures_are_a_trouble_although_every_feed_is_up(house: Hous
     assert "All is well" in await text_of(http)  # four ends say nothing yet
     await all_well(house, Observation("f9", State.FAILED, Reason.AUTH, ended=now))
     text = await text_of(http)
-    assert "3 of 5 tasks of studio/lip_sync failed within 1 h It lies with the account" in text
+    assert "3 of 5 tasks of studio/lip_sync failed within 1 h Caused by the account" in text
     assert "Mostly: insufficient balance (2). The account has no credit left. Top it up at the vendor." in text
 
 
@@ -264,7 +264,7 @@ async def test_tasks_of_unknown_states_are_told_first_and_as_long_as_there_are_a
         await all_well(house, *both)
         text = await text_of(http)
         told = "One thing needs a look 2 feeds up, 2 tasks in flight. What is wrong, and what to do 2 tasks of"
-        assert f"{told} studio/lip_sync are in an unknown state It lies with the exporter" in text
+        assert f"{told} studio/lip_sync are in an unknown state Caused by the exporter" in text
         assert "look for a newer version of the exporter, or report the vendor's word" in text
         house.clock.now += 7200.0
     await all_well(house, Observation("a", State.RUNNING), Observation("b", State.SUCCEEDED))

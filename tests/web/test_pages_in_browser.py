@@ -176,7 +176,7 @@ def test_what_is_wrong_comes_first_and_failed_calls_can_be_opened(site: Site, pa
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("2 of 2 feeds cannot be read")
     main = page.locator("main").inner_text()
-    assert main.index("It lies with the network") < main.index("Feeds")
+    assert main.index("Caused by the network") < main.index("Feeds")
     calls = page.get_by_role("article", name="Feed studio/video").locator("details")
     expect(calls.get_by_role("table")).to_be_hidden()
     calls.locator("summary").click()

@@ -69,8 +69,10 @@ class Settings(ProviderSettings):
     added: ClassVar = ("open",)
     type: Literal["chanjing"]
     base_url: BaseUrl = Field(default="https://open-api.chanjing.cc", description="where the vendor's API starts")
-    rate_limit: Rate = Field(default=5.0, description="half of the 10/s that the vendor allows, the rest is yours")
-    access_token: Secret | None = Field(default=None, description="a token that somebody else renews")
+    rate_limit: Rate = Field(
+        default=5.0, description="half of the vendor's limit of 10/s; the rest is for your programs"
+    )
+    access_token: Secret | None = Field(default=None, description="a token that another program renews")
     app_id: str | None = Field(default=None, description="with secret_key: the exporter asks for tokens itself")
     secret_key: Secret | None = Field(default=None, description="the application's; each new token ends the one before")
 

@@ -107,7 +107,7 @@ class Settings(ProviderSettings):
     page_size: int = Field(default=100, ge=1, le=500, description="tasks asked for on one list page")
     api_key: Secret = Field(description="the API key, for single tasks")
     user_token: Secret | None = Field(default=None, description="the user's system access token, for the list")
-    user_id: str | None = Field(default=None, description="the user's number, which most gateways want with it")
+    user_id: str | None = Field(default=None, description="the user's number, required by most gateways")
 
     @model_validator(mode="after")
     def _numbers_a_token(self) -> Self:

@@ -47,7 +47,7 @@ class Settings(ProviderSettings):
     page_size: int = Field(default=20, ge=1, le=500, description="the page size of the vendor's own application")
     token: Secret = Field(description="the token of a logged-in user")
     bearer: bool = Field(default=False, description="send it as `Bearer TOKEN`")
-    created_at_offset: Duration = Field(default=28800.0, description="how much too early the vendor's createdAt is")
+    created_at_offset: Duration = Field(default=28800.0, description="by how much the vendor's createdAt is too early")
 
 
 class Envelope(BaseModel):

@@ -97,10 +97,10 @@ class Settings(ProviderSettings):
     rate_limit: Rate = Field(default=5.0, description="the vendor allows 10/s or 20/s a tenant, by region")
     page_size: int = Field(default=100, ge=1, le=100, description="tasks asked for on one list page")
     project_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the project's id")
-    auth_token: Secret | None = Field(default=None, description="an X-Auth-Token that somebody else renews")
+    auth_token: Secret | None = Field(default=None, description="an X-Auth-Token that another program renews")
     access_key: Secret | None = Field(default=None, description="with secret_key: requests are signed")
     secret_key: Secret | None = Field(default=None, description="belongs to access_key")
-    iam: Iam | None = Field(default=None, description="an IAM user, for tokens that the exporter renews itself")
+    iam: Iam | None = Field(default=None, description="an IAM user, for tokens that the exporter renews")
 
     @field_validator("project_id")
     @classmethod

@@ -49,23 +49,23 @@ class TasksAskedFor(_Body):
 
 
 class RefusedId(_Body):
-    """An id that was not taken."""
+    """An id that was not accepted."""
 
     index: int = Field(description="its place in `ids`, from 0")
-    error: str = Field(description="why it is no id, and what is allowed")
+    error: str = Field(description="why it is invalid, and what is allowed")
 
 
 class TasksTaken(_Body):
-    """What became of the ids, each counted once however often it was written. What was taken is on the disk."""
+    """The result for the ids, without repeats. Accepted ids are on disk."""
 
     new: int = Field(description="ids that are followed from now on")
     known: int = Field(description="ids that were followed already")
-    ended: int = Field(description="ids of tasks whose end has been counted: there is nothing left to follow")
-    refused: list[RefusedId] = Field(description="what was not taken, since it is no id")
+    ended: int = Field(description="ids of tasks that have ended and are counted")
+    refused: list[RefusedId] = Field(description="ids that are invalid")
 
 
 class Refusal(_Body):
-    """Why a request was not done; nothing of it was."""
+    """Why a request was refused; nothing of it was done."""
 
     error: str = Field(description="what is wrong, and what is allowed")
 

@@ -47,7 +47,7 @@ OPERATIONS = (
         "get",
         "/api/v1/providers",
         "providers",
-        "All that is polled, and how it goes",
+        "All providers and feeds, and the state of their polling",
         {200: answers.Providers, 400: intake.Refusal},
     ),
     Operation(
@@ -87,7 +87,7 @@ OPERATIONS = (
         "post",
         "/api/v1/callbacks/{provider}/{kind}",
         "callback",
-        "A vendor's callback: a hint that a task has changed",
+        "A vendor's callback, which causes a look-up of the task",
         {204: None, 400: intake.Refusal, 403: intake.Refusal, 409: intake.Refusal, 503: intake.Refusal},
         body="whatever the vendor sends; the id of the task is looked for in it, and a look-up confirms it",
         secured="callback",
@@ -141,7 +141,7 @@ def document(external_url: str = "") -> dict[str, Any]:
         "info": {
             "title": "videotask-exporter",
             "version": VERSION,
-            "description": "Tasks at vendors' asynchronous video APIs, and how the polling of them goes. "
+            "description": "Tasks at vendors' asynchronous video APIs, and the state of their polling. "
             "Times are Unix seconds, durations seconds, ratios from 0 to 1; unknown values are null.",
         },
         "servers": [{"url": external_url or "../.."}],

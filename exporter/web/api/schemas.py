@@ -22,16 +22,16 @@ class _Answer(BaseModel):
 
 
 class Moment(_Answer):
-    """A time, and who says it."""
+    """A time, and which clock it comes from."""
 
     at: float = Field(description="Unix seconds")
     clock: Clock = Field(
-        description="`provider`: the vendor says so; `observed`: the exporter saw it then, at most a poll interval late"
+        description="`provider`: reported by the vendor; `observed`: seen by the exporter, at most a poll interval late"
     )
 
 
 class Durations(_Answer):
-    """How long the phases of a task took, in seconds; null where nobody can know, or while it is not over."""
+    """How long the phases of a task took, in seconds; null if unknown, or while it is not over."""
 
     queue: float | None = Field(description="from the submission to the start")
     run: float | None = Field(description="from the start to the end")
@@ -44,22 +44,22 @@ class TaskSummary(_Answer):
     provider: str = Field(description="the provider's name in the configuration")
     kind: str = Field(description="the feed")
     id: str = Field(description="the vendor's id")
-    state: State = Field(description="where it is in its life")
-    stale: bool = Field(description="true if it was seen too long ago for its state to be relied on: the feed is down")
+    state: State = Field(description="its current state")
+    stale: bool = Field(description="true if its state may be outdated because the feed is down")
     reason: Reason | None = Field(description="why it failed, if it did")
-    said: str = Field(description="the vendor's own words about the failure, without addresses, credentials or content")
+    said: str = Field(description="the vendor's error message, without addresses, credentials or content")
     progress: float | None = Field(description="from 0 to 1, if the vendor reports it")
     submitted: Moment | None = Field(description="null if unknown, like the next two")
-    started: Moment | None = Field(description="when the vendor began to work on it")
+    started: Moment | None = Field(description="when the vendor started it")
     ended: Moment | None = Field(description="null also while it is in flight")
     first_seen: float = Field(description="Unix seconds, by the exporter's clock")
     changed: float = Field(description="when state or progress was last seen to change; Unix seconds, our clock")
     durations: Durations = Field(description="of its phases")
-    output_seconds: float | None = Field(description="length of the video produced, where the vendor says it")
+    output_seconds: float | None = Field(description="length of the video produced, if the vendor reports it")
 
 
 class StepSeen(_Answer):
-    """What was seen of a task at one moment, and differs from what was seen before."""
+    """A change of a task that the exporter saw."""
 
     at: float = Field(description="Unix seconds, by the exporter's clock")
     state: State = Field(description="the state then")
@@ -75,25 +75,25 @@ class TaskStory(TaskSummary):
 class Tasks(_Answer):
     """One page of the tasks that a query finds."""
 
-    tasks: list[TaskSummary] = Field(description="in the order that was asked for")
+    tasks: list[TaskSummary] = Field(description="in the requested order")
     total: int = Field(description="tasks that match, on all pages")
     page: int = Field(description="from 1; a page after the last one is empty")
     pages: int = Field(description="at least 1")
     per_page: int = Field(description="tasks on a page that is full")
     next: str | None = Field(description="the next page, as a link relative to this one's address; null on the last")
-    previous: str | None = Field(description="the page before, likewise")
+    previous: str | None = Field(description="the previous page, likewise; null on the first")
 
 
 class Recent(_Answer):
-    """What ended of late."""
+    """What ended recently."""
 
     window: float = Field(description="how many seconds back this reaches: the setting recent_window")
-    ended: dict[State, int] = Field(description="tasks by the way in which they ended; all four are there")
-    failures: dict[Reason, int] = Field(description="failed tasks by reason; all eight are there")
+    ended: dict[State, int] = Field(description="tasks by their end state, all four")
+    failures: dict[Reason, int] = Field(description="failed tasks by reason, all eight")
 
 
 class Outage(_Answer):
-    """What the last sweep of a feed failed of."""
+    """Why the last sweep of a feed failed."""
 
     error: str = Field(
         description="the class: one of the label `error` of videotask_api_errors_total, `ledger`, or `bug`"
@@ -104,29 +104,29 @@ class Outage(_Answer):
 
 
 class CallFailed(_Answer):
-    """One call to the vendor that brought no usable answer."""
+    """One failed call to the vendor."""
 
     at: float = Field(description="Unix seconds")
     endpoint: str = Field(description="`list`, `detail` or `token`")
-    status: int | None = Field(description="the HTTP status; null where no answer came")
+    status: int | None = Field(description="the HTTP status; null without an answer")
     error: str = Field(description="the class, as the label `error` of videotask_api_errors_total")
     words: str = Field(description="what went wrong")
-    excerpt: str = Field(description="what is fit to be shown of the answer's body")
+    excerpt: str = Field(description="the redacted body of the answer")
 
 
 class Watched(_Answer):
-    """The ids that a feed is told to follow."""
+    """The ids that a feed follows."""
 
     ids: int = Field(description="how many there were at the last sweep")
     troubles: list[str] = Field(description="which of the provider's watch files and URLs cannot be used, and why")
 
 
 class FeedState(_Answer):
-    """One feed: how its polling goes, and how many tasks there are."""
+    """One feed: state of its polling and number of tasks."""
 
     kind: str = Field(description="its name")
-    clock: Clock = Field(description="whose times the durations of its tasks come from")
-    lists: bool = Field(description="false if the tasks cannot be listed, and only those that are watched are seen")
+    clock: Clock = Field(description="which clock the durations of its tasks come from")
+    lists: bool = Field(description="false if tasks cannot be listed; only watched ones are seen")
     up: bool | None = Field(description="whether the last sweep succeeded; null before the first has ended")
     last_successful_poll: float | None = Field(description="Unix seconds")
     next_sweep: float | None = Field(description="Unix seconds; null while one runs")
@@ -136,7 +136,7 @@ class FeedState(_Answer):
     )
     recent: Recent | None = Field(description="null before the first sweep")
     outage: Outage | None = Field(description="null while the feed is up")
-    failed_calls: list[CallFailed] = Field(description="the last 20, the latest first; successes drive none out")
+    failed_calls: list[CallFailed] = Field(description="the last 20 failed calls, latest first")
     watched: Watched = Field(description="what is followed by id")
 
 
