@@ -23,35 +23,31 @@ from exporter.vendors.registry import VENDORS
 HEAD = """\
 # Metrics
 
-All that `/metrics` serves; what to ask of it is in the [cookbook](cookbook.md). Written by `make docs` from the
-catalogue in [exporter/metrics/catalogue.py](../exporter/metrics/catalogue.py).
+All that `/metrics` serves, written by `make docs` from
+[exporter/metrics/catalogue.py](../exporter/metrics/catalogue.py). For queries see the [cookbook](cookbook.md).
 
-**Stability.** Names, types, labels and the values of closed labels are a contract: they change with a major version
-only, and the [changelog](../CHANGELOG.md) tells what is added. `videotask_exporter_build_info` may get more labels.
+**Stability.** Names, types, labels and values of closed labels change only with a major version; the
+[changelog](../CHANGELOG.md) lists additions. `videotask_exporter_build_info` may get more labels.
 
-**Restarts.** The counters, histograms and gauges of tasks are kept in the ledger (`ledger.path`) and go on where they
-were after a restart; with `":memory:"` they start anew. What the exporter tells of its own work starts at 0 with the
-process, as Prometheus expects of counters: `videotask_api_*`, `videotask_rate_limit_wait_seconds_total`,
-`videotask_loop_restarts_total` and `videotask_ledger_losses_total`. All but the last also do so for a provider whose
-settings a reload has changed.
+**Restarts.** Task metrics and `videotask_ledger_losses_total` are kept in the ledger and continue after a restart,
+except with `":memory:"`. `videotask_api_*`, `videotask_rate_limit_wait_seconds_total` and
+`videotask_loop_restarts_total` start at 0 with the process, and for a provider that a reload has changed.
 
-**When a series is there.** The series of a feed's tasks appear after its first complete sweep, counters at 0 for
-every value of a closed label. After three poll intervals without a successful sweep the gauges of what is in flight
-are withdrawn, and come back with the next success. `videotask_up` and `videotask_poll_duration_seconds` appear once a
-sweep has been tried. Ages are not exported, times are: the age of the data is `time() -
-videotask_last_successful_poll_timestamp_seconds`.
+**When a series exists.** A feed's task series appear after its first complete sweep, counters at 0 for every value
+of a closed label. After three poll intervals without a successful sweep, in-flight gauges are withdrawn until the
+next success. `videotask_up` and `videotask_poll_duration_seconds` appear after the first sweep, successful or not.
 """
 
 TAIL = """\
-`code` is an HTTP status, or `error` where no answer came. `task_id` is the vendor's id of a task, in as many series
-as `task_series_limit` allows. No other label has values that a vendor or a user can choose.
+`code` is an HTTP status, or `error` if no answer came. `task_id` is the vendor's id, in at most `task_series_limit`
+series. No vendor or user can choose values of other labels.
 
-The buckets of the duration histograms are those of the setting `duration_buckets`. In the OpenMetrics format each
-bucket names the latest task that fell into it, as an exemplar with the label `task_id`. The text format knows no
-gauge histograms: there `videotask_progress_ratio` is a histogram without count and sum, beside the gauges
-`videotask_progress_ratio_gcount` and `videotask_progress_ratio_gsum`.
+`duration_buckets` sets the buckets of the duration histograms. In OpenMetrics, each bucket has an exemplar with the
+`task_id` of its latest task. In the text format, which has no gauge histograms, `videotask_progress_ratio` is a
+histogram without count and sum, beside the gauges `videotask_progress_ratio_gcount` and
+`videotask_progress_ratio_gsum`.
 
-The standard metrics of the process (`process_*`) and of Python (`python_*`) are served too.
+`process_*` and `python_*` are served too.
 """
 
 
