@@ -1,18 +1,16 @@
-"""What the documents say of the exporter is so: its words, flags, names, addresses."""
+"""The flags, names and addresses in the documents exist."""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 from starlette.datastructures import QueryParams
 from starlette.routing import Route
 
-from docs.tools.reader import PAGES, ROOT, Page, blocks
+from docs.tools.reader import PAGES, ROOT, Page
 from exporter import cli
 from exporter.config import schema as config_schema
 from exporter.tasks import Cause, Phase, Reason, State
@@ -26,59 +24,6 @@ BY_NAME = {str(page): page for page in PAGES}
 README = BY_NAME["README.md"]
 TROUBLESHOOTING = BY_NAME["docs/troubleshooting.md"]
 COOKBOOK = BY_NAME["docs/cookbook.md"]
-CODE = sorted((ROOT / "exporter").rglob("*.py"))
-
-# --- Words of the exporter
-
-
-def texts() -> Iterator[str]:
-    """Every text of the code as a pattern, with anything where the code puts something in."""
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            match node:
-                case ast.JoinedStr(values=parts):
-                    pieces = [part.value if isinstance(part, ast.Constant) else None for part in parts]
-                    yield ".+".join(re.escape(piece) for piece in _between(pieces))
-                case ast.Constant(value=str(text)):
-                    yield re.sub(r"\\{\w*\\}", ".+", re.escape(text))
-
-
-def _between(pieces: list[Any]) -> list[str]:
-    """The pieces around what is put in: neighbours are one."""
-    joined = [""]
-    for piece in pieces:
-        if piece is None:
-            joined.append("")
-        else:
-            joined[-1] += str(piece)
-    return joined
-
-
-PATTERNS = {pattern for pattern in texts() if len(pattern.replace(".+", "")) >= 8}
-QUOTED = [
-    pytest.param(line.strip(), id=f"line {block.line}: {line.strip()[:40]}")
-    for block in blocks("text")
-    if block.page == TROUBLESHOOTING.path
-    for line in block.text.splitlines()
-]
-
-
-@pytest.mark.parametrize("line", QUOTED)
-def test_what_the_page_quotes_is_what_the_exporter_says(line: str) -> None:
-    """The message of a line of the log, or else most of the line."""
-    logged = re.search(r'msg=(?:"([^"]*)"|(\S+))', line)
-    if logged:
-        assert re.escape(logged[1] or logged[2]) in PATTERNS
-    else:
-        said = [found[0] for pattern in PATTERNS if (found := re.search(pattern, line))]
-        assert said
-        assert len(max(said, key=len)) >= 0.3 * len(line), said
-
-
-def test_the_quotes_are_told_from_what_nobody_says() -> None:
-    assert not any(re.search(pattern, "feed is on its holidays") for pattern in PATTERNS)
-    assert any(re.search(pattern, "Waiting for the first sweep of deerapi/sora.") for pattern in PATTERNS)
-
 
 # --- Flags
 
