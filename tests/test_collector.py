@@ -1628,7 +1628,7 @@ async def test_a_loop_that_does_not_come_round_is_started_anew(
     assert loop.status.restarts == 0
     collector.check(time.monotonic() + MUCH_LATER)
     assert (loop.status.restarts, loop.status.up, is_healthy(loop)) == (1, False, True)
-    assert [one.levelname for one in caplog.records if "started anew" in one.getMessage()] == ["ERROR"]
+    assert [one.levelname for one in caplog.records if "polling loop is stuck" in one.getMessage()] == ["ERROR"]
     await until(lambda: loop.status.up is True)
     collector.check(time.monotonic())
     assert (loop.status.restarts, is_healthy(loop)) == (1, True)

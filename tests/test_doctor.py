@@ -439,7 +439,7 @@ class TestTokens:
         practice.fake.chanjing.renew_elsewhere()
         report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
         assert causes(report) == [("trouble", "token"), ("trouble", "token_not_fetched")]
-        assert "at some vendors whoever asks for a new one ends the old one" in report["findings"][0]["advice"]
+        assert "at some vendors each new token ends the old one" in report["findings"][0]["advice"]
         exporter.close()
 
     @staticmethod
