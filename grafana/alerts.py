@@ -88,8 +88,8 @@ def of_exporter(t: Thresholds) -> list[Alert]:
             Subject.FEED,
             revived,
             total(increase("loop_restarts_total", revived.window)),
-            summary="A polling loop of the video-task exporter hung and was started anew.",
-            description=f"The loop of {FEED_NAME} was started anew {COUNT} times within {revived.window}; that is a "
+            summary="A polling loop of the video-task exporter was stuck and was restarted.",
+            description=f"The loop of {FEED_NAME} was restarted {COUNT} times within {revived.window}; that is a "
             "bug of the exporter or a machine that stood still. First see whether its data is fresh again, then "
             "report the log.",
         ),

@@ -253,7 +253,7 @@ CASES: dict[str, Case] = {
         told="Set user_id to the number",
     ),
     "no right to read": Case(SORA, Cause.CREDENTIALS, refused(403, {"message": "Forbidden"}), told="api_key"),
-    "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="each new token ends the old one. Check access_token"),
+    "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="ends the old one. Check access_token"),
     "a foreign address": Case(
         SORA, Cause.IP, refused(403, {"error": {"message": "IP 192.0.2.1 not allowed"}}), told="allowed addresses"
     ),

@@ -95,7 +95,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
         number(
             "Loops restarted",
             latest(f"sum(increase({select('loop_restarts_total')}[{WHOLE_RANGE}]))"),
-            about="Polling loops that did not come round and were started anew in the time range. Good: none. Each is "
+            about="Polling loops that were stuck and restarted in the time range. Good: none. Each is "
             "a bug of the exporter: report it with the log.",
             empty="No exporter",
             size=(3, 5),
