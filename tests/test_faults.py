@@ -248,7 +248,8 @@ async def others_keep_their_interval(faults: Sequence[Fault]) -> None:
                 for path, kind in LISTS.items():
                     times = site.asked[path]
                     gaps = [after - before for before, after in itertools.pairwise(times)]
-                    assert statistics.median(gaps) == pytest.approx(INTERVAL, rel=0.1), (fault.name, kind)
+                    # A busy machine may be late; a feed that waited for another would be later than that.
+                    assert statistics.median(gaps) < 2 * INTERVAL, (fault.name, kind)
                 fake.faults.clear()
             assert [loop.status.up for loop in collector.polled.loops if loop.feed.kind != "face_swap"] == [True] * 4
         finally:
