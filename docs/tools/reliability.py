@@ -7,14 +7,14 @@ from exporter.simulator.matrix import MATRIX, Fault, Shown
 from exporter.vendors.registry import VENDORS
 
 SHOWN: dict[Shown, str] = {
-    "withdrawn": "stay for three intervals, then are withdrawn",
+    "withdrawn": "withdrawn after three intervals",
     "true": "true",
     "true a sweep later": "true",
     "unknown": "move to `unknown`",
     "as before": "stay as they were",
 }
 COUNTED: dict[Shown, str] = {
-    "withdrawn": "stand still",
+    "withdrawn": "stop",
     "true": "true",
     "true a sweep later": "true a sweep later",
     "unknown": "grow by what rows prove: an end time with a result or a reason",
