@@ -8,8 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exporter.config.document import Document
-from exporter.config.models import BaseUrl
-from exporter.config.values import Interval
+from exporter.config.values import BaseUrl, Interval
 from exporter.tasks import Reason
 
 FILE = Path(__file__).with_name("thresholds.yaml")

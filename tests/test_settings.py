@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.config.models import BaseUrl, Bounds, Name, PollSettings, ProviderSettings, Secret, Settings
-from exporter.config.values import Duration, Interval, Rate
+from exporter.config.models import PollSettings, ProviderSettings, Secret, Settings
+from exporter.config.values import BaseUrl, Bounds, Duration, Interval, Name, Rate
 from exporter.vendors.registry import VENDORS
 
 

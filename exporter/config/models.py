@@ -1,6 +1,6 @@
-"""The values that settings are made of: durations, rates, URLs, secrets, and the model that refuses unknown keys.
+"""What settings are made of: secrets, what all providers share, and the model that refuses unknown keys.
 
-`config.py` reads the file; every vendor describes its own settings with what is here.
+`load.py` reads the file; every vendor describes its own settings with what is here.
 """
 
 from __future__ import annotations
@@ -8,11 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,59 +30,11 @@ from exporter.config import reread
 from exporter.config.mistakes import slips
 from exporter.config.network import proxies, trust
 from exporter.config.reread import RereadFile
-from exporter.config.values import TEXT, Duration, Interval, Rate, fault, written
+from exporter.config.values import TEXT, BaseUrl, Bounds, Duration, Interval, Name, Rate, WebUrl, fault
 from exporter.tasks import ID_LENGTH, is_task_id
 
 _SENDABLE = re.compile(r"[!-~]+")
 _NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
-
-
-def _url(value: Any, *, takes_query: bool = False) -> str:
-    allowed = "write http:// or https://, a host and, if needed, a port and a path"
-    try:
-        parts = urlsplit(value)
-        written_well = parts.port != 0 and value.isprintable() and " " not in value
-    except (ValueError, TypeError, AttributeError):
-        raise fault(f"not a URL; {allowed}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not written_well:
-        raise fault(f"not a URL; {allowed}")
-    if parts.username is not None or parts.password is not None:
-        raise fault(f"holds credentials, which would end up in logs; {allowed}, and use the settings for credentials")
-    if "#" in value or ("?" in value and not takes_query):
-        raise fault(f"holds a query or a fragment; {allowed}")
-    return f"{parts.scheme}{value[len(parts.scheme) :]}"
-
-
-def _base_url(value: Any) -> str:
-    return _url(value).rstrip("/")
-
-
-_WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"
-
-BaseUrl = Annotated[
-    str, BeforeValidator(_base_url), written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
-]
-"""Where a vendor's API starts; without a trailing slash, without credentials."""
-
-WebUrl = Annotated[
-    str,
-    BeforeValidator(partial(_url, takes_query=True)),
-    written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
-]
-"""One page: without credentials, but for what its query may hold."""
-
-Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-"""A word that may become a label."""
-
-
-def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
-    if any(later <= earlier for earlier, later in pairwise(bounds)):
-        raise fault("not ascending; write each bound once, the smallest first")
-    return bounds
-
-
-Bounds = Annotated[tuple[Interval, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)]
-"""Upper bounds of a histogram's buckets, in seconds."""
 
 DURATION_BUCKETS = (
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),

@@ -1,12 +1,15 @@
-"""How durations and rates are written, and what every value of the configuration may hold: `${VARIABLE}`."""
+"""How durations, rates, URLs and names are written, and what any value may hold: `${VARIABLE}`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
@@ -101,3 +104,51 @@ Interval = Annotated[
 
 Rate = Annotated[float, BeforeValidator(_rate), written("rate", rf"^\s*{_RATE.pattern}\s*$", "10/s", "600/m", "1000/h")]
 """Requests per second, written as `10/s`, `600/m`, `1000/h`."""
+
+
+def _url(value: Any, *, takes_query: bool = False) -> str:
+    allowed = "write http:// or https://, a host and, if needed, a port and a path"
+    try:
+        parts = urlsplit(value)
+        written_well = parts.port != 0 and value.isprintable() and " " not in value
+    except (ValueError, TypeError, AttributeError):
+        raise fault(f"not a URL; {allowed}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not written_well:
+        raise fault(f"not a URL; {allowed}")
+    if parts.username is not None or parts.password is not None:
+        raise fault(f"holds credentials, which would end up in logs; {allowed}, and use the settings for credentials")
+    if "#" in value or ("?" in value and not takes_query):
+        raise fault(f"holds a query or a fragment; {allowed}")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}"
+
+
+def _base_url(value: Any) -> str:
+    return _url(value).rstrip("/")
+
+
+_WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"
+
+BaseUrl = Annotated[
+    str, BeforeValidator(_base_url), written("URL", rf"{_WRITTEN_HOST}(/[^?#\s]*)?$", "https://vendor.example")
+]
+"""Where a vendor's API starts; without a trailing slash, without credentials."""
+
+WebUrl = Annotated[
+    str,
+    BeforeValidator(partial(_url, takes_query=True)),
+    written("URL with a query", rf"{_WRITTEN_HOST}([/?][^#\s]*)?$", "https://shop.example/tasks?state=open"),
+]
+"""One page: without credentials, but for what its query may hold."""
+
+Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""A word that may become a label."""
+
+
+def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in pairwise(bounds)):
+        raise fault("not ascending; write each bound once, the smallest first")
+    return bounds
+
+
+Bounds = Annotated[tuple[Interval, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)]
+"""Upper bounds of a histogram's buckets, in seconds."""

@@ -22,8 +22,8 @@ from exporter.client.client import Client
 from exporter.client.errors import AuthRefused, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of, reason_of
 from exporter.client.tokens import TokenStore
-from exporter.config.models import BaseUrl, ProviderSettings, Secret
-from exporter.config.values import Rate, fault
+from exporter.config.models import ProviderSettings, Secret
+from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import (

@@ -25,9 +25,9 @@ from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import reason_of, reason_of_status
 from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
-from exporter.config.models import BaseUrl, ProviderSettings, Secret
+from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
-from exporter.config.values import Rate, fault
+from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.vendors.api import Document, Feed, Page, Vendor
 from exporter.vendors.fields import Length, TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
