@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 WELL = "The exporter is healthy."
-ENDED = "ends the connection without an answer; if it wants a certificate to be shown, name its --web.config.file"
+ENDED = "ends the connection without an answer; if it requires client certificates, pass its --web.config.file"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key"
 MUTUAL = TLS + ", client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert"
 
