@@ -37,7 +37,7 @@ LONGEST_COSTLY_GAP = 86400.0
 """The same for an id whose look-up earns a pause of the whole account each time."""
 
 NEW_AT_ONCE = CONCURRENCY // 2
-"""New ids that are looked up at the same time: those that hang must leave places to the provider's other feeds."""
+"""New ids looked up at the same time where a provider has several feeds: those that hang leave the others places."""
 
 SHARE_OF_NEW = 0.25
 """The part of an interval that new ids get in any case, however long the tasks in flight took."""
@@ -171,8 +171,8 @@ class LookUps:
         """Looks ids up, until a moment of monotonic time; a few are asked for in any case.
 
         As long as none is answered, the ids that can do `instead` follow. `is_up` tells that the vendor answers
-        otherwise: then what fails is blamed on the ids. Of ids that `are_new` fewer are asked for at the same time, but
-        all have their turn, whatever becomes of the first ones.
+        otherwise: then what fails is blamed on the ids. Of ids that `are_new` a provider of several feeds is asked for
+        fewer at the same time, but all have their turn, whatever becomes of the first ones.
         """
         waiting = enumerate([*ids, *instead])
         made = Round()
@@ -187,7 +187,7 @@ class LookUps:
                     return
                 await self._look_up(made, sweep, task_id)
 
-        places = NEW_AT_ONCE if are_new else CONCURRENCY
+        places = NEW_AT_ONCE if are_new and len(self._provider.feeds) > 1 else CONCURRENCY
         await asyncio.gather(*(work() for _ in range(min(places, len(ids) or 1))))
         self._blame(made, is_up)
         return made
