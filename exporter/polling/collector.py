@@ -35,7 +35,7 @@ class Collector:
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
         self._watchdog: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
-        """Set whenever what is known may have changed; whoever waits for it clears it."""
+        """Set whenever what is known may have changed; the waiting task clears it."""
 
     async def apply(self, wanted: Sequence[ProviderSettings]) -> None:
         """Polls these providers: starts new ones, restarts changed ones, stops the others, leaves the rest in peace.
@@ -80,7 +80,7 @@ class Collector:
             polled.start(spread, old.get(name))
 
     def check(self, now: float) -> None:
-        """Starts loops anew that do not come round. `now` is monotonic time."""
+        """Restarts loops that make no progress. `now` is monotonic time."""
         for loop in self.polled.loops:
             loop.revive(now)
 

@@ -90,7 +90,7 @@ class FeedLoop:
         await _failure_of(self._spend())  # what a sweep that was cut short has sent
 
     def revive(self, now: float) -> None:
-        """Starts the loop anew if it has died, or gives no sign of life for too long. `now` is monotonic time."""
+        """Restarts the loop if it has ended or has made no progress for too long. `now` is monotonic time."""
         if not self._running:  # it is being stopped
             return
         if not self.heartbeat.is_overdue(now, has_died=self._running[-1].done()):
