@@ -306,8 +306,9 @@ def gone_back(before: dict[str, float], after: dict[str, float]) -> list[str]:
 
 
 def task_counters(told: dict[str, float]) -> dict[str, float]:
-    """Those that a reload must keep even of a provider that it changes."""
-    return {one: number for one, number in told.items() if not one.startswith("videotask_api_")}
+    """Those that a reload must keep even of a provider that it changes: all but what its client counted."""
+    by_client = ("videotask_api_", "videotask_rate_limit_wait_")
+    return {one: number for one, number in told.items() if not one.startswith(by_client)}
 
 
 def counted(exporter: Exporter, provider: str, kind: str) -> float:
