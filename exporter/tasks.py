@@ -137,7 +137,7 @@ def why_no_task_id(value: object) -> str:
     return "holds a character that cannot be printed" if value else "empty"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observation:
     """A task as one response of the vendor shows it, normalised.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
 from exporter.ledger.store import Store
@@ -13,6 +14,11 @@ from exporter.tasks import Clock, Step, Task
 
 FORGET_AT_ONCE = 1000
 """Old ends that a sweep forgets beside twice as many as it shows: so many at the most can it have added."""
+
+LARGE_SWEEP = 1000
+"""Tasks of a sweep above which its meaning is worked out in a thread: 50,000 at the first sweep take half a second."""
+
+_thread = ThreadPoolExecutor(1, thread_name_prefix="settle")
 
 
 class Ledger:
@@ -68,12 +74,18 @@ class Ledger:
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
             sweep.ended_before |= await self.ended_among(tracker, unsure - sweep.ended_before)
-            settled = tracker.settle(sweep, now, await self._to_forget(tracker, sweep, now, keep))
+            settled = await self._settled(tracker, sweep, now, await self._to_forget(tracker, sweep, now, keep))
             tracker.in_doubt = True  # a commit that fails may have been written all the same
             await self.store.commit(settled.changes)
             tracker.adopt(settled)
             tracker.in_doubt = False
             return settled
+
+    async def _settled(self, tracker: Tracker, sweep: Sweep, now: float, forget: list[str]) -> Settled:
+        """What the sweep means, worked out aside where it is large. Until it is adopted nothing changes the tracker."""
+        if len(sweep.listed) + len(sweep.looked_up) <= LARGE_SWEEP:
+            return tracker.settle(sweep, now, forget)
+        return await asyncio.get_running_loop().run_in_executor(_thread, tracker.settle, sweep, now, forget)
 
     async def _to_forget(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
         """Old ends, of which none is still shown."""

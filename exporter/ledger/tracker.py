@@ -18,6 +18,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters, Key
@@ -62,6 +63,10 @@ class Settled:
     """Whether no task in flight was left unseen for too long."""
     seen: dict[str, float]
     exemplars: dict[Key, Exemplar]
+    ends: list[End]
+
+
+_when = attrgetter("at")
 
 
 class Tracker:
@@ -105,8 +110,7 @@ class Tracker:
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent: deque[End] = deque()
-        for task in recent:
-            self._remember(task)
+        self._remember(_ends(recent))
 
     def _surely_seen(self, task: Task) -> float:
         """When a task out of the store was last seen, as far as that is certain."""
@@ -227,7 +231,7 @@ class Tracker:
             counts=deltas.onto(self.counts),
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
-        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars)
+        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, _ends(tasks))
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -240,17 +244,13 @@ class Tracker:
         self.counts = Counters(self.counts | changes.counts)
         self.exemplars = {**self.exemplars, **settled.exemplars}
         self.last_seen.update(settled.seen)
-        ends = []
         for task in changes.tasks:
             if task.state.is_end:
                 self.in_flight.pop(task.id, None)
                 self.last_seen.pop(task.id, None)
-                ends.append(task)
             else:
                 self.in_flight[task.id] = task
-        # The oldest first: lists show the newest first, and each end would have to be moved past all those before it.
-        for task in sorted(ends, key=lambda task: task.placed_at):
-            self._remember(task)
+        self._remember(settled.ends)
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)
@@ -258,14 +258,12 @@ class Tracker:
             self._recent.popleft()
         self._thaw()
 
-    def _remember(self, task: Task) -> None:
-        if not task.is_dated:
-            return
-        at = task.placed_at
-        position = len(self._recent)
-        while position and self._recent[position - 1].at > at:
-            position -= 1
-        self._recent.insert(position, End(at, task))
+    def _remember(self, ends: Sequence[End]) -> None:
+        """Puts sorted ends in their places among the recent ones: two sorted runs are merged quickly."""
+        if ends and self._recent and ends[0].at < self._recent[-1].at:
+            self._recent = deque(sorted([*self._recent, *ends], key=_when))
+        else:
+            self._recent.extend(ends)
 
     def _placed(self, observation: Observation, times: Times, at: float) -> float | None:
         """The date of a row; what the horizon has come by is no future, whatever our clock says."""
@@ -394,3 +392,8 @@ def _is_step(before: Task, after: Task) -> bool:
 
 def _tenth(progress: float | None) -> int | None:
     return None if progress is None else int(progress * 10)
+
+
+def _ends(tasks: Iterable[Task]) -> list[End]:
+    """The ends among these, of which it is known when they were, the oldest first."""
+    return sorted((End(task.placed_at, task) for task in tasks if task.state.is_end and task.is_dated), key=_when)

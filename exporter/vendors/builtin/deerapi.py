@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -286,7 +286,7 @@ class Sora(Feed):
     def observe(self, raw: object) -> Observation:
         """One row or detail as an observation. Raises ValueError where it shows no task."""
         row, broken = Row.read(_as_task(raw))
-        status = _plain(row.status or "")
+        status = _plain((row.status or "")[:64])
         state = STATES.get(status)
         words: tuple[str, ...] = ()
         reason, fault, length = None, None, None
@@ -309,7 +309,7 @@ class Sora(Feed):
             reason=reason,
             words=words,
             raw=raw,
-            result=_shows_result(raw),
+            result=is_unknown and _shows_result(raw),
             fault=fault,
             progress=None if state is State.FAILED else row.progress,  # each end is 100% there, a bad one too
             submitted=row.submit_time,
@@ -324,9 +324,10 @@ def _is_other_media(row: object) -> bool:
     return isinstance(platform, str) and platform.lower() in OTHER_MEDIA
 
 
+@lru_cache(maxsize=256)
 def _plain(status: str) -> str:
     """A status as `STATES` has it: "In Progress", "in-progress" and "InProgress" are one word."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", status.strip()[:64])
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", status.strip())
     return re.sub(r"[ _-]+", "_", parted).lower().removeprefix("task_status_")
 
 
