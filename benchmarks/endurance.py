@@ -36,7 +36,7 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import HandClock
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Feed, Page, Provider, Vendor
+from exporter.vendors.api import START, Feed, Page, Position, Provider, Vendor
 
 BEGIN = 1_790_000_000.0
 PAGE_SIZE = 500
@@ -80,12 +80,12 @@ class SteadyFeed(Feed):
         self._tick = pace.step / pace.arrivals
         self._longest = math.ceil(LONGEST / self._tick)
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
         rows: Sequence[int] = range(self._newest(), -1, -1)
         if in_flight:
             rows = [number for number in rows[: self._longest] if not self._observe(number).state.is_end]
-        shown = rows[index * PAGE_SIZE :][:PAGE_SIZE]
-        return Page([self._observe(number) for number in shown], len(rows) <= (index + 1) * PAGE_SIZE)
+        shown = rows[at.index * PAGE_SIZE :][:PAGE_SIZE]
+        return Page([self._observe(number) for number in shown], len(rows) <= (at.index + 1) * PAGE_SIZE)
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         number = int(task_id.removeprefix("task-"))

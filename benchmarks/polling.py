@@ -26,7 +26,7 @@ from exporter.polling.watch import Watch
 from exporter.simulator import SORA, HandClock, Life, World
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Clock, Observation, State
-from exporter.vendors.api import Document, Feed, Page, Provider, Vendor
+from exporter.vendors.api import START, Document, Feed, Page, Position, Provider, Vendor
 
 INTERVAL = 15.0
 """The default poll_interval."""
@@ -56,7 +56,7 @@ class Looked(Feed):
         self._clock = clock
         self._growth = growth
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
         raise AssertionError("this feed has no list")
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:

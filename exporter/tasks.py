@@ -114,6 +114,7 @@ class Field(StrEnum):
     STARTED = "started"
     ENDED = "ended"
     OUTPUT = "output"
+    USAGE = "usage"
 
 
 ID_LENGTH = 512
@@ -162,6 +163,12 @@ class Observation:
     said: str = field(default="", compare=False)
     """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content."""
     unmapped: frozenset[Field] = frozenset()
+    strange: tuple[tuple[Field, str], ...] = field(default=(), compare=False)
+    """The vendor's words that no table maps, in small letters. Anything may stand there: not to be shown as it is."""
+    model: str = ""
+    """The vendor's name of the model, as it came."""
+    usage: tuple[tuple[str, float], ...] = ()
+    """What the task cost: amounts by unit."""
 
 
 @dataclass(frozen=True, slots=True)

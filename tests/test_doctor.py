@@ -449,7 +449,7 @@ class TestTokens:
         store = SqliteFile(practice.ledger)
         settings = VENDORS["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
         provider = connect(settings, SqliteStore(store))
-        await provider.feeds[0].list_page(0)
+        await provider.feeds[0].list_page()
         await provider.aclose()
         return store
 

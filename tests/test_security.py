@@ -73,7 +73,7 @@ async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_
             provider = connect(VENDORS[account["type"]].settings.model_validate(given), store)
             provider.client.observer = observer
             for feed in provider.feeds:
-                page = await feed.list_page(0)
+                page = await feed.list_page()
                 await feed.look_up(page.observations[0].id)
                 with pytest.raises(TaskNotFound):
                     await feed.look_up("nowhere")

@@ -107,4 +107,4 @@ async def shown(feed: Feed) -> list[Observation]:
     world = World(clock=HandClock(), rate=0)
     world.add(*scene(feed, world.now()))
     async with _polling(feed, world, listed=True) as (loop, _, _):
-        return list((await loop.feed.list_page(0)).observations)
+        return list((await loop.feed.list_page()).observations)

@@ -197,7 +197,7 @@ class Examination:
         """One list page and one detail, into the sweep. Raises CallError where there is no sense in going on."""
         if feed.lists:
             try:
-                page = await feed.list_page(0)
+                page = await feed.list_page()
             except (ConnectionFailed, TimedOut, TokenWithheld):
                 raise
             except CallError as error:  # details may be open to other credentials

@@ -31,7 +31,7 @@ from exporter.config.mistakes import slips
 from exporter.config.network import proxies, trust
 from exporter.config.reread import RereadFile
 from exporter.config.values import TEXT, BaseUrl, Bounds, Duration, Interval, Name, Rate, WebUrl, fault
-from exporter.tasks import ID_LENGTH, is_task_id
+from exporter.tasks import ID_LENGTH, Reason, State, is_task_id
 
 _SENDABLE = re.compile(r"[!-~]+")
 _NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
@@ -311,6 +311,12 @@ class ProviderSettings(PollSettings):
         default=None, description="a file of certificate authorities (PEM) that are trusted beside the usual ones"
     )
     feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
+    states: dict[str, dict[State, list[str]]] = Field(
+        default_factory=dict, description="the vendor's words for states that no table has yet, by feed"
+    )
+    reasons: dict[str, dict[Reason, list[str]]] = Field(
+        default_factory=dict, description="codes and words of failures that no table has yet, by feed"
+    )
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")
 
     @field_validator("base_url")

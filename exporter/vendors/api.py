@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from exporter.client.advice import advice
 from exporter.client.client import Client
+from exporter.client.errors import TaskNotFound
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Cause, Clock, Observation, is_task_id
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where in a list the next page begins."""
+
+    index: int = 0
+    """Pages before it."""
+    rows: int = 0
+    """Rows on the pages before it."""
+    cursor: str | int = ""
+    """What the vendor calls the page: a cursor or a link; empty where pages are only counted."""
+
+
+START = Position()
+"""Where the newest tasks are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,12 @@ class Page:
     malformed: int = 0
     others: int = 0
     """Rows that are tasks, but not of this feed."""
+    cursor: str | int = ""
+    """What the vendor calls the next page."""
+
+    def going_on_at(self, cursor: str | int) -> Page:
+        """The same page, with the vendor's word for the next one."""
+        return replace(self, cursor=cursor)
 
     @property
     def rows(self) -> int:
@@ -46,17 +70,22 @@ class Feed(ABC):
     document: ClassVar[Document]
     lists: bool = True
     """Whether the vendor has a list endpoint that our credentials may read."""
+    is_sorted: bool = True
+    """Whether the list shows the newest tasks first; of one in any other order all pages are read at each sweep."""
+    looks_up: bool = True
+    """Whether single tasks can be asked for."""
+    batch: int = 1
+    """Ids that one look-up may ask for."""
+    fills: frozenset[str] = frozenset()
+    """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"
     """What the vendor calls a task's id in the body of a callback."""
 
     @abstractmethod
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
-        """The list page with this number from 0, newest tasks first, after so many rows that were received before it.
-
-        Raises CallError.
-        """
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
+        """The list page that begins at this position, newest tasks first. Raises CallError."""
 
     @abstractmethod
     async def look_up(self, task_id: str) -> Sequence[Observation]:
@@ -64,6 +93,17 @@ class Feed(ABC):
 
         Raises TaskNotFound, CallError.
         """
+
+    async def look_up_all(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
+        """The same for as many ids as a `batch` has; those that the vendor does not know are left out.
+
+        Raises CallError.
+        """
+        found: dict[str, Sequence[Observation]] = {}
+        for task_id in ids:
+            with suppress(TaskNotFound):
+                found[task_id] = await self.look_up(task_id)
+        return found
 
     def called_back(self, body: object) -> Sequence[str]:
         """The ids of tasks that the body of a callback names. Anybody may have sent it: look-ups have to confirm it.
@@ -108,6 +148,8 @@ class Vendor:
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     other_names: tuple[str, ...] = ()
     """What people may write as `type` instead, in small letters: they are asked whether they mean this vendor."""
+    title: str = ""
+    """The vendor's name, as people write it."""
     one_token: bool = False
     """Whether a new token ends the one before, whoever holds it."""
     renewed_with: str = ""

@@ -205,7 +205,12 @@ def observation(
     raw: object = None,
     result: bool = False,
     fault: Reason | None = None,
-    **facts: float | None,
+    progress: float | None = None,
+    submitted: float | None = None,
+    started: float | None = None,
+    ended: float | None = None,
+    dated: float | None = None,
+    output_seconds: float | None = None,
 ) -> Observation:
     """An observation in which what no table maps is named: a state, or the reason of a failure.
 
@@ -222,7 +227,9 @@ def observation(
     elif reason is None:
         reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
     said = _said(words, raw) if (state is State.FAILED or fault is not None) and any(words) else ""
-    return Observation(task_id, state, reason, result=result, fault=fault, said=said, unmapped=broken, **facts)
+    return Observation(
+        task_id, state, reason, progress, submitted, started, ended, dated, output_seconds, result, fault, said, broken
+    )
 
 
 def _said(words: Sequence[str], raw: object) -> str:

@@ -23,6 +23,7 @@ from exporter.client.errors import (
 )
 from exporter.config.models import FileReference
 from exporter.tasks import Clock, Field, Observation, Reason, State
+from exporter.vendors.api import Position
 
 if TYPE_CHECKING:
     from tests.providers.conftest import Connect, Load, MemoryVault
@@ -200,7 +201,7 @@ async def test_the_message_of_a_success_is_no_reason(connect: Connect, kind: str
 )
 async def test_the_documented_lists(connect: Connect, load: Load, kind: str, path: str, states: list[State]) -> None:
     line = connect(GIVEN, load(f"chanjing/{kind}_list.json"))
-    page = await line.feeds[kind].list_page(0)
+    page = await line.feeds[kind].list_page()
     assert [one.state for one in page.observations] == states
     assert all(not one.unmapped for one in page.observations)
     assert (page.last, page.malformed) == (True, 0)
@@ -213,14 +214,14 @@ async def test_the_documented_lists(connect: Connect, load: Load, kind: str, pat
 @pytest.mark.parametrize(("rows", "info"), [("list", "page_info"), ("List", "PageInfo"), ("List", "page_info")])
 async def test_both_spellings_of_the_list_keys(connect: Connect, kind: str, rows: str, info: str) -> None:
     data = {rows: [{"id": "a", "status": 10}], info: {"page": 1, "size": 50, "total_count": 1, "total_page": 1}}
-    page = await connect(GIVEN, {"code": 0, "msg": "", "data": data}).feeds[kind].list_page(0)
+    page = await connect(GIVEN, {"code": 0, "msg": "", "data": data}).feeds[kind].list_page()
     assert ([one.id for one in page.observations], page.last) == (["a"], True)
 
 
 @pytest.mark.parametrize("info", [None, {"page": 1, "size": 50, "total_count": 0, "total_page": 0}])
 async def test_a_null_list_is_empty_and_the_last(connect: Connect, info: object) -> None:
     answer = {"code": 0, "msg": "success", "data": {"list": None, "page_info": info}}
-    page = await connect(GIVEN, answer).feeds["lip_sync"].list_page(0)
+    page = await connect(GIVEN, answer).feeds["lip_sync"].list_page()
     assert (page.observations, page.last) == ([], True)
 
 
@@ -236,7 +237,7 @@ async def test_a_page_size_that_the_vendor_cuts_hides_no_task(connect: Connect, 
     feed = connect(GIVEN, cut).feeds["video"]
     read: list[str] = []
     for index in range(10):
-        page = await feed.list_page(index, received=len(read))
+        page = await feed.list_page(Position(index, len(read)))
         read += [one.id for one in page.observations]
         if page.last:
             break
@@ -247,13 +248,13 @@ async def test_a_page_size_that_the_vendor_cuts_hides_no_task(connect: Connect, 
 async def test_without_a_total_an_empty_page_is_the_last(connect: Connect) -> None:
     full = {"code": 0, "msg": "", "data": {"list": [{"id": "a", "status": 10}]}}
     line = connect(GIVEN, full, {"code": 0, "msg": "", "data": {"list": []}})
-    assert [(await line.feeds["video"].list_page(index)).last for index in range(2)] == [False, True]
+    assert [(await line.feeds["video"].list_page(Position(index))).last for index in range(2)] == [False, True]
     assert [line.vendor.sent(position)["page"] for position in range(2)] == [1, 2]
 
 
 async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
     rows = [None, "a", {"status": 10}, {"id": "", "status": 10}, {"id": "b", "status": 10}, {"id": True}]
-    page = await connect(GIVEN, {"code": 0, "data": {"list": rows}}).feeds["video"].list_page(0)
+    page = await connect(GIVEN, {"code": 0, "data": {"list": rows}}).feeds["video"].list_page()
     assert ([one.id for one in page.observations], page.malformed) == (["b"], 5)
 
 
@@ -279,7 +280,7 @@ async def test_codes_of_a_refused_list_at_http_200(
 ) -> None:
     line = connect(GIVEN, {"trace_id": "1", "code": code, "msg": msg, "data": None})
     with pytest.raises(error) as refused:
-        await line.feeds["video"].list_page(0)
+        await line.feeds["video"].list_page()
     assert line.errors == {("list", error.error): 1}
     assert str(refused.value) == f"the vendor refused the call (HTTP 200, code {code})"
 
@@ -302,7 +303,7 @@ async def test_codes_of_a_refused_list_at_http_200(
 async def test_other_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     line = connect(GIVEN, (status, body))
     with pytest.raises(error):
-        await line.feeds["video"].list_page(0)
+        await line.feeds["video"].list_page()
     assert line.errors == {("list", error.error): 1}
 
 
@@ -368,39 +369,39 @@ class TokenOffice:
 async def test_a_token_is_obtained_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
     line = connect(OBTAINED, office, token_store=token_store)
-    await asyncio.gather(*(feed.list_page(0) for feed in line.feeds.values()))
-    await line.feeds["video"].list_page(0)
+    await asyncio.gather(*(feed.list_page() for feed in line.feeds.values()))
+    await line.feeds["video"].list_page()
     assert (office.issued, office.refused) == (1, 0)
     assert line.errors == {}
     assert list(token_store.values()) == [("TOKEN-1", FAR)]  # expire_in is the time of the end, despite its name
 
 
 async def test_an_expire_in_that_is_what_its_name_says(connect: Connect, token_store: MemoryVault) -> None:
-    await connect(OBTAINED, TokenOffice(expire_in=7200), token_store=token_store).feeds["video"].list_page(0)
+    await connect(OBTAINED, TokenOffice(expire_in=7200), token_store=token_store).feeds["video"].list_page()
     ((_, expires),) = token_store.values()
     assert expires == pytest.approx(time.time() + 7200, abs=5)
 
 
 async def test_a_token_outlives_a_restart(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
     assert (office.issued, office.refused) == (1, 0)
 
 
 async def test_another_application_does_not_inherit_the_token(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page(0)
+    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
     with pytest.raises(AuthRefused):
-        await connect(OBTAINED | {"app_id": "OTHER"}, office, token_store=token_store).feeds["video"].list_page(0)
+        await connect(OBTAINED | {"app_id": "OTHER"}, office, token_store=token_store).feeds["video"].list_page()
 
 
 async def test_a_refused_token_is_renewed_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
     line = connect(OBTAINED, office, token_store=token_store)
-    await line.feeds["video"].list_page(0)
+    await line.feeds["video"].list_page()
     office.renew()  # another holder
-    await asyncio.gather(*(feed.list_page(0) for feed in line.feeds.values()))
+    await asyncio.gather(*(feed.list_page() for feed in line.feeds.values()))
     assert office.issued == 3
     assert list(token_store.values()) == [("TOKEN-3", FAR)]
 
@@ -408,13 +409,13 @@ async def test_a_refused_token_is_renewed_once_for_both_feeds(connect: Connect, 
 async def test_two_holders_do_not_throw_each_other_out_in_turn(connect: Connect) -> None:
     office = TokenOffice()
     feed = connect(OBTAINED, office).feeds["video"]
-    await feed.list_page(0)
+    await feed.list_page()
     office.renew()
-    await feed.list_page(0)
+    await feed.list_page()
     for _ in range(20):
         office.renew()
         with pytest.raises(AuthRefused, match="another holder renews it too"):
-            await feed.list_page(0)
+            await feed.list_page()
     assert office.issued == 23  # of which ours are two
 
 
@@ -436,7 +437,7 @@ async def test_a_token_that_cannot_be_used_breaks_the_contract(
 ) -> None:
     line = connect(OBTAINED, {"code": 0, "msg": "success", "data": data}, token_store=token_store)
     with pytest.raises(ContractBroken):
-        await line.feeds["video"].list_page(0)
+        await line.feeds["video"].list_page()
     assert line.errors == {("token", "contract"): 1}
     assert token_store == {}
 
@@ -444,7 +445,7 @@ async def test_a_token_that_cannot_be_used_breaks_the_contract(
 async def test_wrong_application_credentials_are_refused(connect: Connect) -> None:
     line = connect(OBTAINED | {"secret_key": "WRONG"}, TokenOffice())
     with pytest.raises(AuthRefused):
-        await line.feeds["video"].list_page(0)
+        await line.feeds["video"].list_page()
     assert line.errors == {("token", "auth"): 1}
 
 
@@ -453,9 +454,9 @@ async def test_a_token_file_that_its_owner_changes_is_read_again(connect: Connec
     file = tmp_path / "token"
     file.write_text(office.renew() + "\n")
     line = connect({"type": "chanjing", "access_token": FileReference(str(file))}, office)
-    await line.feeds["video"].list_page(0)
+    await line.feeds["video"].list_page()
     file.write_text(office.renew() + " \n")
-    await line.feeds["video"].list_page(0)
+    await line.feeds["video"].list_page()
     assert (office.issued, office.refused) == (2, 0)
 
 
@@ -470,14 +471,14 @@ async def test_a_token_file_changed_during_the_call_is_used_after_the_refusal(co
         return httpx.Response(200, json={"code": 10400, "msg": "AccessToken验证失败"})
 
     line = connect({"type": "chanjing", "access_token_file": str(file)}, answer)
-    assert (await line.feeds["video"].list_page(0)).last
+    assert (await line.feeds["video"].list_page()).last
     assert len(line.vendor.requests) == 2
 
 
 async def test_a_given_token_that_is_refused_is_not_tried_twice(connect: Connect) -> None:
     line = connect(GIVEN, TokenOffice())
     with pytest.raises(AuthRefused):
-        await line.feeds["video"].list_page(0)
+        await line.feeds["video"].list_page()
     assert len(line.vendor.requests) == 1
 
 

@@ -27,6 +27,7 @@ from exporter.client.errors import (
 )
 from exporter.config.models import Secret
 from exporter.tasks import Clock, Field, Observation, Reason, State
+from exporter.vendors.api import Position
 from exporter.vendors.builtin.huawei_metastudio import Signature
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def observed(connect: Connect, **fields: Any) -> Observation:
 
 async def test_the_documented_list(connect: Connect, load: Load) -> None:
     line = connect(TOKEN, load("huawei_metastudio/list.json"))
-    page = await line.feed.list_page(0)
+    page = await line.feed.list_page()
     assert page.observations == [
         Observation(
             "26f06524-4f75-4b3a-a853-b649a21aaf66",
@@ -73,7 +74,7 @@ async def test_the_documented_list(connect: Connect, load: Load) -> None:
 
 
 async def test_every_state_with_its_times_and_reason(connect: Connect, load: Load) -> None:
-    page = await connect(TOKEN, load("huawei_metastudio/list_of_all_states.json")).feed.list_page(0)
+    page = await connect(TOKEN, load("huawei_metastudio/list_of_all_states.json")).feed.list_page()
     told = [
         (
             one.state,
@@ -143,7 +144,7 @@ async def test_only_a_failure_has_a_reason(connect: Connect) -> None:
 async def test_the_newest_are_asked_for_first_page_by_page(connect: Connect) -> None:
     jobs = [{"job_id": str(number), "state": "WAITING"} for number in range(100)]
     line = connect(TOKEN, listing(*jobs, count=250), listing(*jobs, count=250), listing(*jobs[:50], count=250))
-    pages = [await line.feed.list_page(index, received=100 * index) for index in range(3)]
+    pages = [await line.feed.list_page(Position(index, 100 * index)) for index in range(3)]
     assert [page.last for page in pages] == [False, False, True]
     assert [line.vendor.sent(position) for position in range(3)] == [
         {"offset": str(offset), "limit": "100", "sort_key": "create_time", "sort_dir": "desc"}
@@ -154,7 +155,7 @@ async def test_the_newest_are_asked_for_first_page_by_page(connect: Connect) -> 
 async def test_tasks_in_flight_are_asked_for_by_their_states(connect: Connect) -> None:
     line = connect(TOKEN, listing())
     assert line.feed.lists_in_flight
-    assert (await line.feed.list_page(0, in_flight=True)).last
+    assert (await line.feed.list_page(in_flight=True)).last
     assert line.vendor.sent()["state"] == "WAITING,PROCESSING"
     assert b"state=WAITING%2CPROCESSING" in line.vendor.requests[0].url.query
 
@@ -184,7 +185,7 @@ async def test_a_job_that_the_vendor_does_not_know_is_an_answer(connect: Connect
 async def test_a_404_of_the_list_is_a_refusal(connect: Connect) -> None:
     line = connect(TOKEN, (404, {"error_code": "MSS.00000002", "error_msg": "Not Found"}))
     with pytest.raises(RequestInvalid):
-        await line.feed.list_page(0)
+        await line.feed.list_page()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ REFUSALS = [
 async def test_refused_lists(connect: Connect, status: int, code: str, msg: str, error: type[CallError]) -> None:
     line = connect(TOKEN, (status, {"error_code": code, "error_msg": msg}))
     with pytest.raises(error) as refused:
-        await line.feed.list_page(0)
+        await line.feed.list_page()
     assert {name for _, name in line.errors} == {error.error}
     assert str(refused.value) == f"the vendor refused the call (HTTP {status}, code {code})"
 
@@ -261,7 +262,7 @@ async def test_refused_lists(connect: Connect, status: int, code: str, msg: str,
 )
 async def test_other_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     with pytest.raises(error):
-        await connect(TOKEN, (status, body)).feed.list_page(0)
+        await connect(TOKEN, (status, body)).feed.list_page()
 
 
 # Signatures.
@@ -309,7 +310,7 @@ def test_the_signature_is_that_of_the_vendors_own_signer(method: str, url: str, 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda feed: feed.list_page(2, in_flight=True),
+        lambda feed: feed.list_page(Position(2), in_flight=True),
         lambda feed: feed.look_up("任务 a/b?c=d&e+f%20~"),
     ],
     ids=["list", "detail"],
@@ -353,8 +354,8 @@ def iam(load: Load) -> Iam:
 
 async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
     line = connect(IAM, iam, token_store=token_store)
-    await line.feed.list_page(0)
-    await line.feed.list_page(0)
+    await line.feed.list_page()
+    await line.feed.list_page()
     assert iam.issued == 1
     assert json.loads(line.vendor.requests[0].content) == {
         "auth": {
@@ -369,10 +370,10 @@ async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: 
 
 
 async def test_a_refused_token_is_renewed_once(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
-    await connect(IAM, iam, token_store=token_store).feed.list_page(0)
+    await connect(IAM, iam, token_store=token_store).feed.list_page()
     iam.issued += 1  # the old one is no longer good
     line = connect(IAM, iam, token_store=token_store)
-    await line.feed.list_page(0)
+    await line.feed.list_page()
     assert iam.issued == 3
     assert line.errors == {("list", "auth"): 1}
 
@@ -401,7 +402,7 @@ async def test_no_token_is_to_be_had(
 
     line = connect(IAM, answer, token_store=token_store)
     with pytest.raises(error):
-        await line.feed.list_page(0)
+        await line.feed.list_page()
     assert line.errors == {("token", error.error): 1}
     assert token_store == {}
 

@@ -17,8 +17,9 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.times import EARLIEST
 from exporter.ledger.tracker import Tracker
+from exporter.polling.feed.fills import Fills
 from exporter.tasks import Observation
-from exporter.vendors.api import Feed, Page
+from exporter.vendors.api import START, Feed, Page, Position
 
 PAGE_LIMIT = 100
 """List pages that one sweep reads at most."""
@@ -43,15 +44,6 @@ class Caller(Protocol):
     """Makes a call for the reader, and keeps its failure for people to see."""
 
     async def __call__(self, call: Awaitable[Page], /) -> Page: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where in a list the next page begins."""
-
-    index: int = 0
-    rows: int = 0
-    """Rows on the pages before it."""
 
 
 class LatePass:
@@ -103,8 +95,9 @@ class ListReader:
         clock: Callable[[], float],
         called: Caller,
         beat: Callable[[], object],
+        fills: Fills,
     ) -> None:
-        """`called` makes each call; `beat` is told after each page."""
+        """`called` makes each call; `beat` is told after each page; `fills` keeps ends that only look-ups complete."""
         self._feed = feed
         self._tracker = tracker
         self._ledger = ledger
@@ -112,6 +105,7 @@ class ListReader:
         self._clock = clock
         self._called = called
         self._beat = beat
+        self._fills = fills
         self.unlisted: set[str] = set()
         """Tasks that only look-ups have brought since the last complete sweep: they are no known ground."""
         now = clock()
@@ -129,13 +123,13 @@ class ListReader:
         now = self._clock()
         floor = self._tracker.floor(now)
         reached, read_all = False, True
-        position, last = Position(), _NOTHING
+        position, last = START, _NOTHING
         async for last in self._pages(sweep):
             position = last.next
             bottom = last.page.observations[-1] if last.page.observations else None
-            if bottom is None or _is_oldest_first(last.page.observations):
+            if bottom is None or not self._feed.is_sorted or _is_oldest_first(last.page.observations):
                 continue
-            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before
+            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before or bottom.id in self._fills
             known &= bottom.id not in self.unlisted
             if (known and self._tracker.swept and position.index >= self._depth) or _is_before(bottom, floor):
                 reached = True
@@ -191,6 +185,8 @@ class ListReader:
                     break
         except CallError:
             read += 1
+            if late.resume and late.resume.cursor:  # a vendor's cursor may have ended: from the top again
+                late.resume = None
         late.rest(read)
 
     def _is_past_late(self, read: _Read, late: LatePass) -> bool:
@@ -209,23 +205,23 @@ class ListReader:
         self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
     ) -> AsyncIterator[_Read]:
         """Pages from the start, or as a late pass from where it stands; those are no part of how the list moves."""
-        position = start or Position()
+        position = start or START
         first, repeats = position.index, 0
         for index in range(first, first + most):
-            page = await self._called(self._feed.list_page(index, received=position.rows, in_flight=in_flight))
+            page = await self._called(self._feed.list_page(position, in_flight=in_flight))
             self._beat()
             at = self._clock()
             fresh = [one.id for one in page.observations if one.id not in sweep.listed]
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
-            sweep.show(page.observations, at, listed=True)
+            sweep.show(self._fills.completed(sweep, page.observations, at), at, listed=True)
             sweep.malformed += page.malformed
-            position = Position(index + 1, position.rows + page.rows)
+            position = Position(index + 1, position.rows + page.rows, page.cursor)
             if not in_flight and start is None:
                 sweep.whole = page.last and not sweep.malformed
                 sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
             news = {one for one in fresh if one not in self._tracker.in_flight and one not in sweep.ended_before}
             # A vendor that has no more may show the last page again.
-            is_repeat = index > first and not fresh and bool(page.observations or page.malformed)
+            is_repeat = index > first and not fresh and bool(page.observations or page.malformed or not page.rows)
             repeats = repeats + 1 if is_repeat else 0
             is_last = page.last or repeats >= REPEATS
             yield _Read(page, position, frozenset(news), is_last)
@@ -259,7 +255,7 @@ class _Read:
     is_last: bool
 
 
-_NOTHING = _Read(Page((), last=True), Position(), frozenset(), is_last=True)
+_NOTHING = _Read(Page((), last=True), START, frozenset(), is_last=True)
 
 
 def _placed(observation: Observation) -> float | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from exporter.client.client import CONCURRENCY
-from exporter.client.errors import CallError, RateLimited, TaskNotFound, TimedOut
+from exporter.client.errors import CallError, ContractBroken, RateLimited, RequestInvalid, TimedOut
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
@@ -128,10 +129,11 @@ class LookUps:
         tracker: Tracker,
         ledger: Ledger,
         following: Following,
-        ask: Callable[[str], Awaitable[Sequence[Observation]]],
+        ask: Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[Observation]]]],
         clock: Callable[[], float],
+        batch: int = 1,
     ) -> None:
-        """`ask` looks one id up; it raises TaskNotFound and CallError."""
+        """`ask` looks up to `batch` ids up and leaves out those that the vendor does not know; it raises CallError."""
         self.reluctance = Reluctance()
         self._provider = provider
         self._tracker = tracker
@@ -139,6 +141,7 @@ class LookUps:
         self._following = following
         self._ask = ask
         self._clock = clock
+        self._batch = batch
         self._since = clock()
         self._new_wait_until = 0.0
         self._in_vain = 0
@@ -178,47 +181,60 @@ class LookUps:
         made = Round()
 
         async def work() -> None:
-            for position, task_id in waiting:
+            while batch := list(islice(waiting, self._batch)):
+                position = batch[0][0]
                 if made.stopped or (made.answered and position >= len(ids)):
                     return
                 if not made.answered and len(made.failures) >= GIVE_UP and not are_new:
                     return
                 if (made.answered or made.failures) and time.monotonic() >= until:
                     return
-                await self._look_up(made, sweep, task_id)
+                await self._look_up(made, sweep, [task_id for _, task_id in batch])
 
         places = NEW_AT_ONCE if are_new and len(self._provider.feeds) > 1 else CONCURRENCY
         await asyncio.gather(*(work() for _ in range(min(places, len(ids) or 1))))
         self._blame(made, is_up)
         return made
 
-    async def _look_up(self, made: Round, sweep: Sweep, task_id: str) -> None:
+    async def _look_up(self, made: Round, sweep: Sweep, ids: Sequence[str]) -> None:
         try:
-            observations = await self._ask(task_id)
-        except TaskNotFound:
-            sweep.not_found.add(task_id)
-            if task_id not in self._tracker.in_flight:
-                self.reluctance.denied(task_id, self._clock(), self._tracker.interval)
+            found = await self._ask(ids)
         except CallError as error:
             if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
-                made.stopped = error  # nothing was asked, for this id or any other
+                made.stopped = error  # nothing was asked, for these ids or any other
                 return
-            sweep.unanswered.add(task_id)
-            made.failures[task_id] = error
+            if len(ids) > 1 and isinstance(error, RequestInvalid | ContractBroken):  # one of them may spoil it for all
+                for task_id in ids:
+                    await self._look_up(made, sweep, [task_id])
+                return
+            for task_id in ids:
+                sweep.unanswered.add(task_id)
+                made.failures[task_id] = error
+                made.asked.add(task_id)
+                self._following.looked_up(task_id)
+            return
+        shown = [one for task_id in ids for one in found.get(task_id, ())]
+        if shown:
+            sweep.ended_before |= await self._ledger.ended_among(self._tracker, [one.id for one in shown])
+            sweep.show(shown, self._clock(), listed=False)
+        for task_id in ids:
+            if task_id in found:
+                self._take(sweep, task_id, found[task_id])
+            else:
+                sweep.not_found.add(task_id)
+                if task_id not in self._tracker.in_flight:
+                    self.reluctance.denied(task_id, self._clock(), self._tracker.interval)
             made.asked.add(task_id)
             self._following.looked_up(task_id)
-            return
-        else:
-            self.reluctance.shown(task_id)
-            sweep.ended_before |= await self._ledger.ended_among(self._tracker, [one.id for one in observations])
-            sweep.show(observations, self._clock(), listed=False)
-            if observations and task_id not in sweep.looked_up:
-                sweep.replaced.add(task_id)
-            if all(sweep.looked_up[one.id][0].state.is_end for one in observations):
-                sweep.finished.add(task_id)
-        made.asked.add(task_id)
-        self._following.looked_up(task_id)
-        made.answered += 1
+            made.answered += 1
+
+    def _take(self, sweep: Sweep, task_id: str, observations: Sequence[Observation]) -> None:
+        """Notes what a look-up has shown for an id."""
+        self.reluctance.shown(task_id)
+        if observations and task_id not in sweep.looked_up:
+            sweep.replaced.add(task_id)
+        if all(sweep.looked_up[one.id][0].state.is_end for one in observations):
+            sweep.finished.add(task_id)
 
     def _blame(self, made: Round, is_up: bool) -> None:
         """Has ids whose look-ups failed wait, unless it may be no fault of theirs."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -22,6 +22,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
+from exporter.polling.feed.fills import Fills
 from exporter.polling.feed.heartbeat import Heartbeat
 from exporter.polling.feed.listing import ListReader
 from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
@@ -67,7 +68,7 @@ class FeedLoop:
         self.watch = watch
         self.following = Following(watch, ledger, tracker, lists=feed.lists, clock=clock)
         self._clock = clock
-        self.look_ups = LookUps(provider, tracker, ledger, self.following, self._ask, clock)
+        self.look_ups = LookUps(provider, tracker, ledger, self.following, self._ask, clock, feed.batch)
         self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
         self._shortfall: CallError | None = None
         self._missing_tasks = MissingTasks(look_ups_list=feed.lists_in_flight)
@@ -75,7 +76,10 @@ class FeedLoop:
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.heartbeat = Heartbeat(provider.settings)
-        self._list = ListReader(feed, tracker, ledger, provider.settings, clock, self._called, self.heartbeat.beat)
+        self._fills = Fills(feed, tracker, ledger, self._ask)
+        self._list = ListReader(
+            feed, tracker, ledger, provider.settings, clock, self._called, self.heartbeat.beat, self._fills
+        )
 
     def start(self, spread: float = 0.0) -> None:
         """Begins to poll, at any moment within `spread` seconds."""
@@ -256,6 +260,8 @@ class FeedLoop:
         self._schedule.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
+        if sweep.complete:
+            await self._fills.settle()
 
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
@@ -264,11 +270,17 @@ class FeedLoop:
         unseen = [task_id for task_id in self.tracker.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
             await self._list.read_in_flight(sweep, set(unseen))
+        if not self.feed.looks_up:
+            sweep.not_found.update(unseen if sweep.whole else ())
+            return
+        if len(self._fills):
+            await self._fills.ask(sweep, started + self.interval)
         await self._look_up(sweep, started)
 
     async def _look_up(self, sweep: Sweep, started: float) -> None:
         """Looks up the tasks in flight that no page showed; new ids wait until these are in the ledger."""
-        in_flight, self._new = await self.following.due(sweep)
+        in_flight, new = await self.following.due(sweep)
+        self._new = [task_id for task_id in new if task_id not in self._fills]
         self.look_ups.reluctance.keep({*in_flight, *self._new})
         due, others = self._schedule.due(in_flight, self._clock())
         due += [task_id for task_id in others if task_id in self.following.hinted]
@@ -284,9 +296,9 @@ class FeedLoop:
         self._shortfall = self.look_ups.shortfall(sweep, due, made)
         sweep.falls_short = self._shortfall is not None
 
-    async def _ask(self, task_id: str) -> Sequence[Observation]:
+    async def _ask(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
         self.heartbeat.beat()
-        return await self._called(self.feed.look_up(task_id))
+        return await self._called(self.feed.look_up_all(ids))
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""

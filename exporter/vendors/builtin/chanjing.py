@@ -25,7 +25,7 @@ from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
 from exporter.tasks import Cause, Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vendor
+from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
 from exporter.vendors.fields import (
     Length,
     Percent,
@@ -178,9 +178,9 @@ class AccountFeed(Feed):
         self._account = account
         self._page_size = page_size
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
-        asked = {"page": index + 1, "page_size": self._page_size}
-        return await self._account.call("list", "POST", self.list_path, json=asked, read=partial(self._page, received))
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
+        asked = {"page": at.index + 1, "page_size": self._page_size}
+        return await self._account.call("list", "POST", self.list_path, json=asked, read=partial(self._page, at.rows))
 
     def _page(self, received: int, answer: Answer) -> Page:
         listing = shaped(Listing, _data(answer))

@@ -25,7 +25,7 @@ from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vendor
+from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
 from exporter.vendors.fields import (
     Length,
     Percent,
@@ -229,11 +229,11 @@ class Sora(Feed):
         self._dialect = Dialect.NEW
         self._prefix = ""  # older gateways want the bare user token, newer ones also take a Bearer
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
-        page, dialect = await self._list(index, received)
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
+        page, dialect = await self._list(at.index, at.rows)
         if dialect is not self._dialect:
             self._dialect = dialect
-            page, _ = await self._list(index, received)
+            page, _ = await self._list(at.index, at.rows)
         return page
 
     def _page(self, received: int, answer: Answer) -> tuple[Page, Dialect]:

@@ -22,7 +22,7 @@ from exporter.client.tokens import GivenToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import Duration, Rate
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vendor
+from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
 from exporter.vendors.fields import TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class FaceSwap(Feed):
         self._client = client
         self._token = GivenToken(settings.token)
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
-        asked = {"page": index + 1, "pageSize": self._settings.page_size}
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
+        asked = {"page": at.index + 1, "pageSize": self._settings.page_size}
         return await self._call("list", "POST", "/videoTaskHistory", self._page, asked)
 
     def _page(self, answer: Answer) -> Page:

@@ -29,7 +29,7 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Clock, Observation, Reason, State
-from exporter.vendors.api import Document, Feed, Page, Vendor
+from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
 from exporter.vendors.fields import Length, TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
 
 T = TypeVar("T")
@@ -213,11 +213,11 @@ class DigitalHuman(Feed):
             obtain = partial(self._obtain, settings.iam)
             self._token = ObtainedToken(owner, obtain, token_store, given_by="auth_token_file")
 
-    async def list_page(self, index: int, *, received: int = 0, in_flight: bool = False) -> Page:
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
         limit = self._settings.page_size
-        query = f"offset={received}&limit={limit}&sort_key=create_time&sort_dir=desc"
+        query = f"offset={at.rows}&limit={limit}&sort_key=create_time&sort_dir=desc"
         filtered = f"&state={quote(IN_FLIGHT, safe='')}" if in_flight else ""
-        return await self._call("list", query + filtered, partial(self._page, received))
+        return await self._call("list", query + filtered, partial(self._page, at.rows))
 
     def _page(self, received: int, answer: Answer) -> Page:
         listing = _listing(answer)

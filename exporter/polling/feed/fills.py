@@ -1,0 +1,156 @@
+"""Ends that a list shows and only a look-up tells in full: why a task failed, how long the clip is.
+
+Such an end is counted when the look-up has answered, or has failed three times. Until then a task that is known stays
+as it is, and a new one is kept among the ids that were asked for, so that a restart loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.client.client import CONCURRENCY
+from exporter.client.errors import CallError, RateLimited
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sweep import AS_BEFORE, Sweep
+from exporter.ledger.tracker import Tracker
+from exporter.tasks import Observation, Reason, State
+from exporter.vendors.api import Feed
+
+TRIES = 3
+"""Look-ups that may fail before an end is counted as the list tells it."""
+
+_PARTS = {"output": "output_seconds"}
+"""Parts whose names in an observation differ from those in a declaration."""
+
+
+@dataclass
+class _Held:
+    """An end that is waiting for its look-up."""
+
+    listed: Observation
+    at: float
+    tries: int = 0
+    told: Observation | None = None
+    """The end in full; it waits for a sweep that is complete."""
+    kept: bool = False
+    """Whether the ledger has the id among those that were asked for."""
+
+
+class Fills:
+    """The ends of one feed that wait for their look-ups."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        tracker: Tracker,
+        ledger: Ledger,
+        ask: Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[Observation]]]],
+    ) -> None:
+        """`ask` looks ids up; it raises CallError."""
+        self._feed = feed
+        self._tracker = tracker
+        self._ledger = ledger
+        self._ask = ask
+        self._held: dict[str, _Held] = {}
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def completed(self, sweep: Sweep, observations: Sequence[Observation], at: float) -> Sequence[Observation]:
+        """The observations of a page without the ends that have to wait; those of known tasks show them as before."""
+        if not self._feed.fills:
+            return observations
+        shown = []
+        for one in observations:
+            if one.id not in self._held and (one.id in sweep.ended_before or not self._lacks(one)):
+                shown.append(one)
+                continue
+            self._held.setdefault(one.id, _Held(one, at))
+            if one.id in self._tracker.known:
+                sweep.listed.setdefault(one.id, (AS_BEFORE, at))
+        return shown
+
+    def _lacks(self, one: Observation) -> bool:
+        """Whether it is an end of which a look-up may tell more."""
+        if not one.state.is_end:
+            return False
+        wanted = {
+            "reason": one.state is State.FAILED and one.reason in (None, Reason.UNKNOWN),
+            "output": one.state is State.SUCCEEDED and one.output_seconds is None,
+            "usage": not one.usage,
+            "model": not one.model,
+        }
+        return any(wanted.get(part, getattr(one, part, None) is None) for part in self._feed.fills)
+
+    async def ask(self, sweep: Sweep, until: float) -> None:
+        """Looks the waiting ends up, until a moment of monotonic time, and shows those that are complete in the sweep.
+
+        Raises StoreError.
+        """
+        waiting = iter([task_id for task_id, held in self._held.items() if held.told is None])
+        first = True
+        stopped = False
+
+        async def work() -> None:
+            nonlocal first, stopped
+            for task_id in waiting:
+                if stopped or (time.monotonic() >= until and not first):
+                    return
+                first = False
+                stopped = not await self._look_up(task_id)
+
+        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(self._held)))))
+        for task_id, held in self._held.items():
+            if held.told is not None:
+                sweep.listed[task_id] = held.told, held.at
+        new = [task_id for task_id, held in self._held.items() if held.told is None and not held.kept]
+        new = [task_id for task_id in new if task_id not in self._tracker.in_flight]
+        if new:
+            await self._ledger.watch(self._tracker, new, time.time())
+            for task_id in new:
+                self._held[task_id].kept = True
+
+    async def _look_up(self, task_id: str) -> bool:
+        """Looks one up. False where no look-up is allowed now."""
+        held = self._held[task_id]
+        try:
+            shown = (await self._ask([task_id])).get(task_id, ())
+        except CallError as error:
+            if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
+                return False
+            shown = ()
+        held.tries += 1
+        detail = next((one for one in shown if one.id == task_id), None)
+        if detail is not None and detail.state.is_end:
+            held.told = _filled(held.listed, detail, self._feed.fills)
+        elif held.tries >= TRIES:
+            held.told = held.listed
+        return True
+
+    async def settle(self) -> None:
+        """Lets those go that a complete sweep has shown, once they are in the ledger. Raises StoreError."""
+        told = [task_id for task_id, held in self._held.items() if held.told is not None]
+        kept = [task_id for task_id in told if self._held[task_id].kept]
+        for task_id in told:
+            del self._held[task_id]
+        if kept:
+            await self._ledger.unwatch(self._tracker, kept)
+
+
+def _filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
+    """What the list told, with the parts that the detail tells."""
+    names = {_PARTS.get(part, part) for part in parts}
+    told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", ())}
+    if "reason" in names:
+        told |= {"said": detail.said or listed.said}
+        unmapped = listed.unmapped | detail.unmapped
+        if detail.reason not in (None, Reason.UNKNOWN) or not detail.unmapped:
+            unmapped -= {part for part in unmapped if part.value == "reason"}
+        told |= {"unmapped": unmapped, "strange": detail.strange or listed.strange}
+    return replace(listed, **told)

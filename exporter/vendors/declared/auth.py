@@ -1,0 +1,115 @@
+"""How requests prove whose they are: each scheme is an `httpx.Auth` that knows the credentials it sends."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Collection, Generator
+
+import httpx
+import jwt
+
+from exporter.config.models import Secret
+
+LIFE = 1800.0
+"""Seconds for which a signed token holds."""
+
+RENEWED_BEFORE = 300.0
+"""Seconds before its end that a token is signed again."""
+
+EARLIER = 5.0
+"""Seconds that a token is dated back, for vendors whose clocks are a little behind ours."""
+
+
+class Scheme(httpx.Auth):
+    """A way to prove whose a request is. `sent` are the texts that no answer may repeat to a log or a page."""
+
+    def __init__(self, credentials: Collection[Secret] = ()) -> None:
+        self._credentials = credentials
+
+    async def refresh(self) -> None:
+        """Reads credentials that are in files again where the files have changed."""
+        for secret in self._credentials:
+            await secret.fresh()
+
+    @property
+    def sent(self) -> Collection[str]:
+        return [secret.text for secret in self._credentials]
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self.sign(request)
+        yield request
+
+    def sign(self, request: httpx.Request) -> None:
+        """Adds what proves whose the request is."""
+
+
+class Header(Scheme):
+    """The credential in a header, after a prefix such as `Bearer ` or `Key `, blank included."""
+
+    def __init__(self, credential: Secret, name: str = "Authorization", prefix: str = "Bearer ") -> None:
+        super().__init__([credential])
+        self._credential, self._name, self._prefix = credential, name, prefix
+
+    def sign(self, request: httpx.Request) -> None:
+        request.headers[self._name] = self._prefix + self._credential.text
+
+
+class Query(Scheme):
+    """The credential in the query. It is added when the request is sent, so that no URL that we show holds it."""
+
+    def __init__(self, credential: Secret, name: str) -> None:
+        super().__init__([credential])
+        self._credential, self._name = credential, name
+
+    def sign(self, request: httpx.Request) -> None:
+        request.url = request.url.copy_set_param(self._name, self._credential.text)
+
+
+class Basic(Scheme):
+    """RFC 7617. One credential is a user and a password with a colon between, or the two already encoded."""
+
+    def __init__(self, user: Secret, password: Secret | None = None) -> None:
+        super().__init__([user, password] if password else [user])
+        self._user, self._password = user, password
+
+    @property
+    def sent(self) -> Collection[str]:
+        return [*super().sent, self._encoded]
+
+    @property
+    def _encoded(self) -> str:
+        user = self._user.text
+        if self._password is not None:
+            user = f"{user}:{self._password.text}"
+        return base64.b64encode(user.encode()).decode() if ":" in user else user
+
+    def sign(self, request: httpx.Request) -> None:
+        request.headers["Authorization"] = f"Basic {self._encoded}"
+
+
+class JwtHs256(Scheme):
+    """A token that we sign ourselves (RFC 7519), again before it ends and when the credentials change."""
+
+    def __init__(self, issuer: Secret, secret: Secret, clock: Callable[[], float] = time.time) -> None:
+        super().__init__([issuer, secret])
+        self._issuer, self._secret, self._clock = issuer, secret, clock
+        self._signed: tuple[str, str, float, str] | None = None
+
+    @property
+    def sent(self) -> Collection[str]:
+        return [*super().sent, *([self._signed[3]] if self._signed else ())]
+
+    def sign(self, request: httpx.Request) -> None:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+
+    def _token(self) -> str:
+        now = self._clock()
+        issuer, secret = self._issuer.text, self._secret.text
+        made = self._signed
+        # A clock that was set back would keep a token of the future: it is signed again, too.
+        if made is None or made[:2] != (issuer, secret) or not 0 <= now - made[2] < LIFE - RENEWED_BEFORE:
+            claims = {"iss": issuer, "exp": int(now + LIFE), "nbf": int(now - EARLIER)}
+            made = issuer, secret, now, jwt.encode(claims, secret, algorithm="HS256")
+            self._signed = made
+        return made[3]

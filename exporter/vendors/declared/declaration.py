@@ -1,0 +1,394 @@
+"""What may be declared of a vendor: the format of DESIGN.md section 10, as typed settings.
+
+Faults that one value shows are told by its type. What only several values together show is told by `faults`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from exporter.config.models import ProviderSettings, Settings
+from exporter.config.values import TEXT, BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault, seconds_of
+from exporter.tasks import Cause, Clock, Reason, State
+from exporter.vendors.declared.expressions import Expression, expression
+from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW, RequestTemplate, Template
+from exporter.vendors.declared.words import PREFIX, plain
+
+KeyPath = tuple[str | int, ...]
+
+DECLARED_STATES = tuple(state for state in State if state is not State.LOST)
+"""Those that a vendor's words may mean: that a task is lost only we can tell."""
+
+UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
+"""What costs and balances are counted in."""
+
+_REGEX = re.compile(r"[*+?\[\](){}|\\]|\.\*|\$$")
+
+Path = Annotated[
+    Expression,
+    BeforeValidator(expression),
+    WithJsonSchema({"title": "JMESPath", **TEXT, "minLength": 1, "examples": ["data.items", "status"]}),
+]
+"""A JMESPath expression."""
+
+Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
+
+
+def _path_below(value: str) -> str:
+    if not value.startswith(("/", "{")):
+        raise fault("not a path; write the path below base_url with a / at its beginning")
+    return value
+
+
+UrlPath = Annotated[str, AfterValidator(_path_below)]
+
+
+def _as_field(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _offset(value: Any) -> float:
+    text = value.strip() if isinstance(value, str) else ""
+    sign = -1.0 if text.startswith("-") else 1.0
+    try:
+        return sign * seconds_of(text.lstrip("+-"))
+    except ValueError as error:
+        raise fault(str(error)) from None
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise fault("not a time zone; write a name such as Asia/Shanghai or UTC") from None
+    return value
+
+
+class PathOnly(Settings):
+    """A value of a row."""
+
+    path: Path = Field(description="JMESPath over a row")
+
+
+class ProgressField(PathOnly):
+    """How far a task is."""
+
+    unit: Literal["percent", "ratio"] = Field(default="percent", description="0 to 100, or 0 to 1")
+
+
+class TimeField(PathOnly):
+    """A time: seconds, milliseconds by magnitude, ISO 8601, RFC 1123."""
+
+    offset: Annotated[float, BeforeValidator(_offset)] = Field(default=0.0, description="added, as 8h or -30m")
+    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
+    when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
+
+
+class LengthField(PathOnly):
+    """The length of the clip."""
+
+    unit: Literal["s", "ms"] = Field(default="s", description="of a number")
+
+
+class UsageField(PathOnly):
+    """What a task cost."""
+
+    unit: Unit = Field(description="what it is counted in")
+    scale: float = Field(default=1.0, description="what the number is multiplied with")
+
+
+ProgressPath = Annotated[ProgressField, BeforeValidator(_as_field)]
+TimePath = Annotated[TimeField, BeforeValidator(_as_field)]
+LengthPath = Annotated[LengthField, BeforeValidator(_as_field)]
+UsagePath = Annotated[UsageField, BeforeValidator(_as_field)]
+
+
+class Fields(Settings):
+    """Where a row tells what."""
+
+    id: Path = Field(description="the task's id")
+    state: Path = Field(description="the word for its state, or an expression that makes one")
+    progress: ProgressPath | None = Field(default=None, description="how far it is")
+    submitted: TimePath | None = Field(default=None, description="when it was submitted")
+    started: TimePath | None = Field(default=None, description="when its work began")
+    ended: TimePath | None = Field(default=None, description="when it ended")
+    dated: TimePath | None = Field(default=None, description="a time near its life, where the row tells none of these")
+    output: LengthPath | None = Field(default=None, description="the length of the clip")
+    model: Path | None = Field(default=None, description="the model's name")
+    usage: UsagePath | None = Field(default=None, description="what it cost")
+    code: Path | None = Field(default=None, description="the code of a failure")
+    text: Path | None = Field(default=None, description="the words of a failure")
+    result: Path | None = Field(default=None, description="what only a task that ended well has, such as its clip")
+
+
+class Paging(Settings):
+    """How a list goes on after a page."""
+
+    type: Literal["page", "offset", "cursor", "link", "none"] = Field(description="what names the next page")
+    first: int = Field(default=1, ge=0, le=1, description="the number of the first page")
+    next: Path | None = Field(default=None, description="the next cursor or link in the answer")
+
+
+class ListRequest(Settings):
+    """The request for a list of tasks, and what its answer holds."""
+
+    method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
+    path: UrlPath = Field(description="below base_url")
+    query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
+    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
+    body: Any = Field(default=None, alias="json", description="the body, with the same placeholders")
+    rows: Path = Field(default_factory=lambda: Expression("@"), description="the list of rows in the answer")
+    where: Path | None = Field(default=None, description="over a row: others are no tasks of this feed")
+    paging: Paging = Field(default_factory=lambda: Paging(type="none"), description="how the list goes on")
+    last: Path | None = Field(default=None, description="over the answer: true on the last page")
+    total: Path | None = Field(default=None, description="how many rows all pages have together")
+    order: Literal["newest_first", "unknown"] = Field(default="newest_first", description="how the rows are sorted")
+    window: Duration | None = Field(default=None, description="how far back the vendor lists")
+
+
+class Missing(Settings):
+    """How the vendor answers that it does not know a task."""
+
+    status: list[int] = Field(default_factory=list, description="HTTP statuses")
+    code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
+
+
+class DetailRequest(Settings):
+    """The request for one task, or for several by their ids."""
+
+    method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
+    path: UrlPath = Field(description="below base_url")
+    query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
+    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
+    body: Any = Field(default=None, alias="json", description="the body, with the same placeholders")
+    row: Path = Field(default_factory=lambda: Expression("@"), description="the task, or a list of tasks")
+    batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
+    missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
+    fills: list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]] = Field(
+        default_factory=list, description="what only the detail tells of an ended task"
+    )
+
+
+class FeedDeclaration(Settings):
+    """One family of tasks."""
+
+    clock: Clock = Field(default=Clock.PROVIDER, description="whose times the durations come from")
+    document: WebUrl | None = Field(default=None, description="the vendor's document")
+    list_: ListRequest | None = Field(default=None, alias="list", description="the list, where there is one")
+    detail: DetailRequest | None = Field(default=None, description="single tasks, where they can be asked for")
+    fields: Fields = Field(description="where a row tells what")
+    states: dict[State, list[str]] = Field(description="the vendor's words for each state; `^` begins a prefix")
+    reasons: dict[Reason, list[str]] = Field(
+        default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix"
+    )
+
+
+class Auth(Settings):
+    """How requests prove whose they are."""
+
+    type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
+    credential: str | None = Field(default=None, description="the credential that is sent")
+    name: str | None = Field(default=None, description="of the header or the parameter")
+    prefix: str = Field(default="", description="before the credential in the header, with its blank")
+    password: str | None = Field(default=None, description="basic: the credential that is the password")
+    issuer: str | None = Field(default=None, description="jwt_hs256: the credential that names the account")
+    secret: str | None = Field(default=None, description="jwt_hs256: the credential that signs")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Auth:
+        wanted = {"header": ["name"], "query": ["name"], "jwt_hs256": ["issuer", "secret"]}.get(self.type, [])
+        for key in wanted:
+            if not getattr(self, key):
+                raise fault(f"missing; the scheme {self.type} needs it", key)
+        return self
+
+    @property
+    def credentials(self) -> Iterator[tuple[str, str]]:
+        """The names of credentials, by key."""
+        for key in ("credential", "password", "issuer", "secret"):
+            if name := getattr(self, key):
+                yield key, name
+
+
+class AnswerEnvelope(Settings):
+    """What is around every answer."""
+
+    ok: Path | None = Field(default=None, description="over the body: a false one is a refusal")
+    code: Path | None = Field(default=None, description="the code of a refusal")
+    text: Path | None = Field(default=None, description="the words of a refusal")
+
+
+class OwnSetting(Settings):
+    """A plain setting of a provider, and a placeholder of its name."""
+
+    default: str | None = Field(default=None, description="without one, each provider gives it")
+    description: str = Field(default="", description="what it is")
+
+
+class Balance(PathOnly):
+    """What is left in the account."""
+
+    unit: Unit = Field(description="what it is counted in")
+    scale: float = Field(default=1.0, description="what the number is multiplied with")
+
+
+class AccountRequest(Settings):
+    """The request for the balance."""
+
+    method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
+    path: UrlPath = Field(description="below base_url")
+    query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
+    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
+    body: Any = Field(default=None, alias="json", description="the body")
+    balance: Balance = Field(description="what is left")
+
+
+class Declaration(Settings):
+    """A vendor."""
+
+    title: str = Field(default="", description="the vendor's name, as people write it")
+    base_url: BaseUrl | None = Field(default=None, description="where the API starts; without it each provider says so")
+    rate_limit: Rate = Field(default=5.0, description="a provider's default")
+    page_size: int = Field(default=50, ge=1, le=500, description="a provider's default")
+    poll_interval: Interval | None = Field(default=None, description="a provider's default, where a list is costly")
+    credentials: list[Name] = Field(default_factory=list, description="secrets that a provider gives")
+    auth: Auth = Field(default_factory=lambda: Auth(type="none"), description="how requests prove whose they are")
+    headers: dict[str, str] = Field(default_factory=dict, description="of every request")
+    settings: dict[Name, OwnSetting] = Field(default_factory=dict, description="plain settings, and placeholders")
+    answer: AnswerEnvelope = Field(default_factory=AnswerEnvelope, description="what is around every answer")
+    feeds: dict[Name, FeedDeclaration] = Field(min_length=1, description="the families of tasks")
+    account: AccountRequest | None = Field(default=None, description="how to ask for the balance")
+    advice: dict[Cause, str] = Field(default_factory=dict, description="sentences that follow the general advice")
+    other_names: list[str] = Field(default_factory=list, description="what people may write as the type instead")
+    replaces: bool = Field(default=False, description="whether it stands in place of a built-in vendor of its name")
+
+    def faults(self) -> Iterator[tuple[KeyPath, str]]:
+        """What several values together show to be wrong: keys and words."""
+        yield from self._faults_of_credentials()
+        own = frozenset(self.settings)
+        for kind, feed in self.feeds.items():
+            yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
+        if self.account:
+            request = template_of(self.account)
+            yield from ((("account", *path), words) for path, words in _unknown_names(request, own | ALWAYS))
+        for name in self.headers:
+            yield from _loose(("headers", name), Template(self.headers[name]), own)
+
+    def _faults_of_credentials(self) -> Iterator[tuple[KeyPath, str]]:
+        allowed = ", ".join(self.credentials) or "none, since `credentials` names none"
+        for key, name in self.auth.credentials:
+            if name not in self.credentials:
+                yield ("auth", key), f"{name} is no credential of this vendor; allowed: {allowed}"
+        sends = self.auth.type in ("bearer", "header", "query", "basic")
+        if sends and not self.auth.credential and len(self.credentials) != 1:
+            yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
+        for index, name in enumerate(self.credentials):
+            if name in self.settings or name in _TAKEN:
+                yield ("credentials", index), f"{name} is the name of another setting; give it a name of its own"
+            if not name.isidentifier():
+                yield ("credentials", index), "not a name for a setting; write letters, digits and underscores"
+        for name in self.settings:
+            if name in _TAKEN or not name.isidentifier() or name in PAGING | WINDOW | IDS | ALWAYS:
+                yield ("settings", name), "the name of another setting or placeholder; give it a name of its own"
+
+
+_TAKEN = frozenset(ProviderSettings.model_fields) | {"where", "account_interval", "model_limit"}
+"""Settings that every provider has, or will have."""
+
+
+def template_of(request: ListRequest | DetailRequest | AccountRequest) -> RequestTemplate:
+    """The request with its placeholders parsed."""
+    return RequestTemplate(request.method, request.path, request.query, request.body, request.headers)
+
+
+def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    if feed.list_ is None and feed.detail is None:
+        yield (), "neither `list` nor `detail`; a feed needs one of them at least"
+    if feed.list_ is not None:
+        yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
+    if feed.detail is not None:
+        yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
+    yield from _faults_of_words("states", feed.states)
+    yield from _faults_of_words("reasons", feed.reasons)
+    for state in (State.LOST,):
+        if state in feed.states:
+            yield ("states", state.value), "no state that a vendor can tell; allowed: " + ", ".join(DECLARED_STATES)
+    if not feed.states:
+        yield ("states",), "empty; write the vendor's words for each state, such as `succeeded: [done]`"
+
+
+def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    request = template_of(of)
+    yield from _unknown_names(request, own | ALWAYS | PAGING | WINDOW)
+    used = {name for _, template in request.templates() for name in template.names}
+    kind = of.paging.type
+    if kind in ("cursor", "link") and of.paging.next is None:
+        yield ("paging", "next"), f"missing; paging by {kind} needs the JMESPath of the next {kind} in the answer"
+    if kind not in ("cursor", "link") and of.paging.next is not None:
+        yield ("paging", "next"), f"without effect in paging by {kind}; leave it out, or write type: cursor or link"
+    wanted = {"page": "page", "offset": "offset", "cursor": "cursor"}.get(kind)
+    if wanted and wanted not in used:
+        yield ("paging", "type"), f"no {{{wanted}}} in the request; paging by {kind} needs it in path, query or json"
+    for name in sorted(used & {"page", "offset", "cursor"} - {wanted}):
+        where = next(path for path, template in request.templates() if name in template.names)
+        yield where, f"{{{name}}} means nothing in paging by {kind}; write paging: {{type: {name}}}, or leave it out"
+    if of.body is not None and of.method == "GET":
+        yield ("json",), "a GET has no body; write method: POST, or use query"
+
+
+def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    request = template_of(of)
+    yield from _unknown_names(request, own | ALWAYS | IDS)
+    used = {name for _, template in request.templates() for name in template.names}
+    if not used & IDS:
+        yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
+    if of.batch > 1 and not used & {"ids", "ids[]"}:
+        yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
+    if of.batch == 1 and "id" not in used and used & IDS:
+        yield ("batch",), "missing; {ids} asks for several tasks: write batch: 50, or use {id}"
+    if of.body is not None and of.method == "GET":
+        yield ("json",), "a GET has no body; write method: POST, or use query"
+
+
+def _unknown_names(request: RequestTemplate, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    for path, template in request.templates():
+        yield from _loose(path, template, allowed)
+
+
+def _loose(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    from exporter.config.mistakes import slips
+
+    shown = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+    for name in sorted(template.names - allowed):
+        meant = slips.nearest(name, allowed)
+        hint = f"; did you mean {{{meant}}}?" if meant else ""
+        yield path, f"{{{name}}} is an unknown placeholder{hint}; allowed: {shown}"
+    if odd := template.odd_braces:
+        yield path, f"{odd[:40]} is no placeholder; write a name in braces; allowed: {shown}"
+
+
+def _faults_of_words(key: str, table: dict[Any, list[str]]) -> Iterator[tuple[KeyPath, str]]:
+    first: dict[str, str] = {}
+    for meaning, words in table.items():
+        for index, word in enumerate(words):
+            here = (key, meaning.value, index)
+            if not plain(word).removeprefix(PREFIX):
+                yield here, "empty; write a word of the vendor"
+            elif word.startswith(PREFIX) and _REGEX.search(word[1:]):
+                yield (
+                    here,
+                    f"{word[:40]} looks like a regular expression; after ^ the beginning of a word stands as it is",
+                )
+            elif (other := first.setdefault(plain(word), meaning.value)) != meaning.value:
+                yield here, f"{word[:40]} already means {other}; a word has one meaning"
+
+
+def states_of(feed: FeedDeclaration) -> Iterable[str]:
+    """All the words that the feed's table maps."""
+    return chain.from_iterable(feed.states.values())

@@ -1,0 +1,297 @@
+"""A feed by declaration: lists and look-ups, from the request to observations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from exporter.client.answers import Answer
+from exporter.client.client import Client
+from exporter.client.errors import ContractBroken, TaskNotFound, refusal
+from exporter.client.reasons import code_of
+from exporter.tasks import Clock, Observation, Reason
+from exporter.vendors.api import START, Document, Feed, Page, Position
+from exporter.vendors.declared.auth import Scheme
+from exporter.vendors.declared.expressions import Expression, ExpressionFailed
+from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
+from exporter.vendors.declared.rows import RowReader
+from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.fields import read_page, read_rows
+
+T = TypeVar("T")
+
+LONGEST_CURSOR = 4096
+"""Characters of a cursor or a link; a longer one breaks the contract."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What is around every answer: whether it is one, and what a refusal says."""
+
+    ok: Expression | None = None
+    code: Expression = field(default_factory=lambda: Expression("error.code || code || error.type || error.status"))
+    text: Expression = field(
+        default_factory=lambda: Expression("error.message || message || msg || detail || error_description || error")
+    )
+
+    def refused_with(self, body: object) -> tuple[object, str]:
+        """The code and the words of a refusal."""
+        code, text = _or_none(self.code, body), _or_none(self.text, body)
+        return code, text if isinstance(text, str) else ""
+
+    def is_good(self, body: object) -> bool:
+        return self.ok is None or _truth(_or_none(self.ok, body))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Sends requests of one provider, signed, and hands the bodies of good answers on."""
+
+    client: Client
+    scheme: Scheme
+    envelope: Envelope
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def call(self, endpoint: str, request: Request, read: Callable[[Answer], T]) -> T:
+        """What `read` makes of the answer. Raises CallError, TaskNotFound."""
+        await self.scheme.refresh()
+        return await self.client.call(
+            endpoint,
+            request.method,
+            request.url,
+            headers={**self.headers, **request.headers},
+            json=request.json,
+            auth=self.scheme,
+            read=read,
+        )
+
+    def opened(self, answer: Answer, reasons: Words[Reason]) -> Any:
+        """The body of a good answer. Raises CallError for a refusal."""
+        body = answer.json()
+        if answer.status < 400 and self.envelope.is_good(body):
+            return body
+        code, text = self.envelope.refused_with(body)
+        known = reasons.meaning(code) or reasons.meaning(text)
+        codes = {code_of(code): known} if known and code_of(code) else {}
+        if known and not codes:
+            codes = {code_of(text): known}
+        raise refusal(answer.status, code=code, text=text, codes=codes)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How a list is asked for and read."""
+
+    request: RequestTemplate
+    rows: Expression
+    paging: str
+    """page, offset, cursor, link or none."""
+    first: int = 1
+    next: Expression | None = None
+    where: Expression | None = None
+    last: Expression | None = None
+    total: Expression | None = None
+    sorted: bool = True
+    window: float | None = None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How tasks are asked for by their ids."""
+
+    request: RequestTemplate
+    row: Expression
+    batch: int = 1
+    missing_status: frozenset[int] = frozenset({404})
+    missing_codes: frozenset[str] = frozenset()
+    fills: frozenset[str] = frozenset()
+
+
+class DeclaredFeed(Feed):
+    """A feed as its declaration says."""
+
+    def __init__(
+        self,
+        kind: str,
+        caller: Caller,
+        observe: RowReader | Callable[[object], Observation],
+        *,
+        clock: Clock,
+        document: Document,
+        listing: Listing | None,
+        detail: Detail | None,
+        reasons: Words[Reason],
+        page_size: int,
+        history: float,
+        own: Mapping[str, Value] | None = None,
+        id_key: str = "id",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`own` are the provider's values of placeholders that the vendor's declaration adds."""
+        self.kind = kind  # type: ignore[misc]  # a class variable where a class stands for one feed
+        self.clock = clock  # type: ignore[misc]
+        self.document = document  # type: ignore[misc]
+        self.id_key = id_key  # type: ignore[misc]
+        self.lists = listing is not None
+        self.looks_up = detail is not None
+        # Without a detail only the whole list tells that a task is gone.
+        self.is_sorted = listing is not None and listing.sorted and detail is not None
+        self.batch = detail.batch if detail else 1
+        self.fills = detail.fills if detail and listing else frozenset()
+        self.observe = observe
+        self._caller = caller
+        self._listing = listing
+        self._detail = detail
+        self._reasons = reasons
+        self._page_size = page_size
+        self._history = history
+        self._own = own or {}
+        self._now = now
+        self._window: dict[str, Value] = {}
+
+    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
+        listing = self._listing
+        if listing is None:
+            raise ContractBroken("this feed has no list")
+        if at.index == 0 or not self._window:  # the same window for all pages of a sweep
+            now = self._now()
+            self._window = window_values(now - (listing.window or self._history), now)
+        values: dict[str, Value] = {
+            **self._own,
+            **self._window,
+            "page": at.index + listing.first,
+            "offset": at.rows,
+            "cursor": at.cursor,
+            "page_size": self._page_size,
+        }
+        url = str(at.cursor) if listing.paging == "link" and at.cursor else ""
+        request = listing.request.filled(values, url)
+        return await self._caller.call("list", request, partial(self._page, listing, at))
+
+    def _page(self, listing: Listing, at: Position, answer: Answer) -> Page:
+        body = self._caller.opened(answer, self._reasons)
+        rows = _or_broken(listing.rows, body, "rows")
+        if rows is None:
+            rows = []
+        if isinstance(rows, dict):
+            rows = list(rows.values())
+        if not isinstance(rows, list):
+            raise ContractBroken("the answer is not of the declared shape at rows")
+        total = _or_none(listing.total, body)
+        more: bool | None = None
+        if listing.last is not None:
+            more = not _truth(_or_none(listing.last, body))
+        cursor = self._next(listing, body, answer)
+        if listing.paging == "none" or (listing.paging in ("cursor", "link") and (not cursor or cursor == at.cursor)):
+            more = False
+        page = read_page(
+            rows,
+            self.observe,
+            asked=self._page_size,
+            received=at.rows,
+            total=total if type(total) is int else None,
+            more=more,
+            is_other=(lambda row: False) if listing.where is None else partial(_is_other, listing.where),
+        )
+        return page if cursor is None else page.going_on_at(cursor)
+
+    def _next(self, listing: Listing, body: Any, answer: Answer) -> str | int | None:
+        """The vendor's own word for the next page. Raises ContractBroken for one that cannot be followed."""
+        if listing.next is None:
+            return None
+        found = _or_none(listing.next, body)
+        if found is None or found == "" or found is False:
+            return None
+        if isinstance(found, bool) or not isinstance(found, str | int) or len(str(found)) > LONGEST_CURSOR:
+            raise ContractBroken("the answer is not of the declared shape at next")
+        return self._link(str(found)) if listing.paging == "link" else found
+
+    def _link(self, link: str) -> str:
+        """A link to the same host, as a whole URL: another host would get the credentials."""
+        base = self._caller.client.base_url
+        try:
+            url = urljoin(f"{base}/", link)
+            here, there = urlsplit(base), urlsplit(url)
+            if (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port):
+                return url if there.username is None else ""
+        except ValueError:
+            pass
+        raise ContractBroken("the link to the next page leads to another host")
+
+    async def look_up(self, task_id: str) -> Sequence[Observation]:
+        found = await self.look_up_all([task_id])
+        if task_id not in found:
+            raise TaskNotFound
+        return found[task_id]
+
+    async def look_up_all(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
+        detail = self._detail
+        if detail is None:
+            return {}
+        values: dict[str, Value] = {**self._own, "id": ids[0], "ids": list(ids)}
+        read = partial(self._found, detail, ids)
+        try:
+            return await self._caller.call("detail", detail.request.filled(values), read)
+        except TaskNotFound:
+            return {}
+
+    def _found(self, detail: Detail, ids: Sequence[str], answer: Answer) -> Mapping[str, Sequence[Observation]]:
+        """The tasks of an answer, by the ids that were asked for. Raises TaskNotFound, CallError."""
+        if answer.status in detail.missing_status and _may_be_json(answer):
+            raise TaskNotFound
+        if detail.missing_codes:
+            code, _ = self._caller.envelope.refused_with(answer.json())
+            if plain(code) in detail.missing_codes:
+                raise TaskNotFound
+        body = self._caller.opened(answer, self._reasons)
+        rows = _or_broken(detail.row, body, "row")
+        if not rows:
+            if len(ids) == 1 and detail.batch == 1 and rows is None:
+                raise ContractBroken("the detail shows no task")
+            return {}
+        if isinstance(rows, dict) or not isinstance(rows, list):
+            rows = [rows]
+        observations, malformed = read_rows(rows, self.observe)
+        if malformed and not observations:
+            raise ContractBroken("the detail shows no task")
+        by_id = {one.id: [one] for one in observations}
+        if len(ids) == 1:
+            (only,) = ids
+            return {only: by_id.get(only) or observations}
+        return {one: by_id[one] for one in ids if one in by_id}
+
+
+def _may_be_json(answer: Answer) -> bool:
+    """Whether a refusal can be the vendor's own: a page of HTML is that of something else at a wrong address."""
+    return answer.body.lstrip()[:1] != b"<"
+
+
+def _is_other(where: Expression, row: object) -> bool:
+    """Whether a row is a task of another feed. One that the expression does not suit is not taken away by it."""
+    try:
+        return not _truth(where(row))
+    except ExpressionFailed:
+        return False
+
+
+def _truth(value: object) -> bool:
+    """JMESPath's truth: nothing, false and what is empty are false; 0 is true."""
+    return not (value is None or value is False or value in ("", [], {}))
+
+
+def _or_none(select: Expression | None, body: object) -> Any:
+    try:
+        return select(body) if select is not None else None
+    except ExpressionFailed:
+        return None
+
+
+def _or_broken(select: Expression, body: object, where: str) -> Any:
+    try:
+        return select(body)
+    except ExpressionFailed as error:
+        raise ContractBroken(f"the answer is not of the declared shape at {where}: {error}") from None

@@ -1,0 +1,153 @@
+"""A row of an answer as an observation. A broken value costs itself, and is counted under what it was to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.client.reasons import code_of, reason_of
+from exporter.tasks import Field, Observation, Reason, State, is_task_id
+from exporter.vendors.declared.expressions import ExpressionFailed
+from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.fields import observation
+
+Select = Callable[[Any], Any]
+Read = Callable[[Any], float | None]
+
+MODEL_LENGTH = 2048
+"""Characters of a model's name that are read; more are no name."""
+
+_NOTHING: frozenset[Field] = frozenset()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that a row tells: where it stands, how it is read, which argument of an observation it is."""
+
+    part: Field
+    name: str
+    select: Select
+    read: Read
+    only_at_end: bool = False
+    """Whether it is believed only once the task has ended: what a vendor calls its last change."""
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads rows of one feed."""
+
+    id: Select
+    state: Select
+    states: Words[State]
+    reasons: Words[Reason]
+    facts: tuple[Fact, ...] = ()
+    code: Select | None = None
+    text: Select | None = None
+    model: Select | None = None
+    usage: tuple[tuple[str, Select, Read], ...] = ()
+    result: Select | None = None
+    """What is there only once a task has ended well; it tells of tasks in a state that no table knows."""
+    state_tells: bool = True
+    """Whether a failure may have no other reason than the word of its state, such as `expired`."""
+    codes: Mapping[str, Reason] = field(default_factory=dict)
+
+    def __call__(self, raw: object) -> Observation:
+        """Raises ValueError where the row shows no task."""
+        task_id = task_id_of(self.id(raw))
+        broken = _NOTHING
+        word: Any = None
+        try:
+            word = self.state(raw)
+        except ExpressionFailed:
+            broken |= {Field.STATE}
+        state = self.states.meaning(word)
+        is_end = state is not None and state.is_end
+        numbers: dict[str, float | None] = {}
+        for fact in self.facts:
+            if fact.only_at_end and not is_end:
+                continue
+            try:
+                if (value := fact.select(raw)) is not None:
+                    numbers[fact.name] = fact.read(value)
+            except ValueError:
+                broken |= {fact.part}
+        if "output_seconds" in numbers and state not in (State.SUCCEEDED, State.UNKNOWN, None):
+            del numbers["output_seconds"]
+        reason: Reason | None = None
+        fault: Reason | None = None
+        words: tuple[str, ...] = ()
+        result = False
+        if state in (State.FAILED, State.UNKNOWN, None):
+            numbers["progress"] = None if state is State.FAILED else numbers.get("progress")
+            reason, words, broken = self._failure(raw, word if state is not None else None, broken)
+            fault = reason or (Reason.UNKNOWN if words else None)
+            result = state is not State.FAILED and self.result is not None and _is_there(self.result, raw)
+        made = observation(
+            task_id, state, broken, reason=reason, words=words, raw=raw, result=result, fault=fault, **numbers
+        )
+        if self.model is not None or self.usage:
+            self._take_account(made, raw)
+        if made.unmapped:
+            made.strange = self._strange(made, word, raw)
+        return made
+
+    def _failure(
+        self, raw: object, word: Any, broken: frozenset[Field]
+    ) -> tuple[Reason | None, tuple[str, ...], frozenset[Field]]:
+        """Why a task failed, and what the vendor says of it: by code, by text, by the word of its state."""
+        code, broken = _selected(self.code, raw, broken)
+        text, broken = _selected(self.text, raw, broken)
+        said = text if isinstance(text, str) else plain(text)
+        reason = self.reasons.meaning(code) or self.reasons.meaning(text)
+        reason = reason or reason_of(code=code, text=said, codes=self.codes)
+        if reason is None and self.state_tells:
+            reason = self.reasons.meaning(word)
+        told = tuple(one for one in (code_of(code) and str(code), said) if one and one.strip())
+        return reason, told, broken
+
+    def _take_account(self, made: Observation, raw: object) -> None:
+        name, _ = _selected(self.model, raw, _NOTHING)
+        if isinstance(name, str | int) and not isinstance(name, bool):
+            made.model = str(name)[:MODEL_LENGTH].strip()
+        usage = []
+        for unit, select, read in self.usage:
+            try:
+                amount = read(select(raw))
+            except ValueError:
+                made.unmapped |= {Field.USAGE}
+                continue
+            if amount:
+                usage.append((unit, amount))
+        made.usage = tuple(usage)
+
+    def _strange(self, made: Observation, word: Any, raw: object) -> tuple[tuple[Field, str], ...]:
+        """The words that no table maps, as their tables would have them."""
+        found = [(Field.STATE, plain(word))] if Field.STATE in made.unmapped else []
+        if Field.REASON in made.unmapped:
+            found.append((Field.REASON, code_of(_selected(self.code, raw, _NOTHING)[0])))
+        return tuple((part, text) for part, text in found if text)
+
+
+def task_id_of(value: object) -> str:
+    """A task's id out of a text or a number. Raises ValueError."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not is_task_id(text):
+        raise ValueError("not an id")
+    return text
+
+
+def _selected(select: Select | None, raw: object, broken: frozenset[Field]) -> tuple[Any, frozenset[Field]]:
+    if select is None:
+        return None, broken
+    try:
+        return select(raw), broken
+    except ExpressionFailed:
+        return None, broken | {Field.REASON}
+
+
+def _is_there(select: Select, raw: object) -> bool:
+    try:
+        return bool(select(raw))
+    except ExpressionFailed:
+        return False

@@ -1,0 +1,221 @@
+"""A type of provider out of a declaration: its settings, and its feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, create_model
+
+from exporter.client.client import Client
+from exporter.client.tokens import TokenStore
+from exporter.config.models import ProviderSettings, Secret
+from exporter.config.values import BaseUrl, Interval, Rate
+from exporter.tasks import Field as Part
+from exporter.tasks import Observation, Reason, State
+from exporter.vendors.api import Document, Feed, Vendor
+from exporter.vendors.declared import declaration as declared
+from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
+from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
+from exporter.vendors.declared.expressions import Expression
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing
+from exporter.vendors.declared.requests import Template, Value
+from exporter.vendors.declared.rows import Fact, RowReader
+from exporter.vendors.declared.values import amount_reader, length_reader, progress_reader, time_reader
+from exporter.vendors.declared.words import Words, plain
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a built-in vendor that is odd does by itself."""
+
+    row: Callable[[ProviderSettings, str, RowReader], Callable[[object], Observation]] | None = None
+    """Makes the reader of a feed's rows, out of the provider's settings, the kind and the declared reader."""
+    scheme: Callable[[ProviderSettings, Client, TokenStore], Scheme] | None = None
+    """Makes what signs requests."""
+
+
+def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, **more: Any) -> Vendor:
+    """The type of provider that a declaration describes; `more` goes to `Vendor`."""
+    kinds = tuple(declaration.feeds)
+    settings = more.pop("settings", None) or settings_of(name, declaration)
+
+    def feeds(given: ProviderSettings, client: Client, tokens: TokenStore) -> Sequence[Feed]:
+        return feeds_of(declaration, given, client, tokens, hooks or Hooks())
+
+    return Vendor(
+        name,
+        settings,
+        kinds,
+        feeds,
+        other_names=tuple(declaration.other_names),
+        advice=dict(declaration.advice),
+        signed_with=declaration.auth.secret or "",
+        title=declaration.title,
+        **more,
+    )
+
+
+def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
+    """What a provider of this type may set."""
+    made: dict[str, Any] = {"type": (Literal[name], Field(description="the vendor"))}
+    if declaration.base_url is not None:
+        made["base_url"] = (BaseUrl, Field(default=declaration.base_url, description="where the vendor's API starts"))
+    told = "maximum rate of requests to this provider, all feeds together"
+    made["rate_limit"] = (Rate, Field(default=declaration.rate_limit, description=told))
+    made["page_size"] = (
+        int,
+        Field(default=declaration.page_size, ge=1, le=500, description="tasks asked for on one list page"),
+    )
+    if declaration.poll_interval is not None:
+        told = "time between the starts of two sweeps of a feed"
+        made["poll_interval"] = (Interval, Field(default=declaration.poll_interval, description=told))
+    for credential in declaration.credentials:
+        made[credential] = (Secret, Field(description=f"the vendor's {credential.replace('_', ' ')}"))
+    for key, own in declaration.settings.items():
+        about = own.description or f"the value of {{{key}}} in requests"
+        if own.default is None:
+            made[key] = (str, Field(min_length=1, description=about))
+        else:
+            made[key] = (str, Field(default=own.default, description=about))
+    title = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
+    return create_model(f"{title}Settings", __base__=ProviderSettings, __doc__=declaration.title or name, **made)
+
+
+def feeds_of(
+    declaration: Declaration, settings: ProviderSettings, client: Client, tokens: TokenStore, hooks: Hooks
+) -> Sequence[Feed]:
+    """The feeds of a provider of this type."""
+    scheme = hooks.scheme(settings, client, tokens) if hooks.scheme else scheme_of(declaration, settings)
+    own: dict[str, Value] = {name: getattr(settings, name) for name in declaration.settings}
+    envelope = declaration.answer
+    standard = Envelope()
+    caller = Caller(
+        client,
+        scheme,
+        Envelope(envelope.ok, envelope.code or standard.code, envelope.text or standard.text),
+        {name: Template(text).filled(own) for name, text in declaration.headers.items()},
+    )
+    return [_feed(kind, feed, settings, caller, own, hooks) for kind, feed in declaration.feeds.items()]
+
+
+def _feed(
+    kind: str,
+    feed: FeedDeclaration,
+    settings: ProviderSettings,
+    caller: Caller,
+    own: Mapping[str, Value],
+    hooks: Hooks,
+) -> DeclaredFeed:
+    reader = reader_of(feed, settings.states.get(kind), settings.reasons.get(kind))
+    observe = hooks.row(settings, kind, reader) if hooks.row else reader
+    return DeclaredFeed(
+        kind,
+        caller,
+        observe,
+        clock=feed.clock,
+        document=Document(kind, feed.document or ""),
+        listing=_listing(feed.list_),
+        detail=_detail(feed.detail),
+        reasons=reader.reasons,
+        page_size=settings.page_size,
+        history=settings.history,
+        own=own,
+        id_key=feed.fields.id.key or "id",
+    )
+
+
+def reader_of(
+    feed: FeedDeclaration,
+    more_states: Mapping[State, Sequence[str]] | None = None,
+    more_reasons: Mapping[Reason, Sequence[str]] | None = None,
+) -> RowReader:
+    """What reads the rows of a feed; words that a provider adds go before the declared ones."""
+    fields = feed.fields
+    states, reasons = Words[State](feed.states), Words[Reason](feed.reasons)
+    if more_states:
+        states = states.with_first(Words[State](more_states))
+    if more_reasons:
+        reasons = reasons.with_first(Words[Reason](more_reasons))
+    return RowReader(
+        id=fields.id,
+        state=fields.state,
+        states=states,
+        reasons=reasons,
+        facts=tuple(_facts(fields)),
+        code=fields.code,
+        text=fields.text,
+        model=fields.model,
+        usage=((fields.usage.unit, fields.usage.path, amount_reader(fields.usage.scale)),) if fields.usage else (),
+        result=fields.result,
+    )
+
+
+def _facts(fields: declared.Fields) -> Sequence[Fact]:
+    facts = []
+    for part, of in ((Part.SUBMITTED, fields.submitted), (Part.STARTED, fields.started), (Part.ENDED, fields.ended)):
+        if of:
+            facts.append(_time(part, part.value, of))
+    if fields.dated:
+        facts.append(_time(Part.ENDED, "dated", fields.dated))
+    if fields.progress:
+        facts.append(Fact(Part.PROGRESS, "progress", fields.progress.path, progress_reader(fields.progress.unit)))
+    if fields.output:
+        facts.append(Fact(Part.OUTPUT, "output_seconds", fields.output.path, length_reader(fields.output.unit)))
+    return facts
+
+
+def _time(part: Part, name: str, of: declared.TimeField) -> Fact:
+    return Fact(part, name, of.path, time_reader(of.offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+
+
+def _listing(of: declared.ListRequest | None) -> Listing | None:
+    if of is None:
+        return None
+    return Listing(
+        template_of(of),
+        of.rows,
+        of.paging.type,
+        first=of.paging.first,
+        next=of.paging.next,
+        where=of.where,
+        last=of.last,
+        total=of.total,
+        sorted=of.order == "newest_first",
+        window=of.window,
+    )
+
+
+def _detail(of: declared.DetailRequest | None) -> Detail | None:
+    if of is None:
+        return None
+    missing = of.missing
+    codes = frozenset(plain(code) for code in missing.code)
+    return Detail(template_of(of), of.row, of.batch, frozenset(missing.status), codes, frozenset(of.fills))
+
+
+def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:
+    """How this provider's requests prove whose they are."""
+
+    def secret(name: str | None) -> Secret:
+        found: Secret = getattr(settings, name or declaration.credentials[0])
+        return found
+
+    auth: Auth = declaration.auth
+    match auth.type:
+        case "bearer":
+            return Header(secret(auth.credential))
+        case "header":
+            return Header(secret(auth.credential), auth.name or "", auth.prefix)
+        case "query":
+            return Query(secret(auth.credential), auth.name or "")
+        case "basic":
+            return Basic(secret(auth.credential), secret(auth.password) if auth.password else None)
+        case "jwt_hs256":
+            return JwtHs256(secret(auth.issuer), secret(auth.secret))
+    return Scheme()
+
+
+__all__ = ["Expression", "Hooks", "feeds_of", "reader_of", "scheme_of", "settings_of", "vendor_of"]

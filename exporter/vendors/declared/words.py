@@ -1,0 +1,59 @@
+"""States and reasons by a vendor's words: whole words without case, and beginnings, which are written with `^`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+W = TypeVar("W", bound=StrEnum)
+
+PREFIX = "^"
+LONGEST = 200
+"""Characters of a word that are compared."""
+
+
+def plain(value: Any) -> str:
+    """A vendor's word as tables have it: text without case and blanks around it. Empty for what is no word."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, int) and abs(value) > 1e15:
+        return ""
+    return str(value)[: LONGEST + 1].strip().lower() if isinstance(value, str | int | float) else ""
+
+
+class Words(Generic[W]):
+    """What words mean."""
+
+    def __init__(self, table: Mapping[W, Iterable[str]]) -> None:
+        pairs = [(plain(word), meaning) for meaning, words in table.items() for word in words]
+        self._exact = {word: meaning for word, meaning in pairs if not word.startswith(PREFIX)}
+        # The longest first: the more a beginning says, the better.
+        prefixes = sorted((pair for pair in pairs if pair[0].startswith(PREFIX)), key=lambda pair: -len(pair[0]))
+        self._prefixes = [(word.removeprefix(PREFIX), meaning) for word, meaning in prefixes]
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._prefixes)
+
+    @property
+    def exact(self) -> Mapping[str, W]:
+        return self._exact
+
+    def meaning(self, value: Any) -> W | None:
+        """What a word means; None where the table does not say so."""
+        word = plain(value)
+        if not word:
+            return None
+        found = self._exact.get(word)
+        if found is None and self._prefixes:
+            found = next((meaning for start, meaning in self._prefixes if word.startswith(start)), None)
+        return found
+
+    def with_first(self, other: Words[W]) -> Words[W]:
+        """A table in which what `other` says goes before what this one says."""
+        made = Words[W]({})
+        made._exact = {**self._exact, **other._exact}
+        made._prefixes = sorted([*other._prefixes, *self._prefixes], key=lambda pair: -len(pair[0]))
+        return made
