@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
+from typing import TypeVar
 
 import httpx
 import jwt
 
+from exporter.client.tokens import Token
 from exporter.config.models import Secret
+
+T = TypeVar("T")
 
 LIFE = 1800.0
 """Seconds for which a signed token holds."""
@@ -27,10 +31,11 @@ class Scheme(httpx.Auth):
     def __init__(self, credentials: Collection[Secret] = ()) -> None:
         self._credentials = credentials
 
-    async def refresh(self) -> None:
-        """Reads credentials that are in files again where the files have changed."""
+    async def use(self, attempt: Callable[[httpx.Auth], Awaitable[T]]) -> T:
+        """Makes an attempt with the credentials as they are now: files of theirs may have changed."""
         for secret in self._credentials:
             await secret.fresh()
+        return await attempt(self)
 
     @property
     def sent(self) -> Collection[str]:
@@ -113,3 +118,40 @@ class JwtHs256(Scheme):
             made = issuer, secret, now, jwt.encode(claims, secret, algorithm="HS256")
             self._signed = made
         return made[3]
+
+
+class Signed(Scheme):
+    """Requests are signed by an `httpx.Auth` of a vendor's own."""
+
+    def __init__(self, signature: httpx.Auth) -> None:
+        super().__init__()
+        self._signature = signature
+
+    async def use(self, attempt: Callable[[httpx.Auth], Awaitable[T]]) -> T:
+        return await attempt(self._signature)
+
+
+class TokenHeader(Scheme):
+    """A token that may end, in a header: where it is refused, another one that there is by now is tried."""
+
+    def __init__(self, token: Token, name: str = "Authorization", prefix: str = "") -> None:
+        super().__init__()
+        self._token, self._name, self._prefix = token, name, prefix
+
+    async def use(self, attempt: Callable[[httpx.Auth], Awaitable[T]]) -> T:
+        return await self._token.use(lambda token: attempt(_With(token, self._name, self._prefix)))
+
+
+class _With(Scheme):
+    """One token in a header."""
+
+    def __init__(self, token: str, name: str, prefix: str) -> None:
+        super().__init__()
+        self._text, self._name, self._prefix = token, name, prefix
+
+    @property
+    def sent(self) -> Collection[str]:
+        return [self._text]
+
+    def sign(self, request: httpx.Request) -> None:
+        request.headers[self._name] = self._prefix + self._text

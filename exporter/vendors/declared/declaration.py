@@ -53,13 +53,19 @@ def _as_field(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _offset(value: Any) -> float:
-    text = value.strip() if isinstance(value, str) else ""
-    sign = -1.0 if text.startswith("-") else 1.0
+def _offset(value: Any) -> float | str:
+    if isinstance(value, str) and Template(value).whole:
+        return value
     try:
-        return sign * seconds_of(text.lstrip("+-"))
+        return seconds_of_offset(value if isinstance(value, str) else "")
     except ValueError as error:
         raise fault(str(error)) from None
+
+
+def seconds_of_offset(text: str) -> float:
+    """The seconds of a duration that may have a sign, such as `8h` or `-30m`. Raises ValueError."""
+    sign = -1.0 if text.strip().startswith("-") else 1.0
+    return sign * seconds_of(text.strip().lstrip("+-"))
 
 
 def _zone(value: str) -> str:
@@ -85,7 +91,9 @@ class ProgressField(PathOnly):
 class TimeField(PathOnly):
     """A time: seconds, milliseconds by magnitude, ISO 8601, RFC 1123."""
 
-    offset: Annotated[float, BeforeValidator(_offset)] = Field(default=0.0, description="added, as 8h or -30m")
+    offset: Annotated[float | str, BeforeValidator(_offset)] = Field(
+        default=0.0, description="added, as 8h or -30m, or a setting in braces"
+    )
     zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
     when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
 
@@ -150,6 +158,9 @@ class ListRequest(Settings):
     total: Path | None = Field(default=None, description="how many rows all pages have together")
     order: Literal["newest_first", "unknown"] = Field(default="newest_first", description="how the rows are sorted")
     window: Duration | None = Field(default=None, description="how far back the vendor lists")
+    in_flight: dict[str, str] = Field(
+        default_factory=dict, description="more parameters that ask for the tasks in flight alone, where there are such"
+    )
 
 
 class Missing(Settings):
@@ -157,6 +168,7 @@ class Missing(Settings):
 
     status: list[int] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
+    when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
 
 
 class DetailRequest(Settings):
@@ -179,6 +191,7 @@ class FeedDeclaration(Settings):
     """One family of tasks."""
 
     clock: Clock = Field(default=Clock.PROVIDER, description="whose times the durations come from")
+    title: str = Field(default="", description="what the vendor's document is called")
     document: WebUrl | None = Field(default=None, description="the vendor's document")
     list_: ListRequest | None = Field(default=None, alias="list", description="the list, where there is one")
     detail: DetailRequest | None = Field(default=None, description="single tasks, where they can be asked for")

@@ -29,7 +29,7 @@ class Expression:
     The language has no loops, and its functions neither call out nor read anything but the value.
     """
 
-    __slots__ = ("_select", "text")
+    __slots__ = ("_plain", "_select", "text")
 
     def __init__(self, text: str) -> None:
         """Raises ValueError where the text is no JMESPath."""
@@ -42,6 +42,7 @@ class Expression:
             raise ValueError(_told(error)) from None
         self.text = text
         keys = _keys(parsed.parsed)
+        self._plain = keys
         self._select = _interpreted(parsed) if keys is None else _followed(keys)
 
     def __call__(self, value: Any) -> Any:
@@ -50,6 +51,14 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
+
+    def is_null_in(self, value: Any) -> bool:
+        """Whether it is a plain path at whose end a null is written: there is nothing, and the vendor says so."""
+        if not self._plain:
+            return False
+        *above, last = self._plain
+        holder = _followed(above)(value) if above else value
+        return isinstance(holder, dict) and last in holder and holder[last] is None
 
     @property
     def key(self) -> str:
@@ -117,6 +126,8 @@ def _keys(tree: Any) -> list[str] | None:
 
 def _followed(keys: list[str]) -> Callable[[Any], Any]:
     """A plain path without the interpreter: most are, and rows come by the thousand."""
+    if not keys:
+        return lambda value: value
     if len(keys) == 1:
         (only,) = keys
         return lambda value: value.get(only) if isinstance(value, dict) else None

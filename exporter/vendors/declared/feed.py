@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+import httpx
+
 from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
@@ -23,6 +25,9 @@ from exporter.vendors.declared.words import Words, plain
 from exporter.vendors.fields import read_page, read_rows
 
 T = TypeVar("T")
+
+Refused = Callable[[int, object, str], None]
+"""What a vendor's own file makes of a refusal: HTTP status, code and words. It raises, or leaves it to the tables."""
 
 LONGEST_CURSOR = 4096
 """Characters of a cursor or a link; a longer one breaks the contract."""
@@ -55,26 +60,32 @@ class Caller:
     scheme: Scheme
     envelope: Envelope
     headers: Mapping[str, str] = field(default_factory=dict)
+    refused: Refused | None = None
 
     async def call(self, endpoint: str, request: Request, read: Callable[[Answer], T]) -> T:
         """What `read` makes of the answer. Raises CallError, TaskNotFound."""
-        await self.scheme.refresh()
-        return await self.client.call(
-            endpoint,
-            request.method,
-            request.url,
-            headers={**self.headers, **request.headers},
-            json=request.json,
-            auth=self.scheme,
-            read=read,
-        )
+
+        async def attempt(auth: httpx.Auth) -> T:
+            return await self.client.call(
+                endpoint,
+                request.method,
+                request.url,
+                headers={**self.headers, **request.headers},
+                json=request.json,
+                auth=auth,
+                read=read,
+            )
+
+        return await self.scheme.use(attempt)
 
     def opened(self, answer: Answer, reasons: Words[Reason]) -> Any:
-        """The body of a good answer. Raises CallError for a refusal."""
+        """The body of a good answer. Raises CallError for a refusal, TaskNotFound where a vendor's own file says so."""
         body = answer.json()
         if answer.status < 400 and self.envelope.is_good(body):
             return body
         code, text = self.envelope.refused_with(body)
+        if self.refused:
+            self.refused(answer.status, code, text)
         known = reasons.meaning(code) or reasons.meaning(text)
         codes = {code_of(code): known} if known and code_of(code) else {}
         if known and not codes:
@@ -97,6 +108,8 @@ class Listing:
     total: Expression | None = None
     sorted: bool = True
     window: float | None = None
+    in_flight: RequestTemplate | None = None
+    """The request for the tasks in flight alone, where the vendor has a filter for them."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class Detail:
     batch: int = 1
     missing_status: frozenset[int] = frozenset({404})
     missing_codes: frozenset[str] = frozenset()
+    missing_when: Expression | None = None
     fills: frozenset[str] = frozenset()
 
 
@@ -140,6 +154,7 @@ class DeclaredFeed(Feed):
         self.looks_up = detail is not None
         # Without a detail only the whole list tells that a task is gone.
         self.is_sorted = listing is not None and listing.sorted and detail is not None
+        self.lists_in_flight = listing is not None and listing.in_flight is not None
         self.batch = detail.batch if detail else 1
         self.fills = detail.fills if detail and listing else frozenset()
         self.observe = observe
@@ -169,18 +184,16 @@ class DeclaredFeed(Feed):
             "page_size": self._page_size,
         }
         url = str(at.cursor) if listing.paging == "link" and at.cursor else ""
-        request = listing.request.filled(values, url)
+        request = (listing.in_flight if in_flight and listing.in_flight else listing.request).filled(values, url)
         return await self._caller.call("list", request, partial(self._page, listing, at))
 
     def _page(self, listing: Listing, at: Position, answer: Answer) -> Page:
         body = self._caller.opened(answer, self._reasons)
         rows = _or_broken(listing.rows, body, "rows")
-        if rows is None:
+        if rows is None and listing.rows.is_null_in(body):
             rows = []
-        if isinstance(rows, dict):
-            rows = list(rows.values())
         if not isinstance(rows, list):
-            raise ContractBroken("the answer is not of the declared shape at rows")
+            raise ContractBroken("the answer is not of the documented shape at the rows")
         total = _or_none(listing.total, body)
         more: bool | None = None
         if listing.last is not None:
@@ -207,7 +220,7 @@ class DeclaredFeed(Feed):
         if found is None or found == "" or found is False:
             return None
         if isinstance(found, bool) or not isinstance(found, str | int) or len(str(found)) > LONGEST_CURSOR:
-            raise ContractBroken("the answer is not of the declared shape at next")
+            raise ContractBroken("the answer is not of the documented shape at the next page")
         return self._link(str(found)) if listing.paging == "link" else found
 
     def _link(self, link: str) -> str:
@@ -248,21 +261,24 @@ class DeclaredFeed(Feed):
             if plain(code) in detail.missing_codes:
                 raise TaskNotFound
         body = self._caller.opened(answer, self._reasons)
+        if detail.missing_when is not None and _truth(_or_none(detail.missing_when, body)):
+            raise TaskNotFound
         rows = _or_broken(detail.row, body, "row")
-        if not rows:
-            if len(ids) == 1 and detail.batch == 1 and rows is None:
-                raise ContractBroken("the detail shows no task")
-            return {}
-        if isinstance(rows, dict) or not isinstance(rows, list):
-            rows = [rows]
-        observations, malformed = read_rows(rows, self.observe)
-        if malformed and not observations:
+        if rows in ([], {}, "") or (rows is None and detail.row.is_null_in(body)):
+            raise TaskNotFound
+        if rows is None:
+            raise ContractBroken("the detail shows no task")
+        single = not isinstance(rows, list)
+        observations, _ = read_rows([rows] if single else rows, self.observe)
+        if not observations:
             raise ContractBroken("the detail shows no task")
         by_id = {one.id: [one] for one in observations}
-        if len(ids) == 1:
-            (only,) = ids
-            return {only: by_id.get(only) or observations}
-        return {one: by_id[one] for one in ids if one in by_id}
+        if detail.batch > 1:
+            return {one: by_id[one] for one in ids if one in by_id}
+        (only,) = ids
+        if single and only not in by_id:
+            raise ContractBroken("the detail shows another task")
+        return {only: by_id.get(only) or observations}
 
 
 def _may_be_json(answer: Answer) -> bool:
@@ -294,4 +310,4 @@ def _or_broken(select: Expression, body: object, where: str) -> Any:
     try:
         return select(body)
     except ExpressionFailed as error:
-        raise ContractBroken(f"the answer is not of the declared shape at {where}: {error}") from None
+        raise ContractBroken(f"the answer is not of the documented shape at {where}: {error}") from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from exporter.client.reasons import code_of, reason_of
@@ -50,7 +50,8 @@ class RowReader:
     """What is there only once a task has ended well; it tells of tasks in a state that no table knows."""
     state_tells: bool = True
     """Whether a failure may have no other reason than the word of its state, such as `expired`."""
-    codes: Mapping[str, Reason] = field(default_factory=dict)
+    in_common_words: Callable[[str], str] | None = None
+    """Says a vendor's text in the words that several vendors use, where it has words of its own."""
 
     def __call__(self, raw: object) -> Observation:
         """Raises ValueError where the row shows no task."""
@@ -79,9 +80,8 @@ class RowReader:
         words: tuple[str, ...] = ()
         result = False
         if state in (State.FAILED, State.UNKNOWN, None):
-            numbers["progress"] = None if state is State.FAILED else numbers.get("progress")
             reason, words, broken = self._failure(raw, word if state is not None else None, broken)
-            fault = reason or (Reason.UNKNOWN if words else None)
+            fault = reason or (Reason.UNKNOWN if words and self.code is not None else None)
             result = state is not State.FAILED and self.result is not None and _is_there(self.result, raw)
         made = observation(
             task_id, state, broken, reason=reason, words=words, raw=raw, result=result, fault=fault, **numbers
@@ -99,8 +99,9 @@ class RowReader:
         code, broken = _selected(self.code, raw, broken)
         text, broken = _selected(self.text, raw, broken)
         said = text if isinstance(text, str) else plain(text)
+        common = self.in_common_words(said) if self.in_common_words else said
         reason = self.reasons.meaning(code) or self.reasons.meaning(text)
-        reason = reason or reason_of(code=code, text=said, codes=self.codes)
+        reason = reason or reason_of(code=code, text=common)
         if reason is None and self.state_tells:
             reason = self.reasons.meaning(word)
         told = tuple(one for one in (code_of(code) and str(code), said) if one and one.strip())

@@ -14,14 +14,14 @@ from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Interval, Rate
 from exporter.tasks import Field as Part
-from exporter.tasks import Observation, Reason, State
+from exporter.tasks import Reason, State
 from exporter.vendors.api import Document, Feed, Vendor
 from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
 from exporter.vendors.declared.expressions import Expression
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing
-from exporter.vendors.declared.requests import Template, Value
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
+from exporter.vendors.declared.requests import RequestTemplate, Template, Value
 from exporter.vendors.declared.rows import Fact, RowReader
 from exporter.vendors.declared.values import amount_reader, length_reader, progress_reader, time_reader
 from exporter.vendors.declared.words import Words, plain
@@ -31,8 +31,9 @@ from exporter.vendors.declared.words import Words, plain
 class Hooks:
     """What a built-in vendor that is odd does by itself."""
 
-    row: Callable[[ProviderSettings, str, RowReader], Callable[[object], Observation]] | None = None
-    """Makes the reader of a feed's rows, out of the provider's settings, the kind and the declared reader."""
+    refused: Refused | None = None
+    in_common_words: Callable[[str], str] | None = None
+    """Says the vendor's texts in the words that several vendors use."""
     scheme: Callable[[ProviderSettings, Client, TokenStore], Scheme] | None = None
     """Makes what signs requests."""
 
@@ -97,6 +98,7 @@ def feeds_of(
         scheme,
         Envelope(envelope.ok, envelope.code or standard.code, envelope.text or standard.text),
         {name: Template(text).filled(own) for name, text in declaration.headers.items()},
+        hooks.refused,
     )
     return [_feed(kind, feed, settings, caller, own, hooks) for kind, feed in declaration.feeds.items()]
 
@@ -109,14 +111,15 @@ def _feed(
     own: Mapping[str, Value],
     hooks: Hooks,
 ) -> DeclaredFeed:
-    reader = reader_of(feed, settings.states.get(kind), settings.reasons.get(kind))
-    observe = hooks.row(settings, kind, reader) if hooks.row else reader
+    reader = reader_of(
+        feed, settings.states.get(kind), settings.reasons.get(kind), own=own, in_common_words=hooks.in_common_words
+    )
     return DeclaredFeed(
         kind,
         caller,
-        observe,
+        reader,
         clock=feed.clock,
-        document=Document(kind, feed.document or ""),
+        document=Document(feed.title or kind, feed.document or ""),
         listing=_listing(feed.list_),
         detail=_detail(feed.detail),
         reasons=reader.reasons,
@@ -131,8 +134,14 @@ def reader_of(
     feed: FeedDeclaration,
     more_states: Mapping[State, Sequence[str]] | None = None,
     more_reasons: Mapping[Reason, Sequence[str]] | None = None,
+    *,
+    own: Mapping[str, Any] | None = None,
+    in_common_words: Callable[[str], str] | None = None,
 ) -> RowReader:
-    """What reads the rows of a feed; words that a provider adds go before the declared ones."""
+    """What reads the rows of a feed; words that a provider adds go before the declared ones.
+
+    `own` are the provider's values of settings that the declaration adds.
+    """
     fields = feed.fields
     states, reasons = Words[State](feed.states), Words[Reason](feed.reasons)
     if more_states:
@@ -144,22 +153,23 @@ def reader_of(
         state=fields.state,
         states=states,
         reasons=reasons,
-        facts=tuple(_facts(fields)),
+        facts=tuple(_facts(fields, own or {})),
         code=fields.code,
         text=fields.text,
         model=fields.model,
         usage=((fields.usage.unit, fields.usage.path, amount_reader(fields.usage.scale)),) if fields.usage else (),
         result=fields.result,
+        in_common_words=in_common_words,
     )
 
 
-def _facts(fields: declared.Fields) -> Sequence[Fact]:
+def _facts(fields: declared.Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
     facts = []
     for part, of in ((Part.SUBMITTED, fields.submitted), (Part.STARTED, fields.started), (Part.ENDED, fields.ended)):
         if of:
-            facts.append(_time(part, part.value, of))
+            facts.append(_time(part, part.value, of, own))
     if fields.dated:
-        facts.append(_time(Part.ENDED, "dated", fields.dated))
+        facts.append(_time(Part.ENDED, "dated", fields.dated, own))
     if fields.progress:
         facts.append(Fact(Part.PROGRESS, "progress", fields.progress.path, progress_reader(fields.progress.unit)))
     if fields.output:
@@ -167,8 +177,12 @@ def _facts(fields: declared.Fields) -> Sequence[Fact]:
     return facts
 
 
-def _time(part: Part, name: str, of: declared.TimeField) -> Fact:
-    return Fact(part, name, of.path, time_reader(of.offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+def _time(part: Part, name: str, of: declared.TimeField, own: Mapping[str, Any]) -> Fact:
+    offset = of.offset
+    if isinstance(offset, str):  # a setting of the provider, as text or as seconds
+        given = own.get(Template(offset).whole, 0.0)
+        offset = float(given) if isinstance(given, int | float) else declared.seconds_of_offset(str(given))
+    return Fact(part, name, of.path, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
 
 
 def _listing(of: declared.ListRequest | None) -> Listing | None:
@@ -185,7 +199,14 @@ def _listing(of: declared.ListRequest | None) -> Listing | None:
         total=of.total,
         sorted=of.order == "newest_first",
         window=of.window,
+        in_flight=_in_flight(of),
     )
+
+
+def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
+    if not of.in_flight:
+        return None
+    return RequestTemplate(of.method, of.path, {**of.query, **of.in_flight}, of.body, of.headers)
 
 
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
@@ -193,7 +214,9 @@ def _detail(of: declared.DetailRequest | None) -> Detail | None:
         return None
     missing = of.missing
     codes = frozenset(plain(code) for code in missing.code)
-    return Detail(template_of(of), of.row, of.batch, frozenset(missing.status), codes, frozenset(of.fills))
+    return Detail(
+        template_of(of), of.row, of.batch, frozenset(missing.status), codes, missing.when, frozenset(of.fills)
+    )
 
 
 def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:
