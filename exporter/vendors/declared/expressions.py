@@ -42,7 +42,7 @@ class Expression:
             raise ValueError(_told(error)) from None
         self.text = text
         keys = _keys(parsed.parsed)
-        self._plain = keys
+        self._plain = [path for path in _alternatives(parsed.parsed) if path]
         self._select = _interpreted(parsed) if keys is None else _followed(keys)
 
     def __call__(self, value: Any) -> Any:
@@ -52,13 +52,12 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def is_null_in(self, value: Any) -> bool:
-        """Whether it is a plain path at whose end a null is written: there is nothing, and the vendor says so."""
-        if not self._plain:
-            return False
-        *above, last = self._plain
-        holder = _followed(above)(value) if above else value
-        return isinstance(holder, dict) and last in holder and holder[last] is None
+    def is_empty_in(self, value: Any) -> bool:
+        """Whether it is a plain path, or several with `||`, at whose end null or an empty list is written.
+
+        Then there is nothing, and the vendor says so; else the path leads nowhere.
+        """
+        return any(_is_empty_at(keys, value) for keys in self._plain)
 
     @property
     def key(self) -> str:
@@ -122,6 +121,18 @@ def _keys(tree: Any) -> list[str] | None:
             parts = [_keys(child) for child in tree["children"]]
             return None if None in parts else [key for part in parts for key in part or ()]
     return None
+
+
+def _alternatives(tree: Any) -> list[list[str] | None]:
+    if tree["type"] == "or_expression":
+        return [path for child in tree["children"] for path in _alternatives(child)]
+    return [_keys(tree)]
+
+
+def _is_empty_at(keys: list[str], value: Any) -> bool:
+    *above, last = keys
+    holder = _followed(above)(value)
+    return isinstance(holder, dict) and last in holder and holder[last] in (None, [])
 
 
 def _followed(keys: list[str]) -> Callable[[Any], Any]:

@@ -43,10 +43,12 @@ class Envelope:
         default_factory=lambda: Expression("error.message || message || msg || detail || error_description || error")
     )
 
+    in_common_words: Callable[[str], str] = str
+
     def refused_with(self, body: object) -> tuple[object, str]:
         """The code and the words of a refusal."""
         code, text = _or_none(self.code, body), _or_none(self.text, body)
-        return code, text if isinstance(text, str) else ""
+        return code, self.in_common_words(text) if isinstance(text, str) else ""
 
     def is_good(self, body: object) -> bool:
         return self.ok is None or _truth(_or_none(self.ok, body))
@@ -190,7 +192,7 @@ class DeclaredFeed(Feed):
     def _page(self, listing: Listing, at: Position, answer: Answer) -> Page:
         body = self._caller.opened(answer, self._reasons)
         rows = _or_broken(listing.rows, body, "rows")
-        if rows is None and listing.rows.is_null_in(body):
+        if rows is None and listing.rows.is_empty_in(body):
             rows = []
         if not isinstance(rows, list):
             raise ContractBroken("the answer is not of the documented shape at the rows")
@@ -264,7 +266,7 @@ class DeclaredFeed(Feed):
         if detail.missing_when is not None and _truth(_or_none(detail.missing_when, body)):
             raise TaskNotFound
         rows = _or_broken(detail.row, body, "row")
-        if rows in ([], {}, "") or (rows is None and detail.row.is_null_in(body)):
+        if rows in ([], {}, "") or (rows is None and detail.row.is_empty_in(body)):
             raise TaskNotFound
         if rows is None:
             raise ContractBroken("the detail shows no task")

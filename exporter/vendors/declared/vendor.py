@@ -34,7 +34,7 @@ class Hooks:
     refused: Refused | None = None
     in_common_words: Callable[[str], str] | None = None
     """Says the vendor's texts in the words that several vendors use."""
-    scheme: Callable[[ProviderSettings, Client, TokenStore], Scheme] | None = None
+    scheme: Callable[[Any, Client, TokenStore], Scheme] | None = None
     """Makes what signs requests."""
 
 
@@ -51,9 +51,9 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         settings,
         kinds,
         feeds,
-        other_names=tuple(declaration.other_names),
-        advice=dict(declaration.advice),
-        signed_with=declaration.auth.secret or "",
+        other_names=more.pop("other_names", ()) or tuple(declaration.other_names),
+        advice=more.pop("advice", None) or dict(declaration.advice),
+        signed_with=more.pop("signed_with", "") or declaration.auth.secret or "",
         title=declaration.title,
         **more,
     )
@@ -96,7 +96,9 @@ def feeds_of(
     caller = Caller(
         client,
         scheme,
-        Envelope(envelope.ok, envelope.code or standard.code, envelope.text or standard.text),
+        Envelope(
+            envelope.ok, envelope.code or standard.code, envelope.text or standard.text, hooks.in_common_words or str
+        ),
         {name: Template(text).filled(own) for name, text in declaration.headers.items()},
         hooks.refused,
     )
