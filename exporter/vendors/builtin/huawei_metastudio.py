@@ -10,40 +10,28 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 from pydantic import BaseModel, Field, field_validator
 
-from exporter import tasks
 from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
-from exporter.client.reasons import reason_of, reason_of_status
-from exporter.client.tokens import GivenToken, ObtainedToken, Token, TokenStore
+from exporter.client.reasons import code_of, reason_of_status
+from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
-from exporter.tasks import Cause, Clock, Observation, Reason, State
-from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
-from exporter.vendors.fields import Length, TaskId, Text, Timestamp, Wire, observation, read_page, read_rows, shaped
-
-T = TypeVar("T")
-
-STATES = {
-    "WAITING": State.QUEUED,
-    "PROCESSING": State.RUNNING,
-    "BLOCK": State.BLOCKED,
-    "SUCCEED": State.SUCCEEDED,
-    "FAILED": State.FAILED,
-    "CANCELED": State.CANCELLED,
-}
-IN_FLIGHT = "WAITING,PROCESSING"
-"""The filter for tasks in flight; BLOCK is newer than some regions and is looked up singly."""
+from exporter.tasks import Cause, Reason
+from exporter.vendors.declared.auth import Scheme, Signed, TokenHeader
+from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.declared.vendor import Hooks, vendor_of
+from exporter.vendors.fields import shaped
 
 CODES = {
     "apigw.0101": Reason.INVALID_INPUT,
@@ -70,7 +58,7 @@ CODES = {
 GENERIC = re.compile(r"mss\.0000000\d{1,2}", re.IGNORECASE)
 """Codes that the vendor's pages give different meanings: the HTTP status goes before them."""
 
-NOT_FOUND = "MSS.00000002"
+NOT_FOUND = "mss.00000002"
 
 ERROR_READ = 2048
 """Bytes of an error of IAM that are searched for its cause."""
@@ -112,31 +100,64 @@ class Settings(ProviderSettings):
         return project
 
 
-class Listing(BaseModel):
-    count: int | None = None
-    jobs: list[Any] | None
+PATH = "/v1/{project_id}/digital-human-videos"
 
-
-class ErrorInfo(BaseModel):
-    error_code: Text = ""
-    error_msg: Text = ""
-
-
-class Job(Wire):
-    job_id: TaskId
-    state: Annotated[str | None, tasks.Field.STATE] = None
-    create_time: Annotated[Timestamp, tasks.Field.SUBMITTED] = None
-    start_time: Annotated[Timestamp, tasks.Field.STARTED] = None
-    end_time: Annotated[Timestamp, tasks.Field.ENDED] = None
-    duration: Annotated[Length, tasks.Field.OUTPUT] = None
-    error_info: Annotated[ErrorInfo | None, tasks.Field.REASON] = None
-    output_asset_config: Any = None
-
-    @property
-    def shows_result(self) -> bool:
-        """Whether the job has made an asset that can be looked at."""
-        output = self.output_asset_config
-        return isinstance(output, dict) and bool(output.get("preview_video_url") or output.get("asset_id"))
+DECLARATION = Declaration.model_validate(
+    {
+        "title": "Huawei Cloud MetaStudio",
+        "settings": {"project_id": {}},
+        "answer": {"code": "error_code", "text": "error_msg"},
+        "feeds": {
+            "digital_human": {
+                "title": "Querying Video Production Tasks",
+                "document": "https://support.huaweicloud.com/intl/en-us/api-metastudio/ListDigitalHumanVideo.html",
+                "list": {
+                    "path": PATH,
+                    "query": {
+                        "offset": "{offset}",
+                        "limit": "{page_size}",
+                        "sort_key": "create_time",
+                        "sort_dir": "desc",
+                    },
+                    # BLOCK is newer than some regions and is looked up singly.
+                    "in_flight": {"state": "WAITING,PROCESSING"},
+                    "rows": "jobs",
+                    "total": "count",
+                    "paging": {"type": "offset"},
+                },
+                "detail": {
+                    "path": PATH,
+                    "query": {"job_id": "{id}", "limit": "1"},
+                    "row": "jobs[0]",
+                    "missing": {"when": "contains(keys(@), 'jobs') && !jobs"},
+                },
+                "fields": {
+                    "id": "job_id",
+                    "state": "state",
+                    "submitted": "create_time",
+                    "started": "start_time",
+                    "ended": "end_time",
+                    "output": "duration",
+                    "code": "error_info.error_code",
+                    "text": "error_info.error_msg",
+                    "result": "output_asset_config.preview_video_url || output_asset_config.asset_id",
+                },
+                "states": {
+                    "queued": ["WAITING"],
+                    "running": ["PROCESSING"],
+                    "blocked": ["BLOCK"],
+                    "succeeded": ["SUCCEED"],
+                    "failed": ["FAILED"],
+                    "cancelled": ["CANCELED"],
+                },
+                "reasons": {
+                    reason.value: [code for code, meant in CODES.items() if meant is reason]
+                    for reason in dict.fromkeys(CODES.values())
+                },
+            }
+        },
+    }
+)
 
 
 class Signature(httpx.Auth):
@@ -187,109 +208,33 @@ class Signature(httpx.Auth):
         return f"SDK-HMAC-SHA256 Access={self._access_key.reveal()}, SignedHeaders={names}, Signature={signature}"
 
 
-class DigitalHuman(Feed):
-    kind = "digital_human"
-    clock = Clock.PROVIDER
-    document = Document(
-        "Querying Video Production Tasks",
-        "https://support.huaweicloud.com/intl/en-us/api-metastudio/ListDigitalHumanVideo.html",
-    )
-    lists_in_flight = True
-    id_key = "job_id"
-
-    def __init__(self, settings: Settings, client: Client, token_store: TokenStore) -> None:
-        self._settings = settings
-        self._client = client
-        self._path = f"/v1/{settings.project_id}/digital-human-videos"
-        self._signature: Signature | None = None
-        self._token: Token | None = None
-        if settings.access_key and settings.secret_key:
-            self._signature = Signature(settings.access_key, settings.secret_key, settings.project_id)
-        elif settings.auth_token:
-            self._token = GivenToken(settings.auth_token)
-        elif settings.iam:
-            identity = f"{settings.iam.endpoint}\n{settings.iam.domain}\n{settings.iam.username}\n{settings.project_id}"
-            owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-            obtain = partial(self._obtain, settings.iam)
-            self._token = ObtainedToken(owner, obtain, token_store, given_by="auth_token_file")
-
-    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
-        limit = self._settings.page_size
-        query = f"offset={at.rows}&limit={limit}&sort_key=create_time&sort_dir=desc"
-        filtered = f"&state={quote(IN_FLIGHT, safe='')}" if in_flight else ""
-        return await self._call("list", query + filtered, partial(self._page, at.rows))
-
-    def _page(self, received: int, answer: Answer) -> Page:
-        listing = _listing(answer)
-        asked = self._settings.page_size
-        return read_page(listing.jobs or [], self.observe, asked=asked, received=received, total=listing.count)
-
-    async def look_up(self, task_id: str) -> Sequence[Observation]:
-        def mine(answer: Answer) -> list[Observation]:
-            listing = _detail(answer)
-            observations, _ = read_rows(listing.jobs or [], self.observe)
-            if not listing.jobs:
-                raise TaskNotFound
-            if task_id not in [one.id for one in observations]:
-                raise ContractBroken("the detail shows another task")
-            return [one for one in observations if one.id == task_id]
-
-        return await self._call("detail", f"job_id={quote(task_id, safe='')}&limit=1", mine)
-
-    async def _call(self, endpoint: str, query: str, read: Callable[[Answer], T]) -> T:
-        url = f"{self._path}?{query}"
-        if self._token is None:
-            return await self._client.call(endpoint, "GET", url, auth=self._signature, read=read)
-
-        async def attempt(token: str) -> T:
-            return await self._client.call(endpoint, "GET", url, headers={"X-Auth-Token": token}, read=read)
-
-        return await self._token.use(attempt)
-
-    async def _obtain(self, iam: Iam) -> tuple[str, float]:
-        user = {"name": iam.username, "password": iam.password.reveal(), "domain": {"name": iam.domain}}
-        identity = {"methods": ["password"], "password": {"user": user}}
-        body = {"auth": {"identity": identity, "scope": {"project": {"id": self._settings.project_id}}}}
-        return await self._client.call("token", "POST", f"{iam.endpoint}/v3/auth/tokens", json=body, read=_issued)
-
-    def observe(self, raw: object) -> Observation:
-        """One job as an observation. Raises ValueError where it is none."""
-        job, broken = Job.read(raw)
-        error = job.error_info or ErrorInfo()
-        state = STATES.get(job.state.strip().upper()) if job.state else None
-        reason = reason_of(code=error.error_code, text=error.error_msg, codes=CODES)
-        words = [error.error_code, error.error_msg]
-        return observation(
-            job.job_id,
-            state,
-            broken,
-            reason=reason,
-            words=words,
-            raw=raw,
-            result=job.shows_result,
-            fault=(reason or Reason.UNKNOWN) if any(map(str.strip, words)) else None,
-            submitted=job.create_time,
-            started=job.start_time,
-            ended=job.end_time,
-            output_seconds=(job.duration or None) if state in (State.SUCCEEDED, None) else None,
-        )
-
-
-def _listing(answer: Answer) -> Listing:
-    raw = answer.json()
-    if answer.status < 400:
-        return shaped(Listing, raw)
-    error = shaped(ErrorInfo, raw)
-    if GENERIC.fullmatch(error.error_code):
-        codes = {error.error_code.lower(): reason_of_status(answer.status)}
-        raise refusal(answer.status, code=error.error_code, codes=codes, said=error.error_msg)
-    raise refusal(answer.status, code=error.error_code or None, text=error.error_msg, codes=CODES)
-
-
-def _detail(answer: Answer) -> Listing:
-    if answer.status == 404 and shaped(ErrorInfo, answer.json()).error_code == NOT_FOUND:
+def _refused(endpoint: str, status: int, code: object, text: str) -> None:
+    """Codes whose meaning the HTTP status tells."""
+    if endpoint == "detail" and status == 404 and code_of(code) == NOT_FOUND:
         raise TaskNotFound
-    return _listing(answer)
+    if GENERIC.fullmatch(code_of(code)):
+        raise refusal(status, code=code, codes={code_of(code): reason_of_status(status)}, said=text)
+
+
+def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+    if settings.access_key and settings.secret_key:
+        return Signed(Signature(settings.access_key, settings.secret_key, settings.project_id))
+    if settings.auth_token:
+        return TokenHeader(GivenToken(settings.auth_token), "X-Auth-Token")
+    iam = settings.iam
+    if iam is None:  # the settings admit no such thing
+        raise ValueError("no credentials")
+    identity = f"{iam.endpoint}\n{iam.domain}\n{iam.username}\n{settings.project_id}"
+    owner = f"{settings.name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    obtain = partial(_obtain, iam, settings.project_id, client)
+    return TokenHeader(ObtainedToken(owner, obtain, tokens, given_by="auth_token_file"), "X-Auth-Token")
+
+
+async def _obtain(iam: Iam, project: str, client: Client) -> tuple[str, float]:
+    user = {"name": iam.username, "password": iam.password.reveal(), "domain": {"name": iam.domain}}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    body = {"auth": {"identity": identity, "scope": {"project": {"id": project}}}}
+    return await client.call("token", "POST", f"{iam.endpoint}/v3/auth/tokens", json=body, read=_issued)
 
 
 def _issued(answer: Answer) -> tuple[str, float]:
@@ -308,15 +253,11 @@ def _issued(answer: Answer) -> tuple[str, float]:
     return token, (ends if ends.tzinfo else ends.replace(tzinfo=UTC)).timestamp()
 
 
-def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
-    return [DigitalHuman(settings, client, token_store)]
-
-
-VENDOR = Vendor(
+VENDOR = vendor_of(
     "huawei_metastudio",
-    Settings,
-    (DigitalHuman.kind,),
-    feeds,
+    DECLARATION,
+    Hooks(scheme=_scheme, refused=_refused),
+    settings=Settings,
     other_names=("huawei", "huaweicloud", "metastudio", "huawei_cloud"),
     renewed_with="iam",
     signed_with="access_key",

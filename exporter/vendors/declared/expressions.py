@@ -59,6 +59,10 @@ class Expression:
         """
         return any(_is_empty_at(keys, value) for keys in self._plain)
 
+    def is_blocked_in(self, value: Any) -> bool:
+        """Whether something else stands where a plain path wants a mapping to go on."""
+        return any(_is_blocked_at(keys, value) for keys in self._plain)
+
     @property
     def key(self) -> str:
         """The key that it is, where it is nothing but one."""
@@ -133,6 +137,14 @@ def _is_empty_at(keys: list[str], value: Any) -> bool:
     *above, last = keys
     holder = _followed(above)(value)
     return isinstance(holder, dict) and last in holder and holder[last] in (None, [])
+
+
+def _is_blocked_at(keys: list[str], value: Any) -> bool:
+    for key in keys[:-1]:
+        value = value.get(key)
+        if not isinstance(value, dict):
+            return value is not None
+    return False
 
 
 def _followed(keys: list[str]) -> Callable[[Any], Any]:

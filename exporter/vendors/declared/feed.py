@@ -26,8 +26,8 @@ from exporter.vendors.fields import read_page, read_rows
 
 T = TypeVar("T")
 
-Refused = Callable[[int, object, str], None]
-"""What a vendor's own file makes of a refusal: HTTP status, code and words. It raises, or leaves it to the tables."""
+Refused = Callable[[str, int, object, str], None]
+"""What a vendor's file makes of a refusal: endpoint, HTTP status, code and words. It raises, or leaves it to tables."""
 
 LONGEST_CURSOR = 4096
 """Characters of a cursor or a link; a longer one breaks the contract."""
@@ -80,14 +80,14 @@ class Caller:
 
         return await self.scheme.use(attempt)
 
-    def opened(self, answer: Answer, reasons: Words[Reason]) -> Any:
+    def opened(self, endpoint: str, answer: Answer, reasons: Words[Reason]) -> Any:
         """The body of a good answer. Raises CallError for a refusal, TaskNotFound where a vendor's own file says so."""
         body = answer.json()
         if answer.status < 400 and self.envelope.is_good(body):
             return body
         code, text = self.envelope.refused_with(body)
         if self.refused:
-            self.refused(answer.status, code, text)
+            self.refused(endpoint, answer.status, code, text)
         known = reasons.meaning(code) or reasons.meaning(text)
         codes = {code_of(code): known} if known and code_of(code) else {}
         if known and not codes:
@@ -190,7 +190,7 @@ class DeclaredFeed(Feed):
         return await self._caller.call("list", request, partial(self._page, listing, at))
 
     def _page(self, listing: Listing, at: Position, answer: Answer) -> Page:
-        body = self._caller.opened(answer, self._reasons)
+        body = self._caller.opened("list", answer, self._reasons)
         rows = _or_broken(listing.rows, body, "rows")
         if rows is None and listing.rows.is_empty_in(body):
             rows = []
@@ -262,7 +262,7 @@ class DeclaredFeed(Feed):
             code, _ = self._caller.envelope.refused_with(answer.json())
             if plain(code) in detail.missing_codes:
                 raise TaskNotFound
-        body = self._caller.opened(answer, self._reasons)
+        body = self._caller.opened("detail", answer, self._reasons)
         if detail.missing_when is not None and _truth(_or_none(detail.missing_when, body)):
             raise TaskNotFound
         rows = _or_broken(detail.row, body, "row")

@@ -116,7 +116,7 @@ class RequestTemplate:
             elif text := template.filled(values):
                 pairs.append((name, text))
         joint = "&" if "?" in self.path.text else "?"
-        return joint + urlencode(pairs, quote_via=quote, safe=",") if pairs else ""
+        return joint + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
 
 
 def _ids(values: Values) -> list[str]:

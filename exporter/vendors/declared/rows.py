@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.client.reasons import code_of, reason_of
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
-from exporter.vendors.declared.expressions import ExpressionFailed
+from exporter.vendors.declared.expressions import Expression, ExpressionFailed
 from exporter.vendors.declared.words import Words, plain
 from exporter.vendors.fields import observation
 
@@ -42,9 +42,9 @@ class RowReader:
     states: Words[State]
     reasons: Words[Reason]
     facts: tuple[Fact, ...] = ()
-    code: Select | None = None
-    text: Select | None = None
-    model: Select | None = None
+    code: Expression | None = None
+    text: Expression | None = None
+    model: Expression | None = None
     usage: tuple[tuple[str, Select, Read], ...] = ()
     result: Select | None = None
     """What is there only once a task has ended well; it tells of tasks in a state that no table knows."""
@@ -138,13 +138,14 @@ def task_id_of(value: object) -> str:
     return text
 
 
-def _selected(select: Select | None, raw: object, broken: frozenset[Field]) -> tuple[Any, frozenset[Field]]:
+def _selected(select: Expression | None, raw: object, broken: frozenset[Field]) -> tuple[Any, frozenset[Field]]:
     if select is None:
         return None, broken
     try:
-        return select(raw), broken
+        found = select(raw)
     except ExpressionFailed:
         return None, broken | {Field.REASON}
+    return found, broken | {Field.REASON} if found is None and select.is_blocked_in(raw) else broken
 
 
 def _is_there(select: Select, raw: object) -> bool:
