@@ -16,7 +16,7 @@ from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.tasks import Observation, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 NOBODY = "http://vendor.invalid"
 DAY = 86400.0
@@ -36,7 +36,7 @@ class Standing:
         self.news = asyncio.Event()
 
     async def _account(self, number: int) -> PolledProvider:
-        settings = VENDORS["deerapi"].settings.model_validate(
+        settings = built_in()["deerapi"].settings.model_validate(
             {
                 "name": f"account-{number:03}",
                 "type": "deerapi",

@@ -34,7 +34,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.snapshot import Reloads
 from exporter.tasks import State, Task
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 DAY = 86400.0
 PAGES = 80  # a sweep reads 100 at the most
@@ -90,7 +90,7 @@ async def swept(pages: int, way: str) -> AsyncIterator[PolledProvider]:
     with tempfile.TemporaryDirectory() as folder:
         async with python("-m", "benchmarks.lists", "1", str(tasks)) as vendor:
             ledger = Ledger(SqliteStore(SqliteFile(str(Path(folder, "ledger.sqlite3")))), 7 * DAY)
-            settings = VENDORS["deerapi"].settings.model_validate(_account(int(vendor.told), 0, way))
+            settings = built_in()["deerapi"].settings.model_validate(_account(int(vendor.told), 0, way))
             polled = await PolledProvider.open(settings, ledger)
             (loop,) = polled.loops
             try:

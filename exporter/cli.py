@@ -235,15 +235,15 @@ def _speed(text: str) -> float:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     from exporter.config.load import check_environment, load
-    from exporter.vendors.registry import VENDORS
+    from exporter.vendors.registry import installed
     from exporter.web.access.webconfig import WebConfig
 
-    config = load(arguments.config, vendors=VENDORS)
+    config = load(arguments.config, vendors=installed())
     check_environment(config)
     web = WebConfig(arguments.web_config) if arguments.web_config else None
     for remark in config.remarks:
         print(f"warning: {remark}")
-    feeds = sum(len(one.feeds or VENDORS[one.type].kinds) for one in config.providers)
+    feeds = sum(len(config.kinds_of(one)) for one in config.providers)
     print(f"{arguments.config}: good; providers: {len(config.providers)}, feeds: {feeds}")
     if web:
         tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
@@ -267,21 +267,21 @@ def _check_health(arguments: argparse.Namespace) -> int:
 
 def _config_schema(arguments: argparse.Namespace) -> int:
     from exporter.config import schema
-    from exporter.vendors.registry import VENDORS
+    from exporter.vendors.registry import installed
 
-    print(schema.text(VENDORS), end="")
+    print(schema.text(installed()), end="")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from exporter.commands.run import Options, run_process, serve
     from exporter.config.load import ConfigFile
-    from exporter.vendors.registry import VENDORS
+    from exporter.vendors.registry import installed
     from exporter.web.access.webconfig import WebConfig
     from exporter.web.server.place import Place
 
     logs.configure(arguments.level, arguments.style)
-    file = ConfigFile(arguments.config, VENDORS)
+    file = ConfigFile(arguments.config, installed())
 
     def read() -> Config:
         config = file.load()
@@ -303,10 +303,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from exporter.commands.doctor import run_doctor
     from exporter.commands.run import run_process
     from exporter.config.load import load
-    from exporter.vendors.registry import VENDORS
+    from exporter.vendors.registry import installed
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
-    config = load(arguments.config, vendors=VENDORS)
+    config = load(arguments.config, vendors=installed())
     known = [one.name for one in config.providers]
     if strangers := sorted(set(arguments.providers) - set(known)):
         told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"

@@ -22,7 +22,7 @@ from exporter.metrics.catalogue import (
     Metric,
 )
 from exporter.tasks import Clock, Field, Phase, Reason, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 STANDARD = {
     "up": "gauge",
@@ -49,8 +49,8 @@ CLOSED: Mapping[str, frozenset[str]] = {
     "clock": frozenset(Clock),
     "endpoint": frozenset(ENDPOINTS),
     "error": frozenset(error.error for error in CALL_ERRORS),
-    "type": frozenset(VENDORS),
-    "kind": frozenset(kind for vendor in VENDORS.values() for kind in vendor.kinds),
+    "type": frozenset(built_in()),
+    "kind": frozenset(kind for vendor in built_in().values() for kind in vendor.kinds),
 }
 
 _SUFFIXES = {

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from exporter.config.document import Document
+from exporter.config.files.document import Document
 from exporter.config.values import BaseUrl, Interval
 from exporter.tasks import Reason
 

@@ -13,7 +13,7 @@ from exporter.config.load import Config
 from exporter.config.load import load as load_with
 from exporter.polling.feed.loop import FeedLoop
 from exporter.snapshot import Outage
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 T = TypeVar("T")
 
@@ -32,4 +32,4 @@ def outage_of(loop: FeedLoop) -> Outage:
 
 def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
     """A configuration of the built-in vendors. Raises ConfigError."""
-    return load_with(path, environment, vendors=VENDORS)
+    return load_with(path, environment, vendors=built_in())

@@ -50,7 +50,7 @@ from exporter.simulator import (
     hang,
 )
 from exporter.tasks import ENDS, IN_FLIGHT, Cause, Phase, Reason, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import made, outage_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Site:
     def settings(self, vendor: str, **given: Any) -> ProviderSettings:
         keys = {} if "app_id" in given else self.fake.credentials.of(vendor)
         common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "2000/s"}
-        return VENDORS[vendor].settings.model_validate({**common, **keys, **given})
+        return built_in()[vendor].settings.model_validate({**common, **keys, **given})
 
 
 class Polled:

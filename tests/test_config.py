@@ -24,7 +24,7 @@ from exporter.config import schema as config_schema
 from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings
 from exporter.config.models import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
 from exporter.vendors.builtin import deerapi
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import load
 
 ROOT = Path(__file__).parent.parent
@@ -62,10 +62,10 @@ WHOLE_NUMBER = "not a whole number; write digits"
 LIST = "not a list; write `[a, b]` or lines that start with `- `"
 MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
-TYPES = ", ".join(sorted(VENDORS))
+TYPES = ", ".join(sorted(built_in()))
 TOP_KEYS = (
     "duration_buckets, history, idle_poll_interval, ledger, list_lag, log, poll_interval, providers, recent_window, "
-    "request_timeout, stalled_after, task_series_limit"
+    "request_timeout, stalled_after, task_series_limit, vendor_files, vendors"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
 CHANJING_WAYS = "credentials: give exactly one of access_token, or app_id with secret_key"
@@ -96,7 +96,7 @@ def read(tmp_path: Path) -> Load:
     return read
 
 
-SCHEMA_OF_NOW = Draft202012Validator(config_schema.document(VENDORS))
+SCHEMA_OF_NOW = Draft202012Validator(config_schema.document(built_in()))
 
 
 def objections(text: str | bytes) -> list[str]:
@@ -226,8 +226,8 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         [
             "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, ca_file, "
             "created_at_offset, duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, "
-            "name, page_size, poll_interval, proxy, proxy_file, rate_limit, recent_window, request_timeout, "
-            "stalled_after, task_series_limit, token, token_file, type, watch"
+            "name, page_size, poll_interval, proxy, proxy_file, rate_limit, reasons, recent_window, request_timeout, "
+            "stalled_after, states, task_series_limit, token, token_file, type, watch"
         ],
     ),
     "a key of another vendor": (
@@ -236,8 +236,8 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
             "5: providers[0].bearer: unknown key here; it is a setting of a provider of type facewap, under "
             "`providers`; allowed: api_key, api_key_file, base_url, ca_file, duration_buckets, feeds, history, "
             "idle_poll_interval, list_lag, max_requests_per_day, name, page_size, poll_interval, proxy, proxy_file, "
-            "rate_limit, recent_window, request_timeout, stalled_after, task_series_limit, type, user_id, user_token, "
-            "user_token_file, watch"
+            "rate_limit, reasons, recent_window, request_timeout, stalled_after, states, task_series_limit, type, "
+            "user_id, user_token, user_token_file, watch"
         ],
     ),
     "an unknown key of watch": (
@@ -657,6 +657,8 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "page_size": 100,
         "max_requests_per_day": None,
         "feeds": None,
+        "states": {},
+        "reasons": {},
         "watch": {"tasks": {}, "files": [], "http": [], "callback_secret": None, "limit": 100_000},
         "proxy": None,
         "ca_file": None,
@@ -788,7 +790,7 @@ ENVIRONMENT = {
 
 def test_the_example_is_good_and_has_every_vendor() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
-    assert [one.type for one in config.providers] == list(VENDORS)
+    assert sorted(one.type for one in config.providers) == list(built_in())
 
 
 def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
@@ -798,7 +800,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
         target=path.write_text, args=["providers: [{name: a, type: facewap, base_url: http://a.example, token: t}]"]
     )
     writer.start()
-    config = ConfigFile(path, VENDORS).load()
+    config = ConfigFile(path, built_in()).load()
     writer.join()
     assert [provider.name for provider in config.providers] == ["a"]
 
@@ -806,7 +808,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
 def test_a_file_has_changed_once_its_content_is_another_than_was_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(providers(FACEWAP))
-    file = ConfigFile(path, VENDORS)
+    file = ConfigFile(path, built_in())
     assert file.load() == load(path)
     os.utime(path, (0, 0))
     assert not file.has_changed()
@@ -832,7 +834,7 @@ def test_the_example_shows_the_defaults() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
     shown = config.model_dump(exclude={"providers"})
     own = {"ledger": LedgerSettings().model_dump(), "log": LogSettings().model_dump()}
-    assert shown == own | PollSettings().model_dump()
+    assert shown == own | PollSettings().model_dump() | {"vendors": {}, "vendor_files": []}
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:
@@ -848,7 +850,7 @@ def keys_of(model: type[BaseModel]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Config, LedgerSettings, LogSettings, WatchSettings, *(vendor.settings for vendor in VENDORS.values())]
+    "model", [Config, LedgerSettings, LogSettings, WatchSettings, *(vendor.settings for vendor in built_in().values())]
 )
 def test_the_example_explains_every_setting(model: type[BaseModel]) -> None:
     explained = set()
@@ -882,7 +884,7 @@ def checked(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_the_schema_in_docs_is_the_present_one() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(VENDORS), "run make docs"
+    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(built_in()), "run make docs"
 
 
 def test_the_schema_is_one() -> None:
@@ -923,11 +925,11 @@ def test_every_setting_has_a_description() -> None:
             for name, part in schema.items():
                 look(part, f"{path}.{name}")
 
-    look(config_schema.document(VENDORS), "")
+    look(config_schema.document(built_in()), "")
     assert bare == [".properties.providers.items.name"]  # told where the type is known
 
 
-SECRETS = sorted({f"providers.{name}" for vendor in VENDORS.values() for name in vendor.settings.secret_names()})
+SECRETS = sorted({f"providers.{name}" for vendor in built_in().values() for name in vendor.settings.secret_names()})
 TEXTS = (
     """a | a b | '' | ' ' | 'a\tb' | "a\\nb" | é | 5 | 1.5 | yes | 2026-01-01 | !!str 5 | ~ | [a] | {} """
     "| ${SECRET} | a${ONE} | $${X} | $$$ | $ | ${ | ${} | ${1} | a$b | $$${X} | $$${ONE} | $$$${ONE | ${NOPE}"

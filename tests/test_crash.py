@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.simulator import PREFIXES, Credentials, World, app, serve
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 if TYPE_CHECKING:
     from tests.conftest import Exporter
@@ -57,7 +57,7 @@ def settings(url: str, ledger: Path) -> dict[str, object]:
     keys = Credentials()
     providers = [
         {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s", **keys.of(vendor)}
-        for vendor in VENDORS
+        for vendor in built_in()
     ]
     return {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
 

@@ -48,7 +48,7 @@ from exporter.simulator import (
 from exporter.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, State
-from exporter.vendors.registry import VENDORS, connect
+from exporter.vendors.registry import built_in, connect
 
 if TYPE_CHECKING:
     from tests.conftest import Door, Exporter
@@ -84,7 +84,7 @@ class Practice:
         return {name: value for name, value in merged.items() if value is not None}
 
     async def run_doctor(self, *providers: dict[str, Any], **options: Any) -> int:
-        settings = [VENDORS[one["type"]].settings.model_validate(one) for one in providers]
+        settings = [built_in()[one["type"]].settings.model_validate(one) for one in providers]
         config = Config(ledger=LedgerSettings(path=self.ledger), providers=settings)
         chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
         return await run_doctor(config, tell=self.said.append, **chosen)
@@ -194,7 +194,8 @@ async def test_the_detail_asked_for_is_that_of_a_task_in_flight(practice: Practi
 
 
 async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -> None:
-    assert await practice.run_doctor(*(practice.provider(vendor) for vendor in VENDORS)) == 0
+    vendors_of_feeds = dict.fromkeys(vendor for vendor, _ in FEEDS)
+    assert await practice.run_doctor(*map(practice.provider, vendors_of_feeds)) == 0
     whole = json.loads(practice.said[-1])
     assert whole["well"] is True
     assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(FEEDS)
@@ -206,7 +207,7 @@ async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -
 
 
 async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
-    await practice.run_doctor(*(practice.provider(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
+    await practice.run_doctor(*(practice.provider(vendor) for vendor in built_in()), names=["facewap", "deerapi"])
     assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
 
 
@@ -447,7 +448,7 @@ class TestTokens:
         """An exporter's ledger, open and locked, with its token."""
         practice.ledger = str(folder / "ledger.sqlite3")
         store = SqliteFile(practice.ledger)
-        settings = VENDORS["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
+        settings = built_in()["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
         provider = connect(settings, SqliteStore(store))
         await provider.feeds[0].list_page()
         await provider.aclose()
@@ -492,7 +493,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
     if fault:
         practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
     providers = [
-        *(practice.provider(vendor) for vendor in VENDORS),
+        *(practice.provider(vendor) for vendor in built_in()),
         practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
         practice.provider("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
         practice.provider("chanjing", name="application", **APPLICATION),

@@ -22,7 +22,7 @@ from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import HandClock
 from exporter.snapshot import FeedStatus, Reloads, Snapshot
 from exporter.tasks import Observation, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web.app import Scrapes
 from tests.harness import made
 
@@ -38,7 +38,7 @@ class Site:
         self.news = asyncio.Event()
         self.ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
         common = {"name": "swap", "type": "facewap", "base_url": "http://127.0.0.1:9", "token": "t"}
-        self.settings = VENDORS["facewap"].settings.model_validate(common | settings)
+        self.settings = built_in()["facewap"].settings.model_validate(common | settings)
         self.polled = made(PolledProvider.open(self.settings, self.ledger, clock, self.news.set))
         (self.loop,) = self.polled.loops
         self.exposition = Exposition(PolledProviders([self.polled]).snapshot, reloads or Reloads(), clock)

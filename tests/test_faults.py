@@ -41,7 +41,7 @@ from exporter.simulator import (
 from exporter.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 from exporter.snapshot import Reloads
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import made
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Site:
 
     def settings(self, vendor: str, **given: Any) -> ProviderSettings:
         common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "2000/s"}
-        return VENDORS[vendor].settings.model_validate({**common, **self.fake.credentials.of(vendor), **given})
+        return built_in()[vendor].settings.model_validate({**common, **self.fake.credentials.of(vendor), **given})
 
 
 @dataclass
@@ -237,7 +237,7 @@ async def others_keep_their_interval(faults: Sequence[Fault]) -> None:
     with serve(site) as server:
         site.url = server.url
         interval = f"{INTERVAL * 1000:.0f}ms"
-        simulated = [vendor for vendor in VENDORS if vendor in PREFIXES]
+        simulated = [vendor for vendor in built_in() if vendor in PREFIXES]
         await collector.apply([site.settings(vendor, poll_interval=interval) for vendor in simulated])
         try:
             for fault in faults:

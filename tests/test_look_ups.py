@@ -38,7 +38,7 @@ from exporter.simulator import (
     faults,
 )
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import made, outage_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Polled:
         self.store = store
         self.account = made(
             PolledProvider.open(
-                VENDORS[vendor].settings.model_validate(given), Ledger(SqliteStore(store), 7 * 86400.0), site.clock
+                built_in()[vendor].settings.model_validate(given), Ledger(SqliteStore(store), 7 * 86400.0), site.clock
             )
         )
         (self.loop,) = self.account.loops

@@ -26,7 +26,7 @@ from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import PREFIXES, Credentials, HandClock, Simulator, World, app, running
 from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Field, Observation, Phase, Reason, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import made
 
 openmetrics_families: Callable[[str], Iterator[Metric]] = openmetrics_parser.text_string_to_metric_families
@@ -107,7 +107,7 @@ class Scene:
 
     def connect(self, vendor: str, url: str = NOBODY, **more: Any) -> list[FeedLoop]:
         common = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
-        settings = VENDORS[vendor].settings.model_validate({**common, **Credentials().of(vendor), **more})
+        settings = built_in()[vendor].settings.model_validate({**common, **Credentials().of(vendor), **more})
         self.accounts.append(made(PolledProvider.open(settings, self.ledger, self.clock)))
         return self.accounts[-1].loops
 
@@ -170,7 +170,7 @@ async def all_vendors(scene: Scene, simulator: Simulator, task_series_limit: int
     """Every feed of every vendor, at a simulator."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(simulator))
-        for vendor in VENDORS:
+        for vendor in built_in():
             scene.connect(vendor, url, task_series_limit=task_series_limit, max_requests_per_day=10_000)
         yield
 
@@ -235,7 +235,7 @@ async def test_the_process_and_python_tell_of_themselves(scene: Scene) -> None:
 
 
 async def test_before_the_first_sweep_there_is_nothing_of_the_tasks(scene: Scene) -> None:
-    for vendor in VENDORS:
+    for vendor in built_in():
         scene.connect(vendor)
     shown = {name for name, one in scene.families().items() if one.samples and name.startswith("videotask_")}
     assert shown == ALWAYS
@@ -255,7 +255,7 @@ async def test_the_budget_of_requests_and_the_interval_it_makes_are_shown(scene:
     async with all_vendors(scene, app(World(rate=0, clock=clock), limits={})):
         for _ in range(3):
             await scene.sweep()
-    left = dict.fromkeys(VENDORS, 9_997) | {"chanjing": 9_994}
+    left = dict.fromkeys(built_in(), 9_997) | {"chanjing": 9_994}
     assert scene.values("videotask_request_budget_remaining", "provider") == left
     intervals = scene.values("videotask_poll_interval_seconds", "provider", "kind")
     assert intervals["facewap", "face_swap"] == 15
@@ -285,7 +285,7 @@ async def test_closed_labels_start_at_zero(scene: Scene, clock: HandClock) -> No
             assert scene.values(f"videotask_{name}", "provider", "kind") == dict.fromkeys(feeds, 0)
         assert scene.values("videotask_queue_duration_seconds_count", "provider", "kind") == dict.fromkeys(feeds, 0)
         assert scene.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
-        assert scene.values("videotask_task_series_dropped", "provider") == dict.fromkeys(VENDORS, 0)
+        assert scene.values("videotask_task_series_dropped", "provider") == dict.fromkeys(built_in(), 0)
         errors = scene.values("videotask_api_errors_total", "provider", "endpoint", "error")
         assert (len(errors), set(errors.values())) == (4 * 3 * 10, {0})
         assert {name for name, one in scene.families().items() if not one.samples} == {
@@ -574,10 +574,10 @@ async def test_the_poll_interval_is_that_of_the_settings(scene: Scene) -> None:
 
 
 async def test_infos_name_the_type_and_the_clock(scene: Scene) -> None:
-    for vendor in VENDORS:
+    for vendor in built_in():
         scene.connect(vendor, name=f"my-{vendor}")
     assert scene.values("videotask_provider_info", "provider", "type") == {
-        (f"my-{vendor}", vendor): 1 for vendor in VENDORS
+        (f"my-{vendor}", vendor): 1 for vendor in built_in()
     }
     assert scene.values("videotask_feed_info", "kind", "clock") == {
         ("sora", "provider"): 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.reread import in_background, read, waited_for
+from exporter.config.files.reread import in_background, read, waited_for
 
 
 def test_a_file_system_that_does_not_answer_is_an_error() -> None:

@@ -17,7 +17,7 @@ from exporter.client.errors import TaskNotFound
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.simulator import PREFIXES, Credentials, World, app, running
-from exporter.vendors.registry import VENDORS, connect
+from exporter.vendors.registry import built_in, connect
 
 ROOT = Path(__file__).parent.parent
 CODE = {
@@ -63,14 +63,14 @@ class Observer:
 @pytest.mark.anyio
 async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor() -> None:
     observer, store = Observer(), SqliteStore(SqliteFile(":memory:"))
-    assert {account["type"] for account in ACCOUNTS} == VENDORS.keys() & PREFIXES  # all that are simulated
+    assert {account["type"] for account in ACCOUNTS} == built_in().keys() & PREFIXES  # all that are simulated
     async with running(app(World(seed=1, speed=10, rate=2, history=60), limits={})) as url:
         for account in ACCOUNTS:
             given = account | {"name": "here", "base_url": url + PREFIXES[account["type"]], "rate_limit": "1000/s"}
             if "iam" in given:
                 user = {"domain": KEYS.huawei_domain, "username": KEYS.huawei_username}
                 given["iam"] = user | {"endpoint": url + PREFIXES["huawei_iam"], "password": KEYS.huawei_password}
-            provider = connect(VENDORS[account["type"]].settings.model_validate(given), store)
+            provider = connect(built_in()[account["type"]].settings.model_validate(given), store)
             provider.client.observer = observer
             for feed in provider.feeds:
                 page = await feed.list_page()

@@ -144,8 +144,8 @@ def test_a_rate_that_is_none_is_shown_with_what_was_meant(tmp_path: Path, writte
         ("scrape_interval", "scrape_interval", "; did you mean poll_interval?"),
         ("retention", "retention", " here; it is a setting of `ledger`"),
         ("log_level", "log_level", "; write `log:` and below it, indented, `level:`"),
-        ("rate_limit", "rate_limit", " here; it is a setting of a provider of type deerapi, under `providers`"),
-        ("watch", "watch", " here; it is a setting of a provider of type deerapi, under `providers`"),
+        ("rate_limit", "rate_limit", " here; it is a setting of a provider, under `providers`"),
+        ("watch", "watch", " here; it is a setting of a provider, under `providers`"),
         ("tasks", "tasks", " here; it is a setting of `watch` of a provider"),
         (
             "web.listen-address",

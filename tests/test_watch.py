@@ -13,7 +13,7 @@ import pytest
 from exporter.config.models import WatchSettings
 from exporter.polling.watch import Watch
 from exporter.polling.watch.files import WatchedFiles
-from exporter.polling.watch.groups import KINDS
+from exporter.vendors.registry import built_in
 
 
 def write(path: Path, **kinds: list[str]) -> Path:
@@ -28,14 +28,17 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+KINDS = built_in().kinds
+
+
 def watch(*patterns: object) -> WatchedFiles:
-    return WatchedFiles("vendor", [str(pattern) for pattern in patterns])
+    return WatchedFiles("vendor", [str(pattern) for pattern in patterns], None, KINDS)
 
 
 async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:
     write(tmp_path / "b.json", sora=["3", "1", "4"], video=["9"])
     write(tmp_path / "a.json", sora=["2"])
-    both = Watch("vendor", WatchSettings(tasks={"sora": ["1", "2"]}, files=[str(tmp_path / "*.json")]))
+    both = Watch("vendor", WatchSettings(tasks={"sora": ["1", "2"]}, files=[str(tmp_path / "*.json")]), known=KINDS)
     assert await both.ids("sora") == ["1", "2", "3", "4"]
     assert await both.ids("video") == ["9"]
     assert await both.ids("other") == []
@@ -43,7 +46,7 @@ async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(t
 
 async def test_what_cannot_be_used_is_told_until_it_can(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.json", "{}")
-    one = Watch("vendor", WatchSettings(files=[str(path)]))
+    one = Watch("vendor", WatchSettings(files=[str(path)]), known=KINDS)
     assert await one.ids("sora") == []
     assert one.troubles == [f'{path}: not of the form [{{"kind": "...", "ids": ["..."]}}]']
     write(path, sora=["1"])
@@ -55,10 +58,10 @@ async def test_a_kind_that_no_feed_has_is_told_and_spoils_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path / "a.json", sora=["1"], sorra=["2"])
-    one = Watch("vendor", WatchSettings(files=[str(path)]))
+    one = Watch("vendor", WatchSettings(files=[str(path)]), known=KINDS)
     for _ in range(3):
         assert await one.ids("sora") == ["1"]
-    said = f"names a kind that no feed has; allowed: {', '.join(KINDS)}"
+    said = f"names a kind that no feed has; allowed: {', '.join(sorted(KINDS))}"
     assert one.troubles == [f"{path}: {said}"]
     assert [(record.levelno, vars(record)["error"]) for record in caplog.records] == [(logging.WARNING, said)]
     write(path, sora=["1", "2"], video=["3"])
@@ -68,7 +71,7 @@ async def test_a_kind_that_no_feed_has_is_told_and_spoils_nothing(
 
 async def test_a_bad_file_that_goes_is_no_trouble_any_more(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.json", "")
-    one = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]))
+    one = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]), known=KINDS)
     await one.ids("sora")
     assert one.troubles == [f"{path}: empty; an empty list is written []"]
     path.unlink()
@@ -251,7 +254,7 @@ FORMS = [
 def test_ids_are_read_in_any_common_form(tmp_path: Path, text: str, encoding: str) -> None:
     path = tmp_path / "ids"
     path.write_bytes(text.encode(encoding))
-    one = WatchedFiles("vendor", [str(path)], "sora")
+    one = WatchedFiles("vendor", [str(path)], "sora", KINDS)
     found = one.ids("sora")
     assert one.troubles == []
     assert [each.replace('"', "") for each in found] == [each.replace('"', "") for each in IDS]
@@ -275,7 +278,7 @@ def test_one_bad_id_costs_itself_and_is_told_by_its_place(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, told: str
 ) -> None:
     path = write_text(tmp_path / "ids", text)
-    one = WatchedFiles("vendor", [str(path)], "sora")
+    one = WatchedFiles("vendor", [str(path)], "sora", KINDS)
     for _ in range(3):
         assert one.ids("sora") == ["1", "3"]
     assert told in one.troubles[0]
@@ -283,7 +286,7 @@ def test_one_bad_id_costs_itself_and_is_told_by_its_place(
 
 
 def test_a_list_on_one_line_is_a_list(tmp_path: Path) -> None:
-    one = WatchedFiles("vendor", [str(write_text(tmp_path / "ids", "1, 2,'3',\n"))], "sora")
+    one = WatchedFiles("vendor", [str(write_text(tmp_path / "ids", "1, 2,'3',\n"))], "sora", KINDS)
     assert (one.ids("sora"), one.troubles) == (["1", "2", "3"], [])
 
 

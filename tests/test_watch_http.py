@@ -24,7 +24,7 @@ from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.harness import made
 
 TOKEN = "a-token-of-the-shop-0123456789"
@@ -114,7 +114,7 @@ async def watch(shop: Shop) -> AsyncIterator[Open]:
 
         def open_(path: str = "/ids", **settings: Any) -> Watch:
             url = {"url": shop.url + path, "interval": "20ms", "request_timeout": "30s"} | settings
-            one = Watch("vendor", WatchSettings.model_validate({"http": [url]}))
+            one = Watch("vendor", WatchSettings.model_validate({"http": [url]}), known=built_in().kinds)
             stack.push_async_callback(one.aclose)
             return one
 
@@ -280,7 +280,9 @@ async def test_several_urls_do_not_wait_for_each_other_and_their_ids_come_in_ord
     shop.answer, other_shop.answer = hang, told(sora=["2", "1"])
     deadlines = {shop.url: "100ms", other_shop.url: "30s"}
     urls = [{"url": url, "interval": "20ms", "request_timeout": deadline} for url, deadline in deadlines.items()]
-    both = Watch("vendor", WatchSettings.model_validate({"tasks": {"sora": ["0"]}, "http": urls}))
+    both = Watch(
+        "vendor", WatchSettings.model_validate({"tasks": {"sora": ["0"]}, "http": urls}), known=built_in().kinds
+    )
     try:
         assert await both.ids("sora") == ["0", "2", "1"]
         assert [trouble.startswith(shop.url) for trouble in both.troubles] == [True]
@@ -307,7 +309,7 @@ class Polled:
     """DeerAPI without a list, told its ids by the shop; swept by hand."""
 
     def __init__(self, vendor: str, shop: Shop, clock: HandClock, store: SqliteFile, key: str) -> None:
-        settings = VENDORS["deerapi"].settings.model_validate(
+        settings = built_in()["deerapi"].settings.model_validate(
             {
                 "name": "deerapi",
                 "type": "deerapi",
@@ -405,7 +407,7 @@ async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, pol
 
 async def test_a_provider_that_is_polled_no_more_asks_its_url_no_more(shop: Shop) -> None:
     shop.answer = told(sora=["1"])
-    settings = VENDORS["deerapi"].settings.model_validate(
+    settings = built_in()["deerapi"].settings.model_validate(
         {
             "name": "deerapi",
             "type": "deerapi",

@@ -17,7 +17,7 @@ from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, Wor
 from exporter.simulator.vendor import Vendor
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Observation, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 KEYS = Credentials()
 LEAST: dict[str, dict[str, Any]] = {
@@ -52,7 +52,7 @@ async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[t
     async with running(simulator) as url:
         written = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "100000/s"}
         written |= LEAST[vendor] | (LISTING.get(vendor, {}) if listed else {})
-        settings = VENDORS[vendor].settings.model_validate(written | {"feeds": [kind]})
+        settings = built_in()[vendor].settings.model_validate(written | {"feeds": [kind]})
         ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 86400.0)
         polled = await PolledProvider.open(settings, ledger, world.clock)
         shoulder = polled.provider.client.observer = Shoulder()

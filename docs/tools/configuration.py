@@ -8,7 +8,7 @@ from typing import Any
 from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.config import schema as config_schema
 from exporter.config.models import PollSettings, ProviderSettings
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 HEAD = ("key", "type", "default", "meaning")
 PARTS = {
@@ -28,12 +28,12 @@ def page() -> str:
 
 
 def _sections() -> Iterator[str]:
-    schema = config_schema.document(VENDORS)
+    schema = config_schema.document(built_in())
     parts = schema["$defs"]
     common = parts["deerapi"]
     shared = PollSettings.model_fields.keys()
     every = [key for key in ProviderSettings.model_fields if key not in shared]
-    differing = {key for key in every if len({_row(key, parts[name])[2:] for name in VENDORS}) > 1}
+    differing = {key for key in every if len({_row(key, parts[name])[2:] for name in built_in()}) > 1}
 
     yield "## For all providers, or for one\n"
     yield "At the top of the file for all providers, in a provider for that one.\n"
@@ -44,9 +44,9 @@ def _sections() -> Iterator[str]:
         yield from _part(parts, part)
     yield "\n## providers\n"
     yield "Besides the settings for all providers, each has these, and those of its type.\n"
-    general = {"type": {"description": "the vendor", "enum": list(VENDORS)}, "feeds": FEEDS}
+    general = {"type": {"description": "the vendor", "enum": list(built_in())}, "feeds": FEEDS}
     yield from _settings({**common, "properties": common["properties"] | general}, set(every) - differing)
-    for name, vendor in VENDORS.items():
+    for name, vendor in built_in().items():
         yield f"\n## type: {name}\n"
         yield f"{parts[name]['description']} Feeds: {words(vendor.kinds)}."
         if vendor.settings.ways:

@@ -9,14 +9,14 @@ from pathlib import Path
 from docs.tools import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
 from docs.tools.markdown import DOCS
 from exporter.config import schema
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "metrics.md": metrics.page,
     DOCS / "reliability.md": reliability.page,
     DOCS / "openapi.json": api.description,
     DOCS / "api.md": api.page,
-    DOCS / "config.schema.json": partial(schema.text, VENDORS),
+    DOCS / "config.schema.json": partial(schema.text, built_in()),
     DOCS / "configuration.md": configuration.page,
     DOCS / "command-line.md": command_line.page,
     DOCS / "performance.md": sizing.page,

@@ -18,7 +18,7 @@ from exporter.metrics.catalogue import (
     Metric,
 )
 from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 HEAD = """\
 # Metrics
@@ -90,8 +90,8 @@ def _rows(entries: Iterable[tuple[Metric[Any], tuple[str, ...]]]) -> Iterator[st
 def _labels() -> Iterator[str]:
     yield from table(("label", "values"), ())
     yield "| `provider` | the names of the configuration |"
-    yield f"| `type` | {words(VENDORS)} |"
-    yield f"| `kind` | {words(kind for vendor in VENDORS.values() for kind in vendor.kinds)} |"
+    yield f"| `type` | {words(built_in())} |"
+    yield f"| `kind` | {words(kind for vendor in built_in().values() for kind in vendor.kinds)} |"
     yield f"| `state` | in flight {words(IN_FLIGHT)}; ends {words(ENDS)} |"
     yield f"| `reason` | {words(Reason)} |"
     yield f"| `phase` | {words(Phase)} |"

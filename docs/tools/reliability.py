@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from docs.tools.markdown import DOCS, table, with_part, words
 from exporter.simulator.matrix import MATRIX, Fault, Shown
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 SHOWN: dict[Shown, str] = {
     "withdrawn": "withdrawn after three intervals",
@@ -30,7 +30,7 @@ def faults() -> str:
 
 def _fault(fault: Fault) -> tuple[str, ...]:
     kinds = [kind for _, kind in fault.feeds]
-    every = [kind for vendor in VENDORS.values() for kind in vendor.kinds]
+    every = [kind for vendor in built_in().values() for kind in vendor.kinds]
     only = "" if len(kinds) == len(every) else f" ({words(kind for kind in every if kind in kinds)})"
     error = f"`{fault.error}` grows" if fault.error else "–"
     gaps = f"+{fault.gaps}" if fault.gaps else "–"

@@ -17,7 +17,7 @@ from exporter.simulator import PREFIXES
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.api import Vendor
 from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 DAY = 86400
 IN_FLIGHT = (0, 10, 100, 300)
@@ -58,7 +58,7 @@ def page(vendor: Vendor) -> str:
 
 
 PAGES: dict[Path, Callable[[], str]] = {
-    DOCS / "vendors" / f"{name}.md": partial(page, VENDORS[name]) for name in asking.LEAST if name in VENDORS
+    DOCS / "vendors" / f"{name}.md": partial(page, built_in()[name]) for name in asking.LEAST if name in built_in()
 }
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from exporter import simulator
 from exporter.commands.run import Options, serve, signals, url_of
 from exporter.config.load import Config, LedgerSettings
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web.server.place import Place
 from exporter.web.server.server import Server, listen
 
@@ -74,7 +74,7 @@ async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) ->
 def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config:
     """Every feed of every vendor, at the simulator, with the keys that it takes."""
     keys = fake.credentials
-    ways = {name: keys.to_renew_with(name) for name in VENDORS}
+    vendors = {name: vendor for name, vendor in built_in().items() if name in simulator.PREFIXES}
     common = {
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",
@@ -82,9 +82,15 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "task_series_limit": "20",
     }
     settings = [
-        VENDORS[name].settings.model_validate(
-            {**common, **way, "name": name, "type": name, "base_url": url + simulator.PREFIXES[name]}
+        vendor.settings.model_validate(
+            {
+                **common,
+                **keys.to_renew_with(name),
+                "name": name,
+                "type": name,
+                "base_url": url + simulator.PREFIXES[name],
+            }
         )
-        for name, way in ways.items()
+        for name, vendor in vendors.items()
     ]
     return Config(ledger=LedgerSettings(path=":memory:"), providers=settings)

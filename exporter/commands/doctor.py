@@ -29,6 +29,7 @@ from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Unders
 from exporter.commands.ledger_file import LedgerFile
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
+from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
@@ -40,7 +41,7 @@ from exporter.polling.watch import Watch
 from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.api import Feed
-from exporter.vendors.registry import connect
+from exporter.vendors.registry import connect, installed
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +89,7 @@ async def run_doctor(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
     chosen = [one for one in config.providers if not names or one.name in names]
-    known = {one.name for one in config.providers}
-    examination = asyncio.create_task(
-        _examined(chosen, known, config.ledger.path, fetch_token, patience, in_json, tell)
-    )
+    examination = asyncio.create_task(_examined(config, chosen, fetch_token, patience, in_json, tell))
     for number in SIGNALS:
         loop.add_signal_handler(number, examination.cancel)
     try:
@@ -104,17 +102,17 @@ async def run_doctor(
 
 
 async def _examined(
-    providers: Sequence[ProviderSettings],
-    known: Collection[str],
-    ledger: str,
+    config: Config,
+    chosen: Sequence[ProviderSettings],
     fetch_token: bool,
     patience: float,
     in_json: bool,
     tell: Callable[[str], None],
 ) -> int:
     reports: list[FeedReport] = []
-    ledger_file = LedgerFile(ledger)
-    examinations = [Examination(settings, ledger_file, fetch_token, patience) for settings in providers]
+    ledger_file, types = LedgerFile(config.ledger.path), config.types or installed()
+    known = {one.name for one in config.providers}
+    examinations = [Examination(settings, types, ledger_file, fetch_token, patience) for settings in chosen]
     under_way = [asyncio.create_task(feed) for one in examinations for feed in one.feeds()]
     try:
         for each in under_way:  # in the order of the settings, each as soon as it is there
@@ -140,14 +138,21 @@ async def _examined(
 class Examination:
     """Of one provider: its feeds side by side, within its rate limit. Looks over the shoulder of its client."""
 
-    def __init__(self, settings: ProviderSettings, ledger_file: LedgerFile, fetch_token: bool, patience: float) -> None:
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        types: Vendors,
+        ledger_file: LedgerFile,
+        fetch_token: bool,
+        patience: float,
+    ) -> None:
         self._settings = settings
         self._ledger_file = ledger_file
         self._fetch_token = fetch_token
-        self._provider = connect(settings, ledger_file)
+        self._provider = connect(settings, ledger_file, types)
         self._one_token = self._provider.vendor.one_token
         self._provider.client.observer = self
-        self._watch = Watch(settings.name, settings.watch, [feed.kind for feed in self._provider.feeds])
+        self._watch = Watch.of(self._provider, types)
         self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), settings.history)
         self._patience = patience
 

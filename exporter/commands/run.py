@@ -121,7 +121,7 @@ async def serve(
         try:
             fresh = await asyncio.to_thread(reread or (lambda: config))
             await asyncio.to_thread(check_environment, fresh)
-            await collector.apply(fresh.providers)
+            await collector.apply(fresh.providers, fresh.types)
         except Exception as error:
             failure = error
             if not isinstance(error, (ConfigError, StoreError)):  # a slip of ours must not end what waits for a change
@@ -162,7 +162,7 @@ async def serve(
         serving: list[asyncio.Task[None]] = []
         try:
             # The ports are open and clients wait: a body from before this would miss all series that the ledger has.
-            await collector.apply(config.providers)
+            await collector.apply(config.providers, config.types)
             async with _meanwhile(exposition.keep_fresh(collector.news)):
                 serving.append(asyncio.create_task(server.serve(sockets)))
                 (on_ready or _log_addresses)([_below(one, server, options.place) for one in sockets])

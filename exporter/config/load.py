@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -12,20 +11,19 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.document import Document, KeyPath
+from exporter.config.files.contents import ConfigError as ConfigError
+from exporter.config.files.contents import Contents, of_regular
+from exporter.config.files.document import Document, KeyPath
 from exporter.config.logs import Level
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.accounts import configured_twice
-from exporter.config.mistakes.faults import told_of, words_for
-from exporter.config.models import PollSettings, ProviderSettings, Settings, Vendors
+from exporter.config.mistakes.faults import note_fault, note_faults, told_of
+from exporter.config.models import PollSettings, ProviderSettings, Settings
 from exporter.config.network.proxies import Proxies, ProxyUnusable
 from exporter.config.network.trust import VARIABLES, at_home, fault_of_variable
 from exporter.config.values import Interval, fault
-
-SHARED = "x-"
-"""How a key begins that holds what several providers have in common, for `<<` to merge; it means nothing itself."""
-
-_SIZE_LIMIT = 4 * 1024 * 1024
+from exporter.config.vendors.declarations import SHARED, Declarations
+from exporter.config.vendors.types import Vendors, VendorType
 
 
 def _ledger_path(path: str) -> str:
@@ -58,26 +56,32 @@ class Config(PollSettings):
     ledger: LedgerSettings = Field(
         default_factory=LedgerSettings, description="the file that keeps counters across restarts"
     )
+    vendors: dict[str, Any] = Field(default_factory=dict, description="vendors that are declared here, by type")
+    vendor_files: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list, description="glob patterns of files that declare vendors, relative to this file"
+    )
     providers: list[SerializeAsAny[ProviderSettings]] = Field(min_length=1, description="the accounts to poll")
+    _types: Vendors | None = PrivateAttr(default=None)
     _remarks: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def types(self) -> Vendors | None:
+        """All types of providers that may be written in the file; None for one that was not read from a file."""
+        return self._types
+
+    def kinds_of(self, provider: ProviderSettings) -> Sequence[str]:
+        """The feeds of a provider of this file that are polled."""
+        return provider.feeds or (self._types[provider.type].kinds if self._types else ())
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What works but is probably not meant, a line for each with its place in the file."""
         return self._remarks
 
-    def remark(self, lines: Sequence[str]) -> Self:
-        """The same with these remarks."""
-        self._remarks = tuple(lines)
+    def read_with(self, types: Vendors, remarks: Sequence[str]) -> Self:
+        """The same with what reading it showed."""
+        self._types, self._remarks = types, tuple(remarks)
         return self
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used: one line per fault, in the order of the file."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 class EnvironmentBroken(ConfigError):
@@ -85,38 +89,70 @@ class EnvironmentBroken(ConfigError):
 
 
 class ConfigFile:
-    """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since."""
+    """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since.
+
+    The files of vendors that it names belong to it.
+    """
 
     def __init__(self, path: str | Path, vendors: Vendors) -> None:
         self._path = Path(path)
         self._vendors = vendors
-        self._read: bytes | None = None
+        self._contents = Contents()
 
     def load(self) -> Config:
         """Its settings now. Raises ConfigError."""
-        self._read = None
-        text = _content(self._path)  # once: it may be a pipe
-        self._read = _digest(text)
-        return _settings(_document(self._path, text, os.environ), self._vendors)
+        self._contents = Contents()
+        return _settings(self._contents, self._path, os.environ, self._vendors)
 
     def has_changed(self) -> bool:
         """Whether its content is another than what was last read, were it good or not."""
-        try:
-            return _digest(_content(self._path)) != self._read
-        except ConfigError:
-            return self._read is not None
+        return self._contents.has_changed()
 
 
 def load(path: str | Path, environment: Mapping[str, str] = os.environ, *, vendors: Vendors) -> Config:
-    """The settings that a file describes, with `${VARIABLE}` taken from the environment. Raises ConfigError."""
-    return _settings(read_document(path, environment), vendors)
+    """The settings that a file describes, with `${VARIABLE}` taken from the environment. Raises ConfigError.
+
+    `vendors` are the types that are known without the file, which may declare more.
+    """
+    return _settings(Contents(), Path(path), environment, vendors)
 
 
-def _settings(document: Document, vendors: Vendors) -> Config:
-    config = _Reader(document, vendors).config()
-    if config is None or document.faults:
-        raise ConfigError(document.faults)
+def _settings(contents: Contents, path: Path, environment: Mapping[str, str], vendors: Vendors) -> Config:
+    document = contents.document(path, environment)
+    declarations = Declarations(vendors)
+    raw = document.content if isinstance(document.content, dict) else {}
+    declarations.take(document, raw.get("vendors"), ("vendors",))
+    others = _vendor_files(contents, document, raw.get("vendor_files"), environment)
+    for other in others:
+        declarations.take(other, other.content)
+    is_whole = not document.faults and all(isinstance(one.content, dict) for one in others)
+    broken = declarations.places.keys() - declarations.good.keys()
+    config = _Reader(document, vendors.with_declared(declarations.good), broken, types_are_known=is_whole).config()
+    faults = [fault for one in (document, *others) for fault in one.faults]
+    if config is None or faults:
+        raise ConfigError(faults)
     return config
+
+
+def _vendor_files(
+    contents: Contents, document: Document, patterns: object, environment: Mapping[str, str]
+) -> list[Document]:
+    """The documents of the files that the patterns match, each once."""
+    found: dict[Path, Document] = {}
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+        if not isinstance(pattern, str) or not pattern.strip():
+            continue  # told with the other settings
+        files = contents.matching(pattern.strip(), Path(document.name).parent)
+        if not files:
+            words = "matches no file; write a path, or a pattern such as vendors/*.yaml, relative to this file"
+            document.fault(("vendor_files", index), words)
+        for file in files:
+            try:
+                if file not in found:
+                    found[file] = contents.document(file, environment, of_regular)
+            except ConfigError as error:
+                document.fault(("vendor_files", index), "; ".join(error.faults))
+    return list(found.values())
 
 
 def faults_of_environment(config: Config) -> list[str]:
@@ -140,36 +176,18 @@ def check_environment(config: Config) -> None:
         raise EnvironmentBroken(faults)
 
 
-def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:
-    """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read."""
-    return _document(path, _content(path), environment)
-
-
-def _content(path: str | Path) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(_SIZE_LIMIT + 1)
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}; name a readable file"]) from None
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).digest()
-
-
-def _document(path: str | Path, text: bytes, environment: Mapping[str, str] | None) -> Document:
-    """The document that a file with this content holds. Raises ConfigError if it is too large to be one."""
-    if len(text) > _SIZE_LIMIT:
-        raise ConfigError([f"{path}: larger than {_SIZE_LIMIT // 2**20} MiB; that is not a configuration"])
-    return Document(str(path), text, environment)
-
-
 class _Reader:
     """Makes settings of a document, and notes in it what is wrong."""
 
-    def __init__(self, document: Document, vendors: Vendors) -> None:
+    def __init__(self, document: Document, vendors: Vendors, broken: Collection[str], *, types_are_known: bool) -> None:
+        """`broken` are types whose declaration has a fault, which is told already.
+
+        Not all types are known where a file that declares some could not be read.
+        """
         self._document = document
         self._vendors = vendors
+        self._broken = broken
+        self._types_are_known = types_are_known
         self._fault = document.fault
 
     def config(self) -> Config | None:
@@ -181,7 +199,9 @@ class _Reader:
         if not isinstance(raw, dict):
             return None
         config = self._config({key: value for key, value in raw.items() if not key.startswith(SHARED)})
-        return config and config.remark([self._document.told(path, words) for path, words in self._twins(config)])
+        return config and config.read_with(
+            self._vendors, [self._document.told(path, words) for path, words in self._twins(config)]
+        )
 
     def _config(self, raw: dict[str, Any]) -> Config | None:
         listed = raw.get("providers")
@@ -193,12 +213,10 @@ class _Reader:
         if isinstance(listed, list) and listed:
             raw = raw | {"providers": read or [ProviderSettings(name="x", type="x", base_url="http://x")]}
         try:
-            config = Config.model_validate(raw)
+            return Config.model_validate({key: value for key, value in raw.items() if key != "vendors"})
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                self._fault_of(detail, (), Config)
+            note_faults(self._document, error, (), Config, self._vendors)
             return None
-        return config
 
     def _twins(self, config: Config) -> Iterator[tuple[KeyPath, str]]:
         for first, (second, *others), name in configured_twice(config.providers, self._vendors):
@@ -215,7 +233,11 @@ class _Reader:
         if not isinstance(entry, dict):
             self._fault(path, "not a mapping; write `- name: ...` and `type: ...` with the vendor's settings")
             return None
-        vendor = self._vendors.get(str(entry.get("type")))
+        named = str(entry.get("type"))
+        if named in self._broken or (named not in self._vendors and not self._types_are_known and entry.get("type")):
+            self._check_common(entry, path, inherited)
+            return None
+        vendor = self._vendors.get(named)
         if vendor is None:
             wrong = "an unknown type" if entry.get("type") else "missing"
             self._unknown((*path, "type"), wrong, self._vendors)
@@ -224,7 +246,7 @@ class _Reader:
             settings: ProviderSettings = vendor.settings.model_validate({**inherited, **entry})
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
-                self._fault_of(detail, path, vendor.settings)
+                self._note(detail, path, vendor)
             return None
         for index, kind in enumerate(settings.feeds or []):
             if kind not in vendor.kinds:
@@ -257,23 +279,21 @@ class _Reader:
             if isinstance(name, str):
                 first.setdefault(name, index)
 
-    def _fault_of(self, detail: ErrorDetails, base: KeyPath, model: type[Settings]) -> None:
-        path = (*base, *detail["loc"])
-        if detail["type"] == "setting" and (key := detail["ctx"].get("key")):
-            path = (*path, str(key))
-        twin = (*path[:-1], f"{path[-1]}_file") if path else path
-        if not self._document.has(path) and self._document.has(twin):
-            path = twin
-        if detail["type"] == "too_short" and self._document.has((*path, 0)):
-            return  # it is only empty without what is wrong in it
-        if path[2:] == ("watch", "tasks") and detail["type"] == "dict_type":
-            kind = self._vendors[str(self._document.content["providers"][path[1]]["type"])].kinds[0]
-            self._fault(path, f"not a mapping; write the ids by feed, such as `{kind}: [ID, ID]`")
-            return
-        words = words_for(detail, model, self._document.written(path), self._vendors)
-        if variable := self._document.empty_variable(path):
-            words = f"the environment variable {variable} is empty; set it, or write the value here"
-        self._fault(path, words)
+    def _check_common(self, entry: dict[str, Any], path: KeyPath, inherited: Mapping[str, Any]) -> None:
+        """Notes what is wrong with what a provider of any type may have."""
+        try:
+            ProviderSettings.model_validate({**inherited, **entry})
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                if detail["type"] not in ("extra_forbidden", "missing"):
+                    note_fault(self._document, detail, path, ProviderSettings)
+
+    def _note(self, detail: ErrorDetails, path: KeyPath, vendor: VendorType) -> None:
+        if detail["loc"] == ("watch", "tasks") and detail["type"] == "dict_type":
+            told = f"not a mapping; write the ids by feed, such as `{vendor.kinds[0]}: [ID, ID]`"
+            self._fault((*path, *detail["loc"]), told)
+        else:
+            note_fault(self._document, detail, path, vendor.settings, self._vendors)
 
 
 def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:

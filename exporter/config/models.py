@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,10 +25,10 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from exporter.config import reread
+from exporter.config.files import reread
+from exporter.config.files.reread import RereadFile
 from exporter.config.mistakes import slips
 from exporter.config.network import proxies, trust
-from exporter.config.reread import RereadFile
 from exporter.config.values import TEXT, BaseUrl, Bounds, Duration, Interval, Name, Rate, WebUrl, fault
 from exporter.tasks import ID_LENGTH, Reason, State, is_task_id
 
@@ -338,27 +337,3 @@ class ProviderSettings(PollSettings):
             if name != "proxy" and secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
                 raise fault(_NOT_SENDABLE, name)
         return self
-
-
-class VendorType(Protocol):
-    """What the configuration has to know of a type of provider."""
-
-    @property
-    def name(self) -> str:
-        """The value of `type`."""
-
-    @property
-    def other_names(self) -> tuple[str, ...]:
-        """What people may write instead, in small letters: they are asked whether they mean this type."""
-
-    @property
-    def settings(self) -> type[ProviderSettings]:
-        """What an entry of this type may hold."""
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The names of its feeds."""
-
-
-Vendors = Mapping[str, VendorType]
-"""All types of providers, by their names. Whoever reads a configuration hands them in: the configuration knows none."""

@@ -13,9 +13,11 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from exporter.config.load import SHARED, Config
-from exporter.config.models import PollSettings, ProviderSettings, Settings, Vendors, VendorType
+from exporter.config.load import Config
+from exporter.config.models import PollSettings, ProviderSettings, Settings
 from exporter.config.values import TEXT, VARIABLE
+from exporter.config.vendors.declarations import SHARED
+from exporter.config.vendors.types import Vendors, VendorType
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

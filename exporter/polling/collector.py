@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from exporter.config.models import ProviderSettings
+from exporter.config.vendors.types import Vendors
 from exporter.ledger.ledger import Ledger
 from exporter.polling.providers import PolledProvider, PolledProviders
+from exporter.vendors.registry import installed
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +39,24 @@ class Collector:
         self.news = asyncio.Event()
         """Set whenever what is known may have changed; the waiting task clears it."""
 
-    async def apply(self, wanted: Sequence[ProviderSettings]) -> None:
+    async def apply(self, wanted: Sequence[ProviderSettings], types: Vendors | None = None) -> None:
         """Polls these providers: starts new ones, restarts changed ones, stops the others, leaves the rest in peace.
+
+        Their types are among `types`; one whose type says something else than before has changed.
 
         All or nothing: when it fails, everything is polled as before. Once begun it is carried through, also when the
         caller is cancelled. Raises StoreError.
         """
-        await asyncio.shield(asyncio.create_task(self._apply({one.name: one for one in wanted})))
+        await asyncio.shield(asyncio.create_task(self._apply({one.name: one for one in wanted}, types or installed())))
 
-    async def _apply(self, wanted: dict[str, ProviderSettings]) -> None:
+    async def _apply(self, wanted: dict[str, ProviderSettings], types: Vendors) -> None:
         async with self._changing:
             same = {
-                name for name, polled in self.polled.by_name.items() if wanted.get(name) == polled.provider.settings
+                name
+                for name, polled in self.polled.by_name.items()
+                if wanted.get(name) == polled.provider.settings and polled.is_of(types)
             }
-            fresh = await self._made([one for name, one in wanted.items() if name not in same])
+            fresh = await self._made([one for name, one in wanted.items() if name not in same], types)
             # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
             spread = SPREAD * sum(len(one.loops) for one in fresh.values())
             changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
@@ -60,12 +66,12 @@ class Collector:
             self.news.set()
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
 
-    async def _made(self, wanted: Sequence[ProviderSettings]) -> dict[str, PolledProvider]:
+    async def _made(self, wanted: Sequence[ProviderSettings], types: Vendors) -> dict[str, PolledProvider]:
         """All of these providers, or none. Raises StoreError."""
         made: dict[str, PolledProvider] = {}
         try:
             for one in wanted:
-                made[one.name] = await PolledProvider.open(one, self._ledger, self._clock, self.news.set)
+                made[one.name] = await PolledProvider.open(one, self._ledger, self._clock, self.news.set, types)
         except BaseException:
             await _together(polled.aclose() for polled in made.values())
             raise

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
+from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.tracker import Tracker
@@ -18,7 +19,7 @@ from exporter.polling.watch import Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.api import Provider
-from exporter.vendors.registry import connect
+from exporter.vendors.registry import connect, installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ class PolledProvider:
         ledger: Ledger,
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
+        types: Vendors | None = None,
     ) -> PolledProvider:
-        """The provider that these settings describe, with what the ledger knows of it.
+        """The provider that these settings describe, with what the ledger knows of it. Its type is one of `types`.
 
         Reads the store, and changes nothing of a provider of the same name that is polled. Raises StoreError.
         """
-        provider, watch = await asyncio.to_thread(_connected, settings, ledger.store)  # certificates are read
+        # In a thread, since certificates are read.
+        provider, watch = await asyncio.to_thread(_connected, settings, ledger.store, types or installed())
         try:
             limit = settings.max_requests_per_day
             budget = Budget(limit, await ledger.spending(settings.name), clock) if limit else None
@@ -82,6 +85,10 @@ class PolledProvider:
             await provider.aclose()
             raise
         return cls(provider, watch, ledger, trackers, budget, clock, announce)
+
+    def is_of(self, types: Vendors) -> bool:
+        """Whether it would be the same with these types."""
+        return types.get(self.provider.settings.type) is self.provider.vendor and self.watch.is_of(types)
 
     def snapshot(self) -> AccountSnapshot:
         """The provider as it is now, as frozen values."""
@@ -114,9 +121,9 @@ class PolledProvider:
         await self.provider.aclose()
 
 
-def _connected(settings: ProviderSettings, token_store: TokenStore) -> tuple[Provider, Watch]:
-    provider = connect(settings, token_store)
-    return provider, Watch(settings.name, settings.watch, [feed.kind for feed in provider.feeds])
+def _connected(settings: ProviderSettings, token_store: TokenStore, types: Vendors) -> tuple[Provider, Watch]:
+    provider = connect(settings, token_store, types)
+    return provider, Watch.of(provider, types)
 
 
 class PolledProviders:

@@ -1,20 +1,118 @@
-"""The vendors we know. Adding one is a file beside this and a line here."""
+"""The types of providers there are: built in, brought by packages, declared in YAML. Made when it is asked for."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module, resources
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
+from exporter.config.vendors.declarations import VendorFile
+from exporter.config.vendors.types import Declared, Types, Vendors
 from exporter.vendors.api import Provider, Vendor
-from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
+from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.declared.vendor import vendor_of
 
-VENDORS: dict[str, Vendor] = {
-    vendor.name: vendor for vendor in (deerapi.VENDOR, chanjing.VENDOR, huawei_metastudio.VENDOR, facewap.VENDOR)
-}
+BUILT_IN = "built in"
 
 
-def connect(settings: ProviderSettings, token_store: TokenStore) -> Provider:
-    """The provider that these settings describe, with the feeds that they ask for."""
+@dataclass
+class Entry:
+    """A type of provider, made when it is needed."""
+
+    origin: str
+    make: Callable[[], Vendor]
+    made: Vendor | None = None
+
+    @property
+    def vendor(self) -> Vendor:
+        if self.made is None:
+            self.made = self.make()
+        return self.made
+
+
+class Registry(Types[Vendor]):
+    """The types of providers that are known in one configuration."""
+
+    def __init__(self, entries: Mapping[str, Entry], made: dict[str, tuple[str, Vendor]] | None = None) -> None:
+        """`made` is what was last declared under each name, and the vendor that it is."""
+        self._entries = entries
+        self._made = {} if made is None else made
+
+    def __getitem__(self, name: str) -> Vendor:
+        return self._entries[name].vendor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def declaration(self) -> type[Declaration]:
+        return Declaration
+
+    def origin(self, name: str) -> str:
+        return self._entries[name].origin
+
+    def with_declared(self, declared: Mapping[str, Declared]) -> Registry:
+        """These and those that files declare. A declaration that says the same as before is the same vendor."""
+        if not declared:
+            return self
+        own = {name: Entry(f"declared in {one.place}", partial(self._vendor, one)) for name, one in declared.items()}
+        return Registry({**self._entries, **own}, self._made)
+
+    def _vendor(self, declared: Declared) -> Vendor:
+        told = repr(declared.declaration)
+        known = self._made.get(declared.name)
+        if known is None or known[0] != told:
+            known = self._made[declared.name] = told, _declared(declared)
+        return known[1]
+
+
+def _declared(declared: Declared) -> Vendor:
+    declaration = declared.declaration
+    if not isinstance(declaration, Declaration):
+        raise TypeError("not a declaration of a vendor")
+    return vendor_of(declared.name, declaration)
+
+
+@cache
+def built_in() -> Registry:
+    """The vendors of this package: one file of `builtin/` for each, named as its type is."""
+    folder = resources.files("exporter.vendors.builtin")
+    found = sorted(one.name for one in folder.iterdir() if not one.name.startswith("_"))
+    makers: dict[str, Callable[[], Vendor]] = {}
+    for name in found:
+        stem, _, ending = name.rpartition(".")
+        if ending == "py":  # which may read a YAML file beside it
+            makers[stem] = partial(_of_module, stem)
+        elif ending == "yaml":
+            makers.setdefault(stem, partial(_of_file, stem))
+    return Registry({name: Entry(BUILT_IN, makers[name]) for name in sorted(makers)})
+
+
+def _of_module(name: str) -> Vendor:
+    vendor: Vendor = import_module(f"exporter.vendors.builtin.{name}").VENDOR
+    return vendor
+
+
+def _of_file(name: str) -> Vendor:
+    with resources.as_file(resources.files("exporter.vendors.builtin") / f"{name}.yaml") as path:
+        return _declared(VendorFile(path, Registry({}), {}).vendors[name])
+
+
+@cache
+def installed() -> Registry:
+    """All types that are known without a configuration."""
+    return built_in()
+
+
+def connect(settings: ProviderSettings, token_store: TokenStore, types: Vendors | None = None) -> Provider:
+    """The provider that these settings describe, with the feeds that they ask for. Its type is one of `types`."""
     client = Client(
         settings.base_url,
         rate=settings.rate_limit,
@@ -22,7 +120,9 @@ def connect(settings: ProviderSettings, token_store: TokenStore) -> Provider:
         proxy=settings.proxy,
         ca_file=settings.ca_file,
     )
-    vendor = VENDORS[settings.type]
+    vendor = (installed() if types is None else types)[settings.type]
+    if not isinstance(vendor, Vendor):
+        raise TypeError(f"{settings.type} is no type of provider")
     feeds = vendor.feeds(settings, client, token_store)
     chosen = [feed for feed in feeds if settings.feeds is None or feed.kind in settings.feeds]
     return Provider(settings, client, chosen, vendor)

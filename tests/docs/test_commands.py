@@ -27,7 +27,7 @@ import pytest
 from docs.tools.reader import PAGES, ROOT, Block, Page
 from exporter.simulator import LIP_SYNC, PREFIXES, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 if TYPE_CHECKING:
     Program = Callable[..., str]
@@ -107,7 +107,7 @@ def configuration(url: str, ledger: str) -> str:
     """Every vendor, as `config.yaml`; JSON is YAML."""
     common = {"rate_limit": "1000/s"}
     providers = [
-        common | {"name": name, "type": name, "base_url": url + PREFIXES[name]} | KEYS.of(name) for name in VENDORS
+        common | {"name": name, "type": name, "base_url": url + PREFIXES[name]} | KEYS.of(name) for name in built_in()
     ]
     return json.dumps({"poll_interval": "500ms", "ledger": {"path": ledger}, "providers": providers})
 

@@ -15,7 +15,7 @@ import pytest
 from exporter.client.client import Client
 from exporter.tasks import Observation
 from exporter.vendors.api import Feed
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -100,12 +100,12 @@ async def connect() -> AsyncIterator[Connect]:
 
     def make(settings: dict[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> Connection:
         vendor = FakeVendor(*answers)
-        described = VENDORS[settings["type"]].settings.model_validate({"name": "test", **settings})
+        described = built_in()[settings["type"]].settings.model_validate({"name": "test", **settings})
         client = Client(described.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
         clients.append(client)
         token_store = MemoryVault() if token_store is None else token_store
-        feeds = VENDORS[described.type].feeds(described, client, token_store)
-        assert tuple(feed.kind for feed in feeds) == VENDORS[described.type].kinds
+        feeds = built_in()[described.type].feeds(described, client, token_store)
+        assert tuple(feed.kind for feed in feeds) == built_in()[described.type].kinds
         return Connection({feed.kind: feed for feed in feeds}, client, vendor)
 
     yield make

@@ -30,7 +30,7 @@ from exporter.client.reasons import reason_of
 from exporter.ledger.times import EARLIEST, believed
 from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_task_id
 from exporter.vendors.api import Feed, Page
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 pytestmark = pytest.mark.slow
 
@@ -240,7 +240,7 @@ class Line:
 
     def __init__(self, target: Target) -> None:
         self.vendor = Vendor()
-        self._made = VENDORS[target.settings["type"]].settings.model_validate({"name": "test", **target.settings})
+        self._made = built_in()[target.settings["type"]].settings.model_validate({"name": "test", **target.settings})
         self._kind = target.kind
         # Nothing waits here: a pause that a body asks for is cut to the Retry-After of the vendor above.
         self.client = Client(self._made.base_url, rate=1e9, timeout=60, transport=httpx.MockTransport(self.vendor))
@@ -249,7 +249,7 @@ class Line:
 
     def connected(self) -> Feed:
         """The feed as after a start: without what it learnt of the vendor."""
-        feeds = VENDORS[self._made.type].feeds(self._made, self.client, TokenStore())
+        feeds = built_in()[self._made.type].feeds(self._made, self.client, TokenStore())
         return next(feed for feed in feeds if feed.kind == self._kind)
 
     @property

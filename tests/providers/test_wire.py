@@ -22,7 +22,7 @@ from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastud
 from exporter.vendors.declared.declaration import FeedDeclaration
 from exporter.vendors.declared.expressions import Expression
 from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 if TYPE_CHECKING:
     from tests.providers.conftest import MemoryVault
@@ -288,7 +288,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "facewap": {"base_url": "https://facewap.example", "token": "TOKEN"},
 }
 DECLARED = {"chanjing": chanjing, "huawei_metastudio": huawei_metastudio, "facewap": facewap}
-KINDS = [(name, kind) for name in SETTINGS for kind in VENDORS[name].kinds]
+KINDS = [(name, kind) for name in SETTINGS for kind in built_in()[name].kinds]
 
 
 def numbers_of(one: Observation) -> list[float | None]:
@@ -301,9 +301,9 @@ def numbers_of(one: Observation) -> list[float | None]:
 def test_any_row_with_a_good_id_is_an_observation(
     token_store: MemoryVault, vendor: str, kind: str, data: st.DataObject
 ) -> None:
-    described = VENDORS[vendor].settings.model_validate({"name": "test", "type": vendor, **SETTINGS[vendor]})
+    described = built_in()[vendor].settings.model_validate({"name": "test", "type": vendor, **SETTINGS[vendor]})
     unused = Client(described.base_url, transport=httpx.MockTransport(lambda _: httpx.Response(500)))
-    feeds = VENDORS[vendor].feeds(described, unused, token_store)
+    feeds = built_in()[vendor].feeds(described, unused, token_store)
     observe: Any = next(feed for feed in feeds if feed.kind == kind)
     keys = keys_of(DECLARED[vendor].DECLARATION.feeds[kind]) if vendor in DECLARED else named(deerapi.Row)
     one = observe.observe(data.draw(rows_of(keys)))

@@ -21,7 +21,7 @@ from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import Credentials, HandClock
 from exporter.snapshot import Reloads
 from exporter.tasks import Observation, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web import app as web
 from exporter.web.server.server import Server, listen
 from tests.harness import made
@@ -71,7 +71,7 @@ async def house_at(url: str = NOWHERE) -> AsyncIterator[House]:
     """The account at the vendor with this address; by default, one that cannot be reached."""
     clock = HandClock()
     ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
-    settings = VENDORS["chanjing"].settings.model_validate(
+    settings = built_in()["chanjing"].settings.model_validate(
         {
             "name": "studio",
             "type": "chanjing",

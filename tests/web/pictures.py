@@ -26,7 +26,7 @@ from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World, faults
 from exporter.tasks import Reason, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 
 from . import chromium, png
 from .houses import House, served
@@ -107,7 +107,7 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
         for name, vendor in ACCOUNTS.items():
             settings = {"name": name, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
             settings |= fake.credentials.of(vendor)
-            account = await PolledProvider.open(VENDORS[vendor].settings.model_validate(settings), ledger, clock)
+            account = await PolledProvider.open(built_in()[vendor].settings.model_validate(settings), ledger, clock)
             stack.push_async_callback(account.stop)
             accounts.append(account)
         house = House(clock, ledger, PolledProviders(accounts))

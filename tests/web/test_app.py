@@ -25,7 +25,7 @@ from exporter.polling.providers import PolledProviders
 from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
 from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web import app as web
 from exporter.web.server.address import AddressError
 from exporter.web.server.server import listen
@@ -122,7 +122,7 @@ async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_
         served(web.create(collector.polled, Exposition(collector.polled.snapshot, Reloads(), time.time))) as http,
     ):
         given = {"name": "faces", "type": "facewap", "base_url": url + PREFIXES["facewap"], "request_timeout": "1h"}
-        settings = VENDORS["facewap"].settings.model_validate(
+        settings = built_in()["facewap"].settings.model_validate(
             given | {"poll_interval": "10ms", "token": Credentials().facewap_token}
         )
         await collector.apply([settings])

@@ -39,7 +39,7 @@ from exporter.simulator import (
     hang,
 )
 from exporter.tasks import State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web.api import intake
 from tests.harness import made
 
@@ -100,7 +100,7 @@ class Site:
         common = {"name": name, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
         watch = {"callback_secret": SECRET} | given.pop("watch", {})
         settings = {**common, **keys, "poll_interval": "1h", "watch": watch, **given}
-        return VENDORS[vendor].settings.model_validate(settings)
+        return built_in()[vendor].settings.model_validate(settings)
 
     def looked_up(self) -> int:
         """How many look-ups of Sora tasks there were since the last time this was asked."""

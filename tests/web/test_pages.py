@@ -24,7 +24,7 @@ from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
 from exporter.snapshot import Reloads
 from exporter.tasks import Cause, Observation, Reason, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from exporter.web.app import create
 from exporter.web.pages import filters
 from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
@@ -85,7 +85,7 @@ async def all_well(house: House, *observations: Observation) -> None:
 async def unlisted(**settings: object) -> AsyncIterator[House]:
     """A feed that cannot be listed."""
     given = {"name": "sora", "type": "deerapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-secret-of-sora"}
-    made = VENDORS["deerapi"].settings.model_validate(given | settings)
+    made = built_in()["deerapi"].settings.model_validate(given | settings)
     clock, ledger = HandClock(), Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
     account = await PolledProvider.open(made, ledger, clock)
     yield House(clock, ledger, PolledProviders([account]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from exporter.config.models import ProviderSettings, Secret, Settings, Vendors
+from exporter.config.models import ProviderSettings, Secret, Settings
+from exporter.config.vendors.types import Vendors
 
 _COMMON = ProviderSettings.model_fields.keys()
 

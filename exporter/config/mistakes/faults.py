@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from exporter.config.files.document import Document, KeyPath
 from exporter.config.mistakes import slips
-from exporter.config.models import ProviderSettings, Settings, Vendors
+from exporter.config.models import ProviderSettings, Settings
+from exporter.config.vendors.types import Vendors
 
 _OTHER_WORDS = {
     **dict.fromkeys(("interval", "scrapeinterval", "refresh", "frequency", "every"), "poll_interval"),
@@ -18,7 +21,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("apitoken", "key", "apisecret", "token", "accesstoken", "bearertoken"), "api_key"),
     **dict.fromkeys(("vendor", "kind", "provider"), "type"),
     **dict.fromkeys(("id", "label", "title"), "name"),
-    **dict.fromkeys(("vendors", "accounts", "targets", "jobs"), "providers"),
+    **dict.fromkeys(("accounts", "targets", "jobs"), "providers"),
     **dict.fromkeys(("kinds", "endpoints"), "feeds"),
     **dict.fromkeys(("ak", "accesskeyid"), "access_key"),
     **dict.fromkeys(("sk", "secretaccesskey", "appsecret"), "secret_key"),
@@ -34,17 +37,47 @@ _OTHER_WORDS = {
 _OF_THE_FILE = ("providers", "ledger", "log")
 """Settings that stand beside the providers, in no provider."""
 
+_OF_THE_KEY = "[key]"
+"""The last step to a fault of a key itself, not of what it holds."""
+
 _FLAGS = ("web.", "web_", "log.format", "listen", "port", "config.")
 
 _VALUE_FAULTS = re.compile(r"not |neither |unknown;|too (small|large|short|slow)|longer than")
 """How words begin before which the value that was written makes a sentence."""
 
 
+def note_faults(
+    document: Document, error: ValidationError, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
+) -> None:
+    """Notes in the document what is wrong with the part of it at a key, which is no such model."""
+    for detail in error.errors(include_url=False, include_input=False):
+        note_fault(document, detail, base, model, vendors)
+
+
+def note_fault(
+    document: Document, detail: ErrorDetails, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
+) -> None:
+    """Notes one of these faults."""
+    path = (*base, *(step for step in detail["loc"] if step != _OF_THE_KEY))
+    if detail["type"] == "setting" and (key := detail["ctx"].get("key")):
+        path = (*path, str(key))
+    twin = (*path[:-1], f"{path[-1]}_file") if path else path
+    if not document.has(path) and document.has(twin):
+        path = twin
+    if detail["type"] == "too_short" and document.has((*path, 0)):
+        return  # it is only empty without what is wrong in it
+    written = str(path[-1]) if _OF_THE_KEY in detail["loc"] else document.written(path)
+    words = words_for(detail, model, written, vendors)
+    if variable := document.empty_variable(path):
+        words = f"the environment variable {variable} is empty; set it, or write the value here"
+    document.fault(path, words)
+
+
 def words_for(
     detail: ErrorDetails, model: type[Settings], written: str | None = None, vendors: Vendors | None = None
 ) -> str:
     """What is wrong and what is allowed. `written`, the value in the file, is repeated unless it may be a secret."""
-    words = _words_for(detail, model, vendors or {})
+    words = _words_for(detail, model, vendors)
     *above, last = detail["loc"] or ("",)
     names = _model_at(model, tuple(above)).secret_names() if detail["loc"] else frozenset[str]()
     if detail["type"] in ("list_type", "tuple_type") and written and slips.repeated(written):
@@ -62,7 +95,7 @@ def told_of(written: str, words: str) -> str:
     return f"{shown} is {words}" if shown else words
 
 
-def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors) -> str:
+def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | None) -> str:
     limits = detail.get("ctx", {})
     match detail["type"]:
         case "setting":
@@ -117,14 +150,14 @@ def _keys(model: type[Settings]) -> list[str]:
     return sorted({*model.model_fields, *(f"{name}_file" for name in model.secret_names())})
 
 
-def unknown_key(key: str, model: type[Settings], root: type[Settings], vendors: Vendors) -> str:
+def unknown_key(key: str, model: type[Settings], root: type[Settings], vendors: Vendors | None) -> str:
     """Words about a key that a part has not: what was meant, or where it belongs; and which keys it may have."""
     allowed = _keys(model)
     told = f"unknown key{_meant(key, model, root, vendors)}; allowed: {', '.join(allowed)}"
     return slips.of_word(key) or told
 
 
-def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendors) -> str:
+def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendors | None) -> str:
     if ":" in key:
         return f" without a space after the colon; write `{key.partition(':')[0]}: ` and the value"
     allowed = _keys(model)
@@ -149,14 +182,16 @@ def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendo
     return f"; did you mean {meant}?" if meant else ""
 
 
-def _places(model: type[Settings], root: type[Settings], vendors: Vendors) -> Iterator[tuple[str, list[str]]]:
+def _places(model: type[Settings], root: type[Settings], vendors: Vendors | None) -> Iterator[tuple[str, list[str]]]:
     """Where else keys may stand: in the file outside of all, in parts of this, and in providers."""
     if model is not root:
         yield "a provider" if issubclass(root, ProviderSettings) else "the whole file", _keys(root)
     if issubclass(root, ProviderSettings):
         yield "the whole file", list(_OF_THE_FILE)
     yield from _parts(root, "")
-    for name, vendor in vendors.items():
+    if not issubclass(root, ProviderSettings):
+        yield "a provider, under `providers`", _keys(ProviderSettings)
+    for name, vendor in (vendors or {}).items():
         if root is not vendor.settings:
             yield f"a provider of type {name}, under `providers`", _keys(vendor.settings)
             yield from _parts(vendor.settings, "of a provider")

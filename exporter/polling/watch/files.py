@@ -32,11 +32,12 @@ class _File:
 class WatchedFiles:
     """The files that match some patterns. The feeds of a provider share them, each from a thread of its own."""
 
-    def __init__(self, provider: str, patterns: Sequence[str], only: str | None = None) -> None:
-        """`only` is the kind that is meant where a file names none."""
+    def __init__(self, provider: str, patterns: Sequence[str], only: str | None, known: frozenset[str]) -> None:
+        """`only` is the kind that is meant where a file names none, `known` are all kinds that one may name."""
         self._provider = provider
         self._patterns = patterns
         self._only = only
+        self._known = known
         self._absent: list[str] = []
         self._files: dict[Path, _File] = {}
         self._refreshing = threading.Lock()
@@ -74,7 +75,7 @@ class WatchedFiles:
                 status = path.stat()
                 stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if stamp != before:
-                    named = _read(path, self._only)
+                    named = _read(path, self._only, self._known)
                     file.kinds, file.trouble = named.kinds, named.trouble
                     self._tell(path, file, "a watch file cannot be used as a whole")
             except (OSError, ValueError) as error:
@@ -92,9 +93,9 @@ def _why(error: OSError | ValueError) -> str:
     return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
 
 
-def _read(path: Path, only: str | None) -> groups.Named:
+def _read(path: Path, only: str | None, known: frozenset[str]) -> groups.Named:
     if not path.is_file():
         raise ValueError("not a regular file")
     if path.stat().st_size > _SIZE_LIMIT:
         raise ValueError("larger than 64 MiB")
-    return groups.read(path.read_bytes(), only)
+    return groups.read(path.read_bytes(), only, known)

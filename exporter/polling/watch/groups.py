@@ -18,9 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from exporter.tasks import why_no_task_id
-from exporter.vendors.registry import VENDORS
 
-KINDS = sorted({kind for vendor in VENDORS.values() for kind in vendor.kinds})
 FORM = '[{"kind": "...", "ids": ["..."]}]'
 
 ID_NAMES = ("taskid", "jobid", "promptid", "videoid", "generationid", "requestid", "id")
@@ -40,6 +38,8 @@ class Named:
 
     only: str | None
     """The kind that is meant where none is named; None if the provider has several feeds."""
+    known: frozenset[str]
+    """The kinds of all feeds of all types."""
     kinds: dict[str, list[str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     """The first few."""
@@ -52,7 +52,7 @@ class Named:
         more = f"; and {self.faulty - len(self.faults)} more" if self.faulty > len(self.faults) else ""
         told = ["; ".join(self.faults) + more] if self.faults else []
         if self.unknown_kinds:  # those of other providers are right: several may share a file
-            told.append(f"names a kind that no feed has; allowed: {', '.join(KINDS)}")
+            told.append(f"names a kind that no feed has; allowed: {', '.join(sorted(self.known))}")
         return "; ".join(told)
 
     def fault(self, where: str, what: str) -> None:
@@ -70,19 +70,19 @@ class Named:
         elif kind is not None and not isinstance(kind, str):
             self.fault(where, "the kind is not a text")
         else:
-            name = _known(kind) if kind is not None else self.only
-            self.unknown_kinds |= name not in KINDS
+            name = _known(kind, self.known) if kind is not None else self.only
+            self.unknown_kinds |= name not in self.known
             self.kinds.setdefault(str(name), []).append(str(value))
 
 
-def read(content: bytes, only: str | None = None) -> Named:
+def read(content: bytes, only: str | None, known: frozenset[str]) -> Named:
     """The ids by kind. Raises ValueError, whose text says what is wrong, where not one id can be used."""
     text = _decoded(content).strip()
     if not text:
         raise ValueError("empty; an empty list is written []")
     if text.startswith("<"):
         raise ValueError("HTML or XML, no ids")
-    named = Named(only)
+    named = Named(only, known)
     if text.startswith(("[", "{")):
         _read_json(named, text)
     else:
@@ -162,12 +162,12 @@ def _walk_object(named: Named, value: dict[str, Any], kind: object, where: str, 
         named.take(value[name], kind, f"{steps}{name}")
         return
     inside = [name for name in value if isinstance(value[name], list | dict)]
-    by_kind = [name for name in inside if _known(name) in KINDS]
+    by_kind = [name for name in inside if _known(name, named.known) in named.known]
     around = [name for name in ENVELOPES if name in inside]
     if not by_kind and not around:
         named.fault(where, f"not of the form {FORM}")
     for name in by_kind or around[:1]:
-        _walk(named, value[name], _known(name) if by_kind else kind, f"{steps}{name}", depth - 1)
+        _walk(named, value[name], _known(name, named.known) if by_kind else kind, f"{steps}{name}", depth - 1)
 
 
 def _read_lines(named: Named, lines: Sequence[str]) -> None:
@@ -212,6 +212,6 @@ def _plain(name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _known(kind: str) -> str:
+def _known(kind: str, known: frozenset[str]) -> str:
     """A kind as the feeds spell it, whatever the case and the dashes; as it is if no feed has it."""
-    return next((one for one in KINDS if _plain(one) == _plain(kind)), kind)
+    return next((one for one in sorted(known) if _plain(one) == _plain(kind)), kind)

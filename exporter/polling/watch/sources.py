@@ -7,19 +7,41 @@ from collections.abc import Sequence
 from itertools import chain
 
 from exporter.config.models import WatchSettings
+from exporter.config.vendors.types import Vendors
 from exporter.polling.watch.files import WatchedFiles
 from exporter.polling.watch.urls import WatchedUrl
+from exporter.vendors.api import Provider
 
 
 class Watch:
     """The sources of one provider's ids, which its feeds share. Whoever has asked for ids closes it at the end."""
 
-    def __init__(self, provider: str, settings: WatchSettings, kinds: Sequence[str] = ()) -> None:
-        """`kinds` are those of the provider's feeds: where a source names none, the only one is meant."""
+    def __init__(
+        self,
+        provider: str,
+        settings: WatchSettings,
+        kinds: Sequence[str] = (),
+        known: frozenset[str] = frozenset(),
+    ) -> None:
+        """`kinds` are those of the provider's feeds: where a source names none, the only one is meant.
+
+        `known` are the kinds of all types: other providers may have a source in common with this one.
+        """
         only = kinds[0] if len(kinds) == 1 else None
         self._settings = settings
-        self._files = WatchedFiles(provider, settings.files, only)
-        self._urls = [WatchedUrl(provider, one, only) for one in settings.http]
+        self._known = known
+        self._files = WatchedFiles(provider, settings.files, only, known)
+        self._urls = [WatchedUrl(provider, one, only, known) for one in settings.http]
+
+    @classmethod
+    def of(cls, provider: Provider, types: Vendors) -> Watch:
+        """The sources of a provider whose type is one of these."""
+        settings, kinds = provider.settings, [feed.kind for feed in provider.feeds]
+        return cls(settings.name, settings.watch, kinds, types.kinds if _reads(settings.watch) else frozenset())
+
+    def is_of(self, types: Vendors) -> bool:
+        """Whether it would be the same with these types."""
+        return not _reads(self._settings) or self._known == types.kinds
 
     @property
     def limit(self) -> int:
@@ -45,3 +67,8 @@ class Watch:
 
     async def aclose(self) -> None:
         await asyncio.gather(*(url.aclose() for url in self._urls))
+
+
+def _reads(settings: WatchSettings) -> bool:
+    """Whether there are sources that name kinds."""
+    return bool(settings.files or settings.http)

@@ -27,13 +27,14 @@ PATIENCE = 10.0
 class WatchedUrl:
     """One URL of one provider. It is asked while `ids` are wanted, until `aclose`."""
 
-    def __init__(self, provider: str, settings: WatchUrl, only: str | None = None) -> None:
-        """`only` is the kind that is meant where the answer names none."""
+    def __init__(self, provider: str, settings: WatchUrl, only: str | None, known: frozenset[str]) -> None:
+        """`only` is the kind that is meant where the answer names none, `known` are all kinds that it may name."""
         self._provider = provider
         self._settings = settings
         self._place = settings.url.partition("?")[0]  # a query may hold what is nobody's business
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
         self._only = only
+        self._known = known
         self._kinds: Mapping[str, list[str]] = {}
         self._trouble = ""
         self._asking: asyncio.Task[None] | None = None
@@ -74,7 +75,7 @@ class WatchedUrl:
         headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
         try:
             body = await self._client.call("list", "GET", self._settings.url, headers=headers, read=_body)
-            named = await asyncio.to_thread(groups.read, body, self._only)
+            named = await asyncio.to_thread(groups.read, body, self._only, self._known)
         except (CallError, ValueError) as error:
             # The client speaks of vendors, whose calls are its business otherwise.
             told = str(error).replace("vendor", "server").replace("base_url", "watch.http.url")

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from exporter.config.files.document import KeyPath, typed
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.values import TEXT, BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault, seconds_of
+from exporter.config.vendors.types import VendorDeclaration
 from exporter.tasks import Cause, Clock, Reason, State
 from exporter.vendors.declared.expressions import Expression, expression
 from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW, RequestTemplate, Template
 from exporter.vendors.declared.words import PREFIX, plain
-
-KeyPath = tuple[str | int, ...]
 
 DECLARED_STATES = tuple(state for state in State if state is not State.LOST)
 """Those that a vendor's words may mean: that a task is lost only we can tell."""
@@ -45,6 +45,9 @@ def _path_below(value: str) -> str:
         raise fault("not a path; write the path below base_url with a / at its beginning")
     return value
 
+
+Json = Annotated[Any, BeforeValidator(typed)]
+"""A body: of what stands without quotes, numbers, booleans and null are what YAML 1.2 takes them for."""
 
 UrlPath = Annotated[str, AfterValidator(_path_below)]
 
@@ -150,7 +153,7 @@ class ListRequest(Settings):
     path: UrlPath = Field(description="below base_url")
     query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
     headers: dict[str, str] = Field(default_factory=dict, description="of this request")
-    body: Any = Field(default=None, alias="json", description="the body, with the same placeholders")
+    body: Json = Field(default=None, alias="json", description="the body, with the same placeholders")
     rows: Path = Field(default_factory=lambda: Expression("@"), description="the list of rows in the answer")
     where: Path | None = Field(default=None, description="over a row: others are no tasks of this feed")
     paging: Paging = Field(default_factory=lambda: Paging(type="none"), description="how the list goes on")
@@ -178,7 +181,7 @@ class DetailRequest(Settings):
     path: UrlPath = Field(description="below base_url")
     query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
     headers: dict[str, str] = Field(default_factory=dict, description="of this request")
-    body: Any = Field(default=None, alias="json", description="the body, with the same placeholders")
+    body: Json = Field(default=None, alias="json", description="the body, with the same placeholders")
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task, or a list of tasks")
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
@@ -258,11 +261,11 @@ class AccountRequest(Settings):
     path: UrlPath = Field(description="below base_url")
     query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
     headers: dict[str, str] = Field(default_factory=dict, description="of this request")
-    body: Any = Field(default=None, alias="json", description="the body")
+    body: Json = Field(default=None, alias="json", description="the body")
     balance: Balance = Field(description="what is left")
 
 
-class Declaration(Settings):
+class Declaration(VendorDeclaration):
     """A vendor."""
 
     title: str = Field(default="", description="the vendor's name, as people write it")
@@ -279,7 +282,6 @@ class Declaration(Settings):
     account: AccountRequest | None = Field(default=None, description="how to ask for the balance")
     advice: dict[Cause, str] = Field(default_factory=dict, description="sentences that follow the general advice")
     other_names: list[str] = Field(default_factory=list, description="what people may write as the type instead")
-    replaces: bool = Field(default=False, description="whether it stands in place of a built-in vendor of its name")
 
     def faults(self) -> Iterator[tuple[KeyPath, str]]:
         """What several values together show to be wrong: keys and words."""

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from exporter.config.document import Document
-from exporter.config.load import ConfigError, read_document
+from exporter.config.files.contents import ConfigError, read_document
+from exporter.config.files.document import Document
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import Secret
 from exporter.config.values import Duration, fault

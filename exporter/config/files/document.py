@@ -1,11 +1,13 @@
 """A YAML document as plain data that knows the line of each key, and the faults found in it.
 
 Scalars are taken as text, so that YAML's guesses (`no` for false, `010` for 8, a time of day for a number) never change
-a value. `${VARIABLE}` in them is replaced from the environment, where there is one.
+a value; those without quotes are `Plain`, of which `typed` makes numbers and the like where these are wanted.
+`${VARIABLE}` in them is replaced from the environment, where there is one.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +52,51 @@ _YAML_FAULTS = {
 }
 
 
+class Plain(str):
+    """A text that stands in the document without quotes."""
+
+    __slots__ = ()
+
+
+_TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LONGEST_NUMBER = 100
+
+
+def typed(value: Any) -> Any:
+    """The same, with numbers and booleans where YAML 1.2 has them; what JSON has no number for stays text."""
+    match value:
+        case dict():
+            return {str(key): typed(one) for key, one in value.items()}
+        case list():
+            return [typed(one) for one in value]
+        case Plain():
+            text = str(value)
+            if text in _TRUTHS:
+                return _TRUTHS[text]
+            if len(text) <= _LONGEST_NUMBER and _INTEGER.fullmatch(text):
+                return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+            if len(text) <= _LONGEST_NUMBER and _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+                return number
+            return text
+    return value
+
+
+def plain(value: Any) -> Any:
+    """What a document would hold that says the same as data from elsewhere: `typed` undoes it."""
+    match value:
+        case dict():
+            return {str(key): plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [plain(one) for one in value]
+        case bool():
+            return Plain(str(value).lower())
+        case int() | float():
+            return Plain(value)
+    return value
+
+
 class Document:
     """One document: `content` is what it holds, `faults` are the lines that say what is wrong with it.
 
@@ -66,6 +113,11 @@ class Document:
         self._values = 0
         self._characters = 0
         self.content = self._parse(text)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._name
 
     @property
     def faults(self) -> list[str]:
@@ -134,7 +186,8 @@ class Document:
                 if node.tag == _NULL:
                     return None
                 self._written[path] = str(node.value)
-                return self._expanded(str(node.value), path)
+                text = self._expanded(str(node.value), path)
+                return Plain(text) if node.style is None else text
             case yaml.SequenceNode():
                 items = []
                 for index, item in enumerate(node.value):

@@ -1,0 +1,119 @@
+"""Vendors that are declared in YAML: in the configuration, under `vendors`, and in the files of `vendor_files`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from exporter.config.files.contents import ConfigError, read_document
+from exporter.config.files.document import Document, KeyPath, plain
+from exporter.config.mistakes.faults import note_faults
+from exporter.config.vendors.types import Declared, VendorDeclaration, Vendors
+
+SHARED = "x-"
+"""How a key begins that holds what several parts have in common, for `<<` to merge; it means nothing itself."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+FORM = "not a mapping; write the vendor's name as a key, and below it, indented, what the vendor is"
+
+
+class Declarations:
+    """The vendors that documents declare. What is wrong with them is noted in the documents."""
+
+    def __init__(self, vendors: Vendors) -> None:
+        """`vendors` are those that are known without."""
+        self._vendors = vendors
+        self.good: dict[str, Declared] = {}
+        self.places: dict[str, str] = {}
+        """Where each is declared, well or not."""
+
+    def take(self, document: Document, content: Any, base: KeyPath = ()) -> None:
+        """Takes the vendors of a mapping type -> declaration, which is at a key of the document."""
+        if not isinstance(content, dict):
+            if content is not None:
+                document.fault(base, FORM)
+            return
+        for name, entry in content.items():
+            if not base and name.startswith(SHARED):
+                continue
+            path = (*base, name)
+            place = f"{document.name}:{document.line(path)}"
+            if self.places.setdefault(name, place) != place:
+                document.fault(path, f"already declared in {self.places[name]}; keep one of them")
+                continue
+            self._check_name(document, path, name, entry)
+            if (declaration := self.read(document, entry, path)) is not None:
+                self.good[name] = Declared(name, declaration, place)
+
+    def read(self, document: Document, entry: Any, path: KeyPath) -> VendorDeclaration | None:
+        """One declaration; None where something is wrong with it."""
+        model = self._vendors.declaration
+        try:
+            declaration = model.model_validate(entry)
+        except ValidationError as error:
+            note_faults(document, error, path, model, self._vendors)
+            return None
+        faults = list(declaration.faults())
+        for key, words in faults:
+            document.fault((*path, *key), words)
+        return None if faults else declaration
+
+    def _check_name(self, document: Document, path: KeyPath, name: str, entry: Any) -> None:
+        if not NAME.fullmatch(name):
+            allowed = "write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
+            document.fault(path, f"not a name for a type; {allowed}")
+        elif name in self._vendors and not (isinstance(entry, dict) and "replaces" in entry):
+            told = f"the name of a vendor that is {self._vendors.origin(name)}"
+            document.fault(path, f"{told}; give this one another name, or write `replaces: true` in it")
+
+
+class VendorFile:
+    """One file by itself: a mapping like `vendors`, a whole configuration that has one, or a bare declaration.
+
+    A bare one is named after its file. Raises ConfigError where it cannot be read.
+    """
+
+    def __init__(self, path: str | Path, vendors: Vendors, environment: Mapping[str, str] = os.environ) -> None:
+        self.document = read_document(path, environment)
+        declarations, content = Declarations(vendors), self.document.content
+        self.base: KeyPath = ()
+        """The key under which the vendors are, each by its name."""
+        self.is_bare = isinstance(content, dict) and isinstance(content.get("feeds"), dict)
+        if self.is_bare:
+            name = Path(path).stem
+            if declaration := declarations.read(self.document, content, ()):
+                declarations.good[name] = Declared(name, declaration, f"{path}:1")
+        elif isinstance(content, dict) and {"vendors", "providers"} & content.keys():
+            self.base = ("vendors",)
+            declarations.take(self.document, content.get("vendors"), self.base)
+        else:
+            declarations.take(self.document, content)
+        self.vendors: Mapping[str, Declared] = declarations.good
+        """The vendors without a fault."""
+        if not self.document.faults and not self.vendors:
+            self.document.fault(self.base, "no vendor; write its name as a key, and below it what the vendor is")
+
+    @property
+    def faults(self) -> list[str]:
+        """`FILE:LINE: KEY: what is wrong and what is allowed`, in the order of the file."""
+        return self.document.faults
+
+    def path_of(self, name: str) -> KeyPath:
+        """The keys that lead to a declaration."""
+        return () if self.is_bare else (*self.base, name)
+
+
+def declared_in(data: Any, name: str, vendors: Vendors) -> Mapping[str, Declared]:
+    """The vendors of a mapping type -> declaration that no file holds; `name` says whose it is. Raises ConfigError."""
+    document = Document(name, b"", None)
+    declarations = Declarations(vendors)
+    declarations.take(document, plain(data))
+    if document.faults:
+        raise ConfigError(document.faults)
+    return declarations.good

@@ -1,0 +1,309 @@
+"""Vendors that the configuration declares: types like any other, and faults with the file and the line they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from exporter.config.load import Config, ConfigError, ConfigFile
+from exporter.config.vendors.declarations import VendorFile
+from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.registry import built_in
+from tests.harness import load
+
+ACME = """\
+  base_url: https://api.acme.example
+  credentials: [api_key]
+  auth: {type: bearer, credential: api_key}
+  feeds:
+    render:
+      list:
+        method: POST
+        path: /renders
+        json:
+          page: "{page}"
+          more: {draft: false, note: null, zip: "07", ratio: 0.5, who: "${WHO}"}
+          count: ${COUNT}
+        rows: renders
+        paging: {type: page}
+      fields: {id: id, state: status}
+      states: {running: [busy], succeeded: [done]}
+"""
+"""The lines of a declaration; the name of the type comes before them."""
+PROVIDER = "providers:\n  - {name: a, type: acme, api_key: KEY}\n"
+ENVIRONMENT = {"WHO": "5", "COUNT": "5"}
+
+
+def acme(**changes: str) -> str:
+    """The declaration as it stands in a vendor file, with lines of it replaced by key."""
+    lines = ACME.splitlines()
+    for key, line in changes.items():
+        (at,) = [index for index, one in enumerate(lines) if one.strip().startswith(f"{key}:")]
+        lines[at] = line
+    return "acme:\n" + "".join(f"{line}\n" for line in lines)
+
+
+def indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+Write = Callable[[Mapping[str, str]], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes files; the configuration is the first."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path / next(iter(files))
+
+    return write
+
+
+def read(path: Path) -> Config:
+    return load(path, ENVIRONMENT)
+
+
+def faults_of(path: Path) -> list[str]:
+    """What is wrong, with the files' names as they are below the folder of the configuration."""
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    return [fault.replace(f"{path.parent}/", "") for fault in caught.value.faults]
+
+
+def test_a_provider_may_have_a_type_that_the_configuration_declares(write: Write) -> None:
+    config = read(write({"config.yaml": "vendors:\n" + indented(acme()) + PROVIDER}))
+    (provider,) = config.providers
+    assert provider.base_url == "https://api.acme.example"
+    assert config.types is not None
+    assert config.types["acme"].kinds == ("render",)
+    assert {"facewap", "acme"} <= config.types.keys()
+    assert config.kinds_of(provider) == ("render",)
+
+
+def test_vendor_files_lie_relative_to_the_configuration(write: Write) -> None:
+    path = write(
+        {
+            "config.yaml": 'vendor_files: ["vendors/*.yaml", vendors/b.yaml]\n' + PROVIDER,
+            "vendors/a.yaml": acme(),
+            "vendors/b.yaml": "x-common: &common\n" + ACME + "bolt:\n  <<: *common\n",
+        }
+    )
+    types = read(path).types
+    assert types is not None
+    assert types.origin("acme") == f"declared in {path.parent}/vendors/a.yaml:1"
+    assert types.origin("bolt") == f"declared in {path.parent}/vendors/b.yaml:18"
+
+
+def test_values_of_a_body_keep_their_types_and_all_others_are_text(write: Write) -> None:
+    file = VendorFile(
+        write({"acme.yaml": acme(states='      states: {running: [no], succeeded: [010, "1"]}')}),
+        built_in(),
+        ENVIRONMENT,
+    )
+    declaration = file.vendors["acme"].declaration
+    assert isinstance(declaration, Declaration)
+    listed = declaration.feeds["render"].list_
+    assert listed is not None
+    more = {"draft": False, "note": None, "zip": "07", "ratio": 0.5, "who": "5"}
+    assert listed.body == {"page": "{page}", "more": more, "count": 5}
+    assert list(declaration.feeds["render"].states.values()) == [["no"], ["010", "1"]]
+
+
+FACEWAP = "providers:\n  - {name: f, type: facewap, token: t, base_url: http://f.example}\n"
+IN_A_FILE = "vendor_files: [acme.yaml]\n" + PROVIDER
+HERE = "vendors:\n" + indented(acme())
+BAD_INTERVAL = (
+    "poll_interval: `1` is not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d; "
+    "did you mean 1s?"
+)
+BROKEN: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
+    "in the configuration": (
+        {"config.yaml": "vendors:\n" + indented(acme(fields="      fields: {id: id}")) + PROVIDER},
+        [
+            "config.yaml:17: vendors.acme.feeds.render.fields.state: missing; the word for its state, or an expression "
+            "that makes one"
+        ],
+    ),
+    "in a vendor file, beside those of the configuration": (
+        {"config.yaml": "poll_interval: 1\n" + IN_A_FILE, "acme.yaml": acme(rows="        rows: renders[")},
+        [
+            f"config.yaml:1: {BAD_INTERVAL}",
+            "acme.yaml:14: acme.feeds.render.list.rows: `renders[` is not a JMESPath expression: it is incomplete or "
+            "has a wrong sign at character 9",
+        ],
+    ),
+    "what several values show": (
+        {"config.yaml": IN_A_FILE, "acme.yaml": acme(paging="        paging: {type: cursor}")},
+        [
+            "acme.yaml:11: acme.feeds.render.list.json.page: {page} means nothing in paging by cursor; write "
+            "paging: {type: page}, or leave it out",
+            "acme.yaml:15: acme.feeds.render.list.paging.next: missing; paging by cursor needs the JMESPath of the "
+            "next cursor in the answer",
+            "acme.yaml:15: acme.feeds.render.list.paging.type: no {cursor} in the request; paging by cursor needs it "
+            "in path, query or json",
+        ],
+    ),
+    "a provider of a type whose declaration is broken": (
+        {
+            "config.yaml": IN_A_FILE.replace("KEY", "KEY, poll_interval: 1"),
+            "acme.yaml": acme(base_url="  base_url: api.acme.example"),
+        },
+        [
+            f"config.yaml:3: providers[0].{BAD_INTERVAL}",
+            "acme.yaml:2: acme.base_url: `api.acme.example` is not a URL; write http:// or https://, a host and, if "
+            "needed, a port and a path",
+        ],
+    ),
+    "the name of a built-in vendor": (
+        {
+            "config.yaml": IN_A_FILE.replace("type: acme", "type: facewap"),
+            "acme.yaml": acme().replace("acme:", "facewap:"),
+        },
+        [
+            "acme.yaml:1: facewap: the name of a vendor that is built in; give this one another name, or write "
+            "`replaces: true` in it"
+        ],
+    ),
+    "a type twice": (
+        {"config.yaml": 'vendor_files: ["more/*.yaml"]\n' + HERE + PROVIDER, "more/acme.yaml": acme()},
+        ["more/acme.yaml:1: acme: already declared in config.yaml:3; keep one of them"],
+    ),
+    "a type twice in one file": (
+        {"config.yaml": IN_A_FILE, "acme.yaml": acme() + acme()},
+        ["acme.yaml:18: acme: given twice, first in line 1; keep one"],
+    ),
+    "a pattern without a file": (
+        {"config.yaml": 'vendor_files: ["none/*.yaml"]\n' + PROVIDER},
+        [
+            "config.yaml:1: vendor_files[0]: matches no file; write a path, or a pattern such as vendors/*.yaml, "
+            "relative to this file"
+        ],
+    ),
+    "an empty pattern": (
+        {"config.yaml": "vendor_files: ['']\n" + HERE + PROVIDER},
+        ["config.yaml:1: vendor_files[0]: empty; write a text"],
+    ),
+    "no list of patterns": (
+        {"config.yaml": "vendor_files: acme.yaml\n" + HERE + PROVIDER},
+        ["config.yaml:1: vendor_files: `acme.yaml` is not a list; write `[acme.yaml]` or lines that start with `- `"],
+    ),
+    "vendors that are a list": (
+        {"config.yaml": "vendors:\n  - acme\n" + FACEWAP},
+        [
+            "config.yaml:1: vendors: not a mapping; write the vendor's name as a key, and below it, indented, what the "
+            "vendor is"
+        ],
+    ),
+    "a name that is none": (
+        {"config.yaml": "vendor_files: [acme.yaml]\n" + FACEWAP, "acme.yaml": acme().replace("acme:", "my acme:")},
+        [
+            "acme.yaml:1: my acme: not a name for a type; write letters, digits, `_`, `-` and `.`, at most 64 and a "
+            "letter or digit first"
+        ],
+    ),
+    "a file that is not YAML": (
+        {"config.yaml": IN_A_FILE, "acme.yaml": "acme: [a\nb: c\n"},
+        ["acme.yaml:2: not valid YAML: a bracket that is not closed, or no comma between two values"],
+    ),
+    "a variable that is not set": (
+        {"config.yaml": IN_A_FILE, "acme.yaml": acme(base_url="  base_url: ${ACME_URL}")},
+        ["acme.yaml:2: acme.base_url: the environment variable ACME_URL is not set; set it, or write the value here"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fault_is_told_with_the_file_and_the_line_that_it_is_in(write: Write, name: str) -> None:
+    files, faults = BROKEN[name]
+    assert faults_of(write(files)) == faults
+
+
+def test_a_declared_vendor_may_replace_a_built_in_one(write: Write) -> None:
+    path = write(
+        {
+            "config.yaml": "vendor_files: [acme.yaml]\n" + PROVIDER.replace("acme", "facewap"),
+            "acme.yaml": acme().replace("acme:", "facewap:\n  replaces: true"),
+        }
+    )
+    types = read(path).types
+    assert types is not None
+    assert types["facewap"].kinds == ("render",)
+    assert built_in()["facewap"].kinds == ("face_swap",)
+
+
+def test_a_declaration_that_says_the_same_as_before_is_the_same_vendor(write: Write) -> None:
+    path = write({"config.yaml": "vendors:\n" + indented(acme()) + PROVIDER})
+
+    def vendor() -> object:
+        types = read(path).types
+        return types and types["acme"]
+
+    first = vendor()
+    write({"config.yaml": "# moved\nvendors:\n" + indented(acme()) + PROVIDER})
+    assert vendor() is first
+    write({"config.yaml": "vendors:\n" + indented(acme(states="      states: {succeeded: [done]}")) + PROVIDER})
+    assert vendor() is not first
+
+
+def test_the_configuration_has_changed_when_a_vendor_file_has(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    path = write({"config.yaml": "vendor_files: ['*/*.yaml']\n" + PROVIDER, "vendors/acme.yaml": acme()})
+    other = path.parent / "vendors/bolt.yaml"
+    file = ConfigFile(path, built_in())
+    file.load()
+    assert not file.has_changed()
+    for text in (acme(feeds="  feed:"), acme()):  # a broken one is not read again before it changes
+        write({"config.yaml": path.read_text(), "vendors/acme.yaml": text})
+        assert file.has_changed()
+        try:
+            file.load()
+        except ConfigError:
+            assert "feed:" in text
+        assert not file.has_changed()
+    other.write_text(acme().replace("acme:", "bolt:"))
+    assert file.has_changed()
+    file.load()
+    assert not file.has_changed()
+    other.unlink()
+    assert file.has_changed()
+
+
+FORMS = {
+    "a mapping of vendors": (acme(), "acme:"),
+    "a whole configuration": ("vendors:\n" + indented(acme()) + PROVIDER, "vendors:\n  acme:"),
+    "a bare declaration": ("\n".join(line[2:] for line in ACME.splitlines()), ""),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_vendor_file_may_have_several_forms(write: Write, form: str) -> None:
+    text, _ = FORMS[form]
+    file = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT)
+    assert file.faults == []
+    assert list(file.vendors) == ["acme"]
+    line = file.document.line((*file.path_of("acme"), "feeds", "render", "states"))
+    assert text.splitlines()[line - 1].strip().startswith("states:")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_vendor_file_tells_its_faults_by_line(write: Write, form: str) -> None:
+    text = FORMS[form][0].replace("rows: renders", "rows: ']'")
+    file = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT)
+    number = next(index for index, line in enumerate(text.splitlines(), 1) if "rows:" in line)
+    (fault,) = file.faults
+    assert fault.partition("acme.yaml:")[2].startswith(f"{number}: ")
+    assert "feeds.render.list.rows: `]` is not a JMESPath expression" in fault
+    assert not file.vendors
+
+
+@pytest.mark.parametrize("text", ["", "providers: []\n", "x-common: {}\n"])
+def test_a_vendor_file_without_a_vendor_is_a_fault(write: Write, text: str) -> None:
+    (fault,) = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT).faults
+    assert fault.endswith("no vendor; write its name as a key, and below it what the vendor is")
