@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import quote
@@ -16,8 +17,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from exporter.client.errors import ContractBroken
 from exporter.client.redaction.redaction import READ, redacted, without
+from exporter.config.models import ProviderSettings
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 from exporter.vendors.api import Page
+from exporter.vendors.declared.words import Words, plain
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -68,6 +71,23 @@ class Wire(BaseModel):
         return frozenset(
             part for name in names if name in fields for part in fields[name].metadata if isinstance(part, Field)
         )
+
+
+@dataclass(frozen=True)
+class UsersWords:
+    """The words that a provider adds to its vendor's tables; they go before what those say."""
+
+    states: Words[State]
+    reasons: Words[Reason]
+
+    @classmethod
+    def of(cls, settings: ProviderSettings, kind: str) -> Self:
+        """Those for one feed."""
+        return cls(Words(settings.states.get(kind, {})), Words(settings.reasons.get(kind, {})))
+
+    def reason(self, *said: object) -> Reason | None:
+        """Why a task failed, by codes and texts of which one may be in the table."""
+        return next(filter(None, map(self.reasons.meaning, said)), None) if self.reasons else None
 
 
 def _task_id(value: Any) -> str:
@@ -203,6 +223,7 @@ def observation(
     reason: Reason | None = None,
     words: Sequence[str] = (),
     raw: object = None,
+    word: object = None,
     result: bool = False,
     fault: Reason | None = None,
     progress: float | None = None,
@@ -215,8 +236,9 @@ def observation(
     """An observation in which what no table maps is named: a state, or the reason of a failure.
 
     `words` is what the vendor says of a failure: said, but mapped to no `reason`, it counts as unmapped. `raw` is the
-    row they stand in: what else it holds, such as a prompt, is not repeated where the words quote it. `result` and
-    `fault` are the evidence by which a task of an unknown state may be known to have ended.
+    row they stand in: what else it holds, such as a prompt, is not repeated where the words quote it. `word` is the
+    vendor's for the state. `result` and `fault` are the evidence by which a task of an unknown state may be known to
+    have ended.
     """
     if state is None:
         state, broken = State.UNKNOWN, broken | {Field.STATE}
@@ -227,9 +249,18 @@ def observation(
     elif reason is None:
         reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
     said = _said(words, raw) if (state is State.FAILED or fault is not None) and any(words) else ""
+    strange = _strange(broken, word, words) if broken else ()
     return Observation(
-        task_id, state, reason, progress, submitted, started, ended, dated, output_seconds, result, fault, said, broken
-    )
+        task_id, state, reason, progress, submitted, started, ended, dated, output_seconds, result, fault, said, broken,
+        strange,
+    )  # fmt: skip
+
+
+def _strange(broken: frozenset[Field], word: object, words: Sequence[str]) -> tuple[tuple[Field, str], ...]:
+    """The words that no table maps, as tables have them: that of the state, the first one that a failure says."""
+    said = next(filter(None, map(plain, words)), "")
+    found = ((Field.STATE, plain(word)), (Field.REASON, said))
+    return tuple((part, text) for part, text in found if part in broken and text)
 
 
 def _said(words: Sequence[str], raw: object) -> str:

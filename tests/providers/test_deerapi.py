@@ -562,3 +562,49 @@ async def test_any_id_stays_one_segment_of_the_path(connect: Connect, task_id: s
     before, _, last = path.rpartition("/")
     assert (before, unquote(last)) == ("/sora/v1/videos", task_id)
     assert last.strip(".")
+
+
+WORDS = {
+    "states": {"sora": {"succeeded": ["Done OK"], "failed": ["^burnt"]}},
+    "reasons": {"sora": {"timeout": ["e_9"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "reason"),
+    [
+        ({"status": "done ok"}, State.SUCCEEDED, None),
+        ({"status": "BURNT_OUT"}, State.FAILED, Reason.UNKNOWN),
+        ({"status": "FAILURE", "fail_reason": "E_9"}, State.FAILED, Reason.TIMEOUT),
+        ({"status": "FAILURE", "fail_reason": {"code": "E_9", "message": "x"}}, State.FAILED, Reason.TIMEOUT),
+        ({"status": "SUCCESS"}, State.SUCCEEDED, None),
+        ({"status": "FAILURE", "fail_reason": "任务超时"}, State.FAILED, Reason.TIMEOUT),
+    ],
+    ids=str,
+)
+async def test_words_of_the_settings_add_to_the_tables(
+    connect: Connect, given: dict[str, Any], state: State, reason: Reason | None
+) -> None:
+    one = await connect(KEY | WORDS, detail(**given)).observe()
+    assert (one.state, one.reason, one.unmapped) == (state, reason, frozenset())
+
+
+async def test_words_of_the_settings_go_before_those_of_the_tables(connect: Connect) -> None:
+    words = {"states": {"sora": {"blocked": ["queued"]}}, "reasons": {"sora": {"auth": ["quota_not_enough"]}}}
+    line = connect(KEY | words, detail(status="QUEUED"), detail(status="FAILURE", fail_reason="quota_not_enough"))
+    assert (await line.observe()).state is State.BLOCKED
+    assert (await line.observe()).reason is Reason.AUTH
+
+
+@pytest.mark.parametrize(
+    ("given", "strange"),
+    [
+        ({"status": "Odd-One"}, ((Field.STATE, "odd-one"),)),
+        ({"status": "FAILURE", "fail_reason": {"code": "E_ODD", "message": "x y"}}, ((Field.REASON, "e_odd"),)),
+        ({"status": "FAILURE", "fail_reason": "timeout"}, ()),
+        ({"status": {"a": 1}}, ()),
+    ],
+    ids=str,
+)
+async def test_words_that_no_table_maps_are_told(connect: Connect, given: dict[str, Any], strange: object) -> None:
+    assert (await observed(connect, **given)).strange == strange

@@ -31,6 +31,7 @@ from exporter.vendors.fields import (
     Percent,
     TaskId,
     Timestamp,
+    UsersWords,
     Wire,
     observation,
     read_page,
@@ -225,6 +226,7 @@ class Sora(Feed):
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self._client = client
+        self._users_words = UsersWords.of(settings, self.kind)
         self.lists = settings.user_token is not None
         self._dialect = Dialect.NEW
         self._prefix = ""  # older gateways want the bare user token, newer ones also take a Bearer
@@ -287,7 +289,7 @@ class Sora(Feed):
         """One row or detail as an observation. Raises ValueError where it shows no task."""
         row, broken = Row.read(_as_task(raw))
         status = _plain((row.status or "")[:64])
-        state = STATES.get(status)
+        state = self._users_words.states.meaning(row.status) or STATES.get(status)
         words: tuple[str, ...] = ()
         reason, fault, length = None, None, None
         is_unknown = state in (None, State.UNKNOWN)
@@ -296,7 +298,8 @@ class Sora(Feed):
             upstream = row.upstream
             words = (*row.fail_reason, upstream.failure_reason or "")
             text = " ".join(words).strip()
-            reason = Reason.MODERATION if upstream.moderated else reason_of(text=text, codes=CODES)
+            reason = self._users_words.reason(*words, text)
+            reason = reason or (Reason.MODERATION if upstream.moderated else reason_of(text=text, codes=CODES))
             fault = reason or (Reason.UNKNOWN if text else None)
             if state is State.FAILED and not text and status in ENDED_LATE:
                 reason = Reason.TIMEOUT
@@ -309,6 +312,7 @@ class Sora(Feed):
             reason=reason,
             words=words,
             raw=raw,
+            word=row.status,
             result=is_unknown and _shows_result(raw),
             fault=fault,
             progress=None if state is State.FAILED else row.progress,  # each end is 100% there, a bad one too

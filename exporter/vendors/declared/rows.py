@@ -84,12 +84,19 @@ class RowReader:
             fault = reason or (Reason.UNKNOWN if words and self.code is not None else None)
             result = state is not State.FAILED and self.result is not None and _is_there(self.result, raw)
         made = observation(
-            task_id, state, broken, reason=reason, words=words, raw=raw, result=result, fault=fault, **numbers
+            task_id,
+            state,
+            broken,
+            reason=reason,
+            words=words,
+            raw=raw,
+            word=word,
+            result=result,
+            fault=fault,
+            **numbers,
         )
         if self.model is not None or self.usage:
             self._take_account(made, raw)
-        if made.unmapped:
-            made.strange = self._strange(made, word, raw)
         return made
 
     def _failure(
@@ -121,13 +128,6 @@ class RowReader:
             if amount:
                 usage.append((unit, amount))
         made.usage = tuple(usage)
-
-    def _strange(self, made: Observation, word: Any, raw: object) -> tuple[tuple[Field, str], ...]:
-        """The words that no table maps, as their tables would have them."""
-        found = [(Field.STATE, plain(word))] if Field.STATE in made.unmapped else []
-        if Field.REASON in made.unmapped:
-            found.append((Field.REASON, code_of(_selected(self.code, raw, _NOTHING)[0])))
-        return tuple((part, text) for part, text in found if text)
 
 
 def task_id_of(value: object) -> str:
