@@ -18,7 +18,7 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.deltas import Exemplar
 from exporter.ledger.tracker import End, within
-from exporter.tasks import IN_FLIGHT, MAY_STALL, Cause, Clock, State, Task
+from exporter.tasks import IN_FLIGHT, MAY_STALL, Cause, Clock, Field, State, Task
 
 Labels = tuple[str, ...]
 
@@ -69,6 +69,18 @@ class LookUpState:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmappedWords:
+    """The vendor's words that no table maps, as far as they may be shown."""
+
+    words: tuple[tuple[Field, str], ...] = ()
+    """What they were to tell, and the words in small letters, the latest last."""
+    settings: Mapping[Field, str] = field(default_factory=dict)
+    """The line of YAML for the provider that maps them, by a guess that a person has to confirm."""
+    hidden: int = 0
+    """How many there are besides, in which there may be content or a credential."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedSnapshot:
     """One feed at one moment. Times are Unix seconds."""
 
@@ -100,6 +112,7 @@ class FeedSnapshot:
     followed: int
     """How many ids are watched or were asked for."""
     look_ups: LookUpState
+    unmapped: UnmappedWords
     idle_advice: str
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
     revision: int

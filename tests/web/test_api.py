@@ -66,6 +66,7 @@ async def test_before_the_first_sweep_nothing_is_said_of_tasks(http: httpx.Async
             "outage": None,
             "failed_calls": [],
             "watched": {"ids": 0, "troubles": []},
+            "unmapped": {"words": [], "settings": [], "hidden": 0},
         }
 
 

@@ -29,10 +29,11 @@ from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
 from exporter.polling.feed.missing import MissingTasks
 from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
+from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Following, Watch
 from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
 from exporter.tasks import Cause, Observation, Step, Task
-from exporter.vendors.api import Feed, Provider
+from exporter.vendors.api import Feed, Page, Provider
 
 T = TypeVar("T")
 
@@ -76,9 +77,10 @@ class FeedLoop:
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.heartbeat = Heartbeat(provider.settings)
+        self._unmapped = Unmapped(provider.settings, feed.kind, clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
         self._list = ListReader(
-            feed, tracker, ledger, provider.settings, clock, self._called, self.heartbeat.beat, self._fills
+            feed, tracker, ledger, provider.settings, clock, self._page, self.heartbeat.beat, self._fills
         )
 
     def start(self, spread: float = 0.0) -> None:
@@ -135,6 +137,7 @@ class FeedLoop:
             look_ups=LookUpState(
                 self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
             ),
+            unmapped=self._unmapped.frozen,
             idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",
             revision=tracker.revision,
         )
@@ -298,7 +301,15 @@ class FeedLoop:
 
     async def _ask(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
         self.heartbeat.beat()
-        return await self._called(self.feed.look_up_all(ids))
+        found = await self._called(self.feed.look_up_all(ids))
+        for shown in found.values():
+            self._unmapped.take(shown)
+        return found
+
+    async def _page(self, call: Awaitable[Page]) -> Page:
+        page = await self._called(call)
+        self._unmapped.take(page.observations)
+        return page
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""

@@ -14,6 +14,7 @@ from exporter.client.errors import FailedCall
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedView, Snapshot
 from exporter.snapshot import Outage as OutageSeen
 from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step, Task
+from exporter.tasks import Field as Part
 from exporter.web.query import Row, TaskPage
 
 
@@ -121,6 +122,21 @@ class Watched(_Answer):
     troubles: list[str] = Field(description="which of the provider's watch files and URLs cannot be used, and why")
 
 
+class UnmappedWord(_Answer):
+    """A word of the vendor that no table maps."""
+
+    field: Part = Field(description="what it was to tell")
+    word: str = Field(description="in small letters")
+
+
+class Unmapped(_Answer):
+    """The vendor's words that no table maps, as the last day has shown them; 20 at the most."""
+
+    words: list[UnmappedWord] = Field(description="the latest last")
+    settings: list[str] = Field(description="lines of YAML for the provider that map them; meanings are a guess")
+    hidden: int = Field(description="further words, which may be content or credentials")
+
+
 class FeedState(_Answer):
     """One feed: state of its polling and number of tasks."""
 
@@ -138,6 +154,7 @@ class FeedState(_Answer):
     outage: Outage | None = Field(description="null while the feed is up")
     failed_calls: list[CallFailed] = Field(description="the last 20 failed calls, latest first")
     watched: Watched = Field(description="what is followed by id")
+    unmapped: Unmapped = Field(description="words that no table maps")
 
 
 class ProviderState(_Answer):
@@ -226,6 +243,11 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
         outage=_outage(status.outage),
         failed_calls=[_failed(call) for call in reversed(status.failed_calls)],
         watched=Watched(ids=feed.followed, troubles=list(account.watch_troubles)),
+        unmapped=Unmapped(
+            words=[UnmappedWord(field=part, word=word) for part, word in feed.unmapped.words],
+            settings=list(feed.unmapped.settings.values()),
+            hidden=feed.unmapped.hidden,
+        ),
     )
 
 

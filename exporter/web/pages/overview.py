@@ -81,6 +81,15 @@ UNKNOWN_STATE = (
 )
 
 
+MAP_IT = "If you know what the vendor means by it, add this to the settings of the provider {provider}, and reload."
+
+MEANINGS = {
+    "STATE": ", ".join(state for state in State if state is not State.LOST),
+    "REASON": ", ".join(Reason),
+}
+"""What may stand for the placeholders of a setting that maps words."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     """Something that is wrong, whose it is to mend, and how."""
@@ -94,6 +103,8 @@ class Trouble:
     """Whether something is not seen at all; otherwise it is only worth a look."""
     is_first: bool = False
     """Whether it comes before what else is worth a look."""
+    settings: Sequence[str] = ()
+    """Lines of YAML that would mend it."""
 
 
 @dataclass(frozen=True)
@@ -181,12 +192,20 @@ class FeedCard:
         found = self._read("unmapped_values_total")
         if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
             notes.append(f"The vendor said what no table of the exporter knows: {', '.join(unmapped)}.")
+        if hidden := self.feed.unmapped.hidden:
+            notes.append(f"{_words(hidden)} not shown: there may be content or a credential in it.")
         if not self.feed.lists and not self.follows_nothing:
             notes.append(f"The feed cannot be listed; {self.feed.followed} ids are followed.")
         notes += self._look_up_notes
         if self.status.restarts:
             notes.append(f"The polling loop was restarted {self.status.restarts} times: a bug in the exporter.")
         return notes
+
+    @property
+    def mapping(self) -> tuple[str, Sequence[str]] | None:
+        """What maps the vendor's words that no table knows: what to do, and lines of YAML."""
+        lines = list(self.feed.unmapped.settings.values())
+        return (self._map_it(lines), lines) if lines else None
 
     @property
     def _look_up_notes(self) -> Iterable[str]:
@@ -218,7 +237,18 @@ class FeedCard:
         if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
             what = f"{_tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
             told = "The exporter does not know the vendor's word for the state."
-            yield Trouble(Whose.EXPORTER, what, told, UNKNOWN_STATE, is_grave=False, is_first=True)
+            lines = [line for field, line in self.feed.unmapped.settings.items() if field is Field.STATE]
+            advice = f"{UNKNOWN_STATE} {self._map_it(lines)}" if lines else UNKNOWN_STATE
+            yield Trouble(Whose.EXPORTER, what, told, advice, is_grave=False, is_first=True, settings=lines)
+
+    def _map_it(self, lines: Iterable[str]) -> str:
+        """What to do with settings that map words."""
+        choices = (
+            f" {name} stands for one of {meanings}."
+            for name, meanings in MEANINGS.items()
+            if any(f"{name}: [" in line for line in lines)
+        )
+        return MAP_IT.format(provider=self.provider) + "".join(choices)
 
     def _failing(self) -> Iterable[Trouble]:
         ended = {share.word: share.count for share in self.ends}
@@ -371,6 +401,10 @@ def _feeds(count: int) -> str:
 
 def _ids(count: int) -> str:
     return "1 id is" if count == 1 else f"{count} ids are"
+
+
+def _words(count: int) -> str:
+    return "1 of the unknown words is" if count == 1 else f"{count} of the unknown words are"
 
 
 def _cut(task_id: str) -> str:
