@@ -13,13 +13,19 @@ LONGEST_TEXT = 100
 """Characters of a time or a number; a longer text is neither."""
 
 LONGEST_LENGTH = 1e9
-"""Seconds of a clip, or units of a cost, above which the value is a slip of the vendor."""
+"""Seconds of a clip above which the value is a slip of the vendor."""
+
+LARGEST_AMOUNT = 1e12
+"""Units of a cost or a balance above which the value is a slip of the vendor."""
+
+_YEAR_1 = -62_135_596_800.0
+"""What some languages have for a time that was never set, as Unix seconds."""
 
 _SECONDS_BELOW = 1e11
 """Seconds as all vendors have them; more digits are milli-, micro- or nanoseconds."""
 
 _ISO = re.compile(
-    r"(?P<moment>\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(?::?\d\d)?)(?:[.,](?P<fraction>\d+))?\s*(?P<zone>\D.*)?", re.ASCII
+    r"(?P<moment>\d{4}-?\d\d-?\d\d[Tt ]\d\d:?\d\d(?::?\d\d)?)(?:[.,](?P<fraction>\d+))?\s*(?P<zone>\D.*)?", re.ASCII
 )
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 _LENGTH = re.compile(
@@ -48,7 +54,7 @@ def time_reader(offset: float = 0.0, zone: tzinfo = UTC) -> Callable[[Any], floa
     """
 
     def read(value: Any) -> float | None:
-        if value is None or value == "":
+        if _is_unset(value):
             return None
         if type(value) is int or type(value) is float:
             seconds = _seconds(number(value))
@@ -62,21 +68,27 @@ def time_reader(offset: float = 0.0, zone: tzinfo = UTC) -> Callable[[Any], floa
     return read
 
 
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.replace(".", "", 1).removeprefix("-").isdigit()
 
 
 def _seconds(value: float) -> float | None:
     if abs(value) < _SECONDS_BELOW:
-        return value or None
+        return value if value and value != _YEAR_1 else None
     for units in (1e9, 1e6, 1e3):
         if abs(value) >= 1e8 * units:
             value /= units
             break
-    return value or None
+    return value
 
 
 def _moment(text: str, zone: tzinfo) -> float | None:
+    if text.startswith("0000-00-00"):  # as databases write that there is none
+        return None
     if found := _ISO.fullmatch(text):
         fraction = float(f"0.{found['fraction']}") if found["fraction"] else 0.0
         told = _zone_of(found["zone"])
@@ -85,7 +97,7 @@ def _moment(text: str, zone: tzinfo) -> float | None:
         fraction = 0.0
         try:
             moment = parsedate_to_datetime(text)
-        except (TypeError, IndexError):
+        except (TypeError, IndexError, OverflowError):
             raise ValueError("not a time") from None
     if moment.year <= 1:
         return None
@@ -105,17 +117,17 @@ def _zone_of(text: str | None) -> str:
 
 def progress_reader(unit: str) -> Callable[[Any], float | None]:
     """Reads progress as a ratio from 0 to 1, out of `percent` or `ratio`; "42%" is a percentage in any case."""
-    scale = 1.0 if unit == "ratio" else 0.01
+    declared = 1.0 if unit == "ratio" else 100.0
 
     def read(value: Any) -> float | None:
-        if value is None or value == "":
+        if _is_unset(value):
             return None
-        factor = scale
+        whole = declared
         if isinstance(value, str):
             text = value.strip()
             if text.endswith("%"):
-                value, factor = text[:-1].rstrip(), 0.01
-        ratio = number(value) * factor
+                value, whole = text[:-1].rstrip(), 100.0
+        ratio = number(value) / whole
         if not 0 <= ratio <= 1:
             raise ValueError("not between 0 and 100 %")
         return ratio
@@ -125,23 +137,21 @@ def progress_reader(unit: str) -> Callable[[Any], float | None]:
 
 def length_reader(unit: str) -> Callable[[Any], float | None]:
     """Reads the length of a clip in seconds, out of numbers in `s` or `ms`, and of texts: "5s", "5.041", "0:00:07"."""
-    scale = 0.001 if unit == "ms" else 1.0
-    scales = {"m": 60.0, "s": 1.0}
+    in_a_second = 1000.0 if unit == "ms" else 1.0
 
     def read(value: Any) -> float | None:
-        if value is None or value == "":
+        if _is_unset(value):
             return None
         if isinstance(value, str):
             text = value.strip()[: LONGEST_TEXT + 1]
             if clock := _CLOCK.fullmatch(text):
                 seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
             elif (found := _LENGTH.fullmatch(text)) and (told := found[2]):
-                is_ms = told.lower().startswith(("ms", "mil"))
-                seconds = float(found[1]) * (0.001 if is_ms else scales[told[0].lower()])
+                seconds = _in_seconds(float(found[1]), told.lower())
             else:
-                seconds = number(text) * scale
+                seconds = number(text) / in_a_second
         else:
-            seconds = number(value) * scale
+            seconds = number(value) / in_a_second
         if not 0 <= seconds <= LONGEST_LENGTH:
             raise ValueError("not a length")
         return seconds or None
@@ -149,19 +159,25 @@ def length_reader(unit: str) -> Callable[[Any], float | None]:
     return read
 
 
+def _in_seconds(length: float, unit: str) -> float:
+    if unit.startswith(("ms", "mil")):
+        return length / 1000.0
+    return length * 60.0 if unit.startswith("m") else length
+
+
 def amount_reader(scale: float = 1.0) -> Callable[[Any], float | None]:
     """Reads an amount of money, credits or tokens, times `scale`: numbers, and texts with commas between thousands."""
 
     def read(value: Any) -> float | None:
-        if value is None or value == "":
+        if _is_unset(value):
             return None
         if isinstance(value, str):
             text = value.strip()[: LONGEST_TEXT + 1]
-            if not text or not _MONEY.fullmatch(text):
+            if not _MONEY.fullmatch(text):
                 raise ValueError("not an amount")
             value = text.replace(",", "")
         amount = number(value) * scale
-        if not math.isfinite(amount):
+        if not abs(amount) <= LARGEST_AMOUNT:
             raise ValueError("not an amount")
         return amount
 
