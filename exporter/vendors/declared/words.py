@@ -33,27 +33,24 @@ class Words(Generic[W]):
         # The longest first: the more a beginning says, the better.
         prefixes = sorted((pair for pair in pairs if pair[0].startswith(PREFIX)), key=lambda pair: -len(pair[0]))
         self._prefixes = [(word.removeprefix(PREFIX), meaning) for word, meaning in prefixes]
+        self._otherwise: Words[W] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._exact or self._prefixes)
-
-    @property
-    def exact(self) -> Mapping[str, W]:
-        return self._exact
+        return bool(self._exact or self._prefixes or self._otherwise)
 
     def meaning(self, value: Any) -> W | None:
         """What a word means; None where the table does not say so."""
         word = plain(value)
-        if not word:
-            return None
+        return self._of(word) if word else None
+
+    def _of(self, word: str) -> W | None:
         found = self._exact.get(word)
         if found is None and self._prefixes:
             found = next((meaning for start, meaning in self._prefixes if word.startswith(start)), None)
-        return found
+        return self._otherwise._of(word) if found is None and self._otherwise else found
 
     def with_first(self, other: Words[W]) -> Words[W]:
         """A table in which what `other` says goes before what this one says."""
         made = Words[W]({})
-        made._exact = {**self._exact, **other._exact}
-        made._prefixes = sorted([*other._prefixes, *self._prefixes], key=lambda pair: -len(pair[0]))
+        made._exact, made._prefixes, made._otherwise = other._exact, other._prefixes, self
         return made
