@@ -71,7 +71,7 @@ def peer(body: bytes) -> ASGIApp:
 async def main(feeds: int, tasks: int) -> None:
     standing = Standing(feeds, tasks)
     await standing.fill()
-    exposition = Exposition(standing.polled.snapshot, Reloads(), time.time)
+    exposition = Exposition(standing.polled.snapshot, Reloads(), time.time, standing.polled.awaited)
     ours = web.create(standing.polled, exposition)
     answer = await exposition.answer(OPENMETRICS)
     paths: dict[str, ASGIApp] = {"/fixed": Fixed(ours), "/peer": peer(b"".join(answer.pieces))}

@@ -15,6 +15,7 @@ from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider, PolledProviders
+from exporter.snapshot import FeedStatus
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import built_in
 
@@ -57,6 +58,7 @@ class Standing:
             ended = (self._ended(number) for number in range(self._tasks // 10))
             running = (self._running(number) for number in range(self._tasks))
             await self._record(loop, [*ended, *running], complete=True)
+            loop.status = FeedStatus(up=True)
 
     async def change(self, share: float, within: float) -> None:
         """Each feed is swept once within so many seconds, at even distances; that share of its tasks gets on."""

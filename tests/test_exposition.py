@@ -17,7 +17,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import PIECE, Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import HandClock
 from exporter.snapshot import FeedStatus, Reloads, Snapshot
@@ -41,7 +41,8 @@ class Site:
         self.settings = built_in()["facewap"].settings.model_validate(common | settings)
         self.polled = made(PolledProvider.open(self.settings, self.ledger, clock, self.news.set))
         (self.loop,) = self.polled.loops
-        self.exposition = Exposition(PolledProviders([self.polled]).snapshot, reloads or Reloads(), clock)
+        every = PolledProviders([self.polled])
+        self.exposition = Exposition(every.snapshot, reloads or Reloads(), clock, every.awaited)
 
     async def see(self, *rows: Observation, complete: bool = True) -> None:
         listed = {row.id: (row, self.clock.now) for row in rows}
@@ -140,7 +141,9 @@ async def test_pieces_of_a_large_body_are_sent_in_turns_with_everything_else() -
     events: list[str] = []
 
     async def send(message: Message) -> None:
-        events.append("piece" if message.get("body") else "head")
+        body = message.get("body", b"")
+        assert len(body) <= PIECE
+        events.append("piece" if body else "head")
 
     async def receive() -> Message:
         raise AssertionError("nothing is read of a scrape")
@@ -198,6 +201,27 @@ async def test_without_a_feed_there_is_time_to_rest() -> None:
     await asyncio.sleep(0.2)
     keeping.cancel()
     assert passed == 1
+    await site.aclose()
+
+
+async def test_a_scrape_between_two_sweeps_takes_no_snapshot_even_if_a_first_sweep_is_awaited() -> None:
+    site = Site(HandClock())
+    every, taken = PolledProviders([site.polled]), 0
+
+    def take() -> Snapshot:
+        nonlocal taken
+        taken += 1
+        return every.snapshot()
+
+    site.exposition = Exposition(take, Reloads(), site.clock, every.awaited)
+    keeping = asyncio.create_task(site.exposition.keep_fresh(site.news))
+    async with asyncio.timeout(PATIENCE):
+        before = -1
+        while taken != before:
+            before = taken
+            await site.text()
+    keeping.cancel()
+    assert every.awaited() == ["swap/face_swap"]
     await site.aclose()
 
 

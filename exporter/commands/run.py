@@ -145,7 +145,7 @@ async def serve(
         if fresh.ledger != config.ledger:
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
-    exposition = Exposition(collector.polled.snapshot, reloads, time.time)
+    exposition = Exposition(collector.polled.snapshot, reloads, time.time, collector.polled.awaited)
     application = web.create(
         collector.polled,
         exposition,

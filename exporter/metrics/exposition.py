@@ -85,11 +85,11 @@ def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
         for start in range(0, len(part), PIECE):
             cut = part[start : start + PIECE]
-            some.append(cut)
-            size += len(cut)
-            if size >= PIECE:
+            if size + len(cut) > PIECE:
                 yield b"".join(some)
                 some, size = [], 0
+            some.append(cut)
+            size += len(cut)
     if some:
         yield b"".join(some)
 
@@ -120,9 +120,19 @@ class _Told:
 class Exposition:
     """Everything that is known, in the formats that Prometheus reads."""
 
-    def __init__(self, take: Callable[[], Snapshot], reloads: Reloads, clock: Callable[[], float]) -> None:
-        """`take` takes a snapshot; it is called on the event loop, where it must not take long."""
+    def __init__(
+        self,
+        take: Callable[[], Snapshot],
+        reloads: Reloads,
+        clock: Callable[[], float],
+        awaited: Callable[[], list[str]] = list,
+    ) -> None:
+        """`take` takes a snapshot, `awaited` names the feeds whose first sweep has not ended.
+
+        Both are called on the event loop, where they must not take long.
+        """
         self._take = take
+        self._awaited = awaited
         self._reloads = reloads
         self._clock = clock
         self._process = CollectorRegistry(auto_describe=False)
@@ -137,8 +147,7 @@ class Exposition:
         self._preparing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")  # one, so that no moment is overtaken
         self._kept = False
-        self._shown: frozenset[Labels] = frozenset()
-        self._awaits_sweeps = False
+        self._awaits: list[str] = []
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The body as it would be now and its content type, in the format that an Accept header prefers."""
@@ -151,7 +160,7 @@ class Exposition:
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
         self._asked[format_, packed] = time.monotonic()
         # A client that waited for a first sweep is to see it.
-        if not self._kept or (self._awaits_sweeps and self._polled_once() != self._shown):
+        if not self._kept or (self._awaits and self._awaits != self._awaited()):
             await self._prepare_aside()
         body = self._body(format_)
         if packed and not body.packed:
@@ -188,16 +197,11 @@ class Exposition:
         """Like `refresh`, but nothing else waits for it."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._take(), self._clock())
 
-    def _polled_once(self) -> frozenset[Labels]:
-        """The feeds whose first sweep has ended, well or not."""
-        return frozenset(feed.labels for feed in self._take().feeds if feed.status.up is not None)
-
     def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
         with self._preparing:
             self._bodies = self._written_bodies(snapshot, now)
-            self._shown = frozenset(feed.labels for feed in snapshot.feeds if feed.status.up is not None)
-            self._awaits_sweeps = len(self._shown) < len(snapshot.feeds)
+            self._awaits = [feed.name for feed in snapshot.feeds if feed.status.up is None]
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
         views = {feed.labels: FeedView(feed, now) for feed in snapshot.feeds}

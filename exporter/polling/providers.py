@@ -144,7 +144,11 @@ class PolledProviders:
     def stuck(self) -> list[str]:
         """The feeds whose loop is stuck although it was restarted."""
         now = time.monotonic()
-        return [f"{loop.provider.name}/{loop.feed.kind}" for loop in self.loops if loop.heartbeat.is_stuck(now)]
+        return [loop.name for loop in self.loops if loop.heartbeat.is_stuck(now)]
+
+    def awaited(self) -> list[str]:
+        """The feeds whose first sweep has not ended yet."""
+        return [loop.name for loop in self.loops if loop.status.up is None]
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""

@@ -87,9 +87,8 @@ def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) ->
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:
-        waiting = [feed.name for feed in source.snapshot().feeds if feed.status.up is None]
-        if waiting:
-            return PlainTextResponse(f"Waiting for the first sweep of {', '.join(waiting)}.\n", 503)
+        if awaited := source.awaited():
+            return PlainTextResponse(f"Waiting for the first sweep of {', '.join(awaited)}.\n", 503)
         return PlainTextResponse("The exporter is ready.\n")
 
     async def reload_config(request: Request) -> Response:

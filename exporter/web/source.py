@@ -47,6 +47,9 @@ class Source(Protocol):
     def stuck(self) -> Sequence[str]:
         """The feeds whose loop is stuck although it was restarted."""
 
+    def awaited(self) -> Sequence[str]:
+        """The feeds whose first sweep has not ended yet."""
+
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task. Raises StoreError."""
 

@@ -83,10 +83,14 @@ class FeedLoop:
             feed, tracker, ledger, provider.settings, clock, self._page, self.heartbeat.beat, self._fills
         )
 
+    @property
+    def name(self) -> str:
+        return f"{self.provider.name}/{self.feed.kind}"
+
     def start(self, spread: float = 0.0) -> None:
         """Begins to poll, at any moment within `spread` seconds."""
         self.heartbeat.beat(spread)
-        self._running.append(asyncio.create_task(self.run(spread), name=f"{self.provider.name}/{self.feed.kind}"))
+        self._running.append(asyncio.create_task(self.run(spread), name=self.name))
 
     async def stop(self) -> None:
         running, self._running = self._running, []

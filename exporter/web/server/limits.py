@@ -27,7 +27,10 @@ READ = 8 * 1024
 UNSENT = 32 * 1024
 """Bytes of answers that may wait in a connection before its next piece is held back."""
 
-PIECE = 64 * 1024
+COUNTED = 64 * 1024
+"""Bytes of an answer above which its memory is counted."""
+
+PIECE = 256 * 1024
 """Bytes of a large answer that are handed to a connection at once."""
 
 
@@ -230,10 +233,11 @@ def _in_pieces(send: Send, connection: Connection) -> Send:
 
     async def send_some(message: Message) -> None:
         body = message.get("body", b"")
+        if len(body) > COUNTED:
+            connection.hold(len(body))
         if len(body) <= PIECE:
             await send(message)
             return
-        connection.hold(len(body))
         view = memoryview(body)
         for start in range(0, len(body), PIECE):
             more = message.get("more_body", False) or start + PIECE < len(body)
