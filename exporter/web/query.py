@@ -9,9 +9,10 @@ import heapq
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import Annotated, Any
@@ -165,7 +166,8 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     matches, order = _filter_of(query), _order_of(query, now)
     descending = query.direction is Direction.DESCENDING
     first, last = (query.page - 1) * query.per_page, query.page * query.per_page
-    runs: list[list[_Ranked]] = []
+    # Without what they are ordered by: to free that for 100,000 tasks at once would hold up everything for 15 ms.
+    runs: list[tuple[FeedSnapshot, list[Task]]] = []
     for feed in snapshot.feeds:
         wanted = query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
         recent = feed.recent(now)
@@ -174,12 +176,12 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
             for start in range(0, len(tasks), RUN):
                 some = [task for task in tasks[start : start + RUN] if matches(task)]
                 total += len(some)
-                ranked = [(order((feed, task)), feed, task) for task in some]
-                ranked.sort(key=_rank, reverse=descending)
-                runs.append(ranked[:last])
+                some.sort(key=partial(order, feed), reverse=descending)
+                runs.append((feed, some[:last]))
                 time.sleep(0)  # what waits to run, first of all the event loop, does so now
     # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
-    merged = heapq.merge(*runs, key=_rank, reverse=descending) if total > first else iter(())
+    ranked = [_ranked(feed, tasks, order) for feed, tasks in runs] if total > first else []
+    merged = heapq.merge(*ranked, key=itemgetter(0), reverse=descending)
     stale = {feed.labels for feed in snapshot.feeds if feed.is_stale(now)}
     rows = [
         Row(feed, task, feed.labels in stale and not task.state.is_end) for _, feed, task in islice(merged, first, last)
@@ -187,10 +189,15 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     return TaskPage(query, rows, total, known)
 
 
-_Ranked = tuple[tuple[object, ...], FeedSnapshot, Task]
-_rank = itemgetter(0)
-
 _SEVERAL = ("state", "reason")
+_Order = Callable[[FeedSnapshot, Task], tuple[object, ...]]
+
+
+def _ranked(
+    feed: FeedSnapshot, tasks: Sequence[Task], order: _Order
+) -> Iterator[tuple[tuple[object, ...], FeedSnapshot, Task]]:
+    for task in tasks:
+        yield order(feed, task), feed, task
 
 
 def _filter_of(query: TaskQuery) -> Callable[[Task], bool]:
@@ -209,12 +216,11 @@ def _filter_of(query: TaskQuery) -> Callable[[Task], bool]:
 Value = str | float | None
 
 
-def _order_of(query: TaskQuery, now: float) -> Callable[[tuple[FeedSnapshot, Task]], tuple[object, ...]]:
+def _order_of(query: TaskQuery, now: float) -> _Order:
     descending = query.direction is Direction.DESCENDING
     value_of = _VALUES[query.sort]
 
-    def order(found: tuple[FeedSnapshot, Task]) -> tuple[object, ...]:
-        feed, task = found
+    def order(feed: FeedSnapshot, task: Task) -> tuple[object, ...]:
         value = value_of(feed, task, now)
         is_known = value is not None
         return is_known is descending, value if is_known else 0, feed.provider, feed.kind, task.id
