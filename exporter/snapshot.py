@@ -278,19 +278,23 @@ class AccountView:
         self.feeds = feeds
 
     @cached_property
-    def _reporting(self) -> Sequence[tuple[FeedView, Task]]:
+    def _reporting(self) -> Sequence[tuple[FeedView, Sequence[Task]]]:
+        """Of each feed the tasks that report a progress."""
         return [
-            (feed, task)
+            (feed, [task for tasks in feed.in_flight.values() for task in tasks if task.progress is not None])
             for feed in self.feeds
-            for tasks in feed.in_flight.values()
-            for task in tasks
-            if task.progress is not None
         ]
+
+    @property
+    def _reporting_count(self) -> int:
+        return sum(len(tasks) for _, tasks in self._reporting)
 
     def single_tasks(self) -> Iterator[tuple[Labels, float]]:
         limit = self.account.task_series_limit
-        chosen = self._reporting if limit else ()
-        if len(chosen) > limit:
+        if not limit:
+            return
+        chosen: Iterable[tuple[FeedView, Task]] = ((feed, task) for feed, tasks in self._reporting for task in tasks)
+        if self._reporting_count > limit:
             # A heap rather than sorting, which would let nothing else run in between.
             chosen = heapq.nsmallest(limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
         for feed, task in chosen:
@@ -299,7 +303,7 @@ class AccountView:
     def dropped(self) -> Iterator[tuple[Labels, float]]:
         if any(feed.swept for feed in self.feeds):
             limit = self.account.task_series_limit
-            yield self.labels, max(0, len(self._reporting) - limit) if limit else 0
+            yield self.labels, max(0, self._reporting_count - limit) if limit else 0
 
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""

@@ -117,6 +117,14 @@ class _Told:
         return same and self.at <= now < self.due
 
 
+@dataclass
+class _Singles:
+    """What was written of a provider's single tasks, and what of its feeds that is based on."""
+
+    based_on: list[_Told]
+    lines: list[Lines]
+
+
 class Exposition:
     """Everything that is known, in the formats that Prometheus reads."""
 
@@ -139,8 +147,8 @@ class Exposition:
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
-        self._told: dict[tuple[str, ...], _Told] = {}
-        self._singles: dict[tuple[str, ...], tuple[list[_Told], list[Lines]]] = {}
+        self._told: dict[Labels, _Told] = {}
+        self._singles: dict[str, _Singles] = {}
         self._lines: dict[Format, list[bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
@@ -204,16 +212,22 @@ class Exposition:
             self._awaits = [feed.name for feed in snapshot.feeds if feed.status.up is None]
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
-        views = {feed.labels: FeedView(feed, now) for feed in snapshot.feeds}
-        tasks = {labels: self._told_of(view) for labels, view in views.items()}
-        self._told = tasks
-        polling = [_written(_FEED_FRAMES, FEED_METRICS, view, labels) for labels, view in views.items()]
-        accounts = [AccountView(one, [views[feed.labels] for feed in one.feeds]) for one in snapshot.accounts]
-        calls = [self._written_of(account) for account in accounts]
-        self._singles = {one.labels: self._singles[one.labels] for one in accounts}
+        told: dict[Labels, _Told] = {}
+        singles: dict[str, _Singles] = {}
+        polling: list[list[Lines]] = []
+        calls: list[list[Lines]] = []
+        # The views of one provider at a time: to free those of all at once would hold up everything else.
+        for account in snapshot.accounts:
+            feeds = [FeedView(feed, now) for feed in account.feeds]
+            told |= {feed.labels: self._told_of(feed) for feed in feeds}
+            polling += [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in feeds]
+            view = AccountView(account, feeds)
+            singles[account.name] = self._singles_of(view, [told[feed.labels] for feed in feeds])
+            calls.append(singles[account.name].lines + _written(_CALL_FRAMES, _CALLS, view))
+        self._told, self._singles = told, singles
         own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
         every: list[tuple[Frame, list[Lines]]] = [
-            *_columns(_TASK_FRAMES, [told.lines for told in tasks.values()]),
+            *_columns(_TASK_FRAMES, [one.lines for one in told.values()]),
             *_columns(_FEED_FRAMES, polling),
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
             *_columns(_EXPORTER_FRAMES, own),
@@ -237,14 +251,12 @@ class Exposition:
             return told
         return _Told(view.feed, view.now, view.due, _written(_TASK_FRAMES, TASK_METRICS, view, view.labels))
 
-    def _written_of(self, account: AccountView) -> list[Lines]:
-        """The lines of a provider; those of its single tasks only if one of its feeds was written again."""
-        based_on = [self._told[feed.labels] for feed in account.feeds]
-        before, singles = self._singles.get(account.labels, (None, []))
-        if before != based_on:
-            singles = _written(_SINGLE_FRAMES, _SINGLE, account)
-            self._singles[account.labels] = based_on, singles
-        return singles + _written(_CALL_FRAMES, _CALLS, account)
+    def _singles_of(self, account: AccountView, based_on: list[_Told]) -> _Singles:
+        """The lines of a provider's single tasks, written again only if one of its feeds was."""
+        singles = self._singles.get(account.account.name)
+        if singles and singles.based_on == based_on:
+            return singles
+        return _Singles(based_on, _written(_SINGLE_FRAMES, _SINGLE, account))
 
     def _body(self, format_: Format) -> Body:
         if format_ not in self._bodies:
