@@ -16,7 +16,7 @@ from .houses import House
 from .serving import until
 
 
-@pytest.mark.parametrize("path", ["/tasks", "/api/v1/tasks"])
+@pytest.mark.parametrize("path", ["/", "/tasks", "/api/v1/tasks"])
 async def test_searches_hold_up_nothing_else_and_too_many_are_sent_away(http: httpx.AsyncClient, path: str) -> None:
     ends = threading.Event()
     before = asyncio.create_task(Searches().run(lambda: ends.wait(60), "elsewhere"))

@@ -60,6 +60,7 @@ _TEMPLATES = Environment(
     loader=PackageLoader("exporter.web.pages"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,  # else each answer asks the disk whether a template has changed
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -88,18 +89,27 @@ def routes(
     """The pages, and the files that they need. `web_trouble` says what is wrong with the file of TLS and users."""
     started, searches = clock(), searches or Searches()
 
-    def page(request: Request, template: str, status: int = 200, **shown: object) -> Response:
-        intervals = [feed.settings.poll_interval for feed in source.snapshot().feeds]
+    def page(
+        request: Request, template: str, status: int = 200, snapshot: Snapshot | None = None, **shown: object
+    ) -> Response:
+        intervals = [feed.settings.poll_interval for feed in (snapshot or source.snapshot()).feeds]
         refresh = min(max(min(intervals, default=REFRESH_AT_MOST), REFRESH_AT_LEAST), REFRESH_AT_MOST)
         return _rendered(request, template, status, now=clock(), refresh=round(refresh), **shown)
 
     async def status(request: Request) -> Response:
-        overview = Overview.of(source.snapshot(), reloads, web_trouble(), clock())
-        return page(request, "status.html", overview=overview, reloads=reloads, started=started)
+        snapshot, trouble, now = source.snapshot(), web_trouble(), clock()
+
+        def summed_up() -> Response:
+            overview = Overview.of(snapshot, reloads, trouble, now)
+            return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
+
+        try:
+            return await searches.run(summed_up, _address(request))
+        except Busy:
+            return _busy(request)
 
     async def tasks(request: Request) -> Response:
-        address = request.client.host if request.client else ""
-        snapshot, now = source.snapshot(), clock()
+        address, snapshot, now = _address(request), source.snapshot(), clock()
         try:
             query = parse(request.query_params)
             found = await searches.run(lambda: find(snapshot, query, now), address)
@@ -110,9 +120,7 @@ def routes(
         except StoreError as error:
             return _out_of_order(request, error)
         except Busy:
-            answer = problem(request, 503, "Too many searches at once", "Load the page again in a moment.")
-            answer.headers["Retry-After"] = "1"
-            return answer
+            return _busy(request)
 
     def listed(
         request: Request, snapshot: Snapshot, found: TaskPage, earlier: Sequence[tuple[FeedSnapshot, Task]]
@@ -121,6 +129,7 @@ def routes(
         return page(
             request,
             "tasks.html",
+            snapshot=snapshot,
             found=found,
             query=query,
             earlier=earlier,
@@ -180,6 +189,16 @@ def _root(request: Request) -> str:
     """
     path: bytes = request.scope.get("raw_path") or b"/"
     return "../" * (path.count(b"/") - 1) or "./"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _busy(request: Request) -> Response:
+    answer = problem(request, 503, "Too many pages at once", "Load the page again in a moment.")
+    answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _out_of_order(request: Request, error: StoreError) -> Response:
