@@ -170,7 +170,9 @@ class Exposition:
         # A client that waited for a first sweep is to see it.
         if not self._kept or (self._awaits and self._awaits != self._awaited()):
             await self._prepare_aside()
-        body = self._body(format_)
+        body = self._bodies.get(format_)
+        if body is None:
+            body = await asyncio.to_thread(self._body, format_)
         if packed and not body.packed:
             await asyncio.to_thread(body.pack)
         return Answer(body.packed if packed else body.plain, format_.content_type, packed)
@@ -259,9 +261,11 @@ class Exposition:
         return _Singles(based_on, _written(_SINGLE_FRAMES, _SINGLE, account))
 
     def _body(self, format_: Format) -> Body:
-        if format_ not in self._bodies:
-            self._bodies[format_] = Body(self._lines[format_])
-        return self._bodies[format_]
+        """The body in a format; may run in any thread."""
+        bodies = self._bodies  # others may take their place meanwhile
+        if format_ not in bodies:
+            bodies[format_] = Body(self._lines[format_])
+        return bodies[format_]
 
 
 S = TypeVar("S")
