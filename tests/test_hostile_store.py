@@ -138,6 +138,17 @@ DAMAGES = (
 )
 
 
+TOLD: dict[Callable[[Path], None], str] = {
+    a_state_that_there_is_not: "a task in no known state",
+    a_reason_that_there_is_not: "a task in no known state",
+    an_id_that_is_no_text: "text that cannot be read",
+    a_count_without_a_name: "text that cannot be read",
+    nothing_but_garbage: "file is not a database",
+    an_index_in_ruins: "*** in database main ***; ",
+}
+"""How the log begins to tell of a damage, where that is ours to say or always the same."""
+
+
 def losses_logged(caplog: pytest.LogCaptureFixture) -> int:
     return sum(record.levelno == logging.ERROR for record in caplog.records)
 
@@ -155,6 +166,9 @@ def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(
     assert store.losses == 1
     assert Path(f"{ledger}.lost-1").read_bytes() == before
     assert losses_logged(caplog) == 1
+    (told,) = (vars(record) for record in caplog.records if record.levelno == logging.ERROR)
+    assert (told["path"], told["kept_as"]) == (str(ledger), f"{ledger}.lost-1")
+    assert told["damage"].startswith(TOLD.get(damage, ""))
     record = store.load("swaps", "face_swap")
     assert (record.since, record.counts, record.in_flight) == (None, {}, [])
     commit(store, ended(1), total=1)
@@ -187,6 +201,18 @@ def test_an_earlier_loss_is_never_overwritten(ledger: Path) -> None:
         commit(store, *(ended(10_000 * number + n) for n in range(3000)), total=3000)
         store.close()
     assert [Path(f"{ledger}.lost-{number}").read_bytes() for number in (1, 2, 3)] == kept
+
+
+def test_a_name_that_another_log_would_belong_to_is_not_taken(ledger: Path) -> None:
+    """SQLite would take what lies beside a file for its own."""
+    left = Path(f"{ledger}.lost-1-wal"), Path(f"{ledger}.lost-2-journal")
+    for one in left:
+        one.write_text("of an earlier loss")
+    nothing_but_garbage(ledger)
+    store = SqliteFile(str(ledger))
+    store.close()
+    assert Path(f"{ledger}.lost-3").exists()
+    assert [one.read_text() for one in left] == ["of an earlier loss"] * 2
 
 
 def test_losses_go_on_where_they_were_when_the_files_have_been_cleared_away(ledger: Path) -> None:

@@ -213,17 +213,23 @@ async def test_the_history_seeds_counters_and_the_recent_window(desk: Desk) -> N
         seen("older", F, submitted=START - 6 * HOUR, ended=START - 5 * HOUR),
         seen("ancient", S, submitted=START - 25 * HOUR, ended=START - 25 * HOUR),
         seen("long", S, submitted=START - 25 * HOUR, ended=START - 23 * HOUR),
+        seen("a day ago", State.CANCELLED, ended=START + STEP - 24 * HOUR),
+        seen("an hour ago", State.CANCELLED, ended=START + STEP - HOUR),
     )
-    assert desk.finished == {"succeeded": 2, "failed": 1}
-    assert [task.id for task in desk.tracker.recent(desk.now)] == ["recent"]
+    assert desk.finished == {"succeeded": 2, "failed": 1, "cancelled": 2}
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["an hour ago", "recent"]
 
 
 async def test_what_ended_before_the_history_never_counts(desk: Desk) -> None:
-    ancient = seen("ancient", S, submitted=START - 26 * HOUR, ended=START - 25 * HOUR)
+    ancient = [
+        seen("ended", S, submitted=START - 26 * HOUR, ended=START - 25 * HOUR),
+        seen("dated", S, dated=START - 25 * HOUR),
+        seen("submitted", S, submitted=START - 25 * HOUR),
+    ]
     for _ in range(3):
-        await desk.sweep(ancient)
+        await desk.sweep(*ancient)
     desk = desk.restarted(history="240h")
-    await desk.sweep(ancient)
+    await desk.sweep(*ancient)
     assert desk.finished == {}
 
 
@@ -234,8 +240,9 @@ async def test_a_task_in_flight_counts_however_old_it_is(desk: Desk) -> None:
 
 
 async def test_a_task_that_was_looked_up_counts_however_old_it_is(desk: Desk) -> None:
-    await desk.sweep(looked_up=[seen("watched", S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
-    assert desk.finished == {"succeeded": 1}
+    for count, task_id in enumerate(("watched", "watched later"), start=1):
+        await desk.sweep(looked_up=[seen(task_id, S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
+        assert desk.finished == {"succeeded": count}
 
 
 @pytest.mark.parametrize("ended", [YEAR_1, START + 10 * HOUR, START - 300 * DAY])
@@ -276,6 +283,14 @@ async def test_a_failed_sweep_keeps_counters_and_the_age_of_the_data(desk: Desk)
     assert (desk.finished, desk.tracker.polled) == ({"succeeded": 1}, swept_at)
 
 
+async def test_an_incomplete_sweep_makes_nothing_old(desk: Desk) -> None:
+    """What it did not get to has not been counted yet."""
+    await desk.sweep()
+    await desk.sweep(seen("new", R, submitted=START + 10 * DAY), complete=False, after=10 * DAY)
+    await desk.sweep(seen("not reached before", S, ended=START + DAY))
+    assert desk.finished == {"succeeded": 1}
+
+
 async def test_data_is_stale_after_three_intervals_without_success(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(seen("a", R), complete=False)
@@ -314,12 +329,13 @@ MS_CREATED, MS_STARTED, MS_ENDED = 1669786662.0 - START + HOUR, 1642485726.0 - S
         pytest.param(life(-START + HOUR, 10, 70), (None, 60, None), 1, id="submitted at 0"),
         pytest.param(life(0, 10, 2 * HOUR), (10, None, None), 1, id="ended in the future"),
         pytest.param(life(9 * HOUR, 9 * HOUR, 9 * HOUR), (None, None, None), 3, id="a clock eight hours ahead"),
-        pytest.param(life(3500, 3590, 3650), (90, 60, 150), 0, id="a clock less than a minute ahead"),
+        pytest.param(life(3500, 3590, 3675), (90, 85, 175), 0, id="a clock a minute ahead"),
+        pytest.param(life(3500, 3590, 3676), (90, None, None), 1, id="a clock more than a minute ahead"),
         pytest.param(life(0, -1, 70), (0, 71, 70), 0, id="started within the second of the submission"),
-        pytest.param(life(0, -5, 70), (None, None, 70), 1, id="started before the submission"),
+        pytest.param(life(0, -1.5, 70), (None, None, 70), 1, id="started before the submission"),
         pytest.param(life(100, 110, 70), (10, None, None), 1, id="ended before the submission"),
         pytest.param(life(0, 71, 70), (71, 0, 70), 0, id="started within the second of the end"),
-        pytest.param(life(0, 75, 70), (None, None, 70), 1, id="started after the end"),
+        pytest.param(life(0, 71.5, 70), (None, None, 70), 1, id="started after the end"),
         pytest.param(life(MS_CREATED, MS_STARTED, MS_ENDED), (None, None, None), 2, id="MetaStudio's sample"),
     ],
 )
@@ -590,6 +606,7 @@ async def test_a_task_that_its_parts_replace_is_dropped_uncounted(desk: Desk) ->
         await desk.ledger.record(desk.tracker, sweep, desk.now)
         assert ("parent" in desk.tracker.in_flight, "part-1" in desk.tracker.in_flight) == (not complete, False)
     assert desk.finished == {"succeeded": 2}
+    assert set(desk.tracker.last_seen) == {"other"}
     assert set(desk.restarted().tracker.in_flight) == {"other"}
 
 
@@ -867,12 +884,12 @@ async def test_an_end_that_two_sweeps_saw_at_the_same_time_counts_once(desk: Des
 
 
 async def test_a_task_that_ends_while_a_sweep_shows_it_as_before_has_ended(desk: Desk) -> None:
-    await desk.sweep(seen("a", R))
+    await desk.sweep(seen("a", R), seen("b", R))
     late = Sweep(desk.tracker.known, complete=True)
-    late.show([seen("a", R)], desk.now, listed=True)
-    await desk.sweep(seen("a", S))
+    late.show([seen("a", R), seen("b", F)], desk.now, listed=True)
+    await desk.sweep(seen("a", S), seen("b", R))
     await desk.ledger.record(desk.tracker, late, desk.now)
-    assert desk.finished == {"succeeded": 1}
+    assert desk.finished == {"succeeded": 1, "failed": 1}
     assert not desk.tracker.in_flight
 
 
@@ -1000,6 +1017,8 @@ async def test_a_word_that_means_unknown_is_counted_as_unmapped_once_the_row_has
     assert desk.counted("unmapped_values_total") == {}
     await desk.sweep(seen("a", U, ended=OLD, result=True))
     assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1}, {"state": 1})
+    await desk.sweep(seen("b", U, ended=OLD, fault=FAULT))
+    assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1, "failed": 1}, {"state": 2})
 
 
 async def test_evidence_is_for_unknown_states_alone(desk: Desk) -> None:

@@ -89,6 +89,7 @@ async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stal
     desk = Desk(poll_interval="15s")
     await desk.sweep(Observation("a", State.RUNNING))
     assert desk.tracker.is_stale(desk.now + after) is stale
+    assert desk.tracker.stale_at == desk.now + 45.0
 
 
 @pytest.mark.parametrize(("after", "stale"), [(1.0, False), (1.1, True)])
@@ -272,6 +273,27 @@ def test_a_store_keeps_watched_ids_in_the_order_they_were_asked_for_and_by_feed(
     store.unwatch("one", "kind", ["a", "unknown"])
     assert store.watched("one", "kind") == ["b", "c"]
     assert store.watched("other", "kind") == ["d"]
+
+
+async def test_a_ledger_keeps_watched_ids_by_feed_and_budgets_by_provider(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger.sqlite3")
+    ledger = Ledger(await SqliteStore.open(path), 7 * DAY)
+    feeds = [
+        await ledger.open(provider, kind, Clock.PROVIDER, PollSettings(), START)
+        for provider, kind in (("one", "kind"), ("one", "other"), ("two", "kind"))
+    ]
+    for feed in feeds:
+        await ledger.watch(feed, ["a", "b"], START)
+    await ledger.unwatch(feeds[0], ["a"])
+    await ledger.keep_spending("one", "{}")
+    await ledger.keep_spending("one", '{"1":5}')
+    await ledger.keep_spending("two", '{"1":6}')
+    assert [await ledger.watched(feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
+    await ledger.close()
+    ledger = Ledger(await SqliteStore.open(path), 7 * DAY)
+    spent = [await ledger.spending(provider) for provider in ("one", "two", "three")]
+    assert spent == ['{"1":5}', '{"1":6}', ""]
+    await ledger.close()
 
 
 async def test_a_file_that_is_no_ledger_is_named_in_the_error(tmp_path: Path) -> None:

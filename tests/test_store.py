@@ -248,6 +248,14 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "down" / "ledger.sqlite3").is_file()
 
 
+def test_a_ledger_in_memory_makes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = SqliteFile(":memory:")
+    store.commit(changes(ended("a")))
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_exporter_on_the_same_file_is_refused(path: str) -> None:
     first = SqliteFile(path)
     with pytest.raises(StoreError, match=r"ledger\.sqlite3: database is locked; is another exporter running on it\?"):
@@ -270,7 +278,11 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: str) -> None:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
     before = Path(path).read_bytes()
-    with pytest.raises(StoreError, match=rf"newer version \(format {VERSION + 1}, this one knows {VERSION}\)"):
+    said = (
+        rf"ledger\.sqlite3: written by a newer version \(format {VERSION + 1}, this one knows {VERSION}\); "
+        r"run that version, or set ledger\.path to another file$"
+    )
+    with pytest.raises(StoreError, match=said):
         SqliteFile(path)
     assert Path(path).read_bytes() == before
 
@@ -323,11 +335,21 @@ def test_a_store_that_is_closed_says_so(path: str) -> None:
     store.close()
     for call in (
         lambda: store.commit(changes(ended("a"))),
+        lambda: store.providers(),
         lambda: store.load("vendor", "kind"),
+        lambda: store.ended_since("vendor", "kind", START),
         lambda: store.ended_among("vendor", "kind", ["a"]),
+        lambda: store.ended_before("vendor", "kind", START, 1),
+        lambda: store.find("vendor", "kind", "a"),
+        lambda: store.watched("vendor", "kind"),
+        lambda: store.watch("vendor", "kind", ["a"], START),
+        lambda: store.unwatch("vendor", "kind", ["a"]),
         lambda: store.load_token("a"),
+        lambda: store.save_token("a", "token", START),
+        lambda: store.load_spent("vendor"),
+        lambda: store.save_spent("vendor", "{}"),
     ):
-        with pytest.raises(StoreError, match="closed"):
+        with pytest.raises(StoreError, match=r"ledger\.sqlite3: .*closed"):
             call()
     store.close()
 
