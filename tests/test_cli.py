@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import signal
@@ -427,6 +428,22 @@ def test_a_reload_without_certificates_is_refused_with_the_variable_and_tried_ag
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     exporter.wait_for("the added feed", lambda: exporter.value(up("studio", "video")) == 1)
     assert exporter.value(RELOADED) == 1
+
+
+@pytest.mark.parametrize("command", [(ANYWHERE,), ("check-config",)])
+def test_authorities_from_a_pipe_hold_up_no_start(
+    start: Start, vendors: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    write(tmp_path, facewap(vendors), facewap("https://127.0.0.1:1", "secure"))
+    exporter = start(*command, "--config.file=config.yaml", SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+    told = f"SSL_CERT_FILE ({tmp_path}/ca.pem) is no regular file"
+    if command == ("check-config",):
+        assert exporter.end(None) == 1
+        assert told in exporter.stderr
+    else:
+        exporter.wait_for("the feed that needs none", lambda: exporter.value(up("swaps", "face_swap")) == 1)
+        exporter.wait_for("the other's failure", lambda: told in exporter.stderr)
 
 
 def test_the_configuration_and_its_reload_change_what_is_logged(start: Start, vendors: str, tmp_path: Path) -> None:

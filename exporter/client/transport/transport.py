@@ -12,17 +12,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TypedDict
 
-import aiohttp
 import httpx
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.resolver import ThreadedResolver
-from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
 from yarl import URL
 
 from exporter.client.errors import ConnectionFailed
 from exporter.config.network import trust
 from exporter.config.network.proxies import Proxies, Proxy, ProxyUnusable
 from exporter.tasks import Cause
+
+with trust.none_read():  # aiohttp would make contexts of TLS, which are not used here
+    import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.resolver import ThreadedResolver
+    from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
 
 HEADER_LIMIT = 64 * 1024
 """Bytes of one line of a response's head. aiohttp's own limit, 8 KiB, is less than some servers need for a policy."""

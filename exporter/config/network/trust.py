@@ -9,6 +9,8 @@ import os
 import re
 import ssl
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +24,21 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 class TrustBroken(ValueError):
     """Nobody can be trusted as the environment or a setting says. The text says which and why."""
+
+
+@contextmanager
+def none_read() -> Iterator[None]:
+    """Where TLS finds no authorities, for the import of a library that reads them then and not again.
+
+    To read them takes long, and for ever where a variable names a pipe.
+    """
+    before = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    try:
+        yield
+    finally:
+        os.environ.pop("SSL_CERT_FILE")
+        os.environ.update({} if before is None else {"SSL_CERT_FILE": before})
 
 
 def context(ca_file: str | None = None) -> ssl.SSLContext:
