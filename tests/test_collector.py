@@ -485,6 +485,43 @@ async def test_a_list_longer_than_the_page_limit_counts_a_gap(site: Site, poll: 
     assert polled.counted("history_gaps_total") == {"": 1}
 
 
+@pytest.mark.parametrize("list_lag", ["0s", "5m", "1h"])
+async def test_what_the_page_limit_cut_off_after_an_outage_is_read_by_the_next_sweeps(
+    site: Site, poll: Poll, list_lag: str
+) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(10)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    store = SqliteFile(":memory:")
+    await poll(LIP_SYNC, store, page_size=1, list_lag=list_lag).sweep()
+    missed = range(2 * PAGE_LIMIT)
+    rows[:0] = [lip_sync(f"missed-{number}", create_time=int(NOW) + HOUR - 10 * number) for number in missed]
+    site.clock.now += HOUR
+    polled = poll(LIP_SYNC, store, page_size=1, list_lag=list_lag)
+    for _ in range(6):
+        await polled.sweep()
+        rows.insert(0, lip_sync(f"new-{len(rows)}", create_time=int(site.clock.now)))
+    assert polled.counted("finished_total") == {"succeeded": 10 + len(missed) + 5}
+    assert polled.counted("history_gaps_total") == {"": 1}
+    site.requests(LIP_SYNC)
+    await polled.sweep(EVERY - 1)
+    assert site.requests(LIP_SYNC)["list"] < 2 * EVERY  # it is over
+
+
+@pytest.mark.parametrize("history", ["10m", "1h"])
+async def test_a_history_of_more_pages_than_one_sweep_reads_is_read_to_its_beginning_and_not_further(
+    site: Site, poll: Poll, history: str
+) -> None:
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 4 * number) for number in range(20 * PAGE_LIMIT)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=1, history=history)
+    await polled.sweep(30)
+    within = {"10m": 600, "1h": 3600}[history]
+    assert polled.counted("finished_total")["succeeded"] == pytest.approx(within / 4, abs=5)
+    site.requests(LIP_SYNC)
+    await polled.sweep(2 * EVERY)
+    assert site.requests(LIP_SYNC)["list"] < 4 * EVERY
+
+
 async def test_rows_that_become_visible_late_below_known_ones_are_counted_once(site: Site, poll: Poll) -> None:
     """A replica that lags, or a long transaction: their place in the list is where no usual sweep looks."""
     rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(60)]

@@ -214,7 +214,7 @@ class PollSettings(Settings):
     history: Duration = Field(default=86400.0, description="how far back finished tasks are read at the first start")
     list_lag: Duration = Field(
         default=3600.0,
-        description="how late a task may appear in a vendor's list; 0 = at once",
+        description="how late a task may appear in a vendor's list; 0s = at once",
     )
     recent_window: Interval = Field(default=3600.0, description="window of the videotask_recent_* gauges")
     stalled_after: Interval = Field(

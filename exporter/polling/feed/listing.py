@@ -2,7 +2,8 @@
 
 A row may become visible long after its submission: replicas lag, transactions take their time, and a list that is
 sorted by the last change hides new rows below old ones. Such a row lies below known rows, where no usual sweep looks.
-So a pass walks down the list as far as a late row may lie, a slice at a time, at a bounded share of the calls.
+So a pass walks down the list as far as a late row may lie, a slice at a time, at a bounded share of the calls. After an
+outage it also reads, without a rest, what the limit of a sweep has cut off.
 """
 
 from __future__ import annotations
@@ -61,26 +62,34 @@ class LatePass:
         self._began: float | None = None
         self._sliced = read
         self._wait = EVERY
+        self._is_behind = False
 
     def is_due(self, now: float) -> bool:
         """Whether this sweep reads a slice; to be asked once in each. The more pages the last one took, the later."""
         self._wait -= 1
-        return self.lag > 0 and (self._wait < 0 or now - self._sliced >= self.lag)
+        is_wanted = self.lag > 0 or self._is_behind
+        return is_wanted and (self._wait < 0 or now - self._sliced >= self.lag)
 
     def begin(self, now: float) -> None:
         self._sliced = now
         if self._began is None:
             self._began = now
 
+    def cut_off(self, position: Position, now: float) -> None:
+        """The limit of a sweep came before known ground: the next sweeps read on from there."""
+        self.begin(now)
+        self.resume, self._is_behind, self._wait = position, True, 0
+
     def rest(self, pages: int) -> None:
         """Ends a slice that took so many calls."""
-        self._wait = max(EVERY, 2 * pages)
+        self._wait = 0 if self._is_behind else max(EVERY, 2 * pages)
 
     def complete(self, now: float) -> None:
         """All that could be visible when the pass began has been read."""
         began = now if self._began is None else self._began
         self.since = self.due_before = began - self.lag
         self.resume, self._began, self.pages, self._sliced = None, None, 0, now
+        self._is_behind = False
 
 
 class ListReader:
@@ -143,7 +152,9 @@ class ListReader:
         sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
         self._had_rows = bool(sweep.listed)
         is_due = self._late.is_due(now)
-        if read_all:
+        if sweep.cut and not reached:
+            self._late.cut_off(position, now)
+        elif read_all:
             self._late.complete(now)
         elif is_due:
             await self._read_late(sweep, last, now)
@@ -192,10 +203,13 @@ class ListReader:
     def _is_past_late(self, read: _Read, late: LatePass) -> bool:
         """Whether rows below this page are too old to have come since the pass before."""
         rows = read.page.observations
-        if not rows or read.news or any(one.id in self._tracker.in_flight for one in rows):
+        floor = self._tracker.floor(self._clock())
+        if not rows or any(one.id in self._tracker.in_flight for one in rows):
+            return False
+        if any(one.id in read.news and not _is_before(one, floor) for one in rows):
             return False
         dates = [at for one in rows if (at := _placed(one)) is not None]
-        return max(dates) < late.since if dates else late.pages >= UNDATED_PAGES
+        return max(dates) < max(late.since, floor) if dates else late.pages >= UNDATED_PAGES
 
     def _came_too_late(self, observation: Observation) -> bool:
         placed = _placed(observation)
