@@ -31,10 +31,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def wait_for(what: str, holds: Callable[[], object], patience: float = PATIENCE, pause: float = 0.02) -> None:
-    """Waits until something holds, and fails saying what did not."""
-    deadline = time.monotonic() + patience
+def wait_for(
+    what: str,
+    holds: Callable[[], object],
+    patience: float = PATIENCE,
+    pause: float = 0.02,
+    moves: Callable[[], object] = lambda: None,
+) -> None:
+    """Waits until something holds, and fails saying what did not. What `moves` tells may go on: then the patience
+    begins again."""
+    deadline, before = time.monotonic() + patience, moves()
     while not holds():
+        if (now := moves()) != before:
+            deadline, before = time.monotonic() + patience, now
         if time.monotonic() > deadline:
             pytest.fail(f"waited {patience:g} s in vain: {what}")
         time.sleep(pause)
@@ -114,8 +123,8 @@ class Exporter:
     def _address(self) -> re.Match[str] | None:
         return re.search(r"(?:msg=listening url=|status page +)(http://\S+)", self.stderr + self.stdout)
 
-    def wait_for(self, what: str, holds: Callable[[], object]) -> None:
-        """Waits while the process lives."""
+    def wait_for(self, what: str, holds: Callable[[], object], moves: Callable[[], object] = lambda: None) -> None:
+        """Waits while the process lives; the patience begins again when what `moves` tells is another."""
 
         def holds_or_ended() -> object:
             if holds():
@@ -124,7 +133,7 @@ class Exporter:
                 pytest.fail(f"the exporter ended ({self.process.returncode}) before {what}:\n{self.stderr}")
             return False
 
-        wait_for(f"{what}; stderr:\n{self.stderr}", holds_or_ended)
+        wait_for(f"{what}; stderr:\n{self.stderr}", holds_or_ended, moves=moves)
 
     def get(self, path: str = "", **headers: str) -> str:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=10) as answer:  # noqa: S310

@@ -494,7 +494,7 @@ async def test_what_the_page_limit_cut_off_after_an_outage_is_read_by_the_next_s
     store = SqliteFile(":memory:")
     await poll(LIP_SYNC, store, page_size=1, list_lag=list_lag).sweep()
     missed = range(2 * PAGE_LIMIT)
-    rows[:0] = [lip_sync(f"missed-{number}", create_time=int(NOW) + HOUR - 10 * number) for number in missed]
+    rows[:0] = [lip_sync(f"missed-{number}", create_time=int(NOW + HOUR) - 10 * number) for number in missed]
     site.clock.now += HOUR
     polled = poll(LIP_SYNC, store, page_size=1, list_lag=list_lag)
     for _ in range(6):

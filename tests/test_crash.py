@@ -1,10 +1,12 @@
-"""Killed with SIGKILL at any instant, again and again: no count goes back, and in the end all of them are the truth."""
+"""Killed with SIGKILL at any instant, again and again: no count goes back, and in the end all of them are the truth.
+
+How much happens in a life depends on no machine: the vendors' clock goes on with the calls, and calls measure a life.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
-import math
 import re
 import threading
 import time
@@ -16,16 +18,15 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from exporter.simulator import PREFIXES, Credentials, World, app, serve
+from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, serve
 from exporter.vendors.registry import built_in
 
 if TYPE_CHECKING:
     from tests.conftest import Exporter
 
     Start = Callable[..., Exporter]
-    WaitFor = Callable[[str, Callable[[], object]], None]
-
 Scrape = dict[str, float]
 
 AT_START = "while it starts, perhaps before it has opened the ledger"
@@ -35,8 +36,15 @@ ON_AN_ANSWER = "when an answer has just come: had it been committed?"
 pytestmark = pytest.mark.slow
 
 SEED = 20
+SILENCE = 120.0
+"""Seconds without a call that are no matter of the machine."""
 KILLS = 100
 SPEED = 1000.0
+A_CALL = 0.02
+A_START = 0.5
+"""Seconds by which the vendors' clock goes on with each call, and while the exporter is down."""
+A_LIFE = 50
+"""Calls after which it is killed at the latest."""
 FEEDS = (
     ("deerapi", "sora"),
     ("chanjing", "lip_sync"),
@@ -60,6 +68,47 @@ def settings(url: str, ledger: Path) -> dict[str, object]:
         for vendor in built_in()
     ]
     return {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
+
+
+class Clock:
+    """That of the vendors: it goes on when it is told to, and is never ahead of time."""
+
+    def __init__(self) -> None:
+        self._now = time.time()
+
+    def __call__(self) -> float:
+        return self._now
+
+    def go_on(self, seconds: float) -> None:
+        self._now = min(time.time(), self._now + seconds)
+
+
+class Vendors:
+    """All vendors, who count the calls, and do something soon after one of them."""
+
+    def __init__(self, simulator: Simulator, clock: Clock, random: Random) -> None:
+        self._simulator = simulator
+        self._clock = clock
+        self._random = random
+        self._left = 0
+        self._then: Callable[[], object] = lambda: None
+        self.called = time.monotonic()
+
+    def after(self, calls: int, then: Callable[[], object]) -> None:
+        self._left, self._then = calls, then
+        self.called = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        since, self.called = self.called, time.monotonic()
+        self._clock.go_on(A_CALL)
+        self._left -= 1
+        if self._left == 0:
+            threading.Timer(self._random.uniform(0, self.called - since), self._then).start()
+        await self._simulator(scope, receive, send)
+
+    def sweeps(self) -> int:
+        """How often the first page of the list that was asked for least has been asked for, or more often."""
+        return min(self._simulator.vendors[vendor].requests[f"{kind}/list"] for vendor, kind in FEEDS)
 
 
 class Watcher:
@@ -104,46 +153,50 @@ def address(exporter: Exporter) -> str | None:
     return None
 
 
-def live_and_die(exporter: Exporter, watcher: Watcher, random: Random) -> int:
-    """Reads /metrics from the first instant to a kill at a random one; returns how often there was an answer."""
+def live_and_die(exporter: Exporter, watcher: Watcher, vendors: Vendors, random: Random, start: float) -> int:
+    """Reads /metrics from the first instant to a kill at a random one; returns how often there was an answer.
+
+    A start takes so many seconds, more or less.
+    """
     before = watcher.scrapes
     instant = random.choices((AT_START, ANY, ON_AN_ANSWER), (1, 2, 3))[0]
-    delay = random.uniform(0, 1.5 if instant == AT_START else 0.6)
-    due = math.inf
-    killer = threading.Timer(delay, exporter.process.kill)
+    due = threading.Event()
+    killer = threading.Timer(random.uniform(0, 2 * start), exporter.process.kill)
     if instant == AT_START:
         killer.start()
+    else:
+        vendors.after(random.randint(1, A_LIFE), due.set if instant == ON_AN_ANSWER else exporter.process.kill)
     url = address(exporter)
     while exporter.process.poll() is None and url is not None:
-        answered = watcher.scrape(url, exporter.process.kill if time.monotonic() > due else None)
-        if answered and instant == ON_AN_ANSWER:
-            due = min(due, time.monotonic() + delay)
-        elif answered and killer.ident is None:
-            killer.start()
+        watcher.scrape(url, exporter.process.kill if due.is_set() else None)
+        assert time.monotonic() < vendors.called + SILENCE, f"it calls no vendor:\n{exporter.stderr}"
     exporter.process.wait()
     killer.cancel()
     return watcher.scrapes - before
 
 
-def test_kills_at_random_instants_cost_no_count_and_double_none(
-    start: Start, wait_for: WaitFor, tmp_path: Path
-) -> None:
-    random = Random(SEED)
-    world = World(SEED, SPEED, rate=0.2)
+def test_kills_at_random_instants_cost_no_count_and_double_none(start: Start, tmp_path: Path) -> None:
+    random, clock = Random(SEED), Clock()
+    world = World(SEED, SPEED, clock, rate=0.2)
+    vendors = Vendors(app(world, limits={}), clock, random)
     watcher = Watcher()
     config, ledger = tmp_path / "config.yaml", tmp_path / "ledger.sqlite3"
     seen_alive, counted_alive = 0, 0
-    with serve(app(world, limits={})) as vendors:
-        config.write_text(json.dumps(settings(vendors.url, ledger)))  # which is YAML too
+    with serve(vendors) as served:
+        config.write_text(json.dumps(settings(served.url, ledger)))  # which is YAML too
         flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
         # One that lives to read the history of every feed, which takes longer than the lives to come.
+        began = time.monotonic()
         first = start(*flags)
+        address(first)
+        start_takes = time.monotonic() - began
         first.wait_for("the first sweeps", lambda: first.stderr.count("first sweep is complete") == len(FEEDS))
         first.process.kill()
         for _ in range(KILLS):
+            clock.go_on(A_START)
             finished = watcher.value("finished_total")
             exporter = start(*flags)
-            seen_alive += live_and_die(exporter, watcher, random) > 0
+            seen_alive += live_and_die(exporter, watcher, vendors, random, start_takes) > 0
             counted_alive += watcher.value("finished_total") > finished
             assert exporter.process.returncode == -9, exporter.stderr
             assert "level=error" not in exporter.stderr
@@ -151,15 +204,19 @@ def test_kills_at_random_instants_cost_no_count_and_double_none(
 
         world.stop_arrivals()
         exporter = start(*flags)
-        exporter.wait_for("the end of all tasks", lambda: world.in_flight() == 0)
+        exporter.wait_for("the end of all tasks", lambda: world.in_flight() == 0, moves=world.in_flight)
         truth = world.truth()
         submitted = sum(truth[provider][kind]["submitted"] for provider, kind in FEEDS)
 
-        def has_counted_all() -> bool:
-            return watcher.scrape(exporter.url) and watcher.value("finished_total") >= submitted
+        def counted() -> float:
+            return watcher.value("finished_total")
 
-        exporter.wait_for("all ends being counted", has_counted_all)
-        time.sleep(0.5)  # ten more sweeps, in which nothing may be counted twice
+        def has_counted_all() -> bool:
+            return watcher.scrape(exporter.url) and counted() >= submitted
+
+        exporter.wait_for("all ends being counted", has_counted_all, moves=counted)
+        enough = vendors.sweeps() + 10
+        exporter.wait_for("more sweeps, which count nothing", lambda: vendors.sweeps() >= enough, moves=vendors.sweeps)
         assert watcher.scrape(exporter.url)
         assert exporter.end() == 0
 
