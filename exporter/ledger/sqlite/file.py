@@ -107,15 +107,13 @@ class SqliteFile:
             self._check()
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if tables and version < schema.VERSION:
+        if version < schema.VERSION:
             with self._transaction():
                 schema.upgrade(self._db, version)
-        if not tables:
-            with self._transaction():
-                schema.create(self._db)
-                # Told by the names beside it, so that a crash between setting aside and this hides no loss.
-                losses = 0 if self.path == ":memory:" else recovery.losses_beside(self.path)
-                self._db.execute("INSERT INTO losses (count) VALUES (?)", (losses,))
+                if not tables:
+                    # Told by the names beside it, so that a crash between setting aside and this hides no loss.
+                    losses = 0 if self.path == ":memory:" else recovery.losses_beside(self.path)
+                    self._db.execute("INSERT INTO losses (count) VALUES (?)", (losses,))
         self.losses = self._db.execute(_LOSSES).fetchone()[0]
         self._show()
 

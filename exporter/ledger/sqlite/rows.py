@@ -1,43 +1,34 @@
-"""A task as a row of the ledger's file."""
+"""A task as a row of the ledger's file, which has a column for each field of `Task`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from exporter.tasks import Reason, State, Task, shared
 
-COLUMNS = (
-    "id, state, first_seen, changed, appeared, reason, progress, submitted, started, ended, dated, "
-    "seen_started, seen_ended, output_seconds, said, missing, told"
-)
+_NAMES = [field.name for field in fields(Task)]
+COLUMNS = ", ".join(_NAMES)
+_values = attrgetter(*_NAMES)
 
 
 def row_of(feed: int, task: Task) -> tuple[object, ...]:
     """The row of a task: its feed, `COLUMNS`, the date of its end, whether it has ended."""
-    is_end = task.state.is_end
+    identity, state, first_seen, changed, appeared, reason, *facts, told = _values(task)
     return (
         feed,
-        task.id,
-        task.state.value,  # SQLite takes a plain text as it is; of another type it asks at length how to adapt it
-        task.first_seen,
-        task.changed,
-        task.appeared,
-        task.reason.value if task.reason else None,
-        task.progress,
-        task.submitted,
-        task.started,
-        task.ended,
-        task.dated,
-        task.seen_started,
-        task.seen_ended,
-        task.output_seconds,
-        task.said,
-        task.missing,
-        _told_as_text(task.told),
-        task.placed_at if is_end else None,
-        is_end,
+        identity,
+        state.value,  # SQLite takes a plain text as it is; of another type it asks at length how to adapt it
+        first_seen,
+        changed,
+        appeared,
+        reason.value if reason else None,
+        *(*facts, _told_as_text(told)),
+        task.placed_at if state.is_end else None,
+        state.is_end,
     )
 
 

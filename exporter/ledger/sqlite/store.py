@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.store import Changes, FeedRecord
-from exporter.tasks import Step, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _aside(
+    call: Callable[Concatenate[SqliteFile, P], T],
+) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
+    """The method of a store that makes this call of its file in the store's thread."""
+
+    async def called(store: SqliteStore, /, *arguments: P.args, **named: P.kwargs) -> T:
+        if store._closed:
+            raise StoreError(f"{store.path}: closed, the exporter is stopping")
+        bound: Callable[P, T] = getattr(store._file, call.__name__)
+        return await asyncio.get_running_loop().run_in_executor(store._thread, partial(bound, *arguments, **named))
+
+    return called
 
 
 class SqliteStore:
@@ -41,55 +53,24 @@ class SqliteStore:
     def losses(self) -> int:
         return self._file.losses
 
-    async def providers(self) -> list[str]:
-        return await self._call(self._file.providers)
-
-    async def load(self, provider: str, kind: str) -> FeedRecord:
-        return await self._call(self._file.load, provider, kind)
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        return await self._call(self._file.ended_since, provider, kind, when)
-
-    async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
-        return await self._call(self._file.ended_among, provider, kind, ids)
-
-    async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
-        return await self._call(self._file.ended_before, provider, kind, when, limit)
-
-    async def commit(self, changes: Changes) -> None:
-        await self._call(self._file.commit, changes)
-
-    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
-        return await self._call(self._file.find, provider, kind, task_id)
-
-    async def watched(self, provider: str, kind: str) -> list[str]:
-        return await self._call(self._file.watched, provider, kind)
-
-    async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
-        await self._call(self._file.watch, provider, kind, list(ids), at)
-
-    async def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
-        await self._call(self._file.unwatch, provider, kind, list(ids))
-
-    async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return await self._call(self._file.load_token, owner)
-
-    async def save_token(self, owner: str, token: str, expires: float) -> None:
-        await self._call(self._file.save_token, owner, token, expires)
-
-    async def load_spent(self, provider: str) -> str:
-        return await self._call(self._file.load_spent, provider)
-
-    async def save_spent(self, provider: str, spent: str) -> None:
-        await self._call(self._file.save_spent, provider, spent)
+    providers = _aside(SqliteFile.providers)
+    load = _aside(SqliteFile.load)
+    ended_since = _aside(SqliteFile.ended_since)
+    ended_among = _aside(SqliteFile.ended_among)
+    ended_before = _aside(SqliteFile.ended_before)
+    commit = _aside(SqliteFile.commit)
+    find = _aside(SqliteFile.find)
+    watched = _aside(SqliteFile.watched)
+    watch = _aside(SqliteFile.watch)
+    unwatch = _aside(SqliteFile.unwatch)
+    load_token = _aside(SqliteFile.load_token)
+    save_token = _aside(SqliteFile.save_token)
+    load_spent = _aside(SqliteFile.load_spent)
+    save_spent = _aside(SqliteFile.save_spent)
+    _close = _aside(SqliteFile.close)
 
     async def close(self) -> None:
         if not self._closed:
-            await self._call(self._file.close)
+            await self._close()
             self._closed = True
             self._thread.shutdown(wait=False)
-
-    async def _call(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        if self._closed:
-            raise StoreError(f"{self.path}: closed, the exporter is stopping")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments, **named))

@@ -1,12 +1,10 @@
-"""The tables of the ledger's file, and how a file of an earlier format becomes one of this."""
+"""The tables of the ledger's file, format by format: a new file takes all steps, an older one the rest of them."""
 
 from __future__ import annotations
 
 import sqlite3
 
-VERSION = 3
-
-_TABLES = """
+_FIRST = """
 CREATE TABLE feeds (
     id INTEGER PRIMARY KEY,
     provider TEXT NOT NULL,
@@ -32,7 +30,6 @@ CREATE TABLE tasks (
     seen_started REAL,
     seen_ended REAL,
     output_seconds REAL,
-    said TEXT NOT NULL,
     missing INTEGER NOT NULL,
     told TEXT NOT NULL,
     placed REAL,   -- the date of an ended task; NULL while in flight
@@ -53,7 +50,8 @@ CREATE TABLE losses (  -- one row: how many ledgers before this one were set asi
 ) STRICT;
 """
 
-_SINCE_2 = """
+_SECOND = """
+ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';
 CREATE TABLE steps (  -- what was seen of a task and when: its states, and the tenths of its progress
     feed INTEGER NOT NULL REFERENCES feeds,
     id TEXT NOT NULL,
@@ -70,38 +68,24 @@ CREATE TABLE watched (  -- ids to follow that no file and no setting names
 ) STRICT, WITHOUT ROWID;
 """
 
-_SINCE_3 = """
+_THIRD = """
 CREATE TABLE budgets (  -- the requests that a provider was sent, as its budget writes them down
     provider TEXT PRIMARY KEY,
     spent TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"""
-
-_BUDGETS_AMONG_TOKENS = """
 INSERT INTO budgets SELECT substr(owner, 1, length(owner) - 9), token FROM tokens WHERE substr(owner, -9) = ':requests';
 DELETE FROM tokens WHERE substr(owner, -9) = ':requests';
 """
-"""Format 2 kept them there. The owner of a token ends in a hash."""
+"""The second format kept budgets among the tokens, where an owner ends in a hash."""
 
-_UPGRADES = {
-    1: "ALTER TABLE tasks ADD COLUMN said TEXT NOT NULL DEFAULT '';\n" + _SINCE_2,
-    2: _SINCE_3 + _BUDGETS_AMONG_TOKENS,
-}
-"""By the version that they start from."""
+_STEPS = (_FIRST, _SECOND, _THIRD)
 
-
-def create(db: sqlite3.Connection) -> None:
-    """Makes the tables of a new ledger; to be called within a transaction."""
-    _execute(db, _TABLES + _SINCE_2 + _SINCE_3)
+VERSION = len(_STEPS)
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
-    """Brings the tables of an earlier version to this one; to be called within a transaction."""
-    for earlier in range(version, VERSION):
-        _execute(db, _UPGRADES[earlier])
-
-
-def _execute(db: sqlite3.Connection, statements: str) -> None:
-    for statement in statements.split(";\n"):
-        db.execute(statement)
+    """Brings the tables of an earlier version, 0 if there are none, to this one; to be called within a transaction."""
+    for step in _STEPS[version:]:
+        for statement in step.split(";\n"):
+            db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
