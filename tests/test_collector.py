@@ -46,12 +46,12 @@ from exporter.simulator import (
     Simulator,
     World,
     app,
-    faults,
     hang,
 )
 from exporter.tasks import ENDS, IN_FLIGHT, Cause, Phase, Reason, State
 from exporter.vendors.registry import built_in
 from tests.harness import made, outage_of
+from tests.simulator import faults
 
 if TYPE_CHECKING:
     from tests.conftest import Door

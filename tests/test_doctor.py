@@ -45,10 +45,10 @@ from exporter.simulator import (
     hang,
     serve,
 )
-from exporter.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, State
 from exporter.vendors.registry import built_in, connect
+from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 
 if TYPE_CHECKING:
     from tests.conftest import Door, Exporter

@@ -38,11 +38,11 @@ from exporter.simulator import (
     app,
     serve,
 )
-from exporter.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 from exporter.snapshot import Reloads
 from exporter.tasks import State
 from exporter.vendors.registry import built_in
 from tests.harness import made
+from tests.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 
 if TYPE_CHECKING:
     from tests.conftest import Door

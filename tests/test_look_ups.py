@@ -35,11 +35,11 @@ from exporter.simulator import (
     Life,
     World,
     app,
-    faults,
 )
 from exporter.tasks import State
 from exporter.vendors.registry import built_in
 from tests.harness import made, outage_of
+from tests.simulator import faults
 
 if TYPE_CHECKING:
     from tests.conftest import Door

@@ -273,7 +273,7 @@ def test_it_needs_nothing_that_the_lock_does_not_pin(place: Place) -> None:
     )
     done = place.run("python", "-c", walk)
     assert done.stderr == ""
-    assert {"exporter.cli", "exporter.web.access.tls", "exporter.simulator.matrix"} <= set(done.stdout.split())
+    assert {"exporter.cli", "exporter.web.access.tls", "exporter.simulator.app"} <= set(done.stdout.split())
 
 
 def test_it_checks_the_example_that_comes_with_it(place: Place) -> None:

@@ -22,10 +22,11 @@ from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
-from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, faults, hang, running, serve
+from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, hang, running, serve
 from exporter.tasks import State
 from exporter.vendors.registry import built_in
 from tests.harness import made
+from tests.simulator import faults
 
 TOKEN = "a-token-of-the-shop-0123456789"
 NOW = 1_790_000_000.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from docs.tools.markdown import DOCS, table, with_part, words
-from exporter.simulator.matrix import MATRIX, Fault, Shown
 from exporter.vendors.registry import built_in
+from tests.simulator.matrix import MATRIX, Fault, Shown
 
 SHOWN: dict[Shown, str] = {
     "withdrawn": "withdrawn after three intervals",

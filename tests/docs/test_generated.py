@@ -14,10 +14,10 @@ from exporter import cli
 from exporter.commands.doctor import run_doctor
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.simulator import PREFIXES, Feed, World, app, running
-from exporter.simulator.matrix import MATRIX
 from exporter.simulator.world.profiles import PROFILES
 from exporter.vendors.registry import built_in
 from tests.harness import load
+from tests.simulator.matrix import MATRIX
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.simulator import LIP_SYNC, HandClock, Life, Simulator, World, faults
+from exporter.simulator import LIP_SYNC, HandClock, Life, Simulator, World
 from exporter.tasks import State
+from tests.simulator import faults
 
 LIST = "/chanjing/open/v1/video_lip_sync/list"
 DETAIL = "/chanjing/open/v1/video_lip_sync/detail?id=b"

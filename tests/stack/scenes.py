@@ -26,11 +26,11 @@ from exporter.simulator import (
     Simulator,
     World,
     app,
-    faults,
     serve,
 )
 from exporter.simulator.vendor import WELL
 from exporter.tasks import Reason, State
+from tests.simulator import faults
 
 INTERVAL = 1.0
 """Seconds between two sweeps."""

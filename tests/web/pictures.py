@@ -24,9 +24,10 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.providers import PolledProvider, PolledProviders
-from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World, faults
+from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World
 from exporter.tasks import Reason, State
 from exporter.vendors.registry import built_in
+from tests.simulator import faults
 
 from . import chromium, png
 from .houses import House, served

@@ -21,7 +21,7 @@ from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProvider, PolledProviders
-from exporter.simulator import PREFIXES, HandClock, World, app, faults, running
+from exporter.simulator import PREFIXES, HandClock, World, app, running
 from exporter.snapshot import Reloads
 from exporter.tasks import Cause, Observation, Reason, State
 from exporter.vendors.registry import built_in
@@ -30,6 +30,7 @@ from exporter.web.pages import filters
 from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
 from tests.harness import outage_of
+from tests.simulator import faults
 
 from .houses import House, house_at, served
 from .serving import until

@@ -9,11 +9,11 @@ from typing import Literal
 
 from starlette.types import ASGIApp
 
-from exporter.simulator import faults
 from exporter.simulator.world.life import Life
 from exporter.simulator.world.profiles import DIGITAL_HUMAN, PROFILES, Feed
 from exporter.simulator.world.world import World
 from exporter.tasks import State
+from tests.simulator import faults
 
 Shown = Literal["withdrawn", "true", "true a sweep later", "unknown", "as before"]
 
