@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter import __version__
 from exporter.config import logs
@@ -21,6 +22,32 @@ if TYPE_CHECKING:
 
 NAME = "videotask-exporter"
 COMMANDS = ("run", "check-config", "check-health", "config-schema", "doctor", "demo", "simulate")
+
+
+_FLAGS = {
+    "--config.file": "the configuration, YAML",
+    "--web.config.file": "TLS and users, in the format of Prometheus",
+    "--web.listen-address": "where it listens on this machine (default :10186)",
+    "--web.external-url": "public URL of the exporter behind a reverse proxy",
+    "--web.route-prefix": "what the paths of requests begin with when they arrive (default: the path of "
+    "--web.external-url); / behind a proxy that takes its own path off",
+    "--web.telemetry-path": "where scrapes are answered, below the prefix (default /metrics)",
+    "--ready": "check that every feed was polled or failed (/-/ready)",
+    "--web.enable-lifecycle": "allow a reload by POST /-/reload",
+    "--config.enable-auto-reload": "reload the configuration when its content has changed",
+    "--config.auto-reload-interval": "time between two checks for a change (default 30s)",
+    "--web.enable-watch-api": "allow POST /api/v1/tasks to everyone; configured users may always use it",
+    "--provider": "only this one; repeatable",
+    "--json": "print JSON; docs/troubleshooting.md describes it",
+    "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
+    "--seed": "random seed; the same seed gives the same tasks (default 1)",
+    "--speed": "speed of the simulated tasks (default 10)",
+    "--arrivals-for": "no new tasks after this time (default: never)",
+    "--poll-interval": "time between two sweeps of a feed (default 1s)",
+    "--log.level": "lowest level that is logged (default info)",
+    "--log.format": "format of log lines (default logfmt)",
+}
+"""What `--help` says of each, where a command does not say it otherwise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,135 +102,44 @@ def parser() -> argparse.ArgumentParser:
         "check-config", _check_config, "check a configuration: exit 0 if it is valid, 1 with its errors if not"
     )
     health = command(
-        "check-health",
-        _check_health,
-        "check a running exporter: exit 0 if it is healthy, 1 with the reason",
+        "check-health", _check_health, "check a running exporter: exit 0 if it is healthy, 1 with the reason"
     )
     command("config-schema", _config_schema, "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
-    for sub in (run, check, doctor):
-        sub.add_argument("--config.file", dest="config", required=True, metavar="FILE", help="the configuration, YAML")
-        sub.add_argument(
-            "--web.config.file", dest="web_config", metavar="FILE", help="TLS and users, in the format of Prometheus"
-        )
+
+    def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
+        """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""
+        for one in commands:
+            one.add_argument(name, dest=re.sub("[.-]", "_", name.strip("-")), help=text or _FLAGS[name], **more)
+
+    flag("--config.file", run, check, doctor, required=True, metavar="FILE")
+    flag("--web.config.file", run, check, doctor, metavar="FILE")
     for sub, address in ((run, ":10186"), (demo, "127.0.0.1:10186"), (simulate, "127.0.0.1:10187")):
-        sub.add_argument(
-            "--web.listen-address",
-            dest="addresses",
-            action="append",
-            metavar="[HOST]:PORT",
-            help=f"where to listen, may be repeated (default {address})",
-        )
+        where = f"where to listen, may be repeated (default {address})"
+        flag("--web.listen-address", sub, text=where, action="append", metavar="[HOST]:PORT")
         sub.set_defaults(default_address=address)
-    health.add_argument(
-        "--web.listen-address",
-        dest="address",
-        default=":10186",
-        metavar="[HOST]:PORT",
-        help="where it listens on this machine (default :10186)",
-    )
-    health.add_argument(
-        "--web.config.file",
-        dest="web_config",
-        metavar="FILE",
-        help="its web configuration; needed only if it requires client certificates",
-    )
-    for sub in (run, demo, health):
-        sub.add_argument(
-            "--web.external-url",
-            dest="external_url",
-            metavar="URL",
-            help="public URL of the exporter behind a reverse proxy",
-        )
-        sub.add_argument(
-            "--web.route-prefix",
-            dest="route_prefix",
-            metavar="PATH",
-            help="what the paths of requests begin with when they arrive (default: the path of --web.external-url); "
-            "/ behind a proxy that takes its own path off",
-        )
-    for sub in (run, demo):
-        sub.add_argument(
-            "--web.telemetry-path",
-            dest="telemetry_path",
-            metavar="PATH",
-            default="/metrics",
-            help="where scrapes are answered, below the prefix (default /metrics)",
-        )
-    health.add_argument("--ready", action="store_true", help="check that every feed was polled or failed (/-/ready)")
-    run.add_argument(
-        "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow a reload by POST /-/reload"
-    )
-    run.add_argument(
-        "--config.enable-auto-reload",
-        dest="auto_reload",
-        action="store_true",
-        help="reload the configuration when its content has changed",
-    )
-    run.add_argument(
-        "--config.auto-reload-interval",
-        dest="auto_reload_interval",
-        type=_interval,
-        default=30.0,
-        metavar="DURATION",
-        help="time between two checks for a change (default 30s)",
-    )
-    run.add_argument(
-        "--web.enable-watch-api",
-        dest="watch_api",
-        action="store_true",
-        help="allow POST /api/v1/tasks to everyone; configured users may always use it",
-    )
-    doctor.add_argument(
-        "--provider", dest="providers", action="append", default=[], metavar="NAME", help="only this one; repeatable"
-    )
-    doctor.add_argument(
-        "--json", dest="in_json", action="store_true", help="print JSON; docs/troubleshooting.md describes it"
-    )
-    doctor.add_argument(
-        "--fetch-token",
-        dest="fetch_token",
-        action="store_true",
-        help="request a new token if the ledger has none, even if that ends the old one",
-    )
-    for sub in (demo, simulate):
-        sub.add_argument(
-            "--seed",
-            type=int,
-            default=1,
-            metavar="N",
-            help="random seed; the same seed gives the same tasks (default 1)",
-        )
-        sub.add_argument(
-            "--speed", type=_speed, default=10.0, metavar="FACTOR", help="speed of the simulated tasks (default 10)"
-        )
-        sub.add_argument(
-            "--arrivals-for", type=_duration, metavar="DURATION", help="no new tasks after this time (default: never)"
-        )
-    demo.add_argument(
-        "--poll-interval",
-        type=_interval,
-        default=1.0,
-        metavar="DURATION",
-        help="time between two sweeps of a feed (default 1s)",
-    )
-    for sub in (run, demo, simulate):
-        sub.add_argument(
-            "--log.level",
-            dest="level",
-            choices=logs.LEVELS,
-            default="info",
-            help="lowest level that is logged (default info)",
-        )
-        sub.add_argument(
-            "--log.format",
-            dest="style",
-            choices=logs.FORMATS,
-            default="logfmt",
-            help="format of log lines (default logfmt)",
-        )
+    flag("--web.listen-address", health, default=":10186", metavar="[HOST]:PORT")
+    own = "its web configuration; needed only if it requires client certificates"
+    flag("--web.config.file", health, text=own, metavar="FILE")
+    flag("--web.external-url", run, demo, health, metavar="URL")
+    flag("--web.route-prefix", run, demo, health, metavar="PATH")
+    flag("--web.telemetry-path", run, demo, default="/metrics", metavar="PATH")
+    flag("--ready", health, action="store_true")
+    flag("--web.enable-lifecycle", run, action="store_true")
+    flag("--config.enable-auto-reload", run, action="store_true")
+    flag("--config.auto-reload-interval", run, type=_interval, default=30.0, metavar="DURATION")
+    flag("--web.enable-watch-api", run, action="store_true")
+    flag("--provider", doctor, action="append", default=[], metavar="NAME")
+    flag("--json", doctor, action="store_true")
+    flag("--fetch-token", doctor, action="store_true")
+    flag("--seed", demo, simulate, type=int, default=1, metavar="N")
+    flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
+    flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
+    flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
+    flag("--log.level", run, demo, simulate, choices=logs.LEVELS, default="info")
+    flag("--log.format", run, demo, simulate, choices=logs.FORMATS, default="logfmt")
     return whole
 
 
@@ -238,16 +174,16 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from exporter.vendors.registry import installed
     from exporter.web.access.webconfig import WebConfig
 
-    config = load(arguments.config, vendors=installed())
+    config = load(arguments.config_file, vendors=installed())
     check_environment(config)
-    web = WebConfig(arguments.web_config) if arguments.web_config else None
+    web = WebConfig(arguments.web_config_file) if arguments.web_config_file else None
     for remark in config.remarks:
         print(f"warning: {remark}")
     feeds = sum(len(config.kinds_of(one)) for one in config.providers)
-    print(f"{arguments.config}: good; providers: {len(config.providers)}, feeds: {feeds}")
+    print(f"{arguments.config_file}: good; providers: {len(config.providers)}, feeds: {feeds}")
     if web:
         tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
-        print(f"{arguments.web_config}: good; TLS: {tls}, password: {users}")
+        print(f"{arguments.web_config_file}: good; TLS: {tls}, password: {users}")
     return 0
 
 
@@ -255,10 +191,10 @@ def _check_health(arguments: argparse.Namespace) -> int:
     from exporter.commands.check_health import NotWell, ask
     from exporter.web.server.place import Place
 
-    prefix = Place.of(arguments.external_url, arguments.route_prefix).prefix
+    prefix = Place.of(arguments.web_external_url, arguments.web_route_prefix).prefix
     path = f"{prefix}/-/{'ready' if arguments.ready else 'healthy'}"
     try:
-        print(ask(arguments.address, path, arguments.web_config))
+        print(ask(arguments.web_listen_address, path, arguments.web_config_file))
     except NotWell as error:
         print(f"{NAME} check-health: {error}", file=sys.stderr)
         return 1
@@ -280,21 +216,21 @@ def _run(arguments: argparse.Namespace) -> int:
     from exporter.web.access.webconfig import WebConfig
     from exporter.web.server.place import Place
 
-    logs.configure(arguments.level, arguments.style)
-    file = ConfigFile(arguments.config, installed())
+    logs.configure(arguments.log_level, arguments.log_format)
+    file = ConfigFile(arguments.config_file, installed())
 
     def read() -> Config:
         config = file.load()
-        logs.set_level(config.log.level or arguments.level)
+        logs.set_level(config.log.level or arguments.log_level)
         return config
 
     options = Options(
-        arguments.addresses or [arguments.default_address],
-        lifecycle=arguments.lifecycle,
-        auto_reload=arguments.auto_reload_interval if arguments.auto_reload else None,
-        watch_api=arguments.watch_api,
-        place=Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path),
-        web=WebConfig(arguments.web_config) if arguments.web_config else None,
+        arguments.web_listen_address or [arguments.default_address],
+        lifecycle=arguments.web_enable_lifecycle,
+        auto_reload=arguments.config_auto_reload_interval if arguments.config_enable_auto_reload else None,
+        watch_api=arguments.web_enable_watch_api,
+        place=Place.of(arguments.web_external_url, arguments.web_route_prefix, arguments.web_telemetry_path),
+        web=WebConfig(arguments.web_config_file) if arguments.web_config_file else None,
     )
     return run_process(serve(read(), options, reread=read, has_changed=file.has_changed))
 
@@ -306,18 +242,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from exporter.vendors.registry import installed
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
-    config = load(arguments.config, vendors=installed())
+    config = load(arguments.config_file, vendors=installed())
     known = [one.name for one in config.providers]
-    if strangers := sorted(set(arguments.providers) - set(known)):
+    if strangers := sorted(set(arguments.provider) - set(known)):
         told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"
         print(f"{NAME} doctor: error: {told}", file=sys.stderr)
         return 2
     tell = partial(print, flush=True)
-    if not arguments.in_json:
+    if not arguments.json:
         for remark in config.remarks:
             tell(f"warning: {remark}")
     return run_process(
-        run_doctor(config, arguments.providers, fetch_token=arguments.fetch_token, in_json=arguments.in_json, tell=tell)
+        run_doctor(config, arguments.provider, fetch_token=arguments.fetch_token, in_json=arguments.json, tell=tell)
     )
 
 
@@ -325,7 +261,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from exporter.commands.demo import serve_demo
     from exporter.commands.run import run_process
 
-    logs.configure(arguments.level, arguments.style)
+    logs.configure(arguments.log_level, arguments.log_format)
     return run_process(serve_demo(arguments))
 
 
@@ -333,5 +269,5 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from exporter.commands.demo import serve_simulator
     from exporter.commands.run import run_process
 
-    logs.configure(arguments.level, arguments.style)
+    logs.configure(arguments.log_level, arguments.log_format)
     return run_process(serve_simulator(arguments))

@@ -21,7 +21,7 @@ HISTORY = 600.0
 
 async def serve_demo(arguments: argparse.Namespace) -> int:
     fake = _simulator(arguments)
-    place = Place.of(arguments.external_url, arguments.route_prefix, arguments.telemetry_path)
+    place = Place.of(arguments.web_external_url, arguments.web_route_prefix, arguments.web_telemetry_path)
     async with simulator.running(fake) as url, _arrivals(fake, arguments):
 
         def on_ready(urls: Sequence[str]) -> None:
@@ -35,13 +35,13 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
 
-        options = Options(arguments.addresses or [arguments.default_address], place=place)
+        options = Options(arguments.web_listen_address or [arguments.default_address], place=place)
         return await serve(_config(url, fake, arguments.poll_interval), options, on_ready=on_ready)
 
 
 async def serve_simulator(arguments: argparse.Namespace) -> int:
     fake = _simulator(arguments)
-    sockets = listen(arguments.addresses or [arguments.default_address])
+    sockets = listen(arguments.web_listen_address or [arguments.default_address])
     server = Server(fake)
     async with signals(server, None), _arrivals(fake, arguments):
         url = url_of(sockets[0]).rstrip("/")
