@@ -96,6 +96,7 @@ def nearest(table: Mapping[str, T], endpoint: str) -> T | None:
     return None
 
 
+@dataclass(eq=False)
 class Vendor(ABC):
     """One fake vendor. Subclasses give the routes, and say how it answers who asks too often.
 
@@ -105,15 +106,11 @@ class Vendor(ABC):
     """
 
     type: ClassVar[str]
-
-    def __init__(
-        self, world: World, credentials: Credentials, limits: Mapping[str, RateLimit], faults: Mapping[str, ASGIApp]
-    ) -> None:
-        self.world = world
-        self.credentials = credentials
-        self.limits = limits
-        self.faults = faults
-        self.requests: Counter[str] = Counter()
+    world: World
+    credentials: Credentials
+    limits: Mapping[str, RateLimit]
+    faults: Mapping[str, ASGIApp]
+    requests: Counter[str] = field(default_factory=Counter, init=False)
 
     @abstractmethod
     def routes(self) -> list[BaseRoute]:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
 
-from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import LIP_SYNC, VIDEO, Feed
-from exporter.simulator.world.world import World
 from exporter.tasks import State
 
 TOKEN_SECONDS = 24 * 3600
@@ -28,26 +27,26 @@ LIP_SYNC_STATUS = {State.QUEUED: 0, State.SUCCEEDED: 20, State.FAILED: 30, State
 GENERATING = 10  # the one number that both feeds use alike
 
 
+@dataclass(eq=False)
 class Chanjing(Vendor):
     """`access_token` is the token valid now, until `expires`; `tokens_issued` counts those given out over HTTP."""
 
     type = "chanjing"
+    expires: float = field(default=math.inf, init=False)
+    tokens_issued: int = field(default=0, init=False)
 
-    def __init__(
-        self, world: World, credentials: Credentials, limits: Mapping[str, RateLimit], faults: Mapping[str, ASGIApp]
-    ) -> None:
-        super().__init__(world, credentials, limits, faults)
-        self.access_token = credentials.chanjing_access_token
-        self.expires = math.inf
-        self.tokens_issued = 0
+    def __post_init__(self) -> None:
+        self.access_token = self.credentials.chanjing_access_token
 
     def routes(self) -> list[BaseRoute]:
+        lip_syncs = partial(self._listed, feed=LIP_SYNC, rows_key="list", page_key="page_info")
+        videos = partial(self._listed, feed=VIDEO, rows_key="List", page_key="PageInfo")
         return [
             self.route("/open/v1/access_token", "token", self._token, "POST"),
-            self.route("/open/v1/video_lip_sync/list", "lip_sync/list", self._lip_sync_list, "POST"),
-            self.route("/open/v1/video_lip_sync/detail", "lip_sync/detail", self._lip_sync_detail),
-            self.route("/open/v1/video_list", "video/list", self._video_list, "POST"),
-            self.route("/open/v1/video", "video/detail", self._video_detail),
+            self.route("/open/v1/video_lip_sync/list", "lip_sync/list", lip_syncs, "POST"),
+            self.route("/open/v1/video_lip_sync/detail", "lip_sync/detail", partial(self._one, feed=LIP_SYNC)),
+            self.route("/open/v1/video_list", "video/list", videos, "POST"),
+            self.route("/open/v1/video", "video/detail", partial(self._one, feed=VIDEO)),
         ]
 
     def over_limit(self) -> Response:
@@ -70,18 +69,6 @@ class Chanjing(Vendor):
         # An absolute time, whatever its name says.
         return _answer(0, "success", {"access_token": self.renew_elsewhere(), "expire_in": int(self.expires)})
 
-    async def _lip_sync_list(self, request: Request) -> Response:
-        return await self._listed(request, LIP_SYNC, "list", "page_info")
-
-    async def _video_list(self, request: Request) -> Response:
-        return await self._listed(request, VIDEO, "List", "PageInfo")
-
-    async def _lip_sync_detail(self, request: Request) -> Response:
-        return self._one(request, LIP_SYNC)
-
-    async def _video_detail(self, request: Request) -> Response:
-        return self._one(request, VIDEO)
-
     async def _listed(self, request: Request, feed: Feed, rows_key: str, page_key: str) -> Response:
         if not self._admits(request):
             return _refused()
@@ -99,7 +86,7 @@ class Chanjing(Vendor):
         info = {"page": page, "size": size, "total_count": len(lives), "total_page": math.ceil(len(lives) / size)}
         return _answer(0, "success", {rows_key: rows, page_key: info})
 
-    def _one(self, request: Request, feed: Feed) -> Response:
+    async def _one(self, request: Request, feed: Feed) -> Response:
         if not self._admits(request):
             return _refused()
         life = self.world.find(feed, request.query_params.get("id", ""))

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
 
-from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import SORA
-from exporter.simulator.world.world import World
 from exporter.tasks import State
 
 Dialect = Literal["new", "old"]
@@ -32,19 +30,10 @@ UPSTREAM_EARLIER = 59  # seconds by which the upstream's creation time precedes 
 NOT_START_UNTIL, SUBMITTED_UNTIL = 0.1, 0.3  # shares of the wait; the rest of it is QUEUED
 
 
+@dataclass(eq=False)
 class DeerAPI(Vendor):
     type = "deerapi"
-
-    def __init__(
-        self,
-        world: World,
-        credentials: Credentials,
-        limits: Mapping[str, RateLimit],
-        faults: Mapping[str, ASGIApp],
-        dialect: Dialect = "new",
-    ) -> None:
-        super().__init__(world, credentials, limits, faults)
-        self.dialect = dialect
+    dialect: Dialect = "new"
 
     def routes(self) -> list[BaseRoute]:
         return [

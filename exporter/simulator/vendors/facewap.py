@@ -6,40 +6,29 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
 
-from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import FACE_SWAP
-from exporter.simulator.world.world import World
 from exporter.tasks import State
 
 BEIJING = 8 * 3600  # seconds
 STATES = {State.QUEUED: 10, State.RUNNING: 20, State.SUCCEEDED: 30, State.FAILED: 2, State.CANCELLED: 2}
 
 
+@dataclass(eq=False)
 class FaceWap(Vendor):
     """With `bearer`, `Authorization: Bearer TOKEN` is accepted beside the bare token."""
 
     type = "facewap"
-
-    def __init__(
-        self,
-        world: World,
-        credentials: Credentials,
-        limits: Mapping[str, RateLimit],
-        faults: Mapping[str, ASGIApp],
-        bearer: bool = False,
-    ) -> None:
-        super().__init__(world, credentials, limits, faults)
-        self.bearer = bearer
+    bearer: bool = False
 
     def routes(self) -> list[BaseRoute]:
         return [

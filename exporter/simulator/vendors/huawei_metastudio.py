@@ -9,21 +9,21 @@ from __future__ import annotations
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
-from exporter.simulator.vendor import Credentials, RateLimit, Vendor, VendorJSON, json_object, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, json_object, query_int
 from exporter.simulator.vendors import huawei_signature
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import DIGITAL_HUMAN
-from exporter.simulator.world.world import World
 from exporter.tasks import State
 
 TOKEN_SECONDS = 24 * 3600
@@ -39,29 +39,21 @@ STATES = {
 FLAT, PHOTO, PHOTO_AS_FILTER = "2D_DIGITAL_HUMAN_VIDEO", "DIGITAL_HUMAN_PHOTO_VIDEO", "PHOTO_DIGITAL_HUMAN_VIDEO"
 
 
+@dataclass(eq=False)
 class MetaStudio(Vendor):
     """`wall` (Unix seconds) is the clock by which signatures and tokens age: the callers' clock, not the world's."""
 
     type = "huawei_metastudio"
-
-    def __init__(
-        self,
-        world: World,
-        credentials: Credentials,
-        limits: Mapping[str, RateLimit],
-        faults: Mapping[str, ASGIApp],
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(world, credentials, limits, faults)
-        self.wall = wall
-        self.tokens: dict[str, float] = {}  # issued by IAM, with their expiry; a new one leaves the others alone
+    wall: Callable[[], float] = time.time
+    tokens: dict[str, float] = field(default_factory=dict, init=False)
+    """Issued by IAM, with their expiry; a new one leaves the others alone."""
 
     def routes(self) -> list[BaseRoute]:
         show = "/v1/{project_id}/%s-digital-human-videos/{job_id}"
         return [
             self.route("/v1/{project_id}/digital-human-videos", "digital_human/list", self._list),
-            self.route(show % "2d", "digital_human/detail", self._show_flat),
-            self.route(show % "photo", "digital_human/detail", self._show_photo),
+            self.route(show % "2d", "digital_human/detail", partial(self._show, job_type=FLAT)),
+            self.route(show % "photo", "digital_human/detail", partial(self._show, job_type=PHOTO)),
             Route("/{path:path}", self._nothing_here),
         ]
 
@@ -93,12 +85,6 @@ class MetaStudio(Vendor):
             lives.reverse()
         jobs = [_job(life, life.at(now)) for life in lives[offset : offset + limit]]
         return _answer({"count": len(lives), "jobs": jobs})
-
-    async def _show_flat(self, request: Request) -> Response:
-        return await self._show(request, FLAT)
-
-    async def _show_photo(self, request: Request) -> Response:
-        return await self._show(request, PHOTO)
 
     async def _show(self, request: Request, job_type: str) -> Response:
         refusal = await self._refusal(request)
