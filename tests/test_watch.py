@@ -178,8 +178,8 @@ def test_what_is_no_file_is_told_once_and_hides_no_other(tmp_path: Path, caplog:
         assert one.ids("sora") == ["1"]
     told = {Path(vars(record)["file"]).name: vars(record)["error"] for record in caplog.records}
     assert told == {
-        "folder.json": "not a regular file",
-        "pipe.json": "not a regular file",
+        "folder.json": "Is a directory",
+        "pipe.json": "Is a pipe",
         "link.json": "No such file or directory",
     }
     assert len(caplog.records) == len(told)

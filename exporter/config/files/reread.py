@@ -69,6 +69,15 @@ def waited_for(future: Future[T], patience: float) -> T:
         raise _silent() from None
 
 
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What differs when a file does; None where none can be reached."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 def _silent() -> OSError:
     return OSError(errno.ETIMEDOUT, "The file system does not answer")
 
@@ -126,8 +135,7 @@ class RereadFile(Generic[T]):
 
     def _read(self) -> None:
         with suppress(OSError, ValueError):  # a file that is being replaced: the next call sees the new one
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp != self._stamp:
+            stamp = stamp_of(self._path)
+            if stamp and stamp != self._stamp:
                 self._value = self._parse(content_of(self._path, self._limit))
                 self._stamp = stamp

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from exporter.config.mistakes import slips
+from exporter.config.reread import stamp_of
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -53,7 +54,7 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
         raise TrustBroken(f"ca_file {fault}")
     named = [os.environ.get(name) for name in VARIABLES]
     try:
-        return _made(ca_file, (*named, *(_stamp(path) for path in (*named, ca_file))))
+        return _made(ca_file, (*named, *(stamp_of(Path(path)) for path in (*named, ca_file) if path)))
     except (OSError, ValueError) as error:  # a file that was replaced a moment ago; TLS's errors are OSErrors
         raise TrustBroken(f"the authorities cannot be read: {type(error).__name__}; they are read again") from None
 
@@ -76,11 +77,11 @@ def at_home(path: str) -> str:
 
 def fault_of_file(path: str) -> str:
     """What is wrong with a file of authorities; empty if it is good."""
-    return _fault_of_file(path, _stamp(path))
+    return _fault_of_file(path, stamp_of(Path(path)))
 
 
 @lru_cache(maxsize=64)
-def _fault_of_file(path: str, stamp: tuple[int, int] | None) -> str:
+def _fault_of_file(path: str, stamp: object) -> str:
     """The same for a file as it is now; to parse its certificates takes long."""
     wanted = "name a readable file of certificates (PEM)"
     if "BEGIN " in path:
@@ -108,14 +109,6 @@ def _fault_of_folder(path: Path) -> str:
     if not any(_HASHED.fullmatch(name) for name in names):
         return f"({path}) holds no certificate under a hashed name; run `openssl rehash` on it"
     return ""
-
-
-def _stamp(path: str | None) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat() if path else None
-    except (OSError, ValueError):
-        return None
-    return (status.st_mtime_ns, status.st_size) if status else None
 
 
 @lru_cache(maxsize=64)

@@ -9,22 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.config.reread import content_of, stamp_of
 from exporter.polling.watch import groups
 
 log = logging.getLogger(__name__)
 
 _SIZE_LIMIT = 64 * 1024 * 1024
 
-Stamp = tuple[int, int, int]
-_UNREACHABLE: Stamp = (-1, -1, -1)
-
 
 @dataclass
 class _File:
     """What is known of one file."""
 
-    stamp: Stamp | None = None
-    """Of the file as it was last read, well or not."""
+    stamp: object = ()
+    """Of the file as it was last read, well or not; None if it could not be reached."""
     kinds: Mapping[str, list[str]] = field(default_factory=dict)
     trouble: str = ""
 
@@ -70,32 +68,16 @@ class WatchedFiles:
         # A new mapping, in the order of the names: whoever reads the troubles meanwhile keeps the old one.
         self._files = {path: self._files.get(path) or _File() for path in sorted(found)}
         for path, file in self._files.items():
-            before, stamp = file.stamp, _UNREACHABLE
-            try:
-                status = path.stat()
-                stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if stamp != before:
-                    named = _read(path, self._only, self._known)
-                    file.kinds, file.trouble = named.kinds, named.trouble
-                    self._tell(path, file, "a watch file cannot be used as a whole")
-            except (OSError, ValueError) as error:
-                if stamp != before:
-                    file.trouble = _why(error)
-                    self._tell(path, file, "a watch file cannot be used, its last good ids are kept")
+            stamp = stamp_of(path)
+            if stamp == file.stamp:
+                continue
             file.stamp = stamp
-
-    def _tell(self, path: Path, file: _File, message: str) -> None:
-        if file.trouble:
-            log.warning(message, extra={"provider": self._provider, "file": str(path), "error": file.trouble})
-
-
-def _why(error: OSError | ValueError) -> str:
-    return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
-
-
-def _read(path: Path, only: str | None, known: frozenset[str]) -> groups.Named:
-    if not path.is_file():
-        raise ValueError("not a regular file")
-    if path.stat().st_size > _SIZE_LIMIT:
-        raise ValueError("larger than 64 MiB")
-    return groups.read(path.read_bytes(), only, known)
+            told = "a watch file cannot be used as a whole"
+            try:
+                named = groups.read(content_of(path, _SIZE_LIMIT), self._only, self._known)
+                file.kinds, file.trouble = named.kinds, named.trouble
+            except (OSError, ValueError) as error:
+                file.trouble = str(getattr(error, "strerror", error) or "cannot be read")
+                told = "a watch file cannot be used, its last good ids are kept"
+            if file.trouble:
+                log.warning(told, extra={"provider": self._provider, "file": str(path), "error": file.trouble})

@@ -19,6 +19,7 @@ from exporter.config.files.contents import ConfigError, read_document
 from exporter.config.files.document import Document
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import Secret
+from exporter.config.reread import stamp_of
 from exporter.config.values import Duration, fault
 from exporter.web.access.auth import Users
 from exporter.web.access.tls import Section, TLSError, TLSSettings, names_in
@@ -121,7 +122,7 @@ class WebConfig:
 
     def now(self) -> Access:
         """What the files mean, read again if one of them has changed."""
-        if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
+        if any(stamp_of(path) != stamp for path, stamp in self._stamps.items()):
             try:
                 self._access = self._read(self._access)
             except ConfigError as error:
@@ -136,7 +137,7 @@ class WebConfig:
 
     def _read(self, before: Access | None = None) -> Access:
         # Stamped before it is read: what changes meanwhile is read again the next time.
-        self._stamps = {self._path: _stamp(self._path)}
+        self._stamps = {self._path: stamp_of(self._path)}
         document = read_document(self._path, None)
         if before and document.content is None and before.settings != WebSettings():
             document.fault((), "empty; write {} if nothing is to be protected any more")
@@ -147,7 +148,7 @@ class WebConfig:
         if before and (tls is None) is not (before.context is None):
             document.fault(("tls_server_config",), "TLS is not switched on or off while the exporter runs; restart it")
             raise ConfigError(document.faults)
-        self._stamps |= {path: _stamp(path) for path in (tls.files(folder) if tls else [])}
+        self._stamps |= {path: stamp_of(path) for path in (tls.files(folder) if tls else [])}
         try:
             context = tls.context(folder) if tls else None
         except TLSError as error:
@@ -194,12 +195,3 @@ def _wrong_header(name: str, value: str) -> str:
     if not (value.isascii() and value.isprintable()):
         return "a line break, or a character that is not ASCII; write one line of plain text"
     return ""
-
-
-def _stamp(path: Path) -> object:
-    """Differs when the file does; None where there is none."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
