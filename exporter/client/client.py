@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -29,7 +27,7 @@ from exporter.client.errors import (
 from exporter.client.interception import interceptor
 from exporter.client.redaction.redaction import excerpt
 from exporter.client.transport.redirects import onward
-from exporter.client.transport.transport import AiohttpTransport, ProxyFailed
+from exporter.client.transport.transport import AiohttpTransport
 from exporter.config.models import Secret
 from exporter.config.network.proxies import Proxies
 from exporter.ledger.counters import Counters
@@ -260,8 +258,6 @@ class Client:
             raise ContractBroken("the vendor redirects without end", cause=Cause.WRONG_URL)
         except TimeoutError:
             raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
-        except httpx.HTTPError as error:
-            raise _failure_of(error) from None
         finally:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
@@ -280,7 +276,8 @@ class Client:
                     return further
                 return Answer(response.status_code, response.headers, await body_of(response, self._large, held))
             except CallError as error:
-                error.status = response.status_code
+                if not isinstance(error, ConnectionFailed):  # no whole answer came
+                    error.status = response.status_code
                 raise
             finally:
                 await response.aclose()
@@ -312,42 +309,6 @@ def retry_after(headers: httpx.Headers) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def _failure_of(error: httpx.HTTPError) -> ConnectionFailed:
-    """What a failure of the transport means: in our words, with its cause."""
-    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
-        why, cause = _why_not(error)
-        if isinstance(error, httpx.ProxyError):
-            told = str(error) if isinstance(error, ProxyFailed) else "the proxy refused"
-            return ConnectionFailed(told + why, cause=Cause.PROXY)
-        return ConnectionFailed(f"cannot connect{why}", cause=cause)
-    words: dict[type[httpx.HTTPError], str] = {
-        httpx.RemoteProtocolError: "the vendor broke off or does not speak HTTP",
-        httpx.ReadError: "the connection broke while reading",
-        httpx.WriteError: "the connection broke while sending",
-        httpx.UnsupportedProtocol: "the URL cannot be used",
-    }
-    return ConnectionFailed(words.get(type(error), f"the connection failed ({type(error).__name__})"))
-
-
-def _why_not(error: BaseException) -> tuple[str, Cause]:
-    """Why no connection came about, out of what lies beneath the library's error."""
-    reasons: tuple[tuple[type[BaseException], str, Cause], ...] = (
-        (socket.gaierror, ": the host has no address (DNS)", Cause.NO_ADDRESS),
-        (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)", Cause.TLS),
-        (ssl.SSLError, ": the other side does not speak TLS as we do", Cause.TLS),
-        (ConnectionRefusedError, ": refused, nothing listens there", Cause.REFUSED),
-    )
-    beneath = list(_causes(error))
-    found = ((why, cause) for kind, why, cause in reasons if any(isinstance(one, kind) for one in beneath))
-    return next(found, ("", Cause.CONNECTION))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _proxies_of(proxy: Secret | None) -> Callable[[], Proxies]:

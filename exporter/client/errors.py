@@ -21,7 +21,7 @@ vendor's codes, never from a vendor's free text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -152,18 +152,7 @@ class FailedCall:
         return cls(at, call.endpoint, call.status, call.error, str(told), call.excerpt, told.cause)
 
 
-CALL_ERRORS: tuple[type[CallError], ...] = (
-    AuthRefused,
-    RateLimited,
-    BalanceExhausted,
-    RequestInvalid,
-    VendorFailed,
-    TimedOut,
-    ConnectionFailed,
-    ContractBroken,
-    AnswerTooLarge,
-    Intercepted,
-)
+CALL_ERRORS: Sequence[type[CallError]] = CallError.__subclasses__()
 
 _BY_REASON: dict[Reason, type[CallError]] = {
     Reason.AUTH: AuthRefused,

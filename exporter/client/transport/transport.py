@@ -8,7 +8,8 @@ what comes.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import TypedDict
 
@@ -33,22 +34,27 @@ KEEP_ALIVE = 30.0
 
 SOCKS_FAILURES = (ProxyConnectionError, ProxyError, ProxyTimeoutError)  # which share no base with the others
 FAILURES = (aiohttp.ClientError, HttpProcessingError, *SOCKS_FAILURES, EOFError, OSError, ValueError)
-MEANINGS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (UnicodeError, httpx.ConnectError),  # a host that no name server could be asked for
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientPayloadError, httpx.ReadError),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-    (HttpProcessingError, httpx.RemoteProtocolError),
-    (socket.gaierror, httpx.ConnectError),
-    (OSError, httpx.ReadError),
-    (EOFError, httpx.ReadError),
-    (aiohttp.ClientError, httpx.NetworkError),
-    (ValueError, httpx.LocalProtocolError),  # such as a header with a line break
+_NO_CONNECTION = "cannot connect"
+
+MEANINGS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    # The second for a host that no name server could be asked for.
+    ((aiohttp.ClientConnectorError, UnicodeError, socket.gaierror), _NO_CONNECTION),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), "the URL cannot be used"),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError, HttpProcessingError),
+        "the vendor broke off or does not speak HTTP",
+    ),
+    ((aiohttp.ClientPayloadError, OSError, EOFError), "the connection broke while reading"),
 )
-"""What aiohttp's errors are in httpx's words; the first that fits."""
+"""What aiohttp's errors mean; the first that fits."""
+
+BENEATH: tuple[tuple[type[BaseException], str, Cause], ...] = (
+    (socket.gaierror, ": the host has no address (DNS)", Cause.NO_ADDRESS),
+    (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)", Cause.TLS),
+    (ssl.SSLError, ": the other side does not speak TLS as we do", Cause.TLS),
+    (ConnectionRefusedError, ": refused, nothing listens there", Cause.REFUSED),
+)
+"""Why no connection came about, by what lies beneath such an error."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -70,8 +76,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request whose body is in memory.
 
-        Raises httpx.TransportError, whatever aiohttp raises, and ConnectionFailed where a setting or a variable of the
-        environment makes it impossible.
+        Raises ConnectionFailed, whatever aiohttp raises; also where a setting or a variable of the environment makes it
+        impossible.
         """
         url = request.url
         proxy = self._proxy(url)
@@ -95,7 +101,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 **through,
             )
         except FAILURES as error:
-            raise _translated(error, proxy) from error
+            raise _failure(error, proxy) from None
         return httpx.Response(received.status, headers=received.raw_headers, stream=_Body(received))
 
     async def aclose(self) -> None:
@@ -151,10 +157,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
-class ProxyFailed(httpx.ProxyError):
-    """A proxy did not let a call through. The text names where the proxy is set, and what it did."""
-
-
 class _Through(TypedDict, total=False):
     """What aiohttp has to know of a proxy."""
 
@@ -173,47 +175,60 @@ class _Body(httpx.AsyncByteStream):
             async for piece in self._received.content.iter_any():
                 yield piece
         except FAILURES as error:
-            raise _translated(error) from error
+            raise _failure(error) from None
 
     async def aclose(self) -> None:
         """Gives the connection back, or ends it if there is more to come."""
         self._received.release()
 
 
-def _translated(error: Exception, proxy: Proxy | None = None) -> httpx.TransportError:
-    if proxy and (failed := _proxy_failure(error, proxy)):
-        return failed
-    return next(meaning for kind, meaning in MEANINGS if isinstance(error, kind))(str(error))
+def _failure(error: Exception, proxy: Proxy | None = None) -> ConnectionFailed:
+    """An error of the library in our words, with its cause."""
+    beneath = list(_causes(error))
+    found = ((why, cause) for kind, why, cause in BENEATH if any(isinstance(one, kind) for one in beneath))
+    why, cause = next(found, ("", Cause.CONNECTION))
+    if proxy and (told := _proxy_failure(error, proxy)):
+        return ConnectionFailed(told + why, cause=Cause.PROXY)
+    told = next((words for kinds, words in MEANINGS if isinstance(error, kinds)), "")
+    if told == _NO_CONNECTION:
+        return ConnectionFailed(told + why, cause=cause)
+    return ConnectionFailed(told or f"the connection failed ({type(error).__name__})")
 
 
-def _proxy_failure(error: Exception, proxy: Proxy) -> ProxyFailed | None:
-    """What is the proxy's part in it; None where the vendor behind it is to blame."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _proxy_failure(error: Exception, proxy: Proxy) -> str:
+    """What is the proxy's part in it, with the place where it is set; empty if the vendor behind it is to blame."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407) if proxy.user:
-            return ProxyFailed(f"the proxy in {proxy.source} refused its user or password (HTTP 407)")
+            return f"the proxy in {proxy.source} refused its user or password (HTTP 407)"
         case aiohttp.ClientHttpProxyError(status=407):
-            return ProxyFailed(f"the proxy in {proxy.source} refused: it wants a user and a password (HTTP 407)")
+            return f"the proxy in {proxy.source} refused: it wants a user and a password (HTTP 407)"
         case aiohttp.ClientHttpProxyError():
-            return ProxyFailed(f"the proxy in {proxy.source} refused to connect to the vendor (HTTP {error.status})")
+            return f"the proxy in {proxy.source} refused to connect to the vendor (HTTP {error.status})"
         case aiohttp.ClientProxyConnectionError() | ProxyConnectionError() | ProxyTimeoutError():
-            return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
+            return f"cannot connect to the proxy in {proxy.source}"
         case ProxyError(error_code=int()):
-            return ProxyFailed(f"the SOCKS proxy in {proxy.source} refused: {error}")
+            return f"the SOCKS proxy in {proxy.source} refused: {error}"
         case ProxyError() | EOFError():
-            return ProxyFailed(f"the SOCKS proxy in {proxy.source} refused or does not speak {proxy.scheme}")
+            return f"the SOCKS proxy in {proxy.source} refused or does not speak {proxy.scheme}"
         case socket.gaierror() if proxy.is_socks:
-            return ProxyFailed(f"the proxy in {proxy.source} is asked for addresses only if it is set as socks5h://")
+            return f"the proxy in {proxy.source} is asked for addresses only if it is set as socks5h://"
         case aiohttp.ClientConnectorDNSError() if error.host == proxy.host:
-            return ProxyFailed(f"cannot connect to the proxy in {proxy.source}")
+            return f"cannot connect to the proxy in {proxy.source}"
         case aiohttp.ClientSSLError() if proxy.scheme == "https" and str(error.port) == str(proxy.port):
-            return ProxyFailed(f"cannot connect to the proxy in {proxy.source} over TLS; try http:// for the proxy")
+            return f"cannot connect to the proxy in {proxy.source} over TLS; try http:// for the proxy"
         case aiohttp.ClientConnectorError():
-            return None
+            return ""
         case (
             aiohttp.ClientOSError()
             | aiohttp.ServerDisconnectedError()
             | aiohttp.ClientResponseError()
             | (HttpProcessingError())
         ) if not proxy.is_socks:
-            return ProxyFailed(f"the proxy in {proxy.source}, or the vendor behind it, broke off or speaks no HTTP")
-    return None
+            return f"the proxy in {proxy.source}, or the vendor behind it, broke off or speaks no HTTP"
+    return ""
