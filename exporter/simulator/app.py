@@ -40,7 +40,10 @@ PREFIXES = {
 
 
 class Simulator(Starlette):
-    """The application. `state.faults` is the same dict as `faults`, and is empty to begin with.
+    """The simulator of a world. `state.faults` is the same dict as `faults`, and is empty to begin with.
+
+    `credentials` are what it accepts; `limits` replaces the documented rate limits ({} for none); `dialect` is that of
+    DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is the callers' clock, for Huawei's signatures.
 
     An entry of `faults`, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers all that
     comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it, and the
@@ -80,18 +83,5 @@ class Simulator(Starlette):
         return JSONResponse(self.world.truth())
 
 
-def app(
-    world: World,
-    credentials: Credentials | None = None,
-    *,
-    limits: Limits | None = None,
-    dialect: Dialect = "new",
-    bearer: bool = False,
-    wall: Callable[[], float] = time.time,
-) -> Simulator:
-    """The simulator of a world.
-
-    `credentials` are what it accepts; `limits` replaces the documented rate limits ({} for none); `dialect` is that of
-    DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is the callers' clock, for Huawei's signatures.
-    """
-    return Simulator(world, credentials, limits=limits, dialect=dialect, bearer=bearer, wall=wall)
+app = Simulator
+"""Makes the simulator of a world."""

@@ -72,16 +72,15 @@ def _client_auth(value: object) -> str:
     return str(value)
 
 
-def _cipher(value: object) -> str:
-    if value not in CIPHERS and value not in TLS13_CIPHERS:
-        raise fault(f"not a cipher suite known here; allowed: {', '.join((*CIPHERS, *TLS13_CIPHERS))}")
-    return str(value)
+def _known(what: str, *allowed: str) -> BeforeValidator:
+    """Lets one of these names pass."""
 
+    def check(value: object) -> str:
+        if value not in allowed:
+            raise fault(f"not a {what} known here; allowed: {', '.join(allowed)}")
+        return str(value)
 
-def _curve(value: object) -> str:
-    if value not in CURVES:
-        raise fault(f"not a curve known here; allowed: {', '.join(CURVES)}")
-    return str(value)
+    return BeforeValidator(check)
 
 
 def _private(value: object) -> Secret:
@@ -119,9 +118,9 @@ class TLSSettings(Section):
     client_allowed_sans: list[str] | None = Field(default=None, description="names, one of which a client must have")
     min_version: Version = Field(default=ssl.TLSVersion.TLSv1_2)
     max_version: Version = Field(default=ssl.TLSVersion.TLSv1_3)
-    cipher_suites: list[Annotated[str, BeforeValidator(_cipher)]] = Field(default_factory=list)
+    cipher_suites: list[Annotated[str, _known("cipher suite", *CIPHERS, *TLS13_CIPHERS)]] = Field(default_factory=list)
     prefer_server_cipher_suites: bool = Field(default=True)
-    curve_preferences: list[Annotated[str, BeforeValidator(_curve)]] = Field(default_factory=list)
+    curve_preferences: list[Annotated[str, _known("curve", *CURVES)]] = Field(default_factory=list)
 
     @property
     def _verifies_clients(self) -> bool:
