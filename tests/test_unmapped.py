@@ -19,7 +19,7 @@ from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.simulator import HandClock, running
 from exporter.snapshot import UnmappedWords
 from exporter.tasks import Field, State
-from exporter.vendors.registry import VENDORS
+from exporter.vendors.registry import built_in
 from tests.web.houses import House, served
 from tests.web.test_pages import text_of
 
@@ -50,7 +50,7 @@ async def polled(gateway: Gateway, ledger: Ledger, clock: HandClock, **given: An
     async with running(gateway) as url:
         settings = {"name": "studio", "type": "deerapi", "base_url": url, "api_key": "k3y-of-the-studio"}
         settings |= {"user_token": "t0ken-of-the-studio", "user_id": "moonbase", "rate_limit": "1000/s"}
-        made = VENDORS["deerapi"].settings.model_validate(settings | given)
+        made = built_in()["deerapi"].settings.model_validate(settings | given)
         account = await PolledProvider.open(made, ledger, clock)
         yield House(clock, ledger, PolledProviders([account]))
         await account.stop()
@@ -132,7 +132,7 @@ async def test_words_of_details_are_shown_too(gateway: Gateway, ledger: Ledger, 
     watched = {"user_token": None, "user_id": None, "watch": {"tasks": {"sora": ["t-0"]}}}
     given = {"name": "studio", "type": "deerapi", "api_key": "k3y-of-the-studio", "watch": watched["watch"]}
     async with running(gateway) as url:
-        settings = VENDORS["deerapi"].settings.model_validate({**given, "base_url": url})
+        settings = built_in()["deerapi"].settings.model_validate({**given, "base_url": url})
         account = await PolledProvider.open(settings, ledger, clock)
         house = House(clock, ledger, PolledProviders([account]))
         await house.sweep()

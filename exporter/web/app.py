@@ -71,7 +71,7 @@ def create(
             Middleware(weighed),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
         ],
-        exception_handlers={404: _not_found, 405: _not_allowed},
+        exception_handlers={404: _not_found, 405: _not_allowed, **dict.fromkeys(api.REFUSED, _refused)},
     )
     app.state.metrics = place.metrics.removeprefix("/")
     app.router.redirect_slashes = False  # else to an absolute address, made of a header that anybody can write
@@ -155,10 +155,18 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _refused(request: Request, error: Exception) -> Response:
+    return api.refused(request, error) if _is_api(request.scope) else pages.refused(request, error)
+
+
+def _is_api(scope: Scope) -> bool:
+    """Whether programs read what is answered; not by the URL: its host is a header that anybody can write."""
+    return str(scope["path"]).startswith(api.PREFIX)
+
+
 def _refusal(request: Request, status: int, title: str, told: str) -> Response:
     """A page, or below the API's path what programs read."""
-    # Not by the request's URL: its host is a header that anybody can write, and need not be one.
-    if request.scope["path"].startswith(api.PREFIX):
+    if _is_api(request.scope):
         return api.refusal(status, f"{title[0].lower()}{title[1:]}; {told[0].lower()}{told[1:].rstrip('.')}")
     return pages.problem(request, status, title, told)
 
@@ -184,7 +192,7 @@ def _framed(app: ASGIApp) -> ASGIApp:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith(api.PREFIX):
+                if _is_api(scope):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
+from exporter.config.mistakes.faults import beyond_limits
 from exporter.snapshot import FeedSnapshot, Snapshot
 from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
 
@@ -251,18 +252,7 @@ _VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
 
 def _words(detail: ErrorDetails) -> str:
     """What is wrong with a parameter and what is allowed; never the value, which nobody has checked."""
-    name, limits = str(detail["loc"][0]), detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            return f"unknown parameter; allowed: {', '.join(TaskQuery.model_fields)}"
-        case "enum":
-            return f"{name}: unknown; allowed: {limits['expected'].replace(' or ', ', ').replace(chr(39), '')}"
-        case "greater_than_equal":
-            return f"{name}: too small; the least is {limits['ge']}"
-        case "less_than_equal":
-            return f"{name}: too large; the most is {limits['le']}"
-        case "string_too_short":
-            return f"{name}: empty; write a text, or leave it out"
-        case "string_too_long":
-            return f"{name}: too long; the most is {limits['max_length']} characters"
-    return f"{name}: {detail['msg']}"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown parameter; allowed: {', '.join(TaskQuery.model_fields)}"
+    told = beyond_limits(detail) or detail["msg"]
+    return f"{detail['loc'][0]}: {told}{', or leave it out' if detail['type'] == 'string_too_short' else ''}"

@@ -41,6 +41,7 @@ from exporter.simulator import (
 from exporter.tasks import State
 from exporter.vendors.registry import built_in
 from exporter.web.api import intake
+from exporter.web.api import routes as api
 from tests.harness import made
 
 from . import houses
@@ -128,7 +129,12 @@ def site(door: Door) -> Site:
 
 def serving(house: House) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """The endpoints on the exporter's own server."""
-    return houses.served(Starlette(routes=intake.routes(house.polled, lambda: house.allowed)))
+    return houses.served(
+        Starlette(
+            routes=intake.routes(house.polled, lambda: house.allowed),
+            exception_handlers=dict.fromkeys(api.REFUSED, api.refused),
+        )
+    )
 
 
 @pytest.fixture
@@ -475,7 +481,7 @@ REFUSED = {
     "a huge number": (body().replace(b'"runs"', b"9" * 5000), None),
     "a provider that is no text": (body(provider=7), "provider: not a text"),
     "a key that nobody knows": (body(**{"<b>x</b>": 1}), "unknown key; allowed: provider, kind, ids"),
-    "too many ids": (body(ids=[str(n) for n in range(10_001)]), "ids: too many; the most at once is 10000"),
+    "too many ids": (body(ids=[str(n) for n in range(10_001)]), "ids: too many; the most is 10000"),
     "a provider that is not": (body(provider="<script>"), NO_FEED),
     "a kind that is not": (body(kind="../sora"), NO_FEED),
     "another provider's kind": (body(kind="video"), NO_FEED),

@@ -95,28 +95,12 @@ def told_of(written: str, words: str) -> str:
     return f"{shown} is {words}" if shown else words
 
 
-def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | None) -> str:
+def beyond_limits(detail: ErrorDetails) -> str:
+    """What is wrong with a value of the right type that is out of bounds; empty where it is something else."""
     limits = detail.get("ctx", {})
     match detail["type"]:
-        case "setting":
-            return str(limits["message"])
-        case "extra_forbidden":
-            return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model, vendors)
-        case "missing":
-            field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
-            return f"missing; {(field.description if field else None) or 'write a value'}"
-        case "literal_error":
+        case "literal_error" | "enum":
             return f"unknown; allowed: {str(limits['expected']).replace(' or ', ', ').replace(chr(39), '')}"
-        case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
-            return "not a whole number; write digits"
-        case "bool_parsing" | "bool_type":
-            return "neither true nor false; write one of them"
-        case "string_type":
-            return "not a text; write a value after the colon"
-        case "list_type" | "tuple_type":
-            return "not a list; write `[a, b]` or lines that start with `- `"
-        case "dict_type" | "model_type":
-            return "not a mapping; write keys with values"
         case "greater_than_equal":
             return f"too small; the least is {limits['ge']}"
         case "less_than_equal":
@@ -127,9 +111,33 @@ def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | N
             return f"too many; the most is {limits['max_length']}"
         case "string_too_short":
             return "empty; write a text"
+        case "string_too_long":
+            return f"too long; the most is {limits['max_length']} characters"
+    return ""
+
+
+def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | None) -> str:
+    match detail["type"]:
+        case "setting":
+            return str(detail["ctx"]["message"])
+        case "extra_forbidden":
+            return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model, vendors)
+        case "missing":
+            field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
+            return f"missing; {(field.description if field else None) or 'write a value'}"
+        case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
+            return "not a whole number; write digits"
+        case "bool_parsing" | "bool_type":
+            return "neither true nor false; write one of them"
+        case "string_type":
+            return "not a text; write a value after the colon"
+        case "list_type" | "tuple_type":
+            return "not a list; write `[a, b]` or lines that start with `- `"
+        case "dict_type" | "model_type":
+            return "not a mapping; write keys with values"
         case "string_pattern_mismatch":
             return "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
-    return detail["msg"].lower()
+    return beyond_limits(detail) or detail["msg"].lower()
 
 
 def _model_at(model: type[Settings], path: tuple[str | int, ...]) -> type[Settings]:

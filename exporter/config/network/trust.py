@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
+from exporter.config.files.reread import stamp_of
 from exporter.config.mistakes import slips
-from exporter.config.reread import stamp_of
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.config.reread import content_of, stamp_of
+from exporter.config.files.reread import content_of, stamp_of
 from exporter.polling.watch import groups
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.files.contents import ConfigError, read_document
 from exporter.config.files.document import Document
+from exporter.config.files.reread import stamp_of
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import Secret
-from exporter.config.reread import stamp_of
 from exporter.config.values import Duration, fault
 from exporter.web.access.auth import Users
 from exporter.web.access.tls import Section, TLSError, TLSSettings, names_in

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from exporter.ledger.errors import StoreError, TooMany
+from exporter.config.mistakes.faults import beyond_limits
 from exporter.tasks import ID_LENGTH, why_no_task_id
 from exporter.web.source import Callbacks, Source
 
@@ -71,7 +71,7 @@ class Refusal(_Body):
 
 
 class Refused(Exception):
-    """A request that is not done, with the status that says so."""
+    """A request that is not done, with the status that says so; what else an endpoint here raises is refused too."""
 
     def __init__(self, status: int, error: str, **headers: str) -> None:
         super().__init__(error)
@@ -98,7 +98,8 @@ def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
         verdict = await source.follow(wanted.provider, wanted.kind, ids)
         if verdict is None:
             raise Refused(400, f"provider, kind: no such feed; allowed: {source.snapshot().names}")
-        return _json(TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused))
+        taken = TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused)
+        return JSONResponse(taken.model_dump())
 
     async def call_back(request: Request) -> Response:
         callbacks = source.callbacks(request.path_params["provider"], request.path_params["kind"])
@@ -115,29 +116,9 @@ def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
         return Response(status_code=204)
 
     return [
-        Route("/api/v1/tasks", _answered(ask), methods=["POST"]),
-        Route(CALLBACKS + "{provider}/{kind}", _answered(call_back), methods=["POST"]),
+        Route("/api/v1/tasks", ask, methods=["POST"]),
+        Route(CALLBACKS + "{provider}/{kind}", call_back, methods=["POST"]),
     ]
-
-
-def _answered(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """An endpoint whose refusals are answers."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)  # type: ignore[no-any-return]
-        except Refused as refused:
-            return _json(Refusal(error=str(refused)), refused.status, refused.headers)
-        except TooMany as error:
-            return _json(Refusal(error=str(error)), 409)
-        except StoreError:
-            return _json(Refusal(error="the ledger cannot be written now; try again later"), 503, {"Retry-After": "10"})
-
-    return answer
-
-
-def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(model.model_dump(), status, headers)
 
 
 def _is_secret(callbacks: Callbacks | None, request: Request) -> bool:
@@ -172,7 +153,6 @@ def _asked_for(body: bytes) -> TasksAskedFor:
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
     where = "".join(f"[{step}]" if isinstance(step, int) else step for step in detail["loc"])
-    limits = detail.get("ctx", {})
     match detail["type"]:
         case "json_invalid":
             raise Refused(400, "the body is not JSON")
@@ -184,10 +164,6 @@ def _asked_for(body: bytes) -> TasksAskedFor:
             message = "missing"
         case "list_type":
             message = 'not a list; write ["...", "..."]'
-        case "too_short":
-            message = "empty; write at least one"
-        case "too_long":
-            message = f"too many; the most at once is {limits['max_length']}"
         case _:
-            message = "not a text"
+            message = beyond_limits(detail) or "not a text"
     raise Refused(400, f"{where}: {message}")

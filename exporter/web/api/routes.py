@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.ledger.errors import StoreError
+from exporter.ledger.errors import StoreError, TooMany
 from exporter.tasks import is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.api import openapi, schemas
-from exporter.web.api.intake import Refusal
+from exporter.web.api.intake import Refusal, Refused
 from exporter.web.query import QueryError, Row, find, parse
 from exporter.web.search import Searches
 from exporter.web.source import Source
@@ -34,14 +34,7 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
         query = parse(request.query_params, strict=True)
         snapshot, now = source.snapshot(), clock()
         address = request.client.host if request.client else ""
-        try:
-            return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
-        except Busy:
-            return _json(
-                Refusal(error="too many searches at once; try again later").model_dump_json().encode(),
-                503,
-                {"Retry-After": "1"},
-            )
+        return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
 
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
@@ -49,10 +42,7 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
         feed = source.snapshot().feed(provider, kind)
         if feed is None:
             return refusal(404, f"no such feed; there are: {source.snapshot().names}")
-        try:
-            known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
-        except StoreError:
-            return refusal(503, "the ledger cannot be read now; try again later")
+        known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return refusal(404, "the ledger knows no such task: it was never seen, or has been forgotten")
         found, steps = known
@@ -61,40 +51,42 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
 
     async def describe(request: Request) -> Response:
         _refuse_parameters(request)
-        return _json(description, 200)
+        return Response(description, media_type="application/json")
 
     return [
-        Route("/api/v1/providers", _answered(providers)),
-        Route("/api/v1/tasks", _answered(tasks)),
-        Route("/api/v1/tasks/{provider}/{kind}/{id:path}", _answered(task)),
-        Route(openapi.PATH, _answered(describe)),
+        Route("/api/v1/providers", providers),
+        Route("/api/v1/tasks", tasks),
+        Route("/api/v1/tasks/{provider}/{kind}/{id:path}", task),
+        Route(openapi.PATH, describe),
     ]
 
 
-def answer(model: BaseModel, status: int = 200) -> Response:
+def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
     """A body of the API."""
-    return _json(model.model_dump_json().encode(), status)
+    return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
 
-def refusal(status: int, why: str) -> Response:
+def refusal(status: int, why: str, **headers: str) -> Response:
     """The answer to what is not done; `why` says what is wrong and what is allowed."""
-    return answer(Refusal(error=why), status)
+    return answer(Refusal(error=why), status, **headers)
 
 
-def _json(body: bytes, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, headers, media_type="application/json")
+def refused(request: Request, error: Exception) -> Response:
+    """The answer to a request whose endpoint raised one of `REFUSED`."""
+    match error:
+        case Refused():
+            return refusal(error.status, str(error), **error.headers)
+        case Busy():
+            return refusal(503, "too many searches at once; try again later", **{"Retry-After": "1"})
+        case StoreError() if request.method == "POST":
+            return refusal(503, "the ledger cannot be written now; try again later", **{"Retry-After": "10"})
+        case StoreError():
+            return refusal(503, "the ledger cannot be read now; try again later")
+    return refusal(409 if isinstance(error, TooMany) else 400, str(error))
 
 
-def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that answers a wrong query with the reason."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except QueryError as error:
-            return refusal(400, str(error))
-
-    return answered
+REFUSED = (Busy, QueryError, Refused, StoreError, TooMany)
+"""What endpoints raise of requests that cannot be answered, or not now."""
 
 
 def _refuse_parameters(request: Request) -> None:

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.client.errors import FailedCall
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedView, Snapshot
 from exporter.snapshot import Outage as OutageSeen
-from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step, Task
+from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
 from exporter.web.query import Row, TaskPage
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class Moment(_Answer):
@@ -195,37 +194,27 @@ def tasks(page: TaskPage) -> Tasks:
 
 
 def story(row: Row, steps: Sequence[Step]) -> TaskStory:
-    seen = [StepSeen(at=step.at, state=step.state, progress=step.progress) for step in steps]
-    return TaskStory(**_fields(row), steps=seen)
+    return TaskStory(**_fields(row), steps=[StepSeen.model_validate(step) for step in steps])
+
+
+_OF_THE_TASK = ("id", "state", "reason", "said", "progress", "first_seen", "changed", "output_seconds")
 
 
 def _fields(row: Row) -> dict[str, object]:
     task = row.task
-    return {
+    return {name: getattr(task, name) for name in _OF_THE_TASK} | {
         "provider": row.feed.provider,
         "kind": row.feed.kind,
-        "id": task.id,
-        "state": task.state,
         "stale": row.stale,
-        "reason": task.reason,
-        "said": task.said,
-        "progress": task.progress,
         "submitted": _moment(task.submitted, task.submitted_at),
         "started": _moment(task.started, task.started_at),
         "ended": _moment(task.ended, task.ended_at),
-        "first_seen": task.first_seen,
-        "changed": task.changed,
-        "durations": _durations(task),
-        "output_seconds": task.output_seconds,
+        "durations": Durations(**{phase: task.duration(phase) for phase in Phase}),
     }
 
 
 def _moment(said: float | None, known: float | None) -> Moment | None:
     return None if known is None else Moment(at=known, clock=Clock.OBSERVED if said is None else Clock.PROVIDER)
-
-
-def _durations(task: Task) -> Durations:
-    return Durations(queue=task.duration(Phase.QUEUE), run=task.duration(Phase.RUN), total=task.duration(Phase.TOTAL))
 
 
 def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState:
@@ -241,7 +230,7 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
         recent=_recent(view) if feed.swept else None,
         outage=_outage(status.outage),
-        failed_calls=[_failed(call) for call in reversed(status.failed_calls)],
+        failed_calls=[CallFailed.model_validate(call) for call in reversed(status.failed_calls)],
         watched=Watched(ids=feed.followed, troubles=list(account.watch_troubles)),
         unmapped=Unmapped(
             words=[UnmappedWord(field=part, word=word) for part, word in feed.unmapped.words],
@@ -263,14 +252,3 @@ def _recent(view: FeedView) -> Recent:
 
 def _outage(seen: OutageSeen | None) -> Outage | None:
     return Outage(error=seen.label, words=seen.words, advice=seen.advice, since=seen.since) if seen else None
-
-
-def _failed(call: FailedCall) -> CallFailed:
-    return CallFailed(
-        at=call.at,
-        endpoint=call.endpoint,
-        status=call.status,
-        error=call.error,
-        words=call.words,
-        excerpt=call.excerpt,
-    )

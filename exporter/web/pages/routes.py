@@ -20,7 +20,7 @@ from exporter.web.access.turns import Busy
 from exporter.web.pages import filters, runbook
 from exporter.web.pages.overview import Overview
 from exporter.web.pages.timeline import TaskStory
-from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, find, parse
+from exporter.web.query import Direction, Sort, TaskPage, TaskQuery, find, parse
 from exporter.web.search import Searches
 from exporter.web.source import Source
 
@@ -103,24 +103,14 @@ def routes(
             overview = Overview.of(snapshot, reloads, trouble, now)
             return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
 
-        try:
-            return await searches.run(summed_up, _address(request))
-        except Busy:
-            return _busy(request)
+        return await searches.run(summed_up, _address(request))
 
     async def tasks(request: Request) -> Response:
         address, snapshot, now = _address(request), source.snapshot(), clock()
-        try:
-            query = parse(request.query_params)
-            found = await searches.run(lambda: find(snapshot, query, now), address)
-            earlier = await _in_ledger(source, found)
-            return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
-        except QueryError as error:
-            return problem(request, 400, "This cannot be searched for", str(error))
-        except StoreError as error:
-            return _out_of_order(request, error)
-        except Busy:
-            return _busy(request)
+        query = parse(request.query_params)
+        found = await searches.run(lambda: find(snapshot, query, now), address)
+        earlier = await _in_ledger(source, found)
+        return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
 
     def listed(
         request: Request, snapshot: Snapshot, found: TaskPage, earlier: Sequence[tuple[FeedSnapshot, Task]]
@@ -149,10 +139,7 @@ def routes(
         feed = snapshot.feed(provider, kind)
         if feed is None:
             return problem(request, 404, "No such feed is polled", f"The feeds that are: {snapshot.names}.")
-        try:
-            known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
-        except StoreError as error:
-            return _out_of_order(request, error)
+        known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
         return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
@@ -177,6 +164,18 @@ def problem(request: Request, status: int, title: str, *told: str) -> Response:
     return _rendered(request, "problem.html", status, title=title, told=told, refresh=0)
 
 
+def refused(request: Request, error: Exception) -> Response:
+    """The page instead of one that raised QueryError, StoreError or Busy."""
+    match error:
+        case StoreError():
+            return problem(request, 503, "The ledger cannot be read", str(error), "Load the page again in a while.")
+        case Busy():
+            answer = problem(request, 503, "Too many pages at once", "Load the page again in a moment.")
+            answer.headers["Retry-After"] = "1"
+            return answer
+    return problem(request, 400, "This cannot be searched for", str(error))
+
+
 def _rendered(request: Request, template: str, status: int, **shown: object) -> Response:
     html = _TEMPLATES.get_template(template).render(root=_root(request), metrics=request.app.state.metrics, **shown)
     return HTMLResponse(html, status, HEADERS)
@@ -193,16 +192,6 @@ def _root(request: Request) -> str:
 
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
-
-
-def _busy(request: Request) -> Response:
-    answer = problem(request, 503, "Too many pages at once", "Load the page again in a moment.")
-    answer.headers["Retry-After"] = "1"
-    return answer
-
-
-def _out_of_order(request: Request, error: StoreError) -> Response:
-    return problem(request, 503, "The ledger cannot be read", str(error), "Load the page again in a while.")
 
 
 async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
