@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from docs.tools import api, command_line, configuration, metrics, reliability, sizing, vendor_pages
+from docs.tools import api, command_line, configuration, declaration, metrics, reliability, sizing, vendor_pages
 from docs.tools.markdown import DOCS
 from exporter.config import schema
 from exporter.vendors.registry import built_in
@@ -18,6 +18,7 @@ WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "api.md": api.page,
     DOCS / "config.schema.json": partial(schema.text, built_in()),
     DOCS / "configuration.md": configuration.page,
+    DOCS / "vendors" / "declaration.md": declaration.page,
     DOCS / "command-line.md": command_line.page,
     DOCS / "performance.md": sizing.page,
 } | vendor_pages.PAGES

@@ -17,24 +17,29 @@ from exporter.simulator import PREFIXES
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.api import Vendor
 from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
+from exporter.vendors.declared.declaration import FeedDeclaration
 from exporter.vendors.registry import built_in
 
 DAY = 86400
 IN_FLIGHT = (0, 10, 100, 300)
 """Tasks in flight for which requests are counted."""
 
-STATES: Mapping[str, Mapping[str, State] | Mapping[int, State]] = {
-    "sora": deerapi.STATES,
-    "lip_sync": chanjing.LIP_SYNC_STATES,
-    "video": chanjing.VIDEO_STATES,
-    "digital_human": huawei_metastudio.STATES,
-    "face_swap": facewap.STATES,
+FEEDS: Mapping[str, FeedDeclaration] = {
+    kind: feed for module in (chanjing, huawei_metastudio, facewap) for kind, feed in module.DECLARATION.feeds.items()
 }
-REASONS: Mapping[str, Mapping[str, Reason]] = {
-    "deerapi": deerapi.CODES,
-    "chanjing": chanjing.CODES,
-    "huawei_metastudio": huawei_metastudio.CODES,
-    "facewap": facewap.CODES | facewap.REASONS,
+"""Those that are declared, by kind."""
+
+STATES: Mapping[str, Mapping[str, State]] = {"sora": deerapi.STATES} | {
+    kind: {word: state for state, words_ in feed.states.items() for word in words_} for kind, feed in FEEDS.items()
+}
+REASONS: Mapping[str, Mapping[str, Reason]] = {"deerapi": deerapi.CODES} | {
+    name: {
+        word: reason
+        for kind in built_in()[name].kinds
+        for reason, words_ in FEEDS[kind].reasons.items()
+        for word in words_
+    }
+    for name in ("chanjing", "huawei_metastudio", "facewap")
 }
 
 
@@ -142,17 +147,17 @@ def _states(vendor: Vendor) -> Iterator[str]:
     yield "## States\n"
     for kind in vendor.kinds:
         yield from table((f"the vendor's, in `{kind}`", "state"), ())
-        by_state: dict[State, list[str | int]] = {}
+        by_state: dict[State, list[str]] = {}
         for value, state in STATES[kind].items():
             by_state.setdefault(state, []).append(value)
         yield from (row((_spans(values), f"`{state}`")) for state, values in by_state.items())
         yield ""
 
 
-def _spans(values: Sequence[str | int]) -> str:
+def _spans(values: Sequence[str]) -> str:
     """Values in a list, or numbers in a row by the first and the last of them."""
-    numbers = [value for value in values if isinstance(value, int)]
-    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+    numbers = [int(value) for value in values if value.isdecimal()]
+    if len(numbers) == len(values) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"`{numbers[0]}` to `{numbers[-1]}`"
     return words(values)
 
