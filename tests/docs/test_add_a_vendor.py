@@ -1,0 +1,103 @@
+"""The guide to a declared vendor: every step of it is done as it says, and what it shows is what is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from docs.tools.reader import ROOT
+
+GUIDE = (ROOT / "docs" / "vendors" / "add-a-vendor.md").read_text(encoding="utf-8")
+STEPS = re.compile(r"(?ms)^(?:\*\*([\w.]+)\*\*\n\n)?^```(\w+)\n(.*?)^```$")
+COMMAND = Path(sys.executable).parent / "videotask-exporter"
+
+pytestmark = pytest.mark.slow
+
+
+def steps() -> Iterator[tuple[str, str, str]]:
+    """Files with their names, and blocks of commands, in the order of the guide."""
+    for found in STEPS.finditer(GUIDE):
+        yield found[1] or "", found[2], found[3]
+
+
+def printed(folder: Path, command: str) -> str:
+    name, *arguments = command.split()
+    assert name == "videotask-exporter"
+    environment = {**os.environ, "ACME_KEY": "sk-acme-0123456789"}
+    ran = subprocess.run(
+        [COMMAND, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "Traceback" not in ran.stderr
+    return ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_each_step_prints_what_the_guide_shows(folder: Path) -> None:
+    compared = 0
+    for name, language, text in steps():
+        if name:
+            (folder / name).write_text(text, encoding="utf-8")
+        if language != "console":
+            continue
+        command, _, shown = text.removeprefix("$ ").partition("\n")
+        if shown and not shown.startswith("$ "):
+            assert printed(folder, command) == shown
+            compared += 1
+    assert compared >= 3
+
+
+class Acme(BaseHTTPRequestHandler):
+    """The vendor of the guide."""
+
+    def do_GET(self) -> None:
+        answer = next(text for name, _, text in steps() if name == "list.json")
+        status = 200 if self.headers["Authorization"] == "Bearer sk-acme-0123456789" else 401
+        body = answer.encode() if status == 200 else b'{"code": 401, "message": "invalid api key"}'
+        if not self.path.startswith("/v2/renders?"):
+            rows = json.loads(answer)["data"]["renders"]
+            row = next((one for one in rows if self.path.endswith(one["id"])), None)
+            status, body = (200, json.dumps({"code": 0, "data": row}).encode()) if row else (404, b"{}")
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def acme() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Acme) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_doctor_finds_the_vendor_of_the_guide_well(folder: Path) -> None:
+    for name, _, text in steps():
+        if name:
+            (folder / name).write_text(text, encoding="utf-8")
+    with acme() as url:
+        config = (folder / "config.yaml").read_text() + f"    base_url: {url}\n"
+        (folder / "config.yaml").write_text(config)
+        told = printed(folder, "videotask-exporter doctor --config.file=config.yaml")
+    assert "render" in told
+    assert "prompt" not in told
+    assert re.search(r"(?i)error|refused|cannot", told) is None, told
