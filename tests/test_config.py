@@ -130,6 +130,10 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
         "log: {level: verbose}\n" + providers(FACEWAP),
         ["1: log.level: `verbose` is unknown; allowed: debug, info, warn, error"],
     ),
+    "a level of the log that is nearly one": (
+        "log: {level: warning}\n" + providers(FACEWAP),
+        ["1: log.level: `warning` is unknown; did you mean warn?; allowed: debug, info, warn, error"],
+    ),
     # not YAML, or not what we take of it
     "an open bracket": (
         "providers: [\n",

@@ -307,3 +307,143 @@ def test_a_vendor_file_tells_its_faults_by_line(write: Write, form: str) -> None
 def test_a_vendor_file_without_a_vendor_is_a_fault(write: Write, text: str) -> None:
     (fault,) = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT).faults
     assert fault.endswith("no vendor; write its name as a key, and below it what the vendor is")
+
+
+STATES = "queued, running, blocked, unknown, succeeded, failed, cancelled"
+SLIPS: Mapping[str, tuple[dict[str, str], list[str]]] = {
+    "a word that is one of a few": (
+        {"paging": "        paging: {type: pages}"},
+        ["list.paging.type: `pages` is unknown; did you mean page?; allowed: page, offset, cursor, link, none"],
+    ),
+    "a word that is nearly another": (
+        {"method": "        method: post"},
+        ["list.method: `post` is unknown; did you mean POST?; allowed: GET, POST"],
+    ),
+    "a unit in full": (
+        {"fields": "      fields: {id: id, state: status, output: {path: length, unit: milliseconds}}"},
+        ["fields.output.unit: `milliseconds` is unknown; did you mean ms?; allowed: s, ms"],
+    ),
+    "what may be a secret": (
+        {"paging": "        paging: {type: sk-0123456789abcdef}"},
+        ["list.paging.type: unknown; allowed: page, offset, cursor, link, none"],
+    ),
+    "a state, beside another fault of the words": (
+        {"states": '      states: {suceeded: [done], failed: ["^E_.*"]}'},
+        [
+            f"states.suceeded: `suceeded` is an unknown state; did you mean succeeded?; allowed: {STATES}",
+            "states.failed[0]: `^E_.*` looks like a regular expression; after ^ the beginning of a word stands "
+            "as it is",
+        ],
+    ),
+    "a state that only we can tell": (
+        {"states": "      states: {lost: [gone]}"},
+        [f"states.lost: `lost` is no state that a vendor can tell; allowed: {STATES}"],
+    ),
+    "a word of two states": (
+        {"states": "      states: {succeeded: [Done, done], failed: [DONE]}"},
+        ["states.failed[0]: `DONE` already means succeeded; a word has one meaning"],
+    ),
+    "an empty word": (
+        {"states": "      states: {succeeded: [' '], failed: ['^']}"},
+        [
+            "states.succeeded[0]: empty; write a word of the vendor",
+            "states.failed[0]: empty; write a word of the vendor",
+        ],
+    ),
+    "states by words": (
+        {"states": "      states: {done: succeeded, error: failed}"},
+        ["states: written the other way round; write the meaning first, and its words as a list: `succeeded: [done]`"],
+    ),
+    "one word that is no list": (
+        {"states": "      states: {succeeded: done}"},
+        ["states.succeeded: `done` is not a list; write `[done]` or lines that start with `- `"],
+    ),
+    "a key that others use": (
+        {"fields": "      fields: {id: id, state: status, started_at: start}"},
+        [
+            "fields.started_at: unknown key; did you mean started?; allowed: code, dated, ended, id, model, output, "
+            "progress, result, started, state, submitted, text, usage"
+        ],
+    ),
+    "a key that is elsewhere": (
+        {"rows": "        rows: renders\n        states: {}"},
+        [
+            "list.states: unknown key here; it is a setting of `feeds`; allowed: headers, in_flight, json, last, "
+            "method, order, paging, path, query, rows, total, where, window"
+        ],
+    ),
+    "a placeholder without quotes": (
+        {"path": "        path: /renders\n        query: {size: {page_size}}"},
+        ['list.query.size: a mapping, since braces are YAML\'s; put a placeholder in quotes, as in "{page}"'],
+    ),
+    "a placeholder in a body without quotes": (
+        {"page": "          page: {page}"},
+        ['list.json.page: a mapping, since braces are YAML\'s; put a placeholder in quotes, as in "{page}"'],
+    ),
+    "what several values show, beside what one does": (
+        {"rows": "        rows: ']'", "paging": "        paging: {type: page, next: more}"},
+        [
+            "list.rows: `]` is not a JMESPath expression: unexpected ']' at character 1",
+            "list.paging.next: without effect in paging by page; leave it out, or write type: cursor or link",
+        ],
+    ),
+    "what is missing, beside what is wrong elsewhere": (
+        {"fields": "      fields: {id: id}", "paging": "        paging: {type: page, next: more}"},
+        [
+            "list.paging.next: without effect in paging by page; leave it out, or write type: cursor or link",
+            "fields.state: missing; the word for its state, or an expression that makes one",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_all_faults_of_a_first_try_are_told_with_what_was_meant(write: Write, name: str) -> None:
+    changes, faults = SLIPS[name]
+    found = VendorFile(write({"acme.yaml": acme(**changes)}), built_in(), ENVIRONMENT).faults
+    assert [fault.partition("acme.feeds.render.")[2] for fault in found] == faults
+
+
+WORDS: Mapping[str, tuple[str, list[str]]] = {
+    "feeds that the type has not": (
+        "states: {soras: {failed: [bad]}}, reasons: {video: {timeout: [late]}}",
+        [
+            "providers[0].states.soras: `soras` is no feed of this type; did you mean sora?; allowed: sora",
+            "providers[0].reasons.video: `video` is no feed of this type; allowed: sora",
+        ],
+    ),
+    "a state": (
+        "states: {sora: {suceeded: [done]}}",
+        [
+            "providers[0].states.sora.suceeded: `suceeded` is an unknown state; did you mean succeeded?; "
+            f"allowed: {STATES}"
+        ],
+    ),
+    "a state that only we can tell": (
+        "states: {sora: {lost: [gone]}}",
+        [f"providers[0].states.sora.lost: `lost` is no state that a vendor can tell; allowed: {STATES}"],
+    ),
+    "words": (
+        "states: {sora: {succeeded: [''], failed: ['^a.*', b], cancelled: [B]}}",
+        [
+            "providers[0].states.sora.succeeded[0]: empty; write a word of the vendor",
+            "providers[0].states.sora.failed[0]: `^a.*` looks like a regular expression; after ^ the beginning of a "
+            "word stands as it is",
+            "providers[0].states.sora.cancelled[0]: `B` already means failed; a word has one meaning",
+        ],
+    ),
+    "a reason": (
+        "reasons: {sora: {moderated: [bad]}}",
+        [
+            "providers[0].reasons.sora.moderated: `moderated` is unknown; did you mean moderation?; allowed: "
+            "moderation, insufficient_balance, invalid_input, rate_limited, auth, provider_internal, timeout, unknown"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words_of_a_provider_are_checked(write: Write, name: str) -> None:
+    given, faults = WORDS[name]
+    path = write({"config.yaml": f"providers:\n  - {{name: d, type: deerapi, api_key: KEY, {given}}}\n"})
+    assert faults_of(path) == [f"config.yaml:2: {fault}" for fault in faults]

@@ -24,6 +24,7 @@ from exporter.config.network.trust import VARIABLES, at_home, fault_of_variable
 from exporter.config.values import Interval, fault
 from exporter.config.vendors.declarations import SHARED, Declarations
 from exporter.config.vendors.types import Vendors, VendorType
+from exporter.config.vendors.words import faults_of_words
 
 
 def _ledger_path(path: str) -> str:
@@ -255,6 +256,12 @@ class _Reader:
             polled = [one for one in settings.feeds or () if one in vendor.kinds] or vendor.kinds
             if kind not in polled:
                 self._unknown((*path, "watch", "tasks", kind), "no feed of this provider", polled, kind)
+        for name in ("states", "reasons"):
+            for kind, table in getattr(settings, name).items():
+                if kind not in vendor.kinds:
+                    self._unknown((*path, name, kind), "no feed of this type", vendor.kinds, kind)
+                for place, words in faults_of_words(table):
+                    self._fault((*path, name, kind, *place), words)
         if settings.feeds == []:
             self._fault((*path, "feeds"), f"empty; allowed: {', '.join(vendor.kinds)}")
         return settings
@@ -264,8 +271,7 @@ class _Reader:
         written = written or self._document.written(path) or ""
         other = {name: one.name for one in self._vendors.values() for name in one.other_names}
         meant = other.get(written.lower(), "") if path[-1] == "type" else ""
-        meant = meant or slips.nearest(written, allowed)
-        hint = f"; did you mean {meant}?" if meant else ""
+        hint = f"; did you mean {meant}?" if meant else slips.hint(written, allowed)
         self._fault(path, told_of(written, f"{wrong}{hint}; allowed: {', '.join(sorted(allowed))}"))
 
     def _check_names(self, entries: list[Any]) -> None:

@@ -30,7 +30,8 @@ from exporter.config.files.reread import RereadFile
 from exporter.config.mistakes import slips
 from exporter.config.network import proxies, trust
 from exporter.config.values import TEXT, BaseUrl, Bounds, Duration, Interval, Name, Rate, WebUrl, fault
-from exporter.tasks import ID_LENGTH, Reason, State, is_task_id
+from exporter.config.vendors.words import ReasonWords, StateWords
+from exporter.tasks import ID_LENGTH, is_task_id
 
 _SENDABLE = re.compile(r"[!-~]+")
 _NOT_SENDABLE = "holds a blank or a character that no header can carry; copy the credential again, alone"
@@ -310,10 +311,10 @@ class ProviderSettings(PollSettings):
         default=None, description="a file of certificate authorities (PEM) that are trusted beside the usual ones"
     )
     feeds: list[str] | None = Field(default=None, description="which feeds to poll, else all of the type")
-    states: dict[str, dict[State, list[str]]] = Field(
+    states: dict[str, StateWords] = Field(
         default_factory=dict, description="the vendor's words for states that no table has yet, by feed"
     )
-    reasons: dict[str, dict[Reason, list[str]]] = Field(
+    reasons: dict[str, ReasonWords] = Field(
         default_factory=dict, description="codes and words of failures that no table has yet, by feed"
     )
     watch: WatchSettings = Field(default_factory=WatchSettings, description="tasks to follow by id")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -109,6 +109,7 @@ class Document:
         self._lines: dict[KeyPath, int] = {(): 1}
         self._written: dict[KeyPath, str] = {}
         self._empty: dict[KeyPath, str] = {}
+        self._in_braces: list[KeyPath] = []
         self._faults: dict[tuple[int, KeyPath], str] = {}
         self._values = 0
         self._characters = 0
@@ -135,6 +136,11 @@ class Document:
     def empty_variable(self, path: KeyPath) -> str:
         """The environment variable that is this value and is set to nothing; empty if it is another value."""
         return self._empty.get(path, "")
+
+    @property
+    def in_braces(self) -> Sequence[KeyPath]:
+        """Where a word stands alone in braces: for YAML, `{page}` is a mapping with a key and no value."""
+        return self._in_braces
 
     def fault(self, path: KeyPath, message: str, line: int | None = None) -> None:
         """Notes what is wrong at a key, once for each key; where the key is not written, at what should hold it."""
@@ -215,7 +221,10 @@ class Document:
         mapping: dict[str, Any] = {}
         written: dict[str, yaml.Node] = {}
         own = {id(key) for key, _ in node.value}  # which may override a merged one, but stand only once themselves
-        for key, value in self._pairs(node, path, above[:-1]):
+        pairs = self._pairs(node, path, above[:-1])
+        if node.flow_style and len(pairs) == 1 and pairs[0][1].value == "" and pairs[0][1].tag == _NULL:
+            self._in_braces.append(path)
+        for key, value in pairs:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or not str(key.value).isprintable():
                 self.fault(path, _TEMPLATE if _is_template(key) else _odd_key(key), line)

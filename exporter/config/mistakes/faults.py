@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from exporter.config.files.document import Document, KeyPath
 from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Settings
-from exporter.config.vendors.types import Vendors
+from exporter.config.vendors.types import VendorDeclaration, Vendors
 
 _OTHER_WORDS = {
     **dict.fromkeys(("interval", "scrapeinterval", "refresh", "frequency", "every"), "poll_interval"),
@@ -29,6 +31,23 @@ _OTHER_WORDS = {
         ("verify", "tls", "tlsconfig", "insecure", "insecureskipverify", "verifyssl", "sslverify"), "ca_file"
     ),
     **dict.fromkeys(("ca", "cacert", "cabundle", "sslcertfile", "certificate", "cafiles"), "ca_file"),
+    **dict.fromkeys(("authentication", "authenticator", "authorization"), "auth"),
+    **dict.fromkeys(("items", "records", "results", "data", "selector"), "rows"),
+    **dict.fromkeys(("filter", "filters", "condition"), "where"),
+    **dict.fromkeys(("pagination", "paginator", "pages"), "paging"),
+    **dict.fromkeys(("params", "parameters", "querystring"), "query"),
+    **dict.fromkeys(("body", "payload", "requestbody"), "json"),
+    **dict.fromkeys(("taskid", "jobid", "uuid"), "id"),
+    **dict.fromkeys(("status",), "state"),
+    **dict.fromkeys(("statuses", "statusmap", "statemap"), "states"),
+    **dict.fromkeys(("errors", "codes", "errorcodes", "failures"), "reasons"),
+    **dict.fromkeys(("created", "createdat", "createtime", "submittedat", "queued"), "submitted"),
+    **dict.fromkeys(("startedat", "starttime", "begun"), "started"),
+    **dict.fromkeys(("endedat", "endtime", "finished", "finishedat", "completed", "completedat"), "ended"),
+    **dict.fromkeys(("duration", "length", "seconds"), "output"),
+    **dict.fromkeys(("message", "error", "msg", "errormessage"), "text"),
+    **dict.fromkeys(("cost", "credits", "consumed"), "usage"),
+    **dict.fromkeys(("percent", "percentage"), "progress"),
     **dict.fromkeys(("proxyurl", "noproxy", "allproxy", "socks"), "proxy"),
     **dict.fromkeys(("database", "db", "storage", "file"), "path"),
 }
@@ -37,12 +56,12 @@ _OTHER_WORDS = {
 _OF_THE_FILE = ("providers", "ledger", "log")
 """Settings that stand beside the providers, in no provider."""
 
-_OF_THE_KEY = "[key]"
+OF_THE_KEY = "[key]"
 """The last step to a fault of a key itself, not of what it holds."""
 
 _FLAGS = ("web.", "web_", "log.format", "listen", "port", "config.")
 
-_VALUE_FAULTS = re.compile(r"not |neither |unknown;|too (small|large|short|slow)|longer than")
+_VALUE_FAULTS = re.compile(r"not |no |neither |(an )?unknown(?! key)|too (small|large|short|slow)|longer than")
 """How words begin before which the value that was written makes a sentence."""
 
 
@@ -58,7 +77,7 @@ def note_fault(
     document: Document, detail: ErrorDetails, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
 ) -> None:
     """Notes one of these faults."""
-    path = (*base, *(step for step in detail["loc"] if step != _OF_THE_KEY))
+    path = (*base, *(step for step in detail["loc"] if step != OF_THE_KEY))
     if detail["type"] == "setting" and (key := detail["ctx"].get("key")):
         path = (*path, str(key))
     twin = (*path[:-1], f"{path[-1]}_file") if path else path
@@ -66,7 +85,7 @@ def note_fault(
         path = twin
     if detail["type"] == "too_short" and document.has((*path, 0)):
         return  # it is only empty without what is wrong in it
-    written = str(path[-1]) if _OF_THE_KEY in detail["loc"] else document.written(path)
+    written = str(path[-1]) if OF_THE_KEY in detail["loc"] else document.written(path)
     words = words_for(detail, model, written, vendors)
     if variable := document.empty_variable(path):
         words = f"the environment variable {variable} is empty; set it, or write the value here"
@@ -77,7 +96,7 @@ def words_for(
     detail: ErrorDetails, model: type[Settings], written: str | None = None, vendors: Vendors | None = None
 ) -> str:
     """What is wrong and what is allowed. `written`, the value in the file, is repeated unless it may be a secret."""
-    words = _words_for(detail, model, vendors)
+    words = _words_for(detail, model, written, vendors)
     *above, last = detail["loc"] or ("",)
     names = _model_at(model, tuple(above)).secret_names() if detail["loc"] else frozenset[str]()
     if detail["type"] in ("list_type", "tuple_type") and written and slips.repeated(written):
@@ -95,12 +114,13 @@ def told_of(written: str, words: str) -> str:
     return f"{shown} is {words}" if shown else words
 
 
-def beyond_limits(detail: ErrorDetails) -> str:
+def beyond_limits(detail: ErrorDetails, written: str = "") -> str:
     """What is wrong with a value of the right type that is out of bounds; empty where it is something else."""
     limits = detail.get("ctx", {})
     match detail["type"]:
         case "literal_error" | "enum":
-            return f"unknown; allowed: {str(limits['expected']).replace(' or ', ', ').replace(chr(39), '')}"
+            allowed = re.findall(r"'([^']*)'", str(limits["expected"]))
+            return f"unknown{slips.hint(written, allowed)}; allowed: {', '.join(allowed)}"
         case "greater_than_equal":
             return f"too small; the least is {limits['ge']}"
         case "less_than_equal":
@@ -116,14 +136,14 @@ def beyond_limits(detail: ErrorDetails) -> str:
     return ""
 
 
-def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | None) -> str:
+def _words_for(detail: ErrorDetails, model: type[Settings], written: str | None, vendors: Vendors | None) -> str:
     match detail["type"]:
         case "setting":
             return str(detail["ctx"]["message"])
         case "extra_forbidden":
             return unknown_key(str(detail["loc"][-1]), _model_at(model, detail["loc"][:-1]), model, vendors)
         case "missing":
-            field = _model_at(model, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
+            field = _fields(_model_at(model, detail["loc"][:-1])).get(str(detail["loc"][-1]))
             return f"missing; {(field.description if field else None) or 'write a value'}"
         case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
             return "not a whole number; write digits"
@@ -137,25 +157,50 @@ def _words_for(detail: ErrorDetails, model: type[Settings], vendors: Vendors | N
             return "not a mapping; write keys with values"
         case "string_pattern_mismatch":
             return "not allowed here; write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
-    return beyond_limits(detail) or detail["msg"].lower()
+    return beyond_limits(detail, written or "") or detail["msg"].lower()
 
 
-def _model_at(model: type[Settings], path: tuple[str | int, ...]) -> type[Settings]:
+def _model_at(model: type[Settings], path: Sequence[str | int]) -> type[Settings]:
+    """The model of what is at a path, or of what is around it."""
+    annotation: object = model
     for step in path:
-        model = _part(model, str(step)) or model
+        annotation = _inside(annotation, str(step))
+        model = _model_in(annotation) or model
     return model
 
 
+def _inside(annotation: object, step: str) -> object:
+    """What may be at a key, or at a place in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return getattr(_fields(annotation).get(step), "annotation", None)
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    if get_origin(annotation) in (list, tuple):
+        return get_args(annotation)[0]
+    alternatives = [_inside(one, step) for one in get_args(annotation)]  # of a union, or what is annotated
+    return next((one for one in alternatives if one is not None), None)
+
+
+def _model_in(annotation: object) -> type[Settings] | None:
+    """The model that something may be, also where it may be none, or a list or a mapping of such."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, Settings) else None
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _fields(model: type[Settings]) -> Mapping[str, FieldInfo]:
+    """The settings of a model as they are written."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def _part(model: type[Settings], name: str) -> type[Settings] | None:
-    """The model of a part of another, also where there may be a list of it."""
-    field = model.model_fields.get(name)
-    inner = field.annotation if field else None
-    candidates = [inner, *getattr(inner, "__args__", ())]
-    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Settings)), None)
+    """The model of a part of another, also where there may be several."""
+    field = _fields(model).get(name)
+    return _model_in(field.annotation) if field else None
 
 
 def _keys(model: type[Settings]) -> list[str]:
-    return sorted({*model.model_fields, *(f"{name}_file" for name in model.secret_names())})
+    return sorted({*_fields(model), *(f"{name}_file" for name in model.secret_names())})
 
 
 def unknown_key(key: str, model: type[Settings], root: type[Settings], vendors: Vendors | None) -> str:
@@ -184,16 +229,16 @@ def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendo
     first, _, rest = key.replace("-", "_").replace(".", "_").partition("_")
     if (part := _part(model, first)) and rest in _keys(part):
         return f"; write `{first}:` and below it, indented, `{rest}:`"
-    meant = slips.nearest(key, allowed)
-    if not meant and key.startswith(_FLAGS):
+    asked = slips.hint(key, allowed)
+    if not asked and key.startswith(_FLAGS):
         return "; how the exporter listens is set by flags of the command line, such as --web.listen-address"
-    return f"; did you mean {meant}?" if meant else ""
+    return asked
 
 
 def _places(model: type[Settings], root: type[Settings], vendors: Vendors | None) -> Iterator[tuple[str, list[str]]]:
     """Where else keys may stand: in the file outside of all, in parts of this, and in providers."""
     if model is not root:
-        yield "a provider" if issubclass(root, ProviderSettings) else "the whole file", _keys(root)
+        yield _whole(root), _keys(root)
     if issubclass(root, ProviderSettings):
         yield "the whole file", list(_OF_THE_FILE)
     yield from _parts(root, "")
@@ -205,8 +250,14 @@ def _places(model: type[Settings], root: type[Settings], vendors: Vendors | None
             yield from _parts(vendor.settings, "of a provider")
 
 
+def _whole(root: type[Settings]) -> str:
+    if issubclass(root, ProviderSettings):
+        return "a provider"
+    return "the vendor" if issubclass(root, VendorDeclaration) else "the whole file"
+
+
 def _parts(model: type[Settings], where: str) -> Iterator[tuple[str, list[str]]]:
-    for name in model.model_fields:
+    for name in _fields(model):
         if (part := _part(model, name)) and name != "providers":
             yield f"`{name}` {where}".strip(), _keys(part)
             yield from _parts(part, f"in `{name}` {where}".strip())

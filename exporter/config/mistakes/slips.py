@@ -88,10 +88,30 @@ def shown_path(path: str) -> str:
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """The allowed word that was probably meant: the same but for case and hyphens, else one much like it; or ''."""
     plain = {_plain(one): one for one in allowed}
-    if found := plain.get(_plain(word)):
+    unit = _UNIT_OF.get(word.strip().lower(), "")
+    if found := plain.get(_plain(word)) or plain.get(unit):
         return found
-    close = difflib.get_close_matches(_plain(word), plain, n=1)
+    close = [
+        one
+        for one in difflib.get_close_matches(_plain(word), plain, n=3)
+        if one[0] == _plain(word)[0] or difflib.SequenceMatcher(a=one, b=_plain(word)).ratio() >= _ALIKE
+    ]
+    if not close and len(_plain(word)) >= _TELLING:
+        close = [one for one in plain if one.startswith(_plain(word))]
     return plain[close[0]] if close else ""
+
+
+_TELLING = 3
+"""Letters of a word that tell which longer one is meant."""
+
+_ALIKE = 0.75
+"""How much alike words are that do not begin with the same letter, and are mistaken for each other."""
+
+
+def hint(word: str, allowed: Iterable[str]) -> str:
+    """Words that ask for the allowed one that was probably meant; empty if none can be told."""
+    meant = nearest(word, allowed)
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def _plain(word: str) -> str:

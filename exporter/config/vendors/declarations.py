@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 
 from exporter.config.files.contents import ConfigError, read_document
 from exporter.config.files.document import Document, KeyPath, plain
-from exporter.config.mistakes.faults import note_faults
+from exporter.config.mistakes.faults import OF_THE_KEY, note_faults
 from exporter.config.vendors.types import Declared, VendorDeclaration, Vendors
 
 SHARED = "x-"
@@ -54,15 +56,20 @@ class Declarations:
     def read(self, document: Document, entry: Any, path: KeyPath) -> VendorDeclaration | None:
         """One declaration; None where something is wrong with it."""
         model = self._vendors.declaration
+        unquoted = [place for place in document.in_braces if place[: len(path)] == path]
+        for place in unquoted:
+            document.fault(place, 'a mapping, since braces are YAML\'s; put a placeholder in quotes, as in "{page}"')
+        declaration: VendorDeclaration | None
         try:
-            declaration = model.model_validate(entry)
+            declaration, broken = model.model_validate(entry), frozenset[KeyPath]()
         except ValidationError as error:
             note_faults(document, error, path, model, self._vendors)
-            return None
-        faults = list(declaration.faults())
+            declaration, broken = _mended(model, entry, error)
+        broken |= {place[len(path) :] for place in unquoted}
+        faults = [] if declaration is None else [one for one in declaration.faults() if not _follows(one[0], broken)]
         for key, words in faults:
             document.fault((*path, *key), words)
-        return None if faults else declaration
+        return None if faults or broken else declaration
 
     def _check_name(self, document: Document, path: KeyPath, name: str, entry: Any) -> None:
         if not NAME.fullmatch(name):
@@ -71,6 +78,79 @@ class Declarations:
         elif name in self._vendors and not (isinstance(entry, dict) and "replaces" in entry):
             told = f"the name of a vendor that is {self._vendors.origin(name)}"
             document.fault(path, f"{told}; give this one another name, or write `replaces: true` in it")
+
+
+def _mended(
+    model: type[VendorDeclaration], entry: Any, error: ValidationError
+) -> tuple[VendorDeclaration | None, frozenset[KeyPath]]:
+    """A declaration without what is broken in it, so that the rest can be checked too, and where that was.
+
+    None if nothing is left.
+    """
+    entry, broken, missed = deepcopy(entry), set[KeyPath](), Counter[KeyPath]()
+    for _ in range(_TRIES):
+        found = [
+            (tuple(step for step in one["loc"] if step != OF_THE_KEY), one["type"] == "missing")
+            for one in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        # From the end of a list to its begin: what is taken away moves what follows.
+        for place, is_missing in sorted(found, key=lambda one: [f"{step:>9}" for step in one[0]], reverse=True):
+            broken.add(place)
+            missed[place] += is_missing
+            _mend(entry, place, missed[place] if is_missing else _NEVER)
+        try:
+            return model.model_validate(entry), frozenset(broken)
+        except ValidationError as next_error:
+            error = next_error
+    return None, frozenset(broken)
+
+
+_TRIES = 30
+_STAND_INS: tuple[Callable[[], object], ...] = (lambda: "@", dict)
+"""What stands for a missing value: a path or another text, else a table; if neither will do, all around it goes."""
+_NEVER = len(_STAND_INS) + 1
+
+
+def _mend(entry: Any, place: KeyPath, attempt: int) -> None:
+    """Gives a missing value, at the first attempts, or takes a broken one away."""
+    *above, last = place or ("",)
+    holder = entry
+    for step in above:
+        try:
+            holder = holder[step]
+        except (KeyError, IndexError, TypeError):
+            return
+    if attempt < _NEVER and isinstance(holder, dict):
+        holder[last] = _STAND_INS[attempt - 1]()
+    elif isinstance(holder, dict) and last in holder:
+        del holder[last]
+    elif isinstance(holder, list):
+        holder[:] = [one for index, one in enumerate(holder) if index != last]
+    elif above:
+        _mend(entry, tuple(above), _NEVER)
+
+
+_HARMLESS = frozenset(
+    ("rows", "where", "last", "total", "order", "window", "in_flight", "row", "missing", "fills", "headers")
+)
+"""What a request may be without, and still be checked as it is."""
+
+
+def _follows(place: KeyPath, broken: Collection[KeyPath]) -> bool:
+    """Whether a fault may come of what was taken away: of the same request, of settings and credentials."""
+    telling = [one for one in broken if one[:1] != ("feeds",) or not _HARMLESS.intersection(one[3:4])]
+    parts = {_part(one) for one in telling}
+    within = any(one[: len(place)] == place for one in telling)
+    if place[:1] == ("auth",) and ("credentials",) in parts:
+        return True
+    return within or _part(place) in parts or ("settings",) in parts
+
+
+def _part(place: KeyPath) -> KeyPath:
+    """A request, the words of one meaning, or whatever else is checked as a whole."""
+    if place[:1] != ("feeds",):
+        return place[:1]
+    return place[:4] if place[2:3] in (("states",), ("reasons",)) else place[:3]
 
 
 class VendorFile:

@@ -5,7 +5,6 @@ Faults that one value shows are told by its type. What only several values toget
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -17,18 +16,13 @@ from exporter.config.files.document import KeyPath, typed
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.values import TEXT, BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault, seconds_of
 from exporter.config.vendors.types import VendorDeclaration
-from exporter.tasks import Cause, Clock, Reason, State
+from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
+from exporter.tasks import Cause, Clock
 from exporter.vendors.declared.expressions import Expression, expression
 from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW, RequestTemplate, Template
-from exporter.vendors.declared.words import PREFIX, plain
-
-DECLARED_STATES = tuple(state for state in State if state is not State.LOST)
-"""Those that a vendor's words may mean: that a task is lost only we can tell."""
 
 UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
 """What costs and balances are counted in."""
-
-_REGEX = re.compile(r"[*+?\[\](){}|\\]|\.\*|\$$")
 
 Path = Annotated[
     Expression,
@@ -199,8 +193,8 @@ class FeedDeclaration(Settings):
     list_: ListRequest | None = Field(default=None, alias="list", description="the list, where there is one")
     detail: DetailRequest | None = Field(default=None, description="single tasks, where they can be asked for")
     fields: Fields = Field(description="where a row tells what")
-    states: dict[State, list[str]] = Field(description="the vendor's words for each state; `^` begins a prefix")
-    reasons: dict[Reason, list[str]] = Field(
+    states: StateWords = Field(description="the vendor's words for each state; `^` begins a prefix")
+    reasons: ReasonWords = Field(
         default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix"
     )
 
@@ -329,11 +323,8 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
         yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
     if feed.detail is not None:
         yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
-    yield from _faults_of_words("states", feed.states)
-    yield from _faults_of_words("reasons", feed.reasons)
-    for state in (State.LOST,):
-        if state in feed.states:
-            yield ("states", state.value), "no state that a vendor can tell; allowed: " + ", ".join(DECLARED_STATES)
+    yield from ((("states", *path), words) for path, words in faults_of_words(feed.states))
+    yield from ((("reasons", *path), words) for path, words in faults_of_words(feed.reasons))
     if not feed.states:
         yield ("states",), "empty; write the vendor's words for each state, such as `succeeded: [done]`"
 
@@ -386,22 +377,6 @@ def _loose(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterat
         yield path, f"{{{name}}} is an unknown placeholder{hint}; allowed: {shown}"
     if odd := template.odd_braces:
         yield path, f"{odd[:40]} is no placeholder; write a name in braces; allowed: {shown}"
-
-
-def _faults_of_words(key: str, table: dict[Any, list[str]]) -> Iterator[tuple[KeyPath, str]]:
-    first: dict[str, str] = {}
-    for meaning, words in table.items():
-        for index, word in enumerate(words):
-            here = (key, meaning.value, index)
-            if not plain(word).removeprefix(PREFIX):
-                yield here, "empty; write a word of the vendor"
-            elif word.startswith(PREFIX) and _REGEX.search(word[1:]):
-                yield (
-                    here,
-                    f"{word[:40]} looks like a regular expression; after ^ the beginning of a word stands as it is",
-                )
-            elif (other := first.setdefault(plain(word), meaning.value)) != meaning.value:
-                yield here, f"{word[:40]} already means {other}; a word has one meaning"
 
 
 def states_of(feed: FeedDeclaration) -> Iterable[str]:

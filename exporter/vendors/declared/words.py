@@ -6,22 +6,10 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from exporter.config.vendors.words import PREFIX
+from exporter.config.vendors.words import plain as plain
+
 W = TypeVar("W", bound=StrEnum)
-
-PREFIX = "^"
-LONGEST = 200
-"""Characters of a word that are compared."""
-
-
-def plain(value: Any) -> str:
-    """A vendor's word as tables have it: text without case and blanks around it. Empty for what is no word."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
-    if isinstance(value, int) and abs(value) > 1e15:
-        return ""
-    return str(value)[: LONGEST + 1].strip().lower() if isinstance(value, str | int | float) else ""
 
 
 class Words(Generic[W]):
