@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from exporter.config.vendors.words import LONGEST as LONGEST
 from exporter.config.vendors.words import PREFIX
 from exporter.config.vendors.words import plain as plain
 
