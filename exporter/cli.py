@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.config.load import Config
 
 NAME = "videotask-exporter"
-COMMANDS = ("run", "check-config", "check-health", "config-schema", "doctor", "demo", "simulate")
+COMMANDS = ("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate")
 
 
 _FLAGS = {
@@ -37,6 +37,8 @@ _FLAGS = {
     "--config.enable-auto-reload": "reload the configuration when its content has changed",
     "--config.auto-reload-interval": "time between two checks for a change (default 30s)",
     "--web.enable-watch-api": "allow POST /api/v1/tasks to everyone; configured users may always use it",
+    "--sample": "a file with the body of one answer, list or detail, JSON: tell what is understood of it",
+    "--feed": "the feed of the sample, where there are several",
     "--provider": "only this one; repeatable",
     "--json": "print JSON; docs/troubleshooting.md describes it",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
@@ -101,6 +103,11 @@ def parser() -> argparse.ArgumentParser:
     check = command(
         "check-config", _check_config, "check a configuration: exit 0 if it is valid, 1 with its errors if not"
     )
+    vendor = command(
+        "check-vendor",
+        _check_vendor,
+        "check a file that declares vendors: exit 0 if it is valid, 1 with its errors if not",
+    )
     health = command(
         "check-health", _check_health, "check a running exporter: exit 0 if it is healthy, 1 with the reason"
     )
@@ -131,6 +138,9 @@ def parser() -> argparse.ArgumentParser:
     flag("--config.enable-auto-reload", run, action="store_true")
     flag("--config.auto-reload-interval", run, type=_interval, default=30.0, metavar="DURATION")
     flag("--web.enable-watch-api", run, action="store_true")
+    vendor.add_argument("file", metavar="FILE", help="the declarations, YAML; or a configuration that holds some")
+    flag("--sample", vendor, metavar="BODY")
+    flag("--feed", vendor, metavar="KIND")
     flag("--provider", doctor, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--fetch-token", doctor, action="store_true")
@@ -185,6 +195,17 @@ def _check_config(arguments: argparse.Namespace) -> int:
         tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
         print(f"{arguments.web_config_file}: good; TLS: {tls}, password: {users}")
     return 0
+
+
+def _check_vendor(arguments: argparse.Namespace) -> int:
+    from exporter.commands.check_vendor import UnknownFeed, check_vendor
+    from exporter.vendors.registry import installed
+
+    try:
+        return check_vendor(arguments.file, arguments.sample, arguments.feed, installed(), print)
+    except UnknownFeed as error:
+        print(f"{NAME} check-vendor: error: {error}", file=sys.stderr)
+        return 2
 
 
 def _check_health(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,8 @@ def _commands() -> Iterator[str]:
 
 
 def _flag(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"`{action.metavar}`"
     name = action.option_strings[-1]
     value = "" if action.nargs == 0 else f"={action.metavar or '|'.join(map(str, action.choices or ()))}"
     return f"`{name}{value}`".replace("|", "\\|")

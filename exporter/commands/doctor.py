@@ -25,20 +25,17 @@ import httpx
 
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
+from exporter.commands.answers.exported import exported
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
 from exporter.commands.ledger_file import LedgerFile
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.vendors.types import Vendors
-from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.metrics.exposition import Exposition
-from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
-from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.api import Feed
 from exporter.vendors.registry import connect, installed
@@ -58,11 +55,6 @@ _EVERYDAY_HEADERS = frozenset(
 _OPEN_VALUE = re.compile(r"\d{8}T\d{6}Z|(?:Bearer |[A-Z-]+-HMAC-SHA256 )?")
 """What may be shown of a header's value: the time of a signature as a whole, else the scheme of what follows."""
 _OPEN_SETTINGS = frozenset(("name", "type", "base_url", "endpoint"))
-_TELLING_SERIES = re.compile(
-    r"videotask_(up|tasks|finished_total|failures_total|output_seconds_total|unmapped_values_total"
-    r"|rejected_timestamps_total|unmeasured_durations_total|\w+_duration_seconds_count)\{"
-)
-
 _report: ContextVar[FeedReport] = ContextVar("report")
 """Of the feed whose calls are being made: feeds of a provider share a client, but each has a task of its own."""
 
@@ -195,7 +187,7 @@ class Examination:
             report.understood = _understood(shown, sweep.malformed, feed)
         self._warn(report)
         sweep.complete = report.well
-        report.series = await self._exported(feed, sweep)
+        report.series = await exported(self._provider, feed, self._watch, self._ledger, sweep, time.time())
         return report
 
     async def _ask(self, feed: Feed, sweep: Sweep, report: FeedReport) -> None:
@@ -229,20 +221,6 @@ class Examination:
             return one.id
         ids = await self._watch.ids(feed.kind) or await self._ledger_file.asked_for(self._settings.name, feed.kind)
         return ids[0] if ids else None
-
-    async def _exported(self, feed: Feed, sweep: Sweep) -> list[str]:
-        """Those of the feed's samples after this look that tell most, but for zeros."""
-        now, settings = time.time(), self._settings
-        tracker = await self._ledger.open(settings.name, feed.kind, feed.clock, settings, now)
-        loop = FeedLoop(self._provider, feed, tracker, self._ledger, self._watch)
-        await self._ledger.record(tracker, sweep, now)
-        loop.status = FeedStatus(up=sweep.complete)
-        account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (loop.snapshot(),))
-        text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")
-        own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
-        lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]
-        told = (line for line in lines if not line.endswith(" 0.0") or line.startswith("videotask_up{"))
-        return [line for line in told if _TELLING_SERIES.match(line)]
 
     def _warn(self, report: FeedReport) -> None:
         """What can be said once the calls are done."""

@@ -51,7 +51,9 @@ _WHOSE = re.compile(
     r"(^|[_.:/-])(user|usr|uid|account|acct|tenant|project|org|customer|task|job|id|video|vid)[_.:/-]?\d"
 )
 """What is followed by a number that tells one from others: an id."""
-_PLACEHOLDERS = {Field.STATE: "STATE", Field.REASON: "REASON"}
+PLACEHOLDERS = {Field.STATE: "STATE", Field.REASON: "REASON"}
+"""What stands in a setting for a meaning that nothing hints at."""
+
 _SETTINGS = {Field.STATE: "states", Field.REASON: "reasons"}
 
 Meanings = Mapping[str, StrEnum | None]
@@ -96,7 +98,7 @@ def setting(field: Field, words: Meanings, kind: str = "") -> str:
     """
     by_meaning: dict[str, list[str]] = {}
     for word, meaning in words.items():
-        by_meaning.setdefault(str(meaning or _PLACEHOLDERS[field]), []).append(_quoted(word))
+        by_meaning.setdefault(str(meaning or PLACEHOLDERS[field]), []).append(_quoted(word))
     inner = ", ".join(f"{meaning}: [{', '.join(found)}]" for meaning, found in by_meaning.items())
     return f"{_SETTINGS[field]}: {{{f'{kind}: {{{inner}}}' if kind else inner}}}"
 

@@ -51,7 +51,7 @@ class Envelope:
         return code, self.in_common_words(text) if isinstance(text, str) else ""
 
     def is_good(self, body: object) -> bool:
-        return self.ok is None or _truth(_or_none(self.ok, body))
+        return self.ok is None or is_true(_or_none(self.ok, body))
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class DeclaredFeed(Feed):
         total = _or_none(listing.total, body)
         more: bool | None = None
         if listing.last is not None:
-            more = not _truth(_or_none(listing.last, body))
+            more = not is_true(_or_none(listing.last, body))
         cursor = self._next(listing, body, answer)
         if listing.paging == "none" or (listing.paging in ("cursor", "link") and (not cursor or cursor == at.cursor)):
             more = False
@@ -210,7 +210,7 @@ class DeclaredFeed(Feed):
             received=at.rows,
             total=total if type(total) is int else None,
             more=more,
-            is_other=(lambda row: False) if listing.where is None else partial(_is_other, listing.where),
+            is_other=(lambda row: False) if listing.where is None else partial(is_other, listing.where),
         )
         return page if cursor is None else page.going_on_at(cursor)
 
@@ -263,7 +263,7 @@ class DeclaredFeed(Feed):
             if plain(code) in detail.missing_codes:
                 raise TaskNotFound
         body = self._caller.opened("detail", answer, self._reasons)
-        if detail.missing_when is not None and _truth(_or_none(detail.missing_when, body)):
+        if detail.missing_when is not None and is_true(_or_none(detail.missing_when, body)):
             raise TaskNotFound
         rows = _or_broken(detail.row, body, "row")
         if rows in ([], {}, "") or (rows is None and detail.row.is_empty_in(body)):
@@ -288,15 +288,15 @@ def _may_be_json(answer: Answer) -> bool:
     return answer.body.lstrip()[:1] != b"<"
 
 
-def _is_other(where: Expression, row: object) -> bool:
+def is_other(where: Expression, row: object) -> bool:
     """Whether a row is a task of another feed. One that the expression does not suit is not taken away by it."""
     try:
-        return not _truth(where(row))
+        return not is_true(where(row))
     except ExpressionFailed:
         return False
 
 
-def _truth(value: object) -> bool:
+def is_true(value: object) -> bool:
     """JMESPath's truth: nothing, false and what is empty are false; 0 is true."""
     return not (value is None or value is False or value in ("", [], {}))
 

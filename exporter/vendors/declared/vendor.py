@@ -91,18 +91,21 @@ def feeds_of(
     """The feeds of a provider of this type."""
     scheme = hooks.scheme(settings, client, tokens) if hooks.scheme else scheme_of(declaration, settings)
     own: dict[str, Value] = {name: getattr(settings, name) for name in declaration.settings}
-    envelope = declaration.answer
-    standard = Envelope()
     caller = Caller(
         client,
         scheme,
-        Envelope(
-            envelope.ok, envelope.code or standard.code, envelope.text or standard.text, hooks.in_common_words or str
-        ),
+        envelope_of(declaration, hooks),
         {name: Template(text).filled(own) for name, text in declaration.headers.items()},
         hooks.refused,
     )
     return [_feed(kind, feed, settings, caller, own, hooks) for kind, feed in declaration.feeds.items()]
+
+
+def envelope_of(declaration: Declaration, hooks: Hooks | None = None) -> Envelope:
+    """What is around the vendor's answers."""
+    envelope, standard = declaration.answer, Envelope()
+    in_common_words = (hooks and hooks.in_common_words) or str
+    return Envelope(envelope.ok, envelope.code or standard.code, envelope.text or standard.text, in_common_words)
 
 
 def _feed(
@@ -243,4 +246,4 @@ def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:
     return Scheme()
 
 
-__all__ = ["Expression", "Hooks", "feeds_of", "reader_of", "scheme_of", "settings_of", "vendor_of"]
+__all__ = ["Expression", "Hooks", "envelope_of", "feeds_of", "reader_of", "scheme_of", "settings_of", "vendor_of"]
