@@ -7,7 +7,7 @@ from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
+from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from exporter.config.values import fault
@@ -15,8 +15,20 @@ from exporter.config.values import fault
 LONGEST = 1000
 """Characters of an expression."""
 
-WORK = 2_000_000
-"""Values that one evaluation may touch: an answer holds 100,000, and an expression passes over it a few times."""
+DEEPEST = 60
+"""Levels of an expression; each takes a few calls within each other."""
+
+PASSES = 10
+"""How often an expression may go over all that it is given, rows and pages alike."""
+
+LEAST_WORK = 1000
+"""Values that one evaluation may touch in any case: an expression has a few hundred parts."""
+
+MOST_WORK = 2_000_000
+"""Values that one evaluation may touch at the most: an answer holds 100,000."""
+
+TEXT = 4
+"""Characters of a text that count as much as one value."""
 
 
 class ExpressionFailed(ValueError):
@@ -37,13 +49,16 @@ class Expression:
             raise ValueError(f"longer than {LONGEST} characters")
         try:
             parsed = jmespath.compile(text)
-            _check_functions(parsed.parsed)
         except JMESPathError as error:
             raise ValueError(_told(error)) from None
+        except RecursionError:
+            raise ValueError(_TOO_DEEP) from None
+        _check(parsed.parsed)
+        tree = _read_as_meant(parsed.parsed)
         self.text = text
-        keys = _keys(parsed.parsed)
-        self._plain = [path for path in _alternatives(parsed.parsed) if path]
-        self._select = _interpreted(parsed) if keys is None else _followed(keys)
+        keys = _keys(tree)
+        self._plain = [path for path in _alternatives(tree) if path]
+        self._select = _interpreted(tree) if keys is None else _followed(keys)
 
     def __call__(self, value: Any) -> Any:
         """Raises ExpressionFailed."""
@@ -82,30 +97,90 @@ def expression(value: Any) -> Expression:
 
 
 class _Bounded(TreeInterpreter):
-    """Counts what it touches, and stops where that is too much."""
+    """Counts the values that it touches, and stops where they are too many.
 
-    def __init__(self) -> None:
+    What a step makes or goes through in one go is counted before it does so.
+    """
+
+    def __init__(self, value: Any) -> None:
         super().__init__()
-        self._left = WORK
+        self._left = MOST_WORK
+        self._left = min(MOST_WORK, LEAST_WORK + PASSES * self._weight(value))
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        self._take(1)
         result = super().visit(node, *args, **kwargs)
-        self._left -= 1 + (len(result) if isinstance(result, list | dict | str) and node["type"] not in _FREE else 0)
-        if self._left < 0:
-            raise ExpressionFailed("the expression takes too long on this answer")
+        if node["type"] in _MAKING:
+            self._take(len(result or ()))
         return result
 
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        base = self.visit(node["children"][0], value)
+        if not isinstance(base, list):
+            return None
+        self._take(len(base))
+        self._take(sum(len(one) for one in base if isinstance(one, list)))
+        return [one for part in base for one in (part if isinstance(part, list) else [part])]
 
-_FREE = frozenset({"field", "identity", "current", "literal", "subexpression", "index", "pipe", "index_expression"})
-"""Nodes that hand on a value that was there."""
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        left, right = (self.visit(child, value) for child in node["children"])
+        if isinstance(left, _SIZED) and isinstance(right, _SIZED):
+            self._take(self._weight(left) + self._weight(right))
+        operator = node["value"]
+        if operator in ("eq", "ne") or (_is_ordered(left) and _is_ordered(right)):
+            return self.COMPARATOR_FUNC[operator](left, right)
+        return None
+
+    def visit_function_expression(self, node: Any, value: Any) -> Any:
+        name = node["value"]
+        given = [self.visit(child, value) for child in node["children"]]
+        if name not in _QUICK:
+            self._take(sum(self._weight(one) for one in given))
+        if name == "join" and len(given) == 2 and isinstance(given[0], str) and isinstance(given[1], list):
+            self._take(len(given[0]) * len(given[1]) // TEXT)
+        return _CALLED.call_function(name, given)
+
+    def _take(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise ExpressionFailed("the expression takes too long on this answer")
+
+    def _weight(self, value: Any) -> int:
+        """The values in a value, as deep as they lie; of more than are left not all are counted."""
+        weight, inside = 0, [value]
+        while inside and weight <= self._left:
+            one = inside.pop()
+            weight += 1
+            if isinstance(one, str):
+                weight += len(one) // TEXT
+            elif isinstance(one, list | dict):
+                inside.extend(one)
+                if isinstance(one, dict):
+                    inside.extend(one.values())
+        return weight
 
 
-def _interpreted(parsed: ParsedResult) -> Callable[[Any], Any]:
-    tree = parsed.parsed
+_MAKING = frozenset(
+    ("filter_projection", "multi_select_dict", "multi_select_list", "projection", "slice", "value_projection")
+)
+"""Nodes that make a list or a mapping; others hand on a value that was there, or are counted by themselves."""
 
+_QUICK = frozenset(("abs", "ceil", "floor", "length", "not_null", "to_array", "type"))
+"""Functions that take the same time whatever they are given."""
+
+_SIZED = (str, list, dict)
+
+_CALLED = Functions()
+
+
+def _is_ordered(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def _interpreted(tree: Any) -> Callable[[Any], Any]:
     def select(value: Any) -> Any:
         try:
-            return _Bounded().visit(tree, value)
+            return _Bounded(value).visit(tree, value)
         except ExpressionFailed:
             raise
         except (JMESPathError, RecursionError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -172,12 +247,36 @@ _FUNCTIONS = (
 _KNOWN = frozenset(_FUNCTIONS.split(" "))
 
 
-def _check_functions(tree: Any) -> None:
-    if tree["type"] == "function_expression" and tree["value"] not in _KNOWN:
-        raise ValueError(f"no function has the name {tree['value'][:40]}; allowed: {_FUNCTIONS}")
-    for child in tree["children"]:
-        if isinstance(child, dict):
-            _check_functions(child)
+_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+
+
+def _check(tree: Any) -> None:
+    """Raises ValueError for functions that there are not, and for too many levels."""
+    level = [tree]
+    for _ in range(DEEPEST):
+        for node in level:
+            if node["type"] == "function_expression" and node["value"] not in _KNOWN:
+                raise ValueError(f"no function has the name {node['value'][:40]}; allowed: {_FUNCTIONS}")
+        level = [child for node in level for child in node["children"] if isinstance(child, dict)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+_FOLLOWED = frozenset(
+    ("filter_projection", "flatten", "index_expression", "projection", "subexpression", "value_projection")
+)
+"""Nodes that go on from what their first child selects."""
+
+
+def _read_as_meant(tree: Any) -> Any:
+    """The tree with `!data.more` as `!(data.more)`. To the letter it is `(!data).more`, which is always nothing."""
+    children = [_read_as_meant(child) if isinstance(child, dict) else child for child in tree["children"]]
+    made = {**tree, "children": children}
+    if tree["type"] not in _FOLLOWED or children[0]["type"] != "not_expression":
+        return made
+    (inner,) = children[0]["children"]
+    return {**children[0], "children": [_read_as_meant({**made, "children": [inner, *children[1:]]})]}
 
 
 def _told(error: JMESPathError) -> str:
