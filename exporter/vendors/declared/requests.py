@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 PAGING = frozenset({"page", "offset", "cursor", "page_size"})
 WINDOW = frozenset({"since_s", "since_ms", "since_iso", "until_s", "until_ms", "until_iso"})
@@ -42,19 +42,25 @@ class Template:
         """What stands in braces and is no placeholder."""
         return next((found[0] for part in self._parts[::2] if (found := _LOOSE.search(part))), "")
 
-    def filled(self, values: Values, encoded: Callable[[str, str], str] = lambda name, text: text) -> str:
-        """The text with values; each is `encoded`, which gets its name and itself."""
+    def filled(
+        self,
+        values: Values,
+        encoded: Callable[[str, str], str] = lambda name, text: text,
+        fixed: Callable[[str], str] = str,
+    ) -> str:
+        """The text with values; each is `encoded`, which gets its name and itself, and what is between is `fixed`."""
         return "".join(
-            encoded(part, _text(values.get(part))) if index % 2 else part for index, part in enumerate(self._parts)
+            ",".join(encoded(part, one) for one in _texts(values, part)) if index % 2 else fixed(part)
+            for index, part in enumerate(self._parts)
         )
 
 
-def _text(value: Value) -> str:
+def _texts(values: Values, name: str) -> Sequence[str]:
+    """A value as text, several of them where it is a list."""
+    value = values.get(name.removesuffix("[]"))
     if value is None:
-        return ""
-    if isinstance(value, str | int | float):
-        return str(value)
-    return ",".join(value)
+        return ()
+    return (str(value),) if isinstance(value, str | int | float) else value
 
 
 def _is_empty(value: object) -> bool:
@@ -112,11 +118,15 @@ class RequestTemplate:
         pairs: list[tuple[str, str]] = []
         for name, template in self.query.items():
             if template.whole == "ids[]":
-                pairs += [(name, one) for one in _ids(values)]
-            elif text := template.filled(values):
+                pairs += [(name, _quoted(one)) for one in _ids(values)]
+            elif text := template.filled(values, lambda _, text: _quoted(text), _quoted):
                 pairs.append((name, text))
         joint = "&" if "?" in self.path.text else "?"
-        return joint + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
+        return joint + "&".join(f"{_quoted(name)}={text}" for name, text in pairs) if pairs else ""
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _ids(values: Values) -> list[str]:
@@ -126,10 +136,9 @@ def _ids(values: Values) -> list[str]:
 
 def _in_path(name: str, text: str) -> str:
     """A value as one segment of the path; what the operator has set may be several."""
-    if name in IDS and not text.strip("."):
-        return "%2E" * len(text)  # dots alone would lead to another path
-    is_own = name not in PAGING | WINDOW | IDS | ALWAYS
-    return quote(text, safe="/:" if is_own else "")
+    if name not in PAGING | WINDOW | IDS | ALWAYS:
+        return quote(text, safe="/:")
+    return _quoted(text) if text.strip(".") else "%2E" * len(text)  # dots alone would lead to another path
 
 
 def _parsed(json: Any) -> Any:
@@ -151,15 +160,15 @@ def _body(json: Any, values: Values) -> Any:
                 return ids if json.whole == "ids[]" else ",".join(ids)
             return values.get(json.whole) if json.whole else json.filled(values)
         case dict():
-            made = {key: (_body(value, values), value) for key, value in json.items()}
-            return {key: value for key, (value, was) in made.items() if not (_is_empty(value) and _has_names(was))}
+            made = ((key, value, _body(value, values)) for key, value in json.items())
+            return {key: value for key, was, value in made if not _is_left_out(was, value)}
         case list():
-            return [_body(value, values) for value in json]
+            return [value for was in json if not _is_left_out(was, value := _body(was, values))]
     return json
 
 
-def _has_names(json: Any) -> bool:
-    return isinstance(json, Template) and bool(json.names)
+def _is_left_out(json: Any, value: Any) -> bool:
+    return isinstance(json, Template) and bool(json.names) and _is_empty(value)
 
 
 def _templates_in(json: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Template]]:
