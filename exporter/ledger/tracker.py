@@ -106,7 +106,7 @@ class Tracker:
         self.succeeded = record.polled
         """When the last sweep ended after which all that is in flight was fresh."""
         self.counts = record.counts
-        """Never changed, but replaced, like `exemplars`: whoever has taken a look keeps what it saw."""
+        """Never changed, but replaced, like `exemplars`: a reader keeps what it has seen."""
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent: deque[End] = deque()
@@ -129,13 +129,8 @@ class Tracker:
 
     def is_stale(self, now: float) -> bool:
         """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
-        # A time ahead of now is of a clock that has been set back: how old it is nobody knows.
+        # A time ahead of now comes from a clock that was set back: the age is unknown.
         return self.succeeded is None or abs(now - self.succeeded) > self.freshness
-
-    @property
-    def stale_at(self) -> float:
-        """When that will be, if no sweep succeeds before."""
-        return (self.succeeded or 0.0) + self.freshness
 
     @property
     def freshness(self) -> float:

@@ -11,11 +11,12 @@ import logging
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
-from exporter.ledger.counters import Counters
+from exporter.ledger.counters import Counters, Key
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
 from exporter.ledger.sqlite import tables as schema
@@ -24,6 +25,8 @@ from exporter.ledger.sqlite.recovery import Damaged
 from exporter.ledger.sqlite.rows import COLUMNS, row_of, task_of
 from exporter.ledger.store import Changes, FeedRecord
 from exporter.tasks import Reason, State, Step, Task
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +54,17 @@ STEPS_KEPT = 86400.0
 
 
 class SqliteFile:
-    """One SQLite file; every method may be called from any thread, one at a time gets through."""
+    """A ledger in one SQLite file: the calls of `Store`, which says what they do, and which errors they raise.
+
+    They wait for the disk. Each may be made from any thread; one at a time gets through.
+    """
 
     def __init__(self, path: str, patience: float = 5.0) -> None:
         """Opens the file and makes it if there is none; waits `patience` seconds for its lock. Raises StoreError."""
         self.path = path
         self.losses = 0
         """Ledgers that were damaged and set aside, up to this one."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._feeds: dict[tuple[str, str], int] = {}
         with _told(path):
             if path != ":memory:":
@@ -71,7 +77,7 @@ class SqliteFile:
                     raise StoreError(f"{path}: {damage}; not a ledger, set another ledger.path") from None
                 self._set_aside(str(damage))
                 self._open(patience)
-        weakref.finalize(self, _released, self._db, self._file)  # also when nobody closes the store
+        weakref.finalize(self, _released, self._db, self._file)  # also if the store is never closed
 
     def _open(self, patience: float) -> None:
         self._file = HeldFile(self.path) if self.path != ":memory:" else None
@@ -193,72 +199,49 @@ class SqliteFile:
             raise
 
     def providers(self) -> list[str]:
-        """The names of all providers that tasks were recorded of. Raises StoreError."""
-        with self._lock, _told(self.path):
-            return [name for (name,) in self._db.execute("SELECT DISTINCT provider FROM feeds")]
+        return self._read(_first, "SELECT DISTINCT provider FROM feeds")
 
     def load(self, provider: str, kind: str) -> FeedRecord:
-        """All that is known of a feed but its ended tasks. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            since, horizon, polled = self._db.execute(
-                "SELECT since, horizon, polled FROM feeds WHERE id = ?", (feed,)
-            ).fetchone()
-            counts = Counters()
-            for key, value in self._db.execute("SELECT key, value FROM counts WHERE feed = ?", (feed,)):
-                counts[tuple(json.loads(key))] = value
-            rows = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", (feed,))  # noqa: S608
-            return FeedRecord(since, horizon, polled, counts, [task_of(row) for row in rows])
+        feed = self._feed(provider, kind)
+        ((since, horizon, polled),) = self._read(tuple, "SELECT since, horizon, polled FROM feeds WHERE id = ?", feed)
+        counts = self._read(_total, "SELECT key, value FROM counts WHERE feed = ?", feed)
+        in_flight = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", feed)  # noqa: S608
+        return FeedRecord(since, horizon, polled, Counters(counts), in_flight)
 
     def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        """The tasks that ended at or after a time, oldest first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed",  # noqa: S608
-                (self._feed(provider, kind), when),
-            )
-            return [task_of(row) for row in rows]
+        query = f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed"  # noqa: S608
+        return self._read(task_of, query, self._feed(provider, kind), when)
 
     def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
-        """Which of these ids belong to tasks whose end is in the ledger. Raises StoreError."""
-        wanted = list(ids)
+        wanted, feed = list(ids), self._feed(provider, kind)
         found: set[str] = set()
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            for start in range(0, len(wanted), _IDS_AT_ONCE):
-                some = wanted[start : start + _IDS_AT_ONCE]
-                marks = ", ".join("?" * len(some))
-                query = f"SELECT id FROM tasks WHERE feed = ? AND is_end AND id IN ({marks})"  # noqa: S608
-                found.update(row[0] for row in self._db.execute(query, (feed, *some)))
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            some = wanted[start : start + _IDS_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT id FROM tasks WHERE feed = ? AND is_end AND id IN ({marks})"  # noqa: S608
+            found.update(self._read(_first, query, feed, *some))
         return found
 
     def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
-        """Ids of tasks that ended, and were seen to, before a time; the oldest first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                "SELECT id FROM tasks WHERE feed = ? AND is_end AND placed < ? AND changed < ? ORDER BY placed LIMIT ?",
-                (self._feed(provider, kind), when, when, limit),
-            )
-            return [row[0] for row in rows]
+        query = "SELECT id FROM tasks WHERE feed = ? AND is_end AND placed < ? AND changed < ? ORDER BY placed LIMIT ?"
+        return self._read(_first, query, self._feed(provider, kind), when, when, limit)
 
     def commit(self, changes: Changes) -> None:
-        """Writes one sweep's changes, all or nothing. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(changes.provider, changes.kind)
-            with self._writing():
-                self._db.execute(
-                    "UPDATE feeds SET since = ?, horizon = ?, polled = ? WHERE id = ?",
-                    (changes.since, changes.horizon, changes.polled, feed),
-                )
-                self._db.executemany(_UPSERT_TASK, (row_of(feed, task) for task in changes.tasks))
-                self._keep(feed, changes.steps)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO counts (feed, key, value) VALUES (?, ?, ?)",
-                    ((feed, json.dumps(key), value) for key, value in changes.counts.items()),
-                )
-                self._db.executemany(
-                    "DELETE FROM tasks WHERE feed = ? AND id = ?", ((feed, gone) for gone in changes.forgotten)
-                )
+        feed = self._feed(changes.provider, changes.kind)
+        with self._lock, _told(self.path), self._writing():
+            self._db.execute(
+                "UPDATE feeds SET since = ?, horizon = ?, polled = ? WHERE id = ?",
+                (changes.since, changes.horizon, changes.polled, feed),
+            )
+            self._db.executemany(_UPSERT_TASK, (row_of(feed, task) for task in changes.tasks))
+            self._keep(feed, changes.steps)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO counts (feed, key, value) VALUES (?, ?, ?)",
+                ((feed, json.dumps(key), value) for key, value in changes.counts.items()),
+            )
+            self._db.executemany(
+                "DELETE FROM tasks WHERE feed = ? AND id = ?", ((feed, gone) for gone in changes.forgotten)
+            )
 
     def _keep(self, feed: int, steps: Sequence[Step]) -> None:
         self._db.executemany(
@@ -272,75 +255,71 @@ class SqliteFile:
             self._db.execute(f"DELETE FROM steps WHERE at < ? AND rowid IN ({oldest})", (limit,))  # noqa: S608
 
     def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
-        """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
-        with self._lock, _told(self.path):
-            about = (self._feed(provider, kind), task_id)
-            row = self._db.execute(f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", about).fetchone()  # noqa: S608
-            steps = self._db.execute(
-                "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at", about
-            )
-            return (task_of(row), [Step(one[0], one[1], State(one[2]), one[3]) for one in steps]) if row else None
+        about = (self._feed(provider, kind), task_id)
+        found = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", *about)  # noqa: S608
+        query = "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at"
+        return (found[0], self._read(_step, query, *about)) if found else None
 
     def watched(self, provider: str, kind: str) -> list[str]:
-        """The ids that were asked for, the first ones first. Raises StoreError."""
-        with self._lock, _told(self.path):
-            rows = self._db.execute(
-                "SELECT id FROM watched WHERE feed = ? ORDER BY at, id", (self._feed(provider, kind),)
-            )
-            return [row[0] for row in rows]
+        query = "SELECT id FROM watched WHERE feed = ? ORDER BY at, id"
+        return self._read(_first, query, self._feed(provider, kind))
 
     def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
-        """Keeps ids that were asked for, all or none; those that are known stay as they are. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            with self._writing(shown=True):
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)", ((feed, one, at) for one in ids)
-                )
+        feed = self._feed(provider, kind)
+        query = "INSERT OR IGNORE INTO watched (feed, id, at) VALUES (?, ?, ?)"
+        self._write(query, ((feed, one, at) for one in ids), shown=True)
 
     def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
-        """Forgets ids that were asked for. Raises StoreError."""
-        with self._lock, _told(self.path):
-            feed = self._feed(provider, kind)
-            with self._writing():
-                self._db.executemany("DELETE FROM watched WHERE feed = ? AND id = ?", ((feed, one) for one in ids))
+        feed = self._feed(provider, kind)
+        self._write("DELETE FROM watched WHERE feed = ? AND id = ?", ((feed, one) for one in ids))
 
     def load_token(self, owner: str) -> tuple[str, float] | None:
-        """A token kept from before, and when it ends. Raises StoreError."""
-        with self._lock, _told(self.path):
-            row = self._db.execute("SELECT token, expires FROM tokens WHERE owner = ?", (owner,)).fetchone()
-            return (row[0], row[1]) if row else None
+        return next(iter(self._read(tuple, "SELECT token, expires FROM tokens WHERE owner = ?", owner)), None)
 
     def save_token(self, owner: str, token: str, expires: float) -> None:
-        """Keeps a token across restarts. Raises StoreError."""
-        with self._lock, _told(self.path), self._writing(shown=True):
-            self._db.execute(
-                "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)", (owner, token, expires)
-            )
+        query = "INSERT OR REPLACE INTO tokens (owner, token, expires) VALUES (?, ?, ?)"
+        self._write(query, [(owner, token, expires)], shown=True)
 
     def load_spent(self, provider: str) -> str:
-        """What was kept of a provider's budget; empty if nothing. Raises StoreError."""
-        with self._lock, _told(self.path):
-            row = self._db.execute("SELECT spent FROM budgets WHERE provider = ?", (provider,)).fetchone()
-            return str(row[0]) if row else ""
+        return next(iter(self._read(_first, "SELECT spent FROM budgets WHERE provider = ?", provider)), "")
 
     def save_spent(self, provider: str, spent: str) -> None:
-        """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
-        with self._lock, _told(self.path), self._writing():
-            self._db.execute("INSERT OR REPLACE INTO budgets (provider, spent) VALUES (?, ?)", (provider, spent))
+        self._write("INSERT OR REPLACE INTO budgets (provider, spent) VALUES (?, ?)", [(provider, spent)])
 
     def close(self) -> None:
         with self._lock:
             self._release()
 
     def _feed(self, provider: str, kind: str) -> int:
-        known = self._feeds.get((provider, kind))
-        if known is None:
-            with self._writing():
-                self._db.execute("INSERT OR IGNORE INTO feeds (provider, kind) VALUES (?, ?)", (provider, kind))
-            row = self._db.execute("SELECT id FROM feeds WHERE provider = ? AND kind = ?", (provider, kind)).fetchone()
-            known = self._feeds[provider, kind] = int(row[0])
-        return known
+        """The number of a feed, which gets one when it is first named."""
+        about = (provider, kind)
+        if about not in self._feeds:
+            self._write("INSERT OR IGNORE INTO feeds (provider, kind) VALUES (?, ?)", [about])
+            (self._feeds[about],) = self._read(_first, "SELECT id FROM feeds WHERE provider = ? AND kind = ?", *about)
+        return self._feeds[about]
+
+    def _read(self, make: Callable[[Any], T], query: str, *values: object) -> list[T]:
+        """What each row that a query gives is made into."""
+        with self._lock, _told(self.path):
+            return [make(row) for row in self._db.execute(query, values)]
+
+    def _write(self, statement: str, rows: Iterable[Sequence[object]], *, shown: bool = False) -> None:
+        """Executes a statement for each of these rows, all or none."""
+        with self._lock, _told(self.path), self._writing(shown=shown):
+            self._db.executemany(statement, rows)
+
+
+def _first(row: Sequence[Any]) -> Any:
+    return row[0]
+
+
+def _total(row: Sequence[Any]) -> tuple[Key, float]:
+    return tuple(json.loads(row[0])), row[1]
+
+
+def _step(row: Sequence[Any]) -> Step:
+    task_id, at, state, progress = row
+    return Step(task_id, at, State(state), progress)
 
 
 def _released(db: sqlite3.Connection, file: HeldFile | None) -> None:
