@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from exporter import __version__
@@ -93,6 +94,25 @@ def _budget_remaining(view: AccountView) -> Iterator[tuple[Labels, float]]:
         yield view.labels, view.account.budget_left
 
 
+def _counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Metric[FeedView]:
+    """A counter that the ledger keeps; with a label, one for each of its values."""
+    if label:
+        return Metric(name, "counter", (label,), text, lambda view: view.counted(name, values))
+    return Metric(name, "counter", (), text, lambda view: view.total(name))
+
+
+def _recent(name: str, text: str, label: str, values: Iterable[str]) -> Metric[FeedView]:
+    """The recent ends by one of their attributes."""
+    of = attrgetter(label)
+    return Metric(name, "gauge", (label,), text, lambda view: view.tally(values, of))
+
+
+def _durations(name: str, text: str, states: Sequence[State] = ()) -> Metric[FeedView]:
+    """A histogram that the ledger keeps, by the states that tasks ended in where there are any."""
+    labels = ("state",) if states else ()
+    return Metric(name, "histogram", labels, text, lambda view: view.durations(name, states))
+
+
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
 
 TASK_METRICS: tuple[Metric[FeedView], ...] = (
@@ -118,34 +138,15 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "Progress (0 to 1) of the running tasks that report one.",
         _progress,
     ),
-    Metric(
-        "finished_total",
-        "counter",
-        ("state",),
-        "Tasks that have ended, each counted once.",
-        lambda view: view.counted("finished_total", ENDS),
-    ),
-    Metric(
-        "failures_total",
-        "counter",
-        ("reason",),
-        "Failed tasks by reason, each counted once.",
-        lambda view: view.counted("failures_total", Reason),
-    ),
-    Metric(
+    _counter("finished_total", "Tasks that have ended, each counted once.", "state", ENDS),
+    _counter("failures_total", "Failed tasks by reason, each counted once.", "reason", Reason),
+    _recent(
         "recent_tasks",
-        "gauge",
-        ("state",),
         "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
-        lambda view: view.tally(ENDS, lambda task: task.state),
+        "state",
+        ENDS,
     ),
-    Metric(
-        "recent_failures",
-        "gauge",
-        ("reason",),
-        "Failed tasks within recent_window, by reason.",
-        lambda view: view.tally(Reason, lambda task: task.reason),
-    ),
+    _recent("recent_failures", "Failed tasks within recent_window, by reason.", "reason", Reason),
     Metric(
         "recent_duration_seconds",
         "gauge",
@@ -153,41 +154,16 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "Durations of tasks that ended within recent_window: median, 95th percentile, longest; absent without any.",
         _recent_durations,
     ),
-    Metric(
-        "queue_duration_seconds",
-        "histogram",
-        (),
-        "Time from submission to start, observed once per task when known.",
-        lambda view: view.durations("queue_duration_seconds"),
-    ),
-    Metric(
-        "run_duration_seconds",
-        "histogram",
-        ("state",),
-        "Time from start to end, observed once per ended task.",
-        lambda view: view.durations("run_duration_seconds", MEASURED_ENDS),
-    ),
-    Metric(
-        "total_duration_seconds",
-        "histogram",
-        ("state",),
-        "Time from submission to end, observed once per ended task.",
-        lambda view: view.durations("total_duration_seconds", MEASURED_ENDS),
-    ),
-    Metric(
+    _durations("queue_duration_seconds", "Time from submission to start, observed once per task when known."),
+    _durations("run_duration_seconds", "Time from start to end, observed once per ended task.", MEASURED_ENDS),
+    _durations("total_duration_seconds", "Time from submission to end, observed once per ended task.", MEASURED_ENDS),
+    _counter(
         "unmeasured_durations_total",
-        "counter",
-        ("phase",),
         "Succeeded and failed tasks of unknown duration: no times from the vendor, and polling was too coarse.",
-        lambda view: view.counted("unmeasured_durations_total", Phase),
+        "phase",
+        Phase,
     ),
-    Metric(
-        "output_seconds_total",
-        "counter",
-        (),
-        "Seconds of video produced, where the vendor reports them.",
-        lambda view: view.total("output_seconds_total"),
-    ),
+    _counter("output_seconds_total", "Seconds of video produced, where the vendor reports them."),
     Metric(
         "last_finished_timestamp_seconds",
         "gauge",
@@ -195,26 +171,19 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "When the most recent task ended in this state; absent if none has.",
         _last_finished,
     ),
-    Metric(
+    _counter(
         "history_gaps_total",
-        "counter",
-        (),
         "Sweeps that may have missed tasks: the pages read did not reach tasks already known.",
-        lambda view: view.total("history_gaps_total"),
     ),
-    Metric(
+    _counter(
         "unmapped_values_total",
-        "counter",
-        ("field",),
         "Values that the exporter could not map or read. Growth means that the vendor changed its API.",
-        lambda view: view.counted("unmapped_values_total", Field),
+        "field",
+        Field,
     ),
-    Metric(
+    _counter(
         "rejected_timestamps_total",
-        "counter",
-        (),
         "Impossible times that the vendor sent (before submission, in the future, before 2000); they are not used.",
-        lambda view: view.total("rejected_timestamps_total"),
     ),
 )
 
