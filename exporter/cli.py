@@ -1,4 +1,4 @@
-"""The command line: flags and subcommands. Wires the parts together; nobody imports it.
+"""The command line: flags and subcommands. Wires the parts together; nothing imports it.
 
 Each command imports what it needs when it is called: `check-health` runs every half minute, and the rest takes half a
 second to import.
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _told(error: Exception) -> str:
-    """What to say of an error that whoever runs the command can mend; nothing of one that is ours."""
+    """What to say of an error that the user can mend; empty if it is a bug of ours."""
     from exporter.config.load import ConfigError
     from exporter.ledger.errors import StoreError
     from exporter.web.server.address import AddressError

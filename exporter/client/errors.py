@@ -34,8 +34,8 @@ class CallError(Exception):
 
     error: ClassVar[str]
     cause: Cause
-    """Each class has one that holds where whoever raises it knows nothing more precise."""
-    retry_after: float | None = None
+    """What is behind it; each class has one for where nothing more precise is known."""
+    retry_after: float | None
     """Seconds that the vendor asks us to wait before the next call, where it does."""
     endpoint: str = ""
     """Of the client's ENDPOINTS; empty where nothing was sent."""
@@ -44,8 +44,9 @@ class CallError(Exception):
     excerpt: str = ""
     """What the body said, redacted."""
 
-    def __init__(self, message: str, *, cause: Cause | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, *, cause: Cause | None = None) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         if cause is not None:
             self.cause = cause
 
@@ -62,10 +63,6 @@ class RateLimited(CallError):
 
     error = "rate_limited"
     cause = Cause.RATE
-
-    def __init__(self, message: str, retry_after: float | None = None, *, cause: Cause | None = None) -> None:
-        super().__init__(message, cause=cause)
-        self.retry_after = retry_after
 
 
 class BalanceExhausted(CallError):

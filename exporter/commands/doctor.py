@@ -80,47 +80,37 @@ async def run_doctor(
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
-    chosen = [one for one in config.providers if not names or one.name in names]
-    examination = asyncio.create_task(_examined(config, chosen, fetch_token, patience, in_json, tell))
+    ledger_file, types = LedgerFile(config.ledger.path), config.types or installed()
+    reports: list[FeedReport] = []
+
+    async def examine() -> None:
+        chosen = [one for one in config.providers if not names or one.name in names]
+        examinations = [Examination(one, types, ledger_file, fetch_token, patience) for one in chosen]
+        try:
+            async with asyncio.TaskGroup() as group:
+                under_way = [group.create_task(feed) for one in examinations for feed in one.feeds()]
+                for each in under_way:  # in the order of the settings, each as soon as it is there
+                    reports.append(await each)
+                    if not in_json:
+                        tell(as_text(reports[-1]) + "\n")
+        finally:
+            await asyncio.gather(*(one.aclose() for one in examinations))
+        if (left := sorted({*await ledger_file.providers()} - {one.name for one in config.providers})) and not in_json:
+            tell(
+                f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
+                "counters begin again under the new name; give it the old name to go on where they were.\n"
+            )
+
+    examination = asyncio.create_task(examine())
     for number in SIGNALS:
         loop.add_signal_handler(number, examination.cancel)
     try:
-        return await examination
+        await examination
     except asyncio.CancelledError:
         return INTERRUPTED
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-
-
-async def _examined(
-    config: Config,
-    chosen: Sequence[ProviderSettings],
-    fetch_token: bool,
-    patience: float,
-    in_json: bool,
-    tell: Callable[[str], None],
-) -> int:
-    reports: list[FeedReport] = []
-    ledger_file, types = LedgerFile(config.ledger.path), config.types or installed()
-    known = {one.name for one in config.providers}
-    examinations = [Examination(settings, types, ledger_file, fetch_token, patience) for settings in chosen]
-    under_way = [asyncio.create_task(feed) for one in examinations for feed in one.feeds()]
-    try:
-        for each in under_way:  # in the order of the settings, each as soon as it is there
-            reports.append(await each)
-            if not in_json:
-                tell(as_text(reports[-1]) + "\n")
-    finally:
-        for each in under_way:
-            each.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        await asyncio.gather(*(one.aclose() for one in examinations))
-    if (left := sorted(set(await ledger_file.providers()) - set(known))) and not in_json:
-        tell(
-            f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
-            "counters begin again under the new name; give it the old name to go on where they were.\n"
-        )
     ill = sum(not report.well for report in reports)
     summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
     tell(as_json(reports) if in_json else summary)

@@ -79,7 +79,7 @@ def create(
 
 
 def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) -> list[Route]:
-    """What whoever runs the exporter asks for."""
+    """What the operator asks for: health, readiness, reload."""
 
     async def healthy(request: Request) -> Response:
         if stuck := source.stuck():

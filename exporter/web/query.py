@@ -39,10 +39,10 @@ class QueryError(Exception):
 
 
 class Sort(StrEnum):
-    """What tasks are ordered by. Where nobody knows the value of a task, it comes last."""
+    """What tasks are ordered by. A task whose value is unknown comes last."""
 
     CHANGED = "changed"  # when its state or progress was last seen to change
-    SUBMITTED = "submitted"  # or first seen, where nobody knows
+    SUBMITTED = "submitted"  # or first seen, where that is unknown
     STARTED = "started"
     ENDED = "ended"
     DURATION = "duration"  # from the submission to the end, or to now
@@ -251,7 +251,7 @@ _VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
 
 
 def _words(detail: ErrorDetails) -> str:
-    """What is wrong with a parameter and what is allowed; never the value, which nobody has checked."""
+    """What is wrong with a parameter and what is allowed; never the value, which is unchecked."""
     if detail["type"] == "extra_forbidden":
         return f"unknown parameter; allowed: {', '.join(TaskQuery.model_fields)}"
     told = beyond_limits(detail) or detail["msg"]

@@ -24,7 +24,7 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 class TrustBroken(ValueError):
-    """Nobody can be trusted as the environment or a setting says. The text says which and why."""
+    """A variable or a setting names authorities that cannot be used. The text says which and why."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Whether a loop still comes round: its signs of life, and how long their absence means nothing."""
+"""Whether a loop still makes progress: its signs of life, and how long their absence means nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from exporter.client.client import CONCURRENCY
 from exporter.config.models import ProviderSettings
 
 STUCK_AFTER = 10
-"""Poll intervals without a sign of life after which a loop is started anew, beside what one step of it may take."""
+"""Poll intervals without a sign of life after which a loop is restarted, beside what one step of it may take."""
 
 CALLS_A_STEP = 8
 """Calls whose time one step may take: a token, a try, another token, another try, and a wait for a place for each."""
@@ -30,8 +30,8 @@ class Heartbeat:
         """A sign of life, before a rest of so many seconds."""
         self._last = time.monotonic() + rest
 
-    def came_round(self) -> None:
-        """A round was completed: whatever restart there was has helped."""
+    def swept(self) -> None:
+        """A sweep was completed: a restart, if there was one, has helped."""
         self._restarts_in_vain = 0
 
     def restarted(self) -> None:
@@ -42,9 +42,9 @@ class Heartbeat:
         return max(0.0, now - self._last)
 
     def is_overdue(self, now: float, has_died: bool = False) -> bool:
-        """Whether to start the loop anew. One that has died is not waited for, unless it dies again and again."""
+        """Whether to restart the loop. One that has died is not waited for, unless it dies again and again."""
         return (has_died and not self._restarts_in_vain) or self.silence(now) > self._patience
 
     def is_stuck(self, now: float) -> bool:
-        """Whether the loop does not come round although it was started anew, or ought to have been long since."""
+        """Whether the loop makes no progress although it was restarted, or ought to have been long ago."""
         return self._restarts_in_vain > 1 or self.silence(now) > 2 * self._patience

@@ -158,7 +158,7 @@ class FeedLoop:
             await self._rest(due)
             due = min(due, time.monotonic())  # what made it come early puts off the next
             await self.sweep()
-            self.heartbeat.came_round()
+            self.heartbeat.swept()
             due = max(due + self.interval, time.monotonic())
             next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
             self.status = replace(self.status, next_sweep=next_sweep)

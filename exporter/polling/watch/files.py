@@ -65,7 +65,7 @@ class WatchedFiles:
             if name not in self._absent:
                 log.warning("a watch file is missing", extra={"provider": self._provider, "file": name})
         self._absent = absent
-        # A new mapping, in the order of the names: whoever reads the troubles meanwhile keeps the old one.
+        # A new mapping, in the order of the names: a reader of the troubles keeps the old one.
         self._files = {path: self._files.get(path) or _File() for path in sorted(found)}
         for path, file in self._files.items():
             stamp = stamp_of(path)

@@ -1,6 +1,6 @@
 """TLS as the web configuration describes it: `tls_server_config`, and the context that Python makes of it.
 
-The words are those of Go's crypto/tls, which the format comes from. What Python's `ssl` cannot do is told as a fault.
+The words are those of Go's crypto/tls, which the format comes from. What Python's `ssl` cannot do is a fault.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "sec
 
 CLIENT_AUTH = {
     "NoClientCert": ssl.CERT_NONE,
-    # It is asked for, but never looked at: whoever may connect with it may connect without.
+    # It is asked for, but never looked at: a client may connect with or without it.
     "RequestClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
@@ -185,7 +185,7 @@ class TLSSettings(Section):
         if b"PRIVATE KEY-----" not in key:
             raise TLSError(at_key, "holds no private key in PEM format")
 
-        def locked() -> NoReturn:  # or else OpenSSL would ask whoever sits at the terminal
+        def locked() -> NoReturn:  # or else OpenSSL would ask at the terminal
             raise TLSError(at_key, "the key is encrypted; decrypt it, with permissions for the exporter alone")
 
         try:

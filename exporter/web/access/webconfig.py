@@ -117,7 +117,7 @@ class WebConfig:
 
     @property
     def has_users(self) -> bool:
-        """Whether whoever comes in has given a password."""
+        """Whether requests need a password."""
         return self.now().users is not None
 
     def now(self) -> Access:

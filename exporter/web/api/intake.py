@@ -80,9 +80,9 @@ class Refused(Exception):
 
 
 def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
-    """The endpoints; `allowed` tells whether tasks may be asked for, at each request anew.
+    """The endpoints; `allowed` is called at each request, and tells whether tasks may be asked for.
 
-    The one for callbacks has a secret of its own for each provider, and asks nobody else.
+    The one for callbacks goes by a secret of each provider instead.
     """
 
     async def ask(request: Request) -> Response:

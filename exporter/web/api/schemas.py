@@ -1,6 +1,6 @@
 """What the JSON API says, as models: answers are made from them, and so is their description.
 
-Times are Unix seconds, durations seconds, ratios from 0 to 1. What nobody knows is null.
+Times are Unix seconds, durations seconds, ratios from 0 to 1. What is unknown is null.
 """
 
 from __future__ import annotations
