@@ -90,6 +90,16 @@ def truncate(path: Path) -> None:
     os.truncate(path, 0)
 
 
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def change_the_head(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(24)  # a number that each writer counts up
+        file.write(b"\xff\xff")
+
+
 def write_over(path: Path) -> None:
     with sqlite3.connect(path.with_name("other")) as other:
         for n in range(50):
@@ -120,6 +130,8 @@ def replace_the_log(path: Path) -> None:
         (replace_by_a_link_to_nothing, "replaced by another file while it is in use"),
         (replace_the_folder, "replaced by another file while it is in use"),
         (truncate, "written over or cut short by another program"),
+        (cut_short, "written over or cut short by another program"),
+        (change_the_head, "written over or cut short by another program"),
         (write_over, "written over or cut short by another program"),
         (truncate_the_log, "its write-ahead log was cut short by another program"),
         (replace_the_log, "its write-ahead log was replaced by another file"),

@@ -167,6 +167,7 @@ def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(
     assert Path(f"{ledger}.lost-1").read_bytes() == before
     assert losses_logged(caplog) == 1
     (told,) = (vars(record) for record in caplog.records if record.levelno == logging.ERROR)
+    assert told["message"] == "the ledger was damaged; it was set aside and a new one started"
     assert (told["path"], told["kept_as"]) == (str(ledger), f"{ledger}.lost-1")
     assert told["damage"].startswith(TOLD.get(damage, ""))
     record = store.load("swaps", "face_swap")
@@ -259,12 +260,15 @@ def test_the_log_beside_a_damaged_ledger_is_kept_with_it(ledger: Path) -> None:
     store.close()
 
 
-def test_a_log_is_kept_though_the_file_it_belongs_to_has_been_emptied(ledger: Path) -> None:
+def test_a_log_is_kept_though_the_file_it_belongs_to_has_been_emptied(
+    ledger: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     copy, log = left_by_a_kill(ledger)
     before = log.read_bytes()
     os.truncate(copy, 0)
     store = SqliteFile(str(copy))
     assert store.losses == 1
+    assert vars(caplog.records[-1])["damage"] == "the file is empty, but its write-ahead log is not"
     assert Path(f"{copy}.lost-1-wal").read_bytes() == before
     store.close()
 
@@ -379,6 +383,17 @@ def test_a_folder_that_may_not_be_written_is_told(shared: Path) -> None:
         SqliteFile(str(path))
     with without_privileges(), pytest.raises(StoreError, match="Permission denied"):
         SqliteFile(str(shared / "other.sqlite3"))
+    shared.chmod(0o755)
+
+
+def test_a_damaged_ledger_that_cannot_be_set_aside_is_told(shared: Path) -> None:
+    path = shared / "ledger.sqlite3"
+    nothing_but_garbage(path)
+    path.chmod(0o666)
+    shared.chmod(0o555)
+    said = r"ledger\.sqlite3: damaged \(file is not a database\), and not to be set aside: Permission denied"
+    with without_privileges(), pytest.raises(StoreError, match=said):
+        SqliteFile(str(path))
     shared.chmod(0o755)
 
 

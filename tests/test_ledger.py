@@ -110,7 +110,7 @@ async def test_a_task_passes_from_state_to_state_and_is_counted_at_its_end(desk:
         assert [task.state for task in desk.tracker.in_flight.values()] == [state]
         assert desk.finished == {}
     await desk.sweep(seen("a", S))
-    assert desk.tracker.in_flight == {}
+    assert (desk.tracker.in_flight, desk.tracker.last_seen) == ({}, {})
     assert desk.finished == {"succeeded": 1}
 
 
@@ -199,6 +199,12 @@ async def test_nothing_of_a_sweep_is_served_before_it_is_committed(desk: Desk) -
 # --- The first sweep and the history
 
 
+async def test_a_feed_has_one_tracker(desk: Desk) -> None:
+    await desk.sweep(seen("a", R))
+    again = await desk.ledger.open("vendor", "kind", Clock.OBSERVED, PollSettings(), desk.now)
+    assert again is desk.tracker
+
+
 async def test_a_feed_has_been_swept_only_after_a_complete_sweep(desk: Desk) -> None:
     found = []
     for complete in (False, True, False):
@@ -243,6 +249,14 @@ async def test_a_task_that_was_looked_up_counts_however_old_it_is(desk: Desk) ->
     for count, task_id in enumerate(("watched", "watched later"), start=1):
         await desk.sweep(looked_up=[seen(task_id, S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
         assert desk.finished == {"succeeded": count}
+
+
+async def test_a_task_that_was_looked_up_counts_as_long_as_nothing_can_have_been_forgotten() -> None:
+    desk = Desk(retention=2 * DAY)
+    await desk.sweep()
+    await desk.sweep_of_something_new(after=2.5 * DAY)
+    await desk.sweep(looked_up=[seen("watched", S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
+    assert desk.finished == {"succeeded": 1}
 
 
 @pytest.mark.parametrize("ended", [YEAR_1, START + 10 * HOUR, START - 300 * DAY])
@@ -294,8 +308,9 @@ async def test_an_incomplete_sweep_makes_nothing_old(desk: Desk) -> None:
 async def test_data_is_stale_after_three_intervals_without_success(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(seen("a", R), complete=False)
-    assert not desk.tracker.is_stale(desk.now + 2 * STEP)
-    assert desk.tracker.is_stale(desk.now + 2 * STEP + 1)
+    for tracker in (desk.tracker, desk.restarted().tracker):
+        assert not tracker.is_stale(desk.now + 2 * STEP)
+        assert tracker.is_stale(desk.now + 2 * STEP + 1)
 
 
 # --- The clock
@@ -592,9 +607,10 @@ async def test_a_lost_task_that_comes_back_is_not_counted_again(desk: Desk) -> N
 
 
 async def test_a_miss_of_a_task_that_nobody_knows_means_nothing(desk: Desk) -> None:
-    for _ in range(3):
-        await desk.sweep(missing={"never-seen"})
-    assert desk.finished == {}
+    await desk.sweep(seen("a", R))
+    for _ in range(2):
+        await desk.sweep(missing={"a", *(f"never-seen-{number}" for number in range(20))})
+    assert desk.finished == {"lost": 1}
 
 
 async def test_a_task_that_its_parts_replace_is_dropped_uncounted(desk: Desk) -> None:
@@ -863,15 +879,19 @@ async def test_a_commit_that_was_written_and_failed_all_the_same_counts_once() -
 
     store = Liar(":memory:")
     desk = Desk(store=store)
-    await desk.sweep(seen("a", R), seen("b", R))
+    await desk.sweep(seen("a", R), seen("b", R), seen("c", State.CANCELLED, ended=START))
+    assert set(desk.tracker.known) == {"a", "b"}
     store.lies = True
-    for served in ({}, {"succeeded": 1}):  # what was surely committed, and what was found at the next attempt
+    # What was surely committed, and what was found at the next attempt.
+    for served in ({"cancelled": 1}, {"cancelled": 1, "succeeded": 1}):
         with pytest.raises(StoreError):
             await desk.sweep(seen("a", S), seen("b", R))
         assert desk.finished == served
+        assert desk.tracker.known == {}  # or the next sweep would skip what the store may not have
     store.lies = False
     await desk.sweep(seen("a", S), seen("b", F))
-    assert desk.finished == {"succeeded": 1, "failed": 1}
+    assert desk.finished == {"succeeded": 1, "failed": 1, "cancelled": 1}
+    assert [task.id for task in desk.tracker.recent(desk.now)] == ["c", "a", "b"]
     assert [task.id for task in desk.restarted().tracker.in_flight.values()] == []
 
 
@@ -914,8 +934,12 @@ async def test_closing_waits_for_what_is_being_written(desk: Desk) -> None:
     recording = asyncio.create_task(desk.sweep(seen("a", S)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    waiting = asyncio.create_task(desk.sweep(seen("b", S)))
+    await asyncio.sleep(0)
     await desk.ledger.close()
     await recording
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
     assert desk.finished == {"succeeded": 1}
 
 
@@ -948,6 +972,7 @@ async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
     found = await desk.ledger.find(desk.tracker, "a")
     assert found is not None
     assert [step.state for step in found[1]] == [R, State.LOST]
+    assert found[0].changed == desk.now
 
 
 async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
@@ -1017,8 +1042,11 @@ async def test_a_word_that_means_unknown_is_counted_as_unmapped_once_the_row_has
     assert desk.counted("unmapped_values_total") == {}
     await desk.sweep(seen("a", U, ended=OLD, result=True))
     assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1}, {"state": 1})
-    await desk.sweep(seen("b", U, ended=OLD, fault=FAULT))
+    await desk.sweep(seen("b", U, ended=OLD, fault=FAULT, progress=0.4, output_seconds=5.0))
     assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1, "failed": 1}, {"state": 2})
+    found = await desk.ledger.find(desk.tracker, "b")
+    assert found is not None
+    assert (found[0].progress, found[0].output_seconds) == (None, None)
 
 
 async def test_evidence_is_for_unknown_states_alone(desk: Desk) -> None:

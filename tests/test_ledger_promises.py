@@ -92,6 +92,28 @@ async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stal
     assert desk.tracker.stale_at == desk.now + 45.0
 
 
+async def test_a_sweep_that_left_tasks_unseen_makes_nothing_fresh() -> None:
+    desk = Desk(poll_interval="15s")
+    await desk.sweep(Observation("a", State.RUNNING))
+    await desk.sweep(Observation("b", State.RUNNING), after=46.0, falls_short=True)
+    assert desk.tracker.is_stale(desk.now)
+
+
+@pytest.mark.parametrize(("after", "appeared"), [(45.0, True), (45.1, False)])
+async def test_a_task_appeared_if_the_sweep_before_was_within_three_intervals(after: float, appeared: bool) -> None:
+    desk = Desk(Clock.OBSERVED, poll_interval="15s")
+    await desk.sweep()
+    await desk.sweep(Observation("a", State.QUEUED), after=after)
+    assert desk.task().appeared is appeared
+
+
+async def test_what_is_shown_gets_a_higher_revision_with_each_sweep() -> None:
+    desk = Desk()
+    before = desk.tracker.revision
+    await desk.sweep(Observation("a", State.RUNNING))
+    assert desk.tracker.revision > before
+
+
 @pytest.mark.parametrize(("after", "stale"), [(1.0, False), (1.1, True)])
 async def test_at_a_short_interval_what_is_in_flight_is_fresh_for_a_second(after: float, stale: bool) -> None:
     desk = Desk(poll_interval="10ms")
@@ -154,7 +176,10 @@ async def test_a_time_that_is_told_once_stays() -> None:
 async def test_an_end_is_taken_from_a_task_that_has_ended_alone() -> None:
     desk = Desk()
     await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
-    assert desk.task().ended is None
+    before = desk.task()
+    assert before.ended is None
+    await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
+    assert desk.task() is before  # and nothing is written
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
     (task,) = desk.tracker.recent(desk.now)
     assert task.ended == START - 5

@@ -252,6 +252,7 @@ def test_a_ledger_in_memory_makes_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     store = SqliteFile(":memory:")
     store.commit(changes(ended("a")))
+    assert store.losses == 0
     store.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -384,6 +385,18 @@ def test_steps_of_yesterday_are_dropped_as_new_ones_come() -> None:
 
 
 # --- Ids that were asked for
+
+
+def test_ids_and_tokens_are_at_once_in_the_file_where_others_read_them(path: str, tmp_path: Path) -> None:
+    store = SqliteFile(path)
+    store.watch("vendor", "kind", ["a"], START)
+    store.save_token("vendor:1", "token", START)
+    copy = tmp_path / "copy.sqlite3"  # without the log beside it
+    copy.write_bytes(Path(path).read_bytes())
+    store.close()
+    again = SqliteFile(str(copy))
+    assert (again.watched("vendor", "kind"), again.load_token("vendor:1")) == (["a"], ("token", START))
+    again.close()
 
 
 def test_ids_that_were_asked_for_survive_a_restart_until_they_are_dropped(path: str) -> None:

@@ -68,3 +68,12 @@ def test_the_later_of_two_rows_counts_but_no_end_is_taken_back() -> None:
     for rows, last in (([SHOWN, moved], moved), ([moved, SHOWN], AS_BEFORE), ([ended, SHOWN], ended)):
         sweep.show(rows, NOW, listed=True)
         assert sweep.listed["a"][0] is last
+
+
+@pytest.mark.parametrize("shown", ["listed", "looked up", "not found"])
+def test_a_sweep_saw_what_any_answer_showed(shown: str) -> None:
+    sweep = Sweep(not_found={shown} & {"not found"})
+    sweep.show([Observation(shown, State.RUNNING)] if shown == "listed" else [], NOW, listed=True)
+    sweep.show([Observation(shown, State.RUNNING)] if shown == "looked up" else [], NOW, listed=False)
+    assert sweep.saw(shown)
+    assert not sweep.saw("another")
