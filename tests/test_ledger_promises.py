@@ -89,7 +89,7 @@ async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stal
     desk = Desk(poll_interval="15s")
     await desk.sweep(Observation("a", State.RUNNING))
     assert desk.tracker.is_stale(desk.now + after) is stale
-    assert desk.tracker.stale_at == desk.now + 45.0
+    assert desk.tracker.freshness == 45.0
 
 
 async def test_a_sweep_that_left_tasks_unseen_makes_nothing_fresh() -> None:

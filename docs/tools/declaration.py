@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from docs.tools.markdown import DOCS, table, with_part, words
 from exporter.config.models import Settings
+from exporter.config.vendors.words import STATES
 from exporter.tasks import Reason
 from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW
@@ -47,7 +48,7 @@ def _sections() -> Iterator[str]:
         yield from table(("key", "default", "meaning"), (_row(*named) for named in model.model_fields.items()))
         yield ""
     yield "## Words\n"
-    yield f"States: {words(declared.DECLARED_STATES)}.\n"
+    yield f"States: {words(STATES)}.\n"
     yield f"Reasons: {words(Reason)}.\n"
     yield "## Placeholders\n"
     yield f"In a list: {words(f'{{{name}}}' for name in sorted(PAGING | WINDOW))}.\n"
