@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.simulator import serve
+from tests.harness import Start, exporters
+from tests.harness.fixtures import door, live_site, poll, rig, site, world
 
-ROOT = Path(__file__).parent.parent
-PATIENCE = 30.0
-"""Seconds that a test waits for something that must come; how long it takes is not what is tested."""
+__all__ = ["door", "live_site", "poll", "rig", "site", "world"]
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """The exporter runs on asyncio alone."""
     return "asyncio"
-
-
-def wait_for(
-    what: str,
-    holds: Callable[[], object],
-    patience: float = PATIENCE,
-    pause: float = 0.02,
-    moves: Callable[[], object] = lambda: None,
-) -> None:
-    """Waits until something holds, and fails saying what did not. What `moves` tells may go on: then the patience
-    begins again."""
-    deadline, before = time.monotonic() + patience, moves()
-    while not holds():
-        if (now := moves()) != before:
-            deadline, before = time.monotonic() + patience, now
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {patience:g} s in vain: {what}")
-        time.sleep(pause)
-
-
-@pytest.fixture(scope="session", name="wait_for")
-def _wait_for() -> Callable[..., None]:
-    return wait_for
 
 
 @pytest.fixture(scope="session")
@@ -69,121 +37,21 @@ def program() -> Callable[..., str]:
     return find
 
 
-class Door:
-    """One server for all tests: what the present one puts behind it answers at `url`."""
-
-    url = ""
-    behind: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.behind is not None
-        await self.behind(scope, receive, send)
-
-
-@pytest.fixture(scope="session")
-def door() -> Iterator[Door]:
-    door = Door()
-    with serve(door) as server:
-        door.url = server.url
-        yield door
-
-
-class Exporter:
-    """`videotask-exporter` as a process of its own."""
-
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
-        self._out, self._err = folder / "stdout", folder / "stderr"
-        own = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "exporter", *arguments],
-                cwd=folder,
-                env=own | {"PYTHONPATH": str(ROOT)} | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-            )
-
-    @property
-    def stdout(self) -> str:
-        return self._out.read_text()
-
-    @property
-    def stderr(self) -> str:
-        return self._err.read_text()
-
-    @property
-    def url(self) -> str:
-        """Where the exporter says that it listens, with a slash at the end."""
-        self.wait_for("a line that says where it listens", lambda: self._address)
-        assert self._address is not None
-        return self._address[1]
-
-    @property
-    def _address(self) -> re.Match[str] | None:
-        return re.search(r"(?:msg=listening url=|status page +)(http://\S+)", self.stderr + self.stdout)
-
-    def wait_for(self, what: str, holds: Callable[[], object], moves: Callable[[], object] = lambda: None) -> None:
-        """Waits while the process lives; the patience begins again when what `moves` tells is another."""
-
-        def holds_or_ended() -> object:
-            if holds():
-                return True
-            if self.process.poll() is not None:
-                pytest.fail(f"the exporter ended ({self.process.returncode}) before {what}:\n{self.stderr}")
-            return False
-
-        wait_for(f"{what}; stderr:\n{self.stderr}", holds_or_ended, moves=moves)
-
-    def get(self, path: str = "", **headers: str) -> str:
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=10) as answer:  # noqa: S310
-            return str(answer.read().decode())
-
-    def value(self, series: str) -> float | None:
-        """The value of a series of /metrics, written as there; None if there is none."""
-        found = re.search(rf"(?m)^{re.escape(series)} (\S+)$", self.get("metrics"))
-        return float(found[1]) if found else None
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def end(self, number: signal.Signals | None = signal.SIGTERM) -> int:
-        """The exit code, after a signal."""
-        if number is not None:
-            self.send(number)
-        return self.process.wait(PATIENCE)
-
-
-@contextmanager
-def exporters(folder: Path) -> Iterator[Callable[..., Exporter]]:
-    """What starts exporters in a folder; those that still run at the end are killed."""
-    started: list[Exporter] = []
-
-    def start(*arguments: str, **environment: str) -> Exporter:
-        own = folder / f"process{len(started)}" if started else folder
-        own.mkdir(exist_ok=True)
-        started.append(Exporter(own, *arguments, **environment))
-        return started[-1]
-
-    try:
-        yield start
-    finally:
-        for one in started:
-            one.process.kill()
-            one.process.wait()
-
-
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Exporter]]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the exporter in a folder of the test."""
     with exporters(tmp_path) as start:
         yield start
 
 
-@pytest.fixture(scope="session", name="exporters")
-def _exporters() -> Callable[[Path], AbstractContextManager[Callable[..., Exporter]]]:
-    """For exporters that outlive a test."""
-    return exporters
+PROGRAMS = {"browser", "program", "start"}
+"""Fixtures that start programs: whoever asks for one is slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PROGRAMS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
 
 
 SHARING = (

@@ -10,12 +10,10 @@ from exporter.client.answers import Answer
 from exporter.client.errors import CALL_ERRORS, CallError, ContractBroken, FailedCall, RateLimited, refusal
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Cause, Reason
-from exporter.vendors.registry import built_in
+from tests.harness import VENDORS, settings_of
 
 SETTINGS: tuple[ProviderSettings, ...] = tuple(
-    built_in()[str(given["type"])].settings.model_validate(
-        {"name": "mine", "base_url": "https://{vendor}.example", **given}
-    )
+    settings_of({"base_url": "https://{vendor}.example", **given})
     for given in (
         {"type": "deerapi", "api_key": "s3cr3t", "user_token": "s3cr3t", "user_id": "s3cr3t"},
         {"type": "chanjing", "access_token": "s3cr3t"},
@@ -93,7 +91,7 @@ def test_what_was_never_sent_is_no_failed_call() -> None:
 
 
 def advice(cause: Cause, settings: ProviderSettings) -> str:
-    return built_in()[settings.type].advise(cause, settings)
+    return VENDORS[settings.type].advise(cause, settings)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: f"{one.type}-{'-'.join(credentials(one))}")

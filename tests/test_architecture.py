@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from exporter.vendors.registry import built_in
+from tests.harness import VENDORS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "exporter"
@@ -113,7 +113,7 @@ def test_the_page_names_every_room_and_every_file() -> None:
     assert set(ORDER) == ROOMS
     assert len(ORDER) == len(set(ORDER))
     parts = dict(re.findall(r"(?m)^- \*\*`(\w+)(?:/|\.py)`\*\*:?(.*(?:\n  .+)*)", PAGE))
-    vendors = {f"{name}.py" for name in built_in()}
+    vendors = {f"{name}.py" for name in VENDORS}
     missing = [
         f"{room}: {file.name}"
         for room, text in parts.items()
@@ -177,7 +177,7 @@ def test_the_vocabulary_is_under_everything() -> None:
 
 
 def test_no_vendor_imports_another() -> None:
-    vendors = {f"exporter.vendors.builtin.{name}" for name in built_in()}
+    vendors = {f"exporter.vendors.builtin.{name}" for name in VENDORS}
     assert [(one, other) for one in vendors for other in IMPORTS[one] & vendors] == []
 
 

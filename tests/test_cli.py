@@ -11,22 +11,16 @@ import socket
 import sqlite3
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
 from exporter import __version__
-from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, hang, serve
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
-    WaitFor = Callable[[str, Callable[[], object]], None]
+from exporter.simulator import PREFIXES, Credentials, hang
+from tests.harness import Exporter, Site, Start
 
 ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
@@ -188,14 +182,8 @@ def test_a_ledger_that_cannot_be_used_is_told(start: Start, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return app(World(rate=0), limits={})
-
-
-@pytest.fixture
-def vendors(simulator: Simulator) -> Iterator[str]:
-    with serve(simulator) as address:
-        yield address.url
+def vendors(live_site: Site) -> str:
+    return live_site.url
 
 
 def facewap(url: str, name: str = "swaps", **more: object) -> str:
@@ -255,12 +243,12 @@ def test_logs_are_json_where_that_is_asked_for(start: Start, vendors: str, tmp_p
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_the_middle_of_a_sweep_ends_it_with_the_ledger_closed(
-    start: Start, simulator: Simulator, vendors: str, tmp_path: Path, number: signal.Signals
+    start: Start, live_site: Site, vendors: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    simulator.faults["chanjing"] = hang
+    live_site.fake.faults["chanjing"] = hang
     write(tmp_path, facewap(vendors), chanjing(vendors))
     exporter = start("--config.file=config.yaml", ANYWHERE)
-    exporter.wait_for("a request that hangs", lambda: simulator.chanjing.requests.total() == 2)
+    exporter.wait_for("a request that hangs", lambda: live_site.fake.chanjing.requests.total() == 2)
     exporter.wait_for("a sweep of the other", lambda: exporter.value(up("swaps", "face_swap")) == 1)
     assert exporter.end(number) == 0  # long before the request's deadline
     assert exporter.stderr.splitlines()[-1].endswith("level=info msg=stopped")

@@ -10,9 +10,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -20,180 +19,49 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.client.errors import FailedCall
-from exporter.config.models import ProviderSettings
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
-from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
-from exporter.polling.collector import Collector
 from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
 from exporter.polling.feed.loop import FeedLoop
-from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
     LIP_SYNC,
-    PREFIXES,
     SORA,
     VIDEO,
     Feed,
     HandClock,
     Life,
-    Simulator,
     World,
-    app,
     hang,
 )
-from exporter.tasks import ENDS, IN_FLIGHT, Cause, Phase, Reason, State
-from exporter.vendors.registry import built_in
-from tests.harness import made, outage_of
+from exporter.tasks import Cause, Phase, Reason, State
+from tests.harness import (
+    ALL_FEEDS,
+    NOW,
+    PATIENCE,
+    RENEWED,
+    STEP,
+    UNLISTED,
+    Poll,
+    Rig,
+    Site,
+    counted,
+    ended,
+    endless,
+    every_feed,
+    measured,
+    outage_of,
+    told,
+    until,
+)
 from tests.simulator import faults
 
-if TYPE_CHECKING:
-    from tests.conftest import Door
-
-NOW = 1_790_000_000.0
-STEP = 15.0
 HOUR = 3600.0
-FEEDS = [SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP]
-LISTS = {feed: f"{feed[0]}/{feed[1]}/list" for feed in FEEDS}
-
-every_feed = pytest.mark.parametrize("feed", FEEDS, ids=[kind for _, kind in FEEDS])
-
-
-class Site:
-    """Simulated vendors on a clock of their own. What `instead` gives for a path answers in the vendor's place."""
-
-    def __init__(self, world: World, clock: HandClock, url: str) -> None:
-        self.clock = clock
-        self.world = world
-        self.fake: Simulator = app(world, limits={})
-        self.url = url
-        self.instead: Callable[[str], ASGIApp | None] = lambda path: None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self.instead(scope["path"]) or self.fake)(scope, receive, send)
-
-    def requests(self, feed: Feed) -> Counter[str]:
-        """How often the feed's list and detail were asked for since the last time this was."""
-        counted = self.fake.vendors[feed[0]].requests
-        mine = Counter({end: counted.pop(f"{feed[1]}/{end}", 0) for end in ("list", "detail")})
-        return +mine
-
-    def settings(self, vendor: str, **given: Any) -> ProviderSettings:
-        keys = {} if "app_id" in given else self.fake.credentials.of(vendor)
-        common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "2000/s"}
-        return built_in()[vendor].settings.model_validate({**common, **keys, **given})
-
-
-class Polled:
-    """The feeds of one provider, swept by hand."""
-
-    def __init__(self, site: Site, settings: ProviderSettings, store: SqliteFile) -> None:
-        self.site = site
-        self.store = store
-        self.ledger = Ledger(SqliteStore(store), 7 * 24 * HOUR)
-        account = made(PolledProvider.open(settings, self.ledger, site.clock))
-        self.provider = account.provider
-        self.loops = {loop.feed.kind: loop for loop in account.loops}
-
-    async def sweep(self, times: int = 1, after: float = STEP) -> None:
-        for _ in range(times):
-            self.site.clock.now += after
-            await asyncio.gather(*(loop.sweep() for loop in self.loops.values()))
-
-    @property
-    def loop(self) -> FeedLoop:
-        """The one feed there is."""
-        (loop,) = self.loops.values()
-        return loop
-
-    def is_up(self) -> bool | None:
-        return self.loop.status.up
-
-    @property
-    def tracker(self) -> Tracker:
-        return self.loop.tracker
-
-    def counted(self, metric: str) -> dict[str, float]:
-        return counted(self.tracker, metric)
-
-    @property
-    def errors(self) -> dict[str, float]:
-        """The failed calls, by what they failed of."""
-        counts = self.provider.client.counts
-        return {key[2]: count for key, count in counts.items() if key[0] == "api_errors_total"}
-
-
-def counted(tracker: Tracker, metric: str) -> dict[str, float]:
-    return {"".join(key[1:]): value for key, value in tracker.counts.items() if key[0] == metric}
-
-
-def told(tracker: Tracker) -> dict[str, Any]:
-    """What the ledger says of a feed, in the words of the simulator's truth."""
-    states = Counter(task.state for task in tracker.in_flight.values())
-    return {
-        "in_flight": {state.value: states[state] for state in IN_FLIGHT},
-        "finished": {state.value: tracker.counts["finished_total", state] for state in ENDS},
-        "failures": {reason.value: tracker.counts["failures_total", reason] for reason in Reason},
-        "output_seconds": pytest.approx(tracker.counts[("output_seconds_total",)]),
-    }
-
-
-def truth(site: Site, feed: Feed) -> dict[str, Any]:
-    known: dict[str, Any] = dict(site.world.truth()[feed[0]][feed[1]])
-    return {key: known[key] for key in ("in_flight", "finished", "failures", "output_seconds")}
-
-
-def measured(tracker: Tracker, phase: Phase, *state: State) -> tuple[float, float]:
-    bounds = tracker.settings.duration_buckets
-    buckets, total = tracker.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
-    return buckets[-1][1], total
-
-
-Poll = Callable[..., Polled]
-
-
-@pytest.fixture
-def world() -> World:
-    return World(rate=0, clock=HandClock(NOW))
-
-
-@pytest.fixture
-def site(world: World, door: Door) -> Site:
-    clock = world.clock
-    assert isinstance(clock, HandClock)
-    door.behind = site = Site(world, clock, door.url)
-    return site
-
-
-@pytest.fixture
-async def poll(site: Site) -> AsyncIterator[Poll]:
-    """Makes a provider of the given type or feed and settings, at the site."""
-    async with AsyncExitStack() as stack:
-
-        def make(what: str | Feed, store: SqliteFile | None = None, **settings: Any) -> Polled:
-            if not isinstance(what, str):
-                settings["feeds"] = [what[1]]
-                what = what[0]
-            polled = Polled(site, site.settings(what, **settings), store or SqliteFile(":memory:"))
-            stack.push_async_callback(polled.provider.aclose)
-            return polled
-
-        yield make
-
-
-def ended(feed: Feed, name: str, ago: float, lasted: float = 1.0) -> Life:
-    """A success that was submitted so many seconds ago."""
-    return Life(name, *feed, NOW - ago, run_seconds=lasted, end=State.SUCCEEDED)
-
-
-def endless(feed: Feed, name: str, ago: float) -> Life:
-    return Life(name, *feed, NOW - ago, run_seconds=9999.0)
+LISTS = {feed: f"{feed[0]}/{feed[1]}/list" for feed in ALL_FEEDS}
 
 
 # --- Tasks of known lives, from their submission to their end
@@ -227,12 +95,12 @@ async def test_tasks_of_known_lives_give_exact_counts(site: Site, poll: Poll, fe
     polled = poll(feed)
     for _ in range(12):
         await polled.sweep()
-        known, found = truth(site, feed), told(polled.tracker)
+        known, found = site.truth(feed), told(polled.tracker)
         for side in (known, found):  # a task that is gone counts as lost a sweep later than it went
             side["gone"] = side["finished"].pop("lost") + sum(side["in_flight"].values())
             side.pop("in_flight")
         assert found == known
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
     assert polled.is_up()
     assert polled.errors == {}
     assert counted(polled.tracker, "history_gaps_total") == {}
@@ -287,7 +155,7 @@ class TestBusyWorld:
     async def test_all_counts_are_exact_and_survive_restarts(self, site: Site, poll: Poll, tmp_path: Path) -> None:
         path = str(tmp_path / "ledger.sqlite3")
         store = SqliteFile(path)
-        vendors = list(dict.fromkeys(feed[0] for feed in FEEDS))
+        vendors = list(dict.fromkeys(feed[0] for feed in ALL_FEEDS))
         sizes = {"poll_interval": "5s", "page_size": 10}
         everyone = [poll(vendor, store, **sizes) for vendor in vendors]
         for step in range(200):
@@ -303,15 +171,15 @@ class TestBusyWorld:
                 break
         assert site.world.in_flight() == 0
         await asyncio.gather(*(polled.sweep(2, after=0) for polled in everyone))
-        found = {kind: told(loop.tracker) for polled in everyone for kind, loop in polled.loops.items()}
-        assert found == {feed[1]: truth(site, feed) for feed in FEEDS}
+        found = {loop.feed.kind: told(loop.tracker) for polled in everyone for loop in polled.loops}
+        assert found == {feed[1]: site.truth(feed) for feed in ALL_FEEDS}
         assert all(sum(one["finished"].values()) > 20 for one in found.values())
 
 
 # --- How far lists are read
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=[kind for _, kind in FEEDS])
+@every_feed
 async def test_pages_are_read_until_known_ground_and_no_further(site: Site, poll: Poll, feed: Feed) -> None:
     site.world.add(*(ended(feed, f"{ago}", ago * 10) for ago in range(1, 24)))
     polled = poll(feed, page_size=5)
@@ -374,7 +242,7 @@ async def test_metastudio_is_asked_for_what_is_in_flight_at_once(site: Site, pol
         asked.append(site.requests(feed))
     # A page of the newest, a page of those in flight, and what is on neither, since it has ended, by its id.
     assert asked == [{"list": 3}, {"list": 2}]
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
 
 
 async def test_pages_that_shift_while_they_are_read_lose_nothing(site: Site, poll: Poll) -> None:
@@ -387,9 +255,9 @@ async def test_pages_that_shift_while_they_are_read_lose_nothing(site: Site, pol
     site.world.add(*(ended(LIP_SYNC, f"{ago}", ago * 10) for ago in range(1, 13)))
     polled = poll(LIP_SYNC, page_size=5)
     await polled.sweep(4)
-    site.instead = lambda path: None
+    site.be_well()
     await polled.sweep()
-    assert told(polled.tracker) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == site.truth(LIP_SYNC)
     assert polled.counted("finished_total")["succeeded"] > 16
 
 
@@ -733,12 +601,12 @@ async def test_a_list_that_is_empty_once_counts_a_gap_and_loses_nothing(site: Si
     await polled.sweep()
     assert polled.counted("history_gaps_total") == {"": 1}
     if feed != DIGITAL_HUMAN:  # its look-ups go to the list too
-        assert told(polled.tracker) == truth(site, feed)
+        assert told(polled.tracker) == site.truth(feed)
     del site.fake.faults[LISTS[feed]]
     await polled.sweep(2)
     assert polled.counted("history_gaps_total") == {"": 1}
     assert polled.is_up()
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
 
 
 async def test_a_restart_that_finds_none_of_the_known_tasks_counts_a_gap(site: Site, poll: Poll) -> None:
@@ -819,7 +687,7 @@ async def test_a_vendor_that_shows_nothing_at_all_loses_nothing(site: Site, poll
     assert len(polled.tracker.in_flight) == 3
     site.fake.faults.clear()
     await polled.sweep()
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
 
 
 async def test_a_list_that_has_lost_sight_of_all_in_flight_proves_nothing_where_look_ups_go_there_too(
@@ -846,7 +714,7 @@ async def test_a_vendor_that_goes_on_showing_nothing_is_believed_in_the_end(site
     site.world.add(*lives)
     polled = poll(feed)
     await polled.sweep(14)
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
     assert polled.counted("finished_total") == {"lost": 3}
 
 
@@ -858,7 +726,7 @@ async def test_a_task_gone_from_a_whole_list_is_lost_where_the_detail_cannot_tel
     assert polled.counted("finished_total") == {}
     await polled.sweep(10)
     assert polled.counted("finished_total") == {"lost": 1}
-    assert told(polled.tracker) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == site.truth(LIP_SYNC)
 
 
 async def test_a_task_below_the_pages_that_were_read_is_not_lost_while_the_detail_cannot_tell(
@@ -946,7 +814,7 @@ async def test_a_last_page_that_is_filled_up_from_the_one_before_is_not_read_at_
 
 def watched(*ids: str) -> dict[str, Any]:
     """Settings of a DeerAPI account that cannot list."""
-    return {"user_token": None, "user_id": None, "watch": {"tasks": {"sora": list(ids)}}}
+    return {**UNLISTED, "watch": {"tasks": {"sora": list(ids)}}}
 
 
 async def test_watched_tasks_are_followed_until_their_end_and_no_longer(site: Site, poll: Poll) -> None:
@@ -968,12 +836,7 @@ async def test_watched_tasks_are_followed_until_their_end_and_no_longer(site: Si
     assert again.is_up()
 
 
-def looked_up_alone(**given: Any) -> dict[str, Any]:
-    """Settings of a feed without a list."""
-    return {"user_token": None, "user_id": None} | given
-
-
-async def learn(site: Site, polled: Polled, lasted: float) -> None:
+async def learn(site: Site, polled: Rig, lasted: float) -> None:
     """Has 30 tasks of so many seconds seen to end."""
     names = [f"before{index}" for index in range(30)]
     site.world.add(*(Life(name, *SORA, NOW - 2 * lasted, 0.0, lasted, State.SUCCEEDED) for name in names))
@@ -984,7 +847,7 @@ async def learn(site: Site, polled: Polled, lasted: float) -> None:
 
 
 async def test_tasks_that_cannot_end_yet_are_looked_up_seldom_and_one_at_each_sweep(site: Site, poll: Poll) -> None:
-    polled = poll("deerapi", **looked_up_alone())
+    polled = poll("deerapi", **UNLISTED)
     await learn(site, polled, lasted=600.0)
     names = [f"now{index}" for index in range(9)]
     site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
@@ -1007,7 +870,7 @@ async def test_tasks_that_cannot_end_yet_are_looked_up_seldom_and_one_at_each_sw
 async def test_when_the_task_that_is_due_cannot_be_read_others_tell_whether_the_vendor_is_up(
     site: Site, poll: Poll
 ) -> None:
-    polled = poll("deerapi", **looked_up_alone())
+    polled = poll("deerapi", **UNLISTED)
     await learn(site, polled, lasted=600.0)
     site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in ("one", "other")))
     await polled.loop.following.ask_for(["one", "other"])
@@ -1021,7 +884,7 @@ async def test_when_the_task_that_is_due_cannot_be_read_others_tell_whether_the_
 async def test_a_vendor_that_loses_sight_of_all_tasks_at_once_loses_none_of_those_that_waited(
     site: Site, poll: Poll
 ) -> None:
-    polled = poll("deerapi", **looked_up_alone())
+    polled = poll("deerapi", **UNLISTED)
     await learn(site, polled, lasted=600.0)
     names = [f"now{index}" for index in range(5)]
     site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
@@ -1029,21 +892,21 @@ async def test_a_vendor_that_loses_sight_of_all_tasks_at_once_loses_none_of_thos
     await polled.sweep()
     site.instead = lambda path: JSONResponse({"code": "task_not_exist"}, 400)
     await polled.sweep(5)
-    site.instead = lambda path: None
+    site.be_well()
     await polled.sweep()
     assert set(polled.tracker.in_flight) == set(names)
     assert polled.counted("finished_total") == {"succeeded": 30}
 
 
 async def test_after_a_restart_every_task_is_looked_up_and_what_was_learned_is_known(site: Site, poll: Poll) -> None:
-    polled = poll("deerapi", **looked_up_alone())
+    polled = poll("deerapi", **UNLISTED)
     await learn(site, polled, lasted=600.0)
     names = [f"now{index}" for index in range(5)]
     site.world.add(*(Life(name, *SORA, NOW, 0.0, 600.0, State.SUCCEEDED) for name in names))
     await polled.loop.following.ask_for(names)
     await polled.sweep(2)
     site.requests(SORA)
-    again = poll("deerapi", polled.store, **looked_up_alone())
+    again = poll("deerapi", polled.store, **UNLISTED)
     await again.sweep()
     assert site.requests(SORA)["detail"] == 5
     await again.sweep()
@@ -1156,7 +1019,7 @@ async def test_one_broken_detail_does_not_stop_the_others(site: Site, poll: Poll
     assert polled.is_up()
     assert polled.counted("finished_total") == {"succeeded": 2}
     assert sum(polled.errors.values()) == 2
-    site.instead = lambda path: None
+    site.be_well()
     await polled.sweep()
     assert polled.counted("finished_total") == {"succeeded": 3}
 
@@ -1172,7 +1035,7 @@ async def test_one_broken_detail_does_not_stop_the_list(site: Site, poll: Poll, 
     assert polled.counted("finished_total") == {"succeeded": 6}
     assert polled.is_up()
     assert sum(polled.errors.values()) == 2
-    assert told(polled.tracker) == truth(site, SORA)
+    assert told(polled.tracker) == site.truth(SORA)
 
 
 async def test_a_feed_whose_look_ups_all_fail_is_down(site: Site, poll: Poll) -> None:
@@ -1242,7 +1105,7 @@ async def test_tasks_that_came_during_an_outage_are_found_after_it(site: Site, p
     site.fake.faults.clear()
     await polled.sweep()
     assert polled.is_up()
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
 
 
 # --- Whatever arrives
@@ -1289,7 +1152,7 @@ async def test_garbage_is_a_counted_error_and_the_loop_goes_on(
     del site.fake.faults[LISTS[feed]]
     await polled.sweep()
     assert polled.is_up()
-    assert told(polled.tracker) == truth(site, feed)
+    assert told(polled.tracker) == site.truth(feed)
     assert without_traceback(caplog)
 
 
@@ -1344,7 +1207,7 @@ async def test_a_vendor_that_hangs_delays_no_other(site: Site, poll: Poll) -> No
     hanging, well = poll(FACE_SWAP, request_timeout="300ms"), poll(LIP_SYNC)
     ended_in_order: list[str] = []
 
-    async def sweep(polled: Polled, name: str) -> None:
+    async def sweep(polled: Rig, name: str) -> None:
         await polled.sweep()
         ended_in_order.append(name)
 
@@ -1361,7 +1224,7 @@ async def test_one_feed_of_an_account_fails_alone(site: Site, poll: Poll) -> Non
     site.fake.faults["chanjing/video"] = Response("<html>", 500)
     polled = poll("chanjing")
     await polled.sweep()
-    assert {kind: loop.status.up for kind, loop in polled.loops.items()} == {"lip_sync": True, "video": False}
+    assert {loop.feed.kind: loop.status.up for loop in polled.loops} == {"lip_sync": True, "video": False}
 
 
 async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
@@ -1397,15 +1260,13 @@ async def test_a_store_that_fails_is_an_outage_and_not_the_end(
 
 
 async def test_two_feeds_use_one_token_and_keep_it_across_a_restart(site: Site, poll: Poll, tmp_path: Path) -> None:
-    keys = site.fake.credentials
     site.clock.now = 4e9  # far ahead: the end of the token that the vendor reckons by this clock is in our future
-    application = {"app_id": keys.chanjing_app_id, "secret_key": keys.chanjing_secret_key}
     path = str(tmp_path / "ledger.sqlite3")
     for _ in range(2):
         store = SqliteFile(path)
-        polled = poll("chanjing", store, **application)
+        polled = poll("chanjing", store, **RENEWED)
         await polled.sweep(2)
-        assert all(loop.status.up for loop in polled.loops.values())
+        assert polled.all_up()
         store.close()
     assert site.fake.chanjing.tokens_issued == 1
 
@@ -1431,7 +1292,7 @@ async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
         sweep.cancel()
         await asyncio.wait({sweep})
     await polled.sweep(3)
-    assert told(polled.tracker) == truth(site, LIP_SYNC)
+    assert told(polled.tracker) == site.truth(LIP_SYNC)
     again = poll(LIP_SYNC, store)
     assert again.counted("finished_total") == {"succeeded": 60}
 
@@ -1439,48 +1300,37 @@ async def test_a_sweep_that_is_cancelled_at_any_instant_counts_nothing_twice(
 # --- The collector
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("it never came to be")
-
-
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 24 * HOUR)
+async def rig(rig: Rig) -> AsyncIterator[Rig]:
+    """Nothing is left of it when it has been stopped."""
+    yield rig
+    await rig.collector.stop()
+    assert rig.loops == []
 
 
-@pytest.fixture
-async def collector(site: Site, ledger: Ledger) -> AsyncIterator[Collector]:
-    collector = Collector(ledger, site.clock)
-    yield collector
-    await collector.stop()
-    assert collector.polled.loops == []
+def kinds(rig: Rig) -> list[str]:
+    return [loop.feed.kind for loop in rig.loops]
 
 
-def kinds(collector: Collector) -> list[str]:
-    return [loop.feed.kind for loop in collector.polled.loops]
-
-
-async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, collector: Collector) -> None:
-    await collector.apply([site.settings(vendor, poll_interval="20ms") for vendor in ("chanjing", "facewap")])
-    assert kinds(collector) == ["lip_sync", "video", "face_swap"]
+async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, rig: Rig) -> None:
+    await rig.collector.apply([site.settings(vendor, poll_interval="20ms") for vendor in ("chanjing", "facewap")])
+    assert kinds(rig) == ["lip_sync", "video", "face_swap"]
     asked = site.fake.chanjing.requests, site.fake.facewap.requests
-    await until(lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3)
-    assert all(loop.status.up for loop in collector.polled.loops)
+    await until(
+        "three sweeps of each",
+        lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3,
+    )
+    assert rig.all_up()
 
 
 async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
     """What remains of the budget after a process has swept each feed once."""
-    ledger = Ledger(SqliteStore(SqliteFile(str(path))), 7 * 24 * HOUR)
-    collector = Collector(ledger, site.clock)
-    await collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
-    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
-    await collector.stop()
-    left = Budget(given["max_requests_per_day"], await ledger.spending("chanjing"), site.clock).remaining
-    await ledger.close()
+    rig = Rig(site.clock, str(path))
+    await rig.collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
+    await until("a sweep of each", rig.all_up)
+    await rig.collector.stop()
+    left = Budget(given["max_requests_per_day"], await rig.ledger.spending("chanjing"), site.clock).remaining
+    await rig.aclose()
     return left
 
 
@@ -1489,77 +1339,74 @@ async def test_what_was_sent_of_a_budget_survives_a_restart(site: Site, tmp_path
     assert await left_after_a_run(site, tmp_path / "ledger", max_requests_per_day=24) == 20
 
 
-async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(
-    site: Site, ledger: Ledger, collector: Collector
-) -> None:
+async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(site: Site, rig: Rig) -> None:
     settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
     used = Budget(24, clock=site.clock)
     used.spend(24)
-    await ledger.keep_spending("chanjing", used.text)
-    await collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
-    swaps = next(loop for loop in collector.polled.loops if loop.provider.name == "facewap")
-    await until(lambda: swaps.status.up is True and site.requests(FACE_SWAP)["list"] > 0)
+    await rig.ledger.keep_spending("chanjing", used.text)
+    await rig.collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
+    swaps = rig.loop_of("facewap")
+    await until("sweeps of the other", lambda: swaps.status.up is True and site.requests(FACE_SWAP)["list"] > 0)
     for _ in range(5):
-        await until(lambda: site.requests(FACE_SWAP)["list"] > 0)
+        await until("more sweeps of the other", lambda: site.requests(FACE_SWAP)["list"] > 0)
     assert site.requests(LIP_SYNC) == site.requests(VIDEO) == Counter()
 
 
-async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, collector: Collector) -> None:
+async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, rig: Rig) -> None:
     unchanged, changing, going = (
         site.settings(name, poll_interval="50ms") for name in ("chanjing", "facewap", "deerapi")
     )
-    await collector.apply([unchanged, changing, going])
-    before = {loop.feed.kind: loop for loop in collector.polled.loops}
+    await rig.collector.apply([unchanged, changing, going])
+    before = {loop.feed.kind: loop for loop in rig.loops}
     coming = site.settings("huawei_metastudio", poll_interval="50ms")
-    await collector.apply(
+    await rig.collector.apply(
         [coming, site.settings("facewap", poll_interval="20ms"), site.settings("chanjing", poll_interval="50ms")]
     )
-    after = {loop.feed.kind: loop for loop in collector.polled.loops}
+    after = {loop.feed.kind: loop for loop in rig.loops}
     assert list(after) == ["digital_human", "face_swap", "lip_sync", "video"]
     assert after["lip_sync"] is before["lip_sync"]
     assert after["video"] is before["video"]
     assert after["face_swap"] is not before["face_swap"]
     assert after["face_swap"].tracker is before["face_swap"].tracker
     assert after["face_swap"].tracker.interval == 0.02
-    await until(lambda: all(loop.status.up for loop in after.values()))
+    await until("a sweep of each", lambda: all(loop.status.up for loop in after.values()))
     asked = site.fake.deerapi.requests["sora/list"]
     await asyncio.sleep(0.1)
     assert site.fake.deerapi.requests["sora/list"] == asked
 
 
-async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, collector: Collector) -> None:
+async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, rig: Rig) -> None:
     turns = [[site.settings(name, poll_interval=f"{ms}ms") for name in ("chanjing", "facewap")] for ms in (20, 30, 40)]
-    await collector.apply(turns[0])
-    await asyncio.gather(*(collector.apply(turn) for turn in turns))
-    assert [loop.tracker.interval for loop in collector.polled.loops] == [0.04] * 3
+    await rig.collector.apply(turns[0])
+    await asyncio.gather(*(rig.collector.apply(turn) for turn in turns))
+    assert [loop.tracker.interval for loop in rig.loops] == [0.04] * 3
 
 
-async def test_reloads_while_tasks_end_count_each_once(site: Site, collector: Collector) -> None:
+async def test_reloads_while_tasks_end_count_each_once(site: Site, rig: Rig) -> None:
     names = iter(range(1000))
     for turn in range(15):
         for _ in range(3):
             site.clock.now += 1
             site.world.add(Life(f"{next(names)}", *LIP_SYNC, site.clock.now - 1, 0.0, 2.0, State.SUCCEEDED))
         settings = site.settings("chanjing", feeds=["lip_sync"], poll_interval="10ms", stalled_after=f"{turn + 1}m")
-        await collector.apply([settings])
+        await rig.collector.apply([settings])
         await asyncio.sleep(0.012)
     site.clock.now += 10
-    (loop,) = collector.polled.loops
-    await until(lambda: loop.tracker.counts["finished_total", "succeeded"] >= 45)
-    await until(lambda: not loop.tracker.in_flight)
-    assert told(loop.tracker) == truth(site, LIP_SYNC)
+    loop = rig.loop
+    await until("all ends", lambda: loop.tracker.counts["finished_total", "succeeded"] >= 45)
+    await until("nothing in flight", lambda: not loop.tracker.in_flight)
+    assert told(loop.tracker) == site.truth(LIP_SYNC)
 
 
 async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: Site, tmp_path: Path) -> None:
     """Of four providers one goes, one changes, one stays, one comes, and the ledger cannot take the one that comes."""
     path = tmp_path / "ledger.sqlite3"
-    ledger = Ledger(SqliteStore(SqliteFile(str(path))), 7 * 24 * HOUR)
-    collector = Collector(ledger, site.clock)
-    await collector.apply(
+    rig = Rig(site.clock, str(path))
+    await rig.collector.apply(
         [site.settings(name, poll_interval="20ms") for name in ("deerapi", "facewap", "huawei_metastudio")]
     )
-    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
-    before = collector.polled.loops
+    await until("a sweep of each", rig.all_up)
+    before = rig.loops
     wanted = [
         site.settings("huawei_metastudio", poll_interval="20ms"),
         site.settings("facewap", poll_interval="30ms", max_requests_per_day=1000),
@@ -1568,35 +1415,34 @@ async def test_a_reload_that_fails_in_the_middle_leaves_everything_polled(site: 
     path.rename(tmp_path / "away")
     for _ in range(2):
         with pytest.raises(StoreError, match="moved away"):
-            await collector.apply(wanted)
-    assert collector.polled.loops == before
+            await rig.collector.apply(wanted)
+    assert rig.loops == before
     assert [loop.tracker.settings.poll_interval for loop in before] == [0.02] * 3
     (tmp_path / "away").rename(path)
-    await until(lambda: all(loop.status.up for loop in before))
+    await until("a sweep of each", lambda: all(loop.status.up for loop in before))
 
-    await collector.apply(wanted)
-    assert kinds(collector) == ["digital_human", "face_swap", "lip_sync", "video"]
-    assert collector.polled.loops[0] is before[2]
-    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
-    await collector.stop()
-    await ledger.close()
+    await rig.collector.apply(wanted)
+    assert kinds(rig) == ["digital_human", "face_swap", "lip_sync", "video"]
+    assert rig.loops[0] is before[2]
+    await until("a sweep of each", rig.all_up)
+    await rig.aclose()
 
 
-async def test_a_reload_whose_caller_is_gone_is_carried_through(site: Site, collector: Collector) -> None:
-    await collector.apply([site.settings("facewap", poll_interval="20ms")])
-    reload = asyncio.create_task(collector.apply([site.settings(one) for one in ("facewap", "chanjing")]))
+async def test_a_reload_whose_caller_is_gone_is_carried_through(site: Site, rig: Rig) -> None:
+    await rig.collector.apply([site.settings("facewap", poll_interval="20ms")])
+    reload = asyncio.create_task(rig.collector.apply([site.settings(one) for one in ("facewap", "chanjing")]))
     await asyncio.sleep(0)
     reload.cancel()
-    await until(lambda: kinds(collector) == ["face_swap", "lip_sync", "video"])
-    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
+    await until("the end of the reload", lambda: kinds(rig) == ["face_swap", "lip_sync", "video"])
+    await until("a sweep of each", rig.all_up)
 
 
-async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: Site, collector: Collector) -> None:
+async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: Site, rig: Rig) -> None:
     for turn in range(1, 11):
         settings = site.settings("facewap", page_size=turn, max_requests_per_day=1000, poll_interval="10ms")
-        await collector.apply([settings])
-        (loop,) = collector.polled.loops
-        await until(lambda: all(loop.status.up for loop in collector.polled.loops))
+        await rig.collector.apply([settings])
+        loop = rig.loop
+        await until("a sweep of each", rig.all_up)
         assert [task.get_name() for task in asyncio.all_tasks()].count("facewap/face_swap") == 1
         assert loop.budget is not None
         assert loop.budget.remaining <= 1000 - turn  # at least one for each life
@@ -1619,27 +1465,27 @@ class SlowStore(SqliteFile):
 
 async def test_the_event_loop_waits_for_no_commit_to_reload_or_to_keep_a_token(site: Site) -> None:
     store = SlowStore()
-    collector = Collector(Ledger(SqliteStore(store), 7 * 24 * HOUR), site.clock)
-    await collector.apply([site.settings("facewap", poll_interval="10ms")])
-    await until(store.begun.is_set)
+    rig = Rig(site.clock, store)
+    await rig.collector.apply([site.settings("facewap", poll_interval="10ms")])
+    await until("a commit", store.begun.is_set)
     more = [site.settings(one, max_requests_per_day=1000) for one in ("facewap", "chanjing")]  # budgets and a token
-    reload = asyncio.create_task(collector.apply(more))
+    reload = asyncio.create_task(rig.collector.apply(more))
     for _ in range(20):
         await asyncio.sleep(0.005)
     assert not reload.done()
     store.goes_on.set()
     await reload
-    await until(lambda: all(loop.status.up for loop in collector.polled.loops))
-    await collector.stop()
+    await until("a sweep of each", rig.all_up)
+    await rig.aclose()
 
 
-async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, collector: Collector) -> None:
+async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, rig: Rig) -> None:
     site.fake.faults["facewap"] = hang
-    await collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
-    await until(lambda: site.fake.facewap.requests["face_swap/list"] == 1)
-    async with asyncio.timeout(5):
-        await collector.stop()
-    assert [one.provider for one in collector.polled.by_name.values()] == []
+    await rig.collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
+    await until("a call", lambda: site.fake.facewap.requests["face_swap/list"] == 1)
+    async with asyncio.timeout(PATIENCE):
+        await rig.collector.stop()
+    assert [one.provider for one in rig.polled.by_name.values()] == []
 
 
 # --- The watchdog
@@ -1653,46 +1499,51 @@ def is_healthy(loop: FeedLoop) -> bool:
 
 
 async def test_a_loop_that_does_not_come_round_is_started_anew(
-    site: Site, collector: Collector, caplog: pytest.LogCaptureFixture
+    site: Site, rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.fake.faults["facewap"] = hang
-    await collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
-    (loop,) = collector.polled.loops
+    await rig.collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
+    loop = rig.loop
     asked = site.fake.facewap.requests
-    await until(lambda: asked["face_swap/list"] == 1)
+    await until("a call", lambda: asked["face_swap/list"] == 1)
     del site.fake.faults["facewap"]
-    collector.check(time.monotonic())
+    rig.collector.check(time.monotonic())
     assert loop.status.restarts == 0
-    collector.check(time.monotonic() + MUCH_LATER)
+    rig.collector.check(time.monotonic() + MUCH_LATER)
     assert (loop.status.restarts, loop.status.up, is_healthy(loop)) == (1, False, True)
     assert [one.levelname for one in caplog.records if "polling loop is stuck" in one.getMessage()] == ["ERROR"]
-    await until(lambda: loop.status.up is True)
-    collector.check(time.monotonic())
+    await until("a sweep", lambda: loop.status.up is True)
+    rig.collector.check(time.monotonic())
     assert (loop.status.restarts, is_healthy(loop)) == (1, True)
 
 
-async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> None:
+class OutOfOrder(HandClock):
+    """A clock that may break."""
+
     broken = False
 
-    def clock() -> float:
-        if broken:
+    def __call__(self) -> float:
+        if self.broken:
             raise RuntimeError("the clock is out of order")
-        return site.clock()
+        return super().__call__()
 
-    collector = Collector(Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 24 * HOUR), clock)
-    await collector.apply([site.settings("facewap", poll_interval="10ms")])
-    (loop,) = collector.polled.loops
-    await until(lambda: loop.status.up is True)
-    broken = True
+
+async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> None:
+    clock = OutOfOrder(NOW)
+    rig = Rig(clock)
+    await rig.collector.apply([site.settings("facewap", poll_interval="10ms")])
+    loop = rig.loop
+    await until("the first sweep", lambda: loop.status.up)
+    clock.broken = True
     asked = site.fake.facewap.requests
-    await until(lambda: not any(task.get_name() == "facewap/face_swap" for task in asyncio.all_tasks()))
-    broken = False
+    await until("the death", lambda: not any(task.get_name() == "facewap/face_swap" for task in asyncio.all_tasks()))
+    clock.broken = False
     before = asked["face_swap/list"]
-    await until(lambda: loop.status.restarts == 1)  # the watchdog comes round by itself
-    await until(lambda: asked["face_swap/list"] > before and loop.status.up is True)
-    collector.check(time.monotonic())
+    await until("the watchdog, which comes round by itself", lambda: loop.status.restarts == 1)
+    await until("a sweep", lambda: asked["face_swap/list"] > before and loop.status.up is True)
+    rig.collector.check(time.monotonic())
     assert loop.status.restarts == 1
-    await collector.stop()
+    await rig.aclose()
 
 
 class StuckStore(SqliteFile):
@@ -1709,39 +1560,41 @@ class StuckStore(SqliteFile):
 
 async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goes_on(site: Site) -> None:
     store = StuckStore()
-    collector = Collector(Ledger(SqliteStore(store), 7 * 24 * HOUR), site.clock)
+    rig = Rig(site.clock, store)
     site.world.add(ended(FACE_SWAP, "done", 60))
     try:
-        await collector.apply([site.settings("facewap", poll_interval="10ms")])
-        (loop,) = collector.polled.loops
-        await until(lambda: site.fake.facewap.requests["face_swap/list"] >= 1)
-        collector.check(time.monotonic() + MUCH_LATER)
+        await rig.collector.apply([site.settings("facewap", poll_interval="10ms")])
+        loop = rig.loop
+        await until("a call", lambda: site.fake.facewap.requests["face_swap/list"] >= 1)
+        rig.collector.check(time.monotonic() + MUCH_LATER)
         assert is_healthy(loop)
-        collector.check(time.monotonic() + MUCH_LATER)
+        rig.collector.check(time.monotonic() + MUCH_LATER)
         assert (loop.status.restarts, is_healthy(loop)) == (2, False)
     finally:
         store.disk.set()
-    await until(lambda: is_healthy(loop) and loop.status.up is True)
+    await until("a sweep after all", lambda: is_healthy(loop) and loop.status.up is True)
     assert counted(loop.tracker, "finished_total") == {"succeeded": 1}
-    await collector.stop()
+    await rig.aclose()
 
 
-async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, collector: Collector) -> None:
+async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, rig: Rig) -> None:
     """At one call a minute, and while the vendor has asked for an hour's pause, silence means nothing."""
     site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "3600"})
     site.fake.faults["chanjing"] = hang
-    await collector.apply(
+    await rig.collector.apply(
         [
             site.settings("facewap", poll_interval="1s"),
             site.settings("chanjing", poll_interval="1s", rate_limit="1/m", request_timeout="10s"),
         ]
     )
-    await until(lambda: [loop.status.up for loop in collector.polled.loops if loop.feed.kind == "face_swap"] == [False])
+    await until(
+        "the refusal", lambda: [loop.status.up for loop in rig.loops if loop.feed.kind == "face_swap"] == [False]
+    )
     now = time.monotonic()
-    collector.check(now + 600)
-    assert [loop.status.restarts for loop in collector.polled.loops] == [0, 0, 0]
-    collector.check(now + 3600 + 600)
-    assert [loop.status.restarts for loop in collector.polled.loops] == [1, 1, 1]
+    rig.collector.check(now + 600)
+    assert [loop.status.restarts for loop in rig.loops] == [0, 0, 0]
+    rig.collector.check(now + 3600 + 600)
+    assert [loop.status.restarts for loop in rig.loops] == [1, 1, 1]
 
 
 # Failed calls, for whoever looks at a feed.
@@ -1788,7 +1641,7 @@ async def test_the_last_twenty_failed_calls_are_kept(site: Site, poll: Poll) -> 
 
 
 async def test_failed_look_ups_are_kept_each_once(site: Site, poll: Poll) -> None:
-    polled = poll(SORA, user_token=None, watch={"tasks": {"sora": ["a", "b"]}})
+    polled = poll(SORA, **UNLISTED, watch={"tasks": {"sora": ["a", "b"]}})
     site.fake.faults["deerapi"] = Response("", 500)
     await polled.sweep()
     assert [(call.endpoint, call.status) for call in polled.loop.status.failed_calls] == [("detail", 500)] * 2
@@ -1807,7 +1660,7 @@ async def test_each_feed_keeps_its_own_failed_calls(site: Site, poll: Poll) -> N
     polled = poll("chanjing")
     site.fake.faults["chanjing/video"] = Response("", 500)
     await polled.sweep()
-    kept = {kind: len(loop.status.failed_calls) for kind, loop in polled.loops.items()}
+    kept = {loop.feed.kind: len(loop.status.failed_calls) for loop in polled.loops}
     assert kept == {"lip_sync": 0, "video": 1}
 
 
@@ -1842,8 +1695,7 @@ async def test_a_ledger_that_fails_says_what_to_do_too(poll: Poll) -> None:
 
 
 async def test_a_token_that_others_renew_is_told_with_the_call_that_was_refused(site: Site, poll: Poll) -> None:
-    keys = site.fake.credentials
-    polled = poll(LIP_SYNC, app_id=keys.chanjing_app_id, secret_key=keys.chanjing_secret_key)
+    polled = poll(LIP_SYNC, **RENEWED)
     for _ in range(4):
         await polled.sweep(after=0.1)
         site.fake.chanjing.renew_elsewhere()

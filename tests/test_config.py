@@ -24,8 +24,7 @@ from exporter.config import schema as config_schema
 from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings
 from exporter.config.models import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
 from exporter.vendors.builtin import deerapi
-from exporter.vendors.registry import built_in
-from tests.harness import load
+from tests.harness import VENDORS, load
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.yaml"
@@ -62,7 +61,7 @@ WHOLE_NUMBER = "not a whole number; write digits"
 LIST = "not a list; write `[a, b]` or lines that start with `- `"
 MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
-TYPES = ", ".join(sorted(built_in()))
+TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
     "duration_buckets, history, idle_poll_interval, ledger, list_lag, log, poll_interval, providers, recent_window, "
     "request_timeout, stalled_after, task_series_limit, vendor_files, vendors"
@@ -96,7 +95,7 @@ def read(tmp_path: Path) -> Load:
     return read
 
 
-SCHEMA_OF_NOW = Draft202012Validator(config_schema.document(built_in()))
+SCHEMA_OF_NOW = Draft202012Validator(config_schema.document(VENDORS))
 
 
 def objections(text: str | bytes) -> list[str]:
@@ -794,7 +793,7 @@ ENVIRONMENT = {
 
 def test_the_example_is_good_and_has_every_vendor() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
-    assert sorted(one.type for one in config.providers) == list(built_in())
+    assert sorted(one.type for one in config.providers) == list(VENDORS)
 
 
 def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
@@ -804,7 +803,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
         target=path.write_text, args=["providers: [{name: a, type: facewap, base_url: http://a.example, token: t}]"]
     )
     writer.start()
-    config = ConfigFile(path, built_in()).load()
+    config = ConfigFile(path, VENDORS).load()
     writer.join()
     assert [provider.name for provider in config.providers] == ["a"]
 
@@ -812,7 +811,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
 def test_a_file_has_changed_once_its_content_is_another_than_was_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(providers(FACEWAP))
-    file = ConfigFile(path, built_in())
+    file = ConfigFile(path, VENDORS)
     assert file.load() == load(path)
     os.utime(path, (0, 0))
     assert not file.has_changed()
@@ -854,7 +853,7 @@ def keys_of(model: type[BaseModel]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Config, LedgerSettings, LogSettings, WatchSettings, *(vendor.settings for vendor in built_in().values())]
+    "model", [Config, LedgerSettings, LogSettings, WatchSettings, *(vendor.settings for vendor in VENDORS.values())]
 )
 def test_the_example_explains_every_setting(model: type[BaseModel]) -> None:
     explained = set()
@@ -888,7 +887,7 @@ def checked(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_the_schema_in_docs_is_the_present_one() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(built_in()), "run make docs"
+    assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(VENDORS), "run make docs"
 
 
 def test_the_schema_is_one() -> None:
@@ -929,11 +928,11 @@ def test_every_setting_has_a_description() -> None:
             for name, part in schema.items():
                 look(part, f"{path}.{name}")
 
-    look(config_schema.document(built_in()), "")
+    look(config_schema.document(VENDORS), "")
     assert bare == [".properties.providers.items.name"]  # told where the type is known
 
 
-SECRETS = sorted({f"providers.{name}" for vendor in built_in().values() for name in vendor.settings.secret_names()})
+SECRETS = sorted({f"providers.{name}" for vendor in VENDORS.values() for name in vendor.settings.secret_names()})
 TEXTS = (
     """a | a b | '' | ' ' | 'a\tb' | "a\\nb" | é | 5 | 1.5 | yes | 2026-01-01 | !!str 5 | ~ | [a] | {} """
     "| ${SECRET} | a${ONE} | $${X} | $$$ | $ | ${ | ${} | ${1} | a$b | $$${X} | $$${ONE} | $$$${ONE | ${NOPE}"

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -35,7 +37,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package, and of what the tests of vendors share, with the example put where it says."""
     tree = tmp_path_factory.mktemp("acme")
     shutil.copytree(ROOT / "exporter", tree / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
-    (tree / "tests" / "providers").mkdir(parents=True)
+    shutil.copytree(ROOT / "tests" / "harness", tree / "tests" / "harness")
+    (tree / "tests" / "providers").mkdir()
     for name in ("pyproject.toml", "tests/conftest.py", "tests/providers/__init__.py", "tests/providers/conftest.py"):
         shutil.copy(ROOT / name, tree / name)
     for name, text in FILES.items():

@@ -15,18 +15,13 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, serve
-from exporter.vendors.registry import built_in
+from exporter.simulator import Simulator, World, app, serve
+from tests.harness import VENDORS, Exporter, Start, account
 
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
 Scrape = dict[str, float]
 
 AT_START = "while it starts, perhaps before it has opened the ledger"
@@ -62,11 +57,7 @@ COUNTED = re.compile(
 
 def settings(url: str, ledger: Path) -> dict[str, object]:
     """Every feed of every vendor at the simulator with this URL."""
-    keys = Credentials()
-    providers = [
-        {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s", **keys.of(vendor)}
-        for vendor in built_in()
-    ]
+    providers = [account(vendor, url) for vendor in VENDORS]
     return {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
 
 

@@ -11,7 +11,7 @@ from exporter.config.load import Config, ConfigError, ConfigFile
 from exporter.config.vendors.declarations import VendorFile
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.registry import built_in
-from tests.harness import load
+from tests.harness import VENDORS, load
 
 ACME = """\
   base_url: https://api.acme.example
@@ -103,7 +103,7 @@ def test_vendor_files_lie_relative_to_the_configuration(write: Write) -> None:
 def test_values_of_a_body_keep_their_types_and_all_others_are_text(write: Write) -> None:
     file = VendorFile(
         write({"acme.yaml": acme(states='      states: {running: [no], succeeded: [010, "1"]}')}),
-        built_in(),
+        VENDORS,
         ENVIRONMENT,
     )
     declaration = file.vendors["acme"].declaration
@@ -234,7 +234,7 @@ def test_a_declared_vendor_may_replace_a_built_in_one(write: Write) -> None:
     types = read(path).types
     assert types is not None
     assert types["facewap"].kinds == ("render",)
-    assert built_in()["facewap"].kinds == ("face_swap",)
+    assert VENDORS["facewap"].kinds == ("face_swap",)
 
 
 def test_a_declaration_that_says_the_same_as_before_is_the_same_vendor(write: Write) -> None:
@@ -256,7 +256,7 @@ def test_the_configuration_has_changed_when_a_vendor_file_has(write: Write, monk
         monkeypatch.setenv(name, value)
     path = write({"config.yaml": "vendor_files: ['*/*.yaml']\n" + PROVIDER, "vendors/acme.yaml": acme()})
     other = path.parent / "vendors/bolt.yaml"
-    file = ConfigFile(path, built_in())
+    file = ConfigFile(path, VENDORS)
     file.load()
     assert not file.has_changed()
     for text in (acme(feeds="  feed:"), acme()):  # a broken one is not read again before it changes
@@ -285,7 +285,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_vendor_file_may_have_several_forms(write: Write, form: str) -> None:
     text, _ = FORMS[form]
-    file = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT)
+    file = VendorFile(write({"acme.yaml": text}), VENDORS, ENVIRONMENT)
     assert file.faults == []
     assert list(file.vendors) == ["acme"]
     line = file.document.line((*file.path_of("acme"), "feeds", "render", "states"))
@@ -295,7 +295,7 @@ def test_a_vendor_file_may_have_several_forms(write: Write, form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_vendor_file_tells_its_faults_by_line(write: Write, form: str) -> None:
     text = FORMS[form][0].replace("rows: renders", "rows: ']'")
-    file = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT)
+    file = VendorFile(write({"acme.yaml": text}), VENDORS, ENVIRONMENT)
     number = next(index for index, line in enumerate(text.splitlines(), 1) if "rows:" in line)
     (fault,) = file.faults
     assert fault.partition("acme.yaml:")[2].startswith(f"{number}: ")
@@ -305,7 +305,7 @@ def test_a_vendor_file_tells_its_faults_by_line(write: Write, form: str) -> None
 
 @pytest.mark.parametrize("text", ["", "providers: []\n", "x-common: {}\n"])
 def test_a_vendor_file_without_a_vendor_is_a_fault(write: Write, text: str) -> None:
-    (fault,) = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT).faults
+    (fault,) = VendorFile(write({"acme.yaml": text}), VENDORS, ENVIRONMENT).faults
     assert fault.endswith("no vendor; write its name as a key, and below it what the vendor is")
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from email.utils import formatdate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trustme
@@ -32,14 +32,12 @@ from exporter.simulator import (
     FACE_SWAP,
     LIP_SYNC,
     MARKERS,
-    PREFIXES,
     SORA,
     VIDEO,
     Credentials,
     Feed,
     HandClock,
     Life,
-    Simulator,
     World,
     app,
     hang,
@@ -47,13 +45,9 @@ from exporter.simulator import (
 )
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, State
-from exporter.vendors.registry import built_in, connect
+from exporter.vendors.registry import connect
+from tests.harness import ALL_FEEDS, UNLISTED, VENDORS, Door, Site, Start, page_of, settings_of
 from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
-
-if TYPE_CHECKING:
-    from tests.conftest import Door, Exporter
-
-    Start = Callable[..., Exporter]
 
 pytestmark = pytest.mark.anyio
 
@@ -64,44 +58,23 @@ APPLICATION: dict[str, Any] = {
     "app_id": KEYS.chanjing_app_id,
     "secret_key": KEYS.chanjing_secret_key,
 }
-FEEDS = (SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP)
 LEVELS = {"trouble": 1, "warning": 0}
 
 
-@dataclass
-class Practice:
+class Practice(Site):
     """Simulated vendors, and a doctor who is sent to them."""
 
-    fake: Simulator
-    world: World
-    url: str
-    said: list[str] = field(default_factory=list)
-    ledger: str = ":memory:"
-
-    def provider(self, vendor: str, **given: Any) -> dict[str, Any]:
-        common = {"name": vendor, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
-        merged = {**common, **KEYS.of(vendor), **given}
-        return {name: value for name, value in merged.items() if value is not None}
+    said: list[str]
+    ledger = ":memory:"
 
     async def run_doctor(self, *providers: dict[str, Any], **options: Any) -> int:
-        settings = [built_in()[one["type"]].settings.model_validate(one) for one in providers]
-        config = Config(ledger=LedgerSettings(path=self.ledger), providers=settings)
+        config = Config(ledger=LedgerSettings(path=self.ledger), providers=[settings_of(one) for one in providers])
         chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
         return await run_doctor(config, tell=self.said.append, **chosen)
 
-    @property
-    def iam(self) -> dict[str, str]:
-        """A user of IAM, of whom MetaStudio's tokens are asked for."""
-        return {
-            "endpoint": self.url + PREFIXES["huawei_iam"],
-            "domain": KEYS.huawei_domain,
-            "username": KEYS.huawei_username,
-            "password": KEYS.huawei_password,
-        }
-
     async def report(self, feed: Feed, *, expect: int | None = None, fetch_token: bool = False, **given: Any) -> Any:
         """What the doctor says of one feed, as a machine reads it."""
-        provider = self.provider(feed[0], feeds=[feed[1]], **given)
+        provider = self.account(feed[0], feeds=[feed[1]], **given)
         code = await self.run_doctor(provider, fetch_token=fetch_token)
         (report,) = json.loads(self.said[-1])["feeds"]
         assert code == (0 if report["well"] else 1)
@@ -114,23 +87,18 @@ class Practice:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock(time.time())
-
-
-@pytest.fixture
-def practice(clock: HandClock, door: Door) -> Practice:
-    world = World(clock=clock, rate=0)
-    fake = app(world, KEYS, limits={})
-    for feed in FEEDS:
+def practice(door: Door) -> Practice:
+    door.behind = practice = Practice(World(rate=0, clock=HandClock(time.time())), door.url, KEYS)
+    practice.said = []
+    for feed in ALL_FEEDS:
         for number, (age, queue, run, end) in enumerate(
             ((5, 60, 60, State.SUCCEEDED), (30, 10, 60, State.SUCCEEDED), (90, 10, 30, State.SUCCEEDED),
              (95, 10, 30, State.FAILED))
         ):  # fmt: skip
             reason = PROFILES[feed].failures[0].reason if end is State.FAILED else None
-            world.add(Life(f"task-{number}", *feed, clock() - age, queue, run, end, reason, output_seconds=5.0))
-    door.behind = fake
-    return Practice(fake, world, door.url)
+            at = practice.clock() - age
+            practice.world.add(Life(f"task-{number}", *feed, at, queue, run, end, reason, output_seconds=5.0))
+    return practice
 
 
 @asynccontextmanager
@@ -152,7 +120,7 @@ def causes(report: Any) -> list[tuple[str, str]]:
     return [(finding["level"], finding["cause"]) for finding in report["findings"]]
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids="/".join)
+@pytest.mark.parametrize("feed", ALL_FEEDS, ids="/".join)
 async def test_a_feed_that_works_is_well(practice: Practice, feed: Feed) -> None:
     report = await practice.report(feed, expect=0)
     assert [(call["endpoint"], call["status"], call["error"]) for call in report["calls"]] == [
@@ -188,35 +156,31 @@ async def test_fields_are_told_by_how_often_they_are_given(practice: Practice) -
 async def test_the_detail_asked_for_is_that_of_a_task_in_flight(practice: Practice) -> None:
     report = await practice.report(SORA, expect=0)
     assert report["calls"][1]["request"] == "GET /sora/v1/videos/task-0"
-    practice.world.clock.now += 300  # type: ignore[attr-defined]
+    practice.clock.now += 300
     report = await practice.report(SORA, expect=0)
     assert report["calls"][1]["request"] == "GET /sora/v1/videos/task-0"  # the newest, where all have ended
 
 
 async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -> None:
-    vendors_of_feeds = dict.fromkeys(vendor for vendor, _ in FEEDS)
-    assert await practice.run_doctor(*map(practice.provider, vendors_of_feeds)) == 0
+    vendors_of_feeds = dict.fromkeys(vendor for vendor, _ in ALL_FEEDS)
+    assert await practice.run_doctor(*map(practice.account, vendors_of_feeds)) == 0
     whole = json.loads(practice.said[-1])
     assert whole["well"] is True
-    assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(FEEDS)
+    assert [(one["provider"], one["kind"]) for one in whole["feeds"]] == list(ALL_FEEDS)
     vendors = practice.fake.vendors.items()
     asked = {f"{vendor}/{name}": count for vendor, one in vendors for name, count in one.requests.items()}
-    once = {f"{vendor}/{kind}/{endpoint}": 1 for vendor, kind in FEEDS for endpoint in ("list", "detail")}
+    once = {f"{vendor}/{kind}/{endpoint}": 1 for vendor, kind in ALL_FEEDS for endpoint in ("list", "detail")}
     del once["huawei_metastudio/digital_human/detail"]  # where the detail is the list of one job
     assert asked == once | {"huawei_metastudio/digital_human/list": 2}
 
 
 async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
-    await practice.run_doctor(*(practice.provider(vendor) for vendor in built_in()), names=["facewap", "deerapi"])
+    await practice.run_doctor(*(practice.account(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
     assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
 
 
 def refused(status: int, body: object) -> ASGIApp:
     return JSONResponse(body, status)
-
-
-UNLISTED: dict[str, Any] = {"user_token": None, "user_id": None}
-"""What a provider is given whose feed cannot be listed."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +225,7 @@ CASES: dict[str, Case] = {
     "a foreign project": Case(DIGITAL_HUMAN, Cause.PROJECT, given={"project_id": "other"}, told="Check project_id"),
     "a wrong secret key": Case(DIGITAL_HUMAN, Cause.SIGNATURE, given={"secret_key": "wrong"}, told="clock"),
     "no token in the ledger": Case(LIP_SYNC, Cause.TOKEN_NOT_FETCHED, given=APPLICATION, told="--fetch-token"),
-    "too many calls": Case(LIP_SYNC, Cause.RATE, answering(429), told="Lower rate_limit (1000/s)"),
+    "too many calls": Case(LIP_SYNC, Cause.RATE, answering(429), told="Lower rate_limit (2000/s)"),
     "no credit": Case(LIP_SYNC, Cause.BALANCE, refused(200, {"code": 40002, "msg": "余额不足"}), told="Top it up"),
     "a wrong parameter": Case(LIP_SYNC, Cause.REQUEST, refused(200, {"code": 40000, "msg": "参数错误"}), told="(50)"),
     "a fault of the vendor": Case(LIP_SYNC, Cause.VENDOR, answering(502), told="status page"),
@@ -303,7 +267,7 @@ def test_every_cause_is_reached_by_a_test() -> None:
 
 
 async def test_calls_that_take_too_long_altogether_are_given_up(practice: Practice) -> None:
-    provider = practice.provider("chanjing", rate_limit="1/h", feeds=["lip_sync"])
+    provider = practice.account("chanjing", rate_limit="1/h", feeds=["lip_sync"])
     assert await practice.run_doctor(provider, patience=0.5) == 1
     (report,) = json.loads(practice.said[-1])["feeds"]
     assert causes(report) == [("trouble", "slow")]
@@ -312,8 +276,8 @@ async def test_calls_that_take_too_long_altogether_are_given_up(practice: Practi
 
 async def test_a_vendor_that_hangs_holds_up_no_other(practice: Practice) -> None:
     practice.fake.faults["deerapi"] = hang
-    hanging = practice.provider("deerapi", request_timeout="1m", name="hanging")
-    begun = asyncio.create_task(practice.run_doctor(practice.provider("facewap"), hanging, in_json=False))
+    hanging = practice.account("deerapi", request_timeout="1m", name="hanging")
+    begun = asyncio.create_task(practice.run_doctor(practice.account("facewap"), hanging, in_json=False))
     async with asyncio.timeout(30):
         while not practice.said:  # noqa: ASYNC110  # what it says is no event
             await asyncio.sleep(0.01)
@@ -342,7 +306,7 @@ async def test_signatures_that_are_refused_with_the_clocks_apart_are_laid_to_the
 async def test_clocks_that_differ_are_told(practice: Practice, ahead: float, told: str) -> None:
     body = b'{"code": 200, "msg": "", "data": []}'
     async with answering_raw(lambda: dated(ahead, "200 OK", body)) as url:
-        text = await practice.text(practice.provider("facewap", base_url=url))
+        text = await practice.text(practice.account("facewap", base_url=url))
     assert f"the vendor's is {told} ours" in text
     assert "WARNING (clock)" in text
 
@@ -389,7 +353,7 @@ async def test_a_list_that_is_refused_does_not_hide_whether_details_are(practice
 async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("{")
     watch = {"tasks": {"sora": ["task-1"]}, "files": [str(tmp_path / "*.json")]}
-    report = await practice.report(SORA, expect=0, user_token=None, user_id=None, watch=watch)
+    report = await practice.report(SORA, expect=0, **UNLISTED, watch=watch)
     assert causes(report) == [("warning", "watch")]
     assert (
         report["findings"][0]["what"]
@@ -399,7 +363,7 @@ async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_
 
 async def test_watched_ids_that_are_not_there_yet_are_no_trouble(practice: Practice, tmp_path: Path) -> None:
     watch = {"files": [str(tmp_path / "*.json")]}
-    report = await practice.report(SORA, expect=0, user_token=None, user_id=None, watch=watch)
+    report = await practice.report(SORA, expect=0, **UNLISTED, watch=watch)
     assert causes(report) == [("warning", "nothing_to_watch")]
 
 
@@ -448,9 +412,9 @@ class TestTokens:
         """An exporter's ledger, open and locked, with its token."""
         practice.ledger = str(folder / "ledger.sqlite3")
         store = SqliteFile(practice.ledger)
-        settings = built_in()["chanjing"].settings.model_validate(practice.provider("chanjing", **APPLICATION))
+        settings = practice.settings("chanjing", **APPLICATION)
         provider = connect(settings, SqliteStore(store))
-        await provider.feeds[0].list_page()
+        await page_of(provider.feeds[0])
         await provider.aclose()
         return store
 
@@ -459,7 +423,7 @@ async def test_the_ledger_stays_as_it_is(practice: Practice, tmp_path: Path) -> 
     exporter = await TestTokens.held(practice, tmp_path)
     exporter.watch("deerapi", "sora", ["task-2"], time.time())
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
-    report = await practice.report(SORA, expect=0, user_token=None, user_id=None)
+    report = await practice.report(SORA, expect=0, **UNLISTED)
     assert report["calls"][0]["request"] == "GET /sora/v1/videos/task-2"  # which it was asked to follow
     await practice.report(LIP_SYNC, expect=0, fetch_token=True, **APPLICATION)
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
@@ -493,11 +457,11 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
     if fault:
         practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
     providers = [
-        *(practice.provider(vendor) for vendor in built_in()),
-        practice.provider("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
-        practice.provider("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
-        practice.provider("chanjing", name="application", **APPLICATION),
-        practice.provider("facewap", name="bearer", bearer=True),
+        *(practice.account(vendor) for vendor in VENDORS),
+        practice.account("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
+        practice.account("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
+        practice.account("chanjing", name="application", **APPLICATION),
+        practice.account("facewap", name="bearer", bearer=True),
     ]
     for in_json in (False, True):
         await practice.run_doctor(*providers, in_json=in_json, fetch_token=True)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 import trustme
 
 from exporter.commands.check_health import NotWell, ask
-from exporter.simulator import PREFIXES, Credentials, Simulator, World, app, hang, serve
+from exporter.simulator import hang
 from exporter.web.server.address import reached_at
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
+from tests.harness import Exporter, Site, Start
 
 ROOT = Path(__file__).parent.parent
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
@@ -34,19 +30,13 @@ MUTUAL = TLS + ", client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClie
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return app(World(rate=0), limits={})
-
-
-@pytest.fixture
-def config(simulator: Simulator, tmp_path: Path) -> Iterator[str]:
+def config(live_site: Site, tmp_path: Path) -> str:
     """The flag that names a configuration with one provider, which is simulated."""
-    with serve(simulator) as vendors:
-        url, token = vendors.url + PREFIXES["facewap"], Credentials().facewap_token
-        account = f'{{name: swaps, type: facewap, base_url: "{url}", token: "{token}"}}'
-        file = tmp_path / "config.yaml"
-        file.write_text(f'poll_interval: 50ms\nledger: {{path: ":memory:"}}\nproviders: [{account}]\n')
-        yield f"--config.file={file}"
+    providers = [live_site.account("facewap", name="swaps")]
+    settings = {"poll_interval": "50ms", "ledger": {"path": ":memory:"}, "providers": providers}
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(settings))  # which is YAML too
+    return f"--config.file={file}"
 
 
 @pytest.fixture
@@ -83,8 +73,8 @@ def test_an_exporter_that_is_well_is_called_so(start: Start, config: str) -> Non
     assert checked(start, f"--web.listen-address=:{port}", "--ready") == (0, "The exporter is ready.\n", "")
 
 
-def test_one_that_waits_for_a_vendor_is_healthy_but_not_ready(start: Start, config: str, simulator: Simulator) -> None:
-    simulator.faults["facewap"] = hang
+def test_one_that_waits_for_a_vendor_is_healthy_but_not_ready(start: Start, config: str, live_site: Site) -> None:
+    live_site.fake.faults["facewap"] = hang
     (port,) = listening(start(config, ANYWHERE))
     assert ask(f"127.0.0.1:{port}", "/-/healthy") == WELL
     told = f"127.0.0.1:{port} answers 503: Waiting for the first sweep of swaps/face_swap."

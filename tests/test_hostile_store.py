@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -15,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,13 +23,9 @@ from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
-from exporter.simulator import FACE_SWAP, PREFIXES, Credentials, Life, Simulator, World, app, serve
+from exporter.simulator import FACE_SWAP, Life
 from exporter.tasks import State, Task
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
+from tests.harness import Exporter, Site, Start
 
 START = 1_700_000_000.0
 FINISHED = ("finished_total", "succeeded")
@@ -399,7 +395,6 @@ def test_a_damaged_ledger_that_cannot_be_set_aside_is_told(shared: Path) -> None
 
 # --- The whole exporter on such files
 
-KEYS = Credentials()
 FLAGS = ("--config.file=config.yaml", "--web.listen-address=127.0.0.1:0")
 UP = 'videotask_up{kind="face_swap",provider="swaps"}'
 SUCCEEDED = 'videotask_finished_total{kind="face_swap",provider="swaps",state="succeeded"}'
@@ -407,26 +402,16 @@ LOSSES = "videotask_ledger_losses_total"
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return app(World(rate=0), limits={})
-
-
-@pytest.fixture
-def running(start: Start, simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., Exporter]]:
+def running(start: Start, live_site: Site, tmp_path: Path) -> Start:
     """Starts an exporter on a ledger, polling one feed of a simulated vendor."""
-    with serve(simulator) as vendors:
-        url = vendors.url + PREFIXES["facewap"]
 
-        def run(ledger: Path) -> Exporter:
-            config = tmp_path / "all.yaml"
-            config.write_text(
-                f"poll_interval: 50ms\nledger: {{path: {ledger}}}\n"
-                "providers: [{name: swaps, type: facewap, rate_limit: 1000/s, "
-                f'base_url: "{url}", token: {KEYS.facewap_token}}}]\n'
-            )
-            return start(f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+    def run(ledger: Path) -> Exporter:
+        providers = [live_site.account("facewap", name="swaps")]
+        settings = {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
+        (tmp_path / "all.yaml").write_text(json.dumps(settings))  # which is YAML too
+        return start(f"--config.file={tmp_path}/all.yaml", "--web.listen-address=127.0.0.1:0")
 
-        yield run
+    return run
 
 
 def end_of(number: int, at: float) -> Life:
@@ -438,10 +423,10 @@ def is_up(exporter: Exporter) -> bool:
 
 
 def test_an_exporter_goes_on_after_a_loss_and_tells_of_it_for_good(
-    running: Callable[..., Exporter], simulator: Simulator, ledger: Path
+    running: Start, live_site: Site, ledger: Path
 ) -> None:
     random_bytes_in_the_middle(ledger)
-    simulator.world.add(end_of(1, time.time()))
+    live_site.world.add(end_of(1, time.time()))
     exporter = running(ledger)
     exporter.wait_for("a sweep", lambda: is_up(exporter))
     assert (exporter.value(LOSSES), exporter.value(SUCCEEDED)) == (1, 1)  # seeded again from the vendor's history
@@ -457,7 +442,7 @@ def test_an_exporter_goes_on_after_a_loss_and_tells_of_it_for_good(
 
 
 def test_damage_found_while_running_stops_the_sweeps_alone_and_is_mended_by_a_restart(
-    running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path
+    running: Start, live_site: Site, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
     store = SqliteFile(str(ledger))
@@ -469,7 +454,7 @@ def test_damage_found_while_running_stops_the_sweeps_alone_and_is_mended_by_a_re
     size = ledger.stat().st_size
     overwrite(ledger, 16384, Random(4).randbytes(size - 16384))
     random = Random(5)
-    simulator.world.add(*(end_of(random.randrange(50_000_000), time.time()) for _ in range(50)))
+    live_site.world.add(*(end_of(random.randrange(50_000_000), time.time()) for _ in range(50)))
     exporter.wait_for("the feed being down", lambda: exporter.value(UP) == 0)
     assert re.search(
         r'level=warn msg="feed is down" provider=swaps kind=face_swap cause=ledger error=', exporter.stderr
@@ -485,15 +470,15 @@ def test_damage_found_while_running_stops_the_sweeps_alone_and_is_mended_by_a_re
 
 @pytest.mark.parametrize("again", ["put back", "restarted"])
 def test_a_ledger_that_is_moved_away_stops_the_sweeps_until_it_is_right(
-    running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path, again: str
+    running: Start, live_site: Site, tmp_path: Path, again: str
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
-    simulator.world.add(end_of(1, time.time()))
+    live_site.world.add(end_of(1, time.time()))
     exporter = running(ledger)
     exporter.wait_for("the first end", lambda: is_up(exporter) and exporter.value(SUCCEEDED) == 1)
     away = ledger.with_name("away")
     ledger.rename(away)
-    simulator.world.add(end_of(2, time.time()))
+    live_site.world.add(end_of(2, time.time()))
     exporter.wait_for("the feed being down", lambda: exporter.value(UP) == 0)
     assert exporter.value(SUCCEEDED) == 1
     away.rename(ledger)
@@ -509,12 +494,12 @@ def test_a_ledger_that_is_moved_away_stops_the_sweeps_until_it_is_right(
 
 
 def survives_without_room(
-    exporter: Exporter, simulator: Simulator, fill: Callable[[], object], free: Callable[[], object]
+    exporter: Exporter, live_site: Site, fill: Callable[[], object], free: Callable[[], object]
 ) -> None:
-    simulator.world.add(end_of(1, time.time()))
+    live_site.world.add(end_of(1, time.time()))
     exporter.wait_for("the first end", lambda: is_up(exporter) and exporter.value(SUCCEEDED) == 1)
     fill()
-    simulator.world.add(*(end_of(2 + n, time.time()) for n in range(100)))
+    live_site.world.add(*(end_of(2 + n, time.time()) for n in range(100)))
     exporter.wait_for("the feed being down", lambda: exporter.value(UP) == 0)
     listed = 'videotask_api_requests_total{code="200",endpoint="list",provider="swaps"}'
     before = exporter.value(listed) or 0
@@ -529,7 +514,7 @@ def survives_without_room(
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of a running process")
 def test_a_limit_on_the_size_of_files_stops_the_sweeps_until_it_is_lifted(
-    running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path
+    running: Start, live_site: Site, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
     exporter = running(ledger)
@@ -537,7 +522,7 @@ def test_a_limit_on_the_size_of_files_stops_the_sweeps_until_it_is_lifted(
     def limit(size: int) -> None:
         resource.prlimit(exporter.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    survives_without_room(exporter, simulator, lambda: limit(4096), lambda: limit(resource.RLIM_INFINITY))
+    survives_without_room(exporter, live_site, lambda: limit(4096), lambda: limit(resource.RLIM_INFINITY))
     exporter.process.kill()
     exporter.process.wait()
     again = running(ledger)
@@ -570,11 +555,9 @@ def fill_up(place: Path) -> None:
             pass
 
 
-def test_a_full_disk_stops_the_sweeps_until_there_is_room(
-    running: Callable[..., Exporter], simulator: Simulator, small_disk: Path
-) -> None:
+def test_a_full_disk_stops_the_sweeps_until_there_is_room(running: Start, live_site: Site, small_disk: Path) -> None:
     exporter = running(small_disk / "ledger.sqlite3")
-    survives_without_room(exporter, simulator, lambda: fill_up(small_disk), lambda: (small_disk / "filler").unlink())
+    survives_without_room(exporter, live_site, lambda: fill_up(small_disk), lambda: (small_disk / "filler").unlink())
     fill_up(small_disk)
     assert exporter.end() == 0
     (small_disk / "filler").unlink()
@@ -590,16 +573,14 @@ def test_a_disk_that_is_full_at_the_start_is_told(small_disk: Path) -> None:
         SqliteFile(str(small_disk / "ledger.sqlite3"))
 
 
-def test_a_ledger_full_of_old_data_goes_on_and_forgets_it(
-    running: Callable[..., Exporter], simulator: Simulator, tmp_path: Path
-) -> None:
+def test_a_ledger_full_of_old_data_goes_on_and_forgets_it(running: Start, live_site: Site, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.sqlite3"
     store = SqliteFile(str(ledger))
     long_ago = time.time() - 400 * 86400
     stale = [Task(f"stale {n}", State.RUNNING, long_ago, long_ago) for n in range(5)]
     commit(store, *(ended(n, long_ago) for n in range(3000)), *stale, total=3000, since=long_ago)
     store.close()
-    simulator.world.add(end_of(5000, time.time()))
+    live_site.world.add(end_of(5000, time.time()))
     exporter = running(ledger)
     lost = SUCCEEDED.replace("succeeded", "lost")
     exporter.wait_for("the old tasks being lost", lambda: is_up(exporter) and exporter.value(lost) == 5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +10,14 @@ import pytest
 
 from exporter.config.models import PollSettings
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import FORGET_AT_ONCE, Ledger
+from exporter.ledger.ledger import FORGET_AT_ONCE
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes
 from exporter.ledger.sweep import Sweep
 from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
-from tests.harness import made
+from tests.harness import DAY, START, STEP, Desk, made
 
-START = 1_700_000_000.0
-STEP = 15.0  # the poll interval
-HOUR, DAY = 3600.0, 86400.0
+HOUR = 3600.0
 YEAR_1 = -62_135_596_800.0
 
 Q, R, S, F = State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED
@@ -33,66 +29,10 @@ def seen(task_id: str, state: State, **facts: Any) -> Observation:
     return Observation(task_id, state, **facts)
 
 
-class Desk:
-    """A tracker with a store behind it, and the time of its own."""
-
-    def __init__(
-        self,
-        clock: Clock = Clock.OBSERVED,
-        store: SqliteFile | None = None,
-        retention: float = 7 * DAY,
-        now: float = START,
-        **settings: Any,
-    ) -> None:
-        self.now = now
-        self._shown = 0
-        self.store = store or SqliteFile(":memory:")
-        self.ledger = Ledger(SqliteStore(self.store), retention)
-        self._made_of = (clock, self.store, retention)
-        self.settings = settings
-        self.tracker = made(self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now))
-
-    def restarted(self, **settings: Any) -> Desk:
-        """The exporter after a restart, with other settings if any are given."""
-        return Desk(*self._made_of, now=self.now, **(self.settings | settings))
-
-    async def sweep_of_something_new(self, *rows: Observation, **facts: Any) -> None:
-        """A sweep that shows a task of this very moment too: the horizon follows what the vendor dates."""
-        self._shown += 1
-        row = seen(f"new-{self._shown}", R, submitted=self.now + facts.get("after", STEP))
-        await self.sweep(row, *rows, **facts)
-
-    async def sweep(
-        self,
-        *rows: Observation,
-        looked_up: Iterable[Observation] = (),
-        missing: Collection[str] = (),
-        malformed: int = 0,
-        gap: bool = False,
-        complete: bool = True,
-        after: float = STEP,
-        keep: Collection[str] = (),
-    ) -> None:
-        """A sweep that ends so many seconds after the last."""
-        self.now += after
-        sweep = Sweep(self.tracker.known, malformed=malformed, gap=gap, complete=complete, missing=set(missing))
-        sweep.show(rows, self.now, listed=True)
-        sweep.show(looked_up, self.now, listed=False)
-        await self.ledger.record(self.tracker, sweep, self.now, keep=keep)
-
-    def counted(self, metric: str) -> dict[str, float]:
-        """A counter by the values of its label; "" where it has none."""
-        return {"".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
-
-    @property
-    def finished(self) -> dict[str, float]:
-        return self.counted("finished_total")
-
-    def measured(self, phase: Phase, *state: State) -> tuple[float, float]:
-        """How many durations were observed, and their sum."""
-        bounds = self.tracker.settings.duration_buckets
-        buckets, total = self.tracker.counts.buckets(f"{phase}_duration_seconds", *state, bounds=bounds)
-        return buckets[-1][1], total
+async def sweep_of_something_new(desk: Desk, *rows: Observation, **facts: Any) -> None:
+    """A sweep that shows a task of this very moment too: the horizon follows what the vendor dates."""
+    row = seen(f"new-{desk.now}", R, submitted=desk.now + facts.get("after", STEP))
+    await desk.sweep(row, *rows, **facts)
 
 
 @pytest.fixture
@@ -254,7 +194,7 @@ async def test_a_task_that_was_looked_up_counts_however_old_it_is(desk: Desk) ->
 async def test_a_task_that_was_looked_up_counts_as_long_as_nothing_can_have_been_forgotten() -> None:
     desk = Desk(retention=2 * DAY)
     await desk.sweep()
-    await desk.sweep_of_something_new(after=2.5 * DAY)
+    await sweep_of_something_new(desk, after=2.5 * DAY)
     await desk.sweep(looked_up=[seen("watched", S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
     assert desk.finished == {"succeeded": 1}
 
@@ -634,7 +574,7 @@ async def test_what_is_forgotten_never_counts_again() -> None:
     rows = [seen("a", S, submitted=START - 60, ended=START - 30), seen("b", F, submitted=START - 60)]
     await desk.sweep(*rows)
     for _ in range(10):
-        await desk.sweep_of_something_new(after=DAY / 2)
+        await sweep_of_something_new(desk, after=DAY / 2)
     assert await desk.ledger.ended_among(desk.tracker, ["a", "b"]) == set()
     for again in (desk, desk.restarted()):
         await again.sweep(*rows)
@@ -657,10 +597,10 @@ async def test_ends_are_remembered_as_long_as_any_setting_looks_back(setting: st
     desk = Desk(retention=2 * DAY, **settings)
     await desk.sweep(seen("a", S, submitted=START - HOUR, ended=START))
     for _ in range(9):
-        await desk.sweep_of_something_new(after=DAY)
+        await sweep_of_something_new(desk, after=DAY)
     assert await desk.ledger.ended_among(desk.tracker, ["a"]) == {"a"}
     for _ in range(4):
-        await desk.sweep_of_something_new(after=DAY)
+        await sweep_of_something_new(desk, after=DAY)
     assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
 
 
@@ -669,7 +609,7 @@ async def test_what_still_counts_is_still_remembered() -> None:
     desk = Desk(retention=2 * DAY)
     row = seen("a", S, submitted=START, ended=START + 14 * HOUR)
     for turn in range(40):
-        await desk.sweep_of_something_new(*([row] if turn % 2 else []), after=DAY / 8)
+        await sweep_of_something_new(desk, *([row] if turn % 2 else []), after=DAY / 8)
     assert desk.finished == {"succeeded": 1}
 
 
@@ -677,7 +617,7 @@ async def test_watched_ids_are_never_forgotten() -> None:
     desk = Desk(retention=2 * DAY)
     row = seen("watched", S, submitted=START - 60, ended=START - 30)
     for _ in range(10):
-        await desk.sweep_of_something_new(looked_up=[row], keep={"watched"}, after=DAY)
+        await sweep_of_something_new(desk, looked_up=[row], keep={"watched"}, after=DAY)
     assert desk.finished == {"succeeded": 1}
 
 
@@ -686,7 +626,7 @@ async def test_many_watched_ids_do_not_keep_the_others_from_being_forgotten() ->
     watched = [seen(f"w{number}", S, submitted=START - 100, ended=START - 90) for number in range(FORGET_AT_ONCE)]
     await desk.sweep(seen("other", S, submitted=START - 60, ended=START - 30), looked_up=watched)
     for _ in range(5):
-        await desk.sweep_of_something_new(keep={row.id for row in watched}, after=DAY)
+        await sweep_of_something_new(desk, keep={row.id for row in watched}, after=DAY)
     assert await desk.ledger.ended_among(desk.tracker, ["other", "w0"]) == {"w0"}
 
 
@@ -713,7 +653,7 @@ async def test_a_clock_that_steps_back_counts_nothing_again() -> None:
     row = seen("a", S, submitted=START - 60, ended=START - 30)
     await desk.sweep(row)
     for _ in range(10):
-        await desk.sweep_of_something_new(after=DAY)
+        await sweep_of_something_new(desk, after=DAY)
     assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
     for back in (-9 * DAY, -8 * DAY, -20_000 * DAY):  # before the task was submitted, and before there were vendors
         await desk.sweep(row, after=back)
@@ -775,7 +715,7 @@ async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_ag
     dates = {"submitted": START - 60, "dated": START - 50}
     await desk.sweep(seen("a", S, ended=START - 30, **dates))
     for _ in range(5):
-        await desk.sweep_of_something_new(after=DAY)
+        await sweep_of_something_new(desk, after=DAY)
     assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
     await desk.sweep(seen("a", again, **dates))
     assert "a" not in desk.tracker.in_flight
@@ -786,7 +726,7 @@ async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_ag
 async def test_what_is_still_shown_is_still_remembered() -> None:
     desk = Desk(retention=2 * DAY)
     for _ in range(10):
-        await desk.sweep_of_something_new(seen("undated", S), after=DAY)
+        await sweep_of_something_new(desk, seen("undated", S), after=DAY)
     assert desk.finished == {"succeeded": 1}
 
 
@@ -795,7 +735,7 @@ async def test_an_end_that_nothing_dates_is_forgotten_by_the_time_it_was_seen() 
     await desk.sweep(seen("undated", S))
     for days in range(6):
         assert await desk.ledger.ended_among(desk.tracker, ["undated"]) == ({"undated"} if days < 5 else set())
-        await desk.sweep_of_something_new(after=DAY)
+        await sweep_of_something_new(desk, after=DAY)
 
 
 async def test_forgetting_keeps_up_with_any_number_of_ends_in_a_sweep() -> None:

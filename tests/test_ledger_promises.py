@@ -15,32 +15,13 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.missing import MissingTasks
 from exporter.tasks import Clock, Field, Observation, Reason, State, Task
-from tests.harness import made
-
-START = 1_700_000_000.0
-DAY = 86400.0
+from tests.harness import DAY, START, Desk
 
 
-class Desk:
-    """The ledger of one feed, and what sweeps bring at times of our choosing."""
-
-    def __init__(self, clock: Clock = Clock.PROVIDER, **settings: Any) -> None:
-        self.now = START
-        self.ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * DAY)
-        self.tracker: Tracker = made(self.ledger.open("vendor", "kind", clock, PollSettings(**settings), START))
-
-    async def sweep(self, *rows: Observation, after: float = 15.0, complete: bool = True, **more: Any) -> Sweep:
-        self.now += after
-        sweep = Sweep(self.tracker.known, complete=complete, **more)
-        sweep.show(rows, self.now, listed=True)
-        await self.ledger.record(self.tracker, sweep, self.now)
-        return sweep
-
-    def task(self, task_id: str = "a") -> Task:
-        return self.tracker.in_flight[task_id]
+def task_a(desk: Desk) -> Task:
+    return desk.tracker.in_flight["a"]
 
 
 # --- Numbers
@@ -73,7 +54,7 @@ async def test_at_a_short_interval_a_change_is_dated_if_the_look_before_was_with
     desk = Desk(Clock.OBSERVED, poll_interval="100ms")
     await desk.sweep(Observation("a", State.QUEUED))
     await desk.sweep(Observation("a", State.RUNNING), after=after)
-    assert (desk.task().seen_started == desk.now) is witnessed
+    assert (task_a(desk).seen_started == desk.now) is witnessed
 
 
 @pytest.mark.parametrize(("after", "witnessed"), [(45.0, True), (45.1, False)])
@@ -81,19 +62,19 @@ async def test_a_change_is_dated_if_the_look_before_was_within_three_intervals(a
     desk = Desk(Clock.OBSERVED, poll_interval="15s")
     await desk.sweep(Observation("a", State.QUEUED))
     await desk.sweep(Observation("a", State.RUNNING), after=after)
-    assert (desk.task().seen_started == desk.now) is witnessed
+    assert (task_a(desk).seen_started == desk.now) is witnessed
 
 
 @pytest.mark.parametrize(("after", "stale"), [(45.0, False), (45.1, True)])
 async def test_what_is_in_flight_is_fresh_for_three_intervals(after: float, stale: bool) -> None:
-    desk = Desk(poll_interval="15s")
+    desk = Desk(Clock.PROVIDER, poll_interval="15s")
     await desk.sweep(Observation("a", State.RUNNING))
     assert desk.tracker.is_stale(desk.now + after) is stale
     assert desk.tracker.freshness == 45.0
 
 
 async def test_a_sweep_that_left_tasks_unseen_makes_nothing_fresh() -> None:
-    desk = Desk(poll_interval="15s")
+    desk = Desk(Clock.PROVIDER, poll_interval="15s")
     await desk.sweep(Observation("a", State.RUNNING))
     await desk.sweep(Observation("b", State.RUNNING), after=46.0, falls_short=True)
     assert desk.tracker.is_stale(desk.now)
@@ -104,11 +85,11 @@ async def test_a_task_appeared_if_the_sweep_before_was_within_three_intervals(af
     desk = Desk(Clock.OBSERVED, poll_interval="15s")
     await desk.sweep()
     await desk.sweep(Observation("a", State.QUEUED), after=after)
-    assert desk.task().appeared is appeared
+    assert task_a(desk).appeared is appeared
 
 
 async def test_what_is_shown_gets_a_higher_revision_with_each_sweep() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     before = desk.tracker.revision
     await desk.sweep(Observation("a", State.RUNNING))
     assert desk.tracker.revision > before
@@ -116,13 +97,13 @@ async def test_what_is_shown_gets_a_higher_revision_with_each_sweep() -> None:
 
 @pytest.mark.parametrize(("after", "stale"), [(1.0, False), (1.1, True)])
 async def test_at_a_short_interval_what_is_in_flight_is_fresh_for_a_second(after: float, stale: bool) -> None:
-    desk = Desk(poll_interval="10ms")
+    desk = Desk(Clock.PROVIDER, poll_interval="10ms")
     await desk.sweep(Observation("a", State.RUNNING))
     assert desk.tracker.is_stale(desk.now + after) is stale
 
 
 async def test_a_task_is_lost_at_the_second_sweep_that_misses_it() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING))
     for counted in (0, 1):
         await desk.sweep(missing={"a"})
@@ -147,79 +128,83 @@ def test_where_a_look_up_fails_too_the_second_miss_counts_after_ten_seconds(afte
 
 
 async def test_a_task_changes_when_its_state_or_its_progress_does() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING, progress=0.1))
     begun = desk.now
     await desk.sweep(Observation("a", State.RUNNING, progress=0.1, output_seconds=8))
-    assert desk.task().changed == begun
+    assert task_a(desk).changed == begun
     await desk.sweep(Observation("a", State.RUNNING, progress=0.2))
-    assert desk.task().changed == desk.now
+    assert task_a(desk).changed == desk.now
     await desk.sweep(Observation("a", State.BLOCKED, progress=0.2))
-    assert desk.task().changed == desk.now
+    assert task_a(desk).changed == desk.now
 
 
 async def test_a_new_task_is_seen_first_and_changed_when_it_is_shown() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.QUEUED))
-    assert (desk.task().first_seen, desk.task().changed, desk.task().state) == (desk.now, desk.now, State.QUEUED)
+    assert (
+        task_a(desk).first_seen,
+        task_a(desk).changed,
+        task_a(desk).state,
+    ) == (desk.now, desk.now, State.QUEUED)
 
 
 async def test_a_time_that_is_told_once_stays() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     told: dict[str, Any] = {"submitted": START - 30, "started": START - 20, "dated": START - 10}
     await desk.sweep(Observation("a", State.RUNNING, progress=0.1, **told))
     await desk.sweep(Observation("a", State.RUNNING, progress=0.2))
-    task = desk.task()
+    task = task_a(desk)
     assert {"submitted": task.submitted, "started": task.started, "dated": task.dated} == told
 
 
 async def test_an_end_is_taken_from_a_task_that_has_ended_alone() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
-    before = desk.task()
+    before = task_a(desk)
     assert before.ended is None
     await desk.sweep(Observation("a", State.RUNNING, ended=START - 5))
-    assert desk.task() is before  # and nothing is written
+    assert task_a(desk) is before  # and nothing is written
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
     (task,) = desk.tracker.recent(desk.now)
     assert task.ended == START - 5
 
 
 async def test_a_task_that_is_seen_again_starts_from_no_miss() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING))
     for _ in range(3):
         await desk.sweep(missing={"a"})
-        assert desk.task().missing == 1
+        assert task_a(desk).missing == 1
         await desk.sweep(Observation("a", State.RUNNING))
-        assert desk.task().missing == 0
+        assert task_a(desk).missing == 0
 
 
 async def test_a_new_date_alone_is_news() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING, dated=START - 9))
     await desk.sweep(Observation("a", State.RUNNING, dated=START - 3))
-    assert desk.task().dated == START - 3
+    assert task_a(desk).dated == START - 3
 
 
 async def test_what_is_unmapped_is_told_once_and_then_no_news() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     odd = Observation("a", State.RUNNING, unmapped=frozenset({Field.PROGRESS}))
     await desk.sweep(odd)
-    before = desk.task()
+    before = task_a(desk)
     await desk.sweep(odd)
-    assert desk.task() is before
+    assert task_a(desk) is before
     assert desk.tracker.counts["unmapped_values_total", Field.PROGRESS] == 1
 
 
 async def test_a_task_of_which_nothing_is_new_stays_the_same_object() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING, submitted=START - 9))
-    before = desk.task()
+    before = task_a(desk)
     sweep = Sweep(complete=True)  # one that compares nothing beforehand
     sweep.show([Observation("a", State.RUNNING, submitted=START - 9)], desk.now + 15, listed=True)
     await desk.ledger.record(desk.tracker, sweep, desk.now + 15)
-    assert desk.task() is before
+    assert task_a(desk) is before
 
 
 async def test_rows_after_one_that_has_ended_are_taken_too() -> None:
@@ -233,7 +218,7 @@ async def test_rows_after_one_that_has_ended_are_taken_too() -> None:
 
 
 async def test_an_exemplar_has_the_time_at_which_it_was_counted() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, started=START - 50, ended=START - 5))
     assert {exemplar.at for exemplar in desk.tracker.exemplars.values()} == {desk.now}
     assert {key[0] for key in desk.tracker.exemplars} == {
@@ -246,22 +231,22 @@ async def test_an_exemplar_has_the_time_at_which_it_was_counted() -> None:
 @pytest.mark.parametrize(("before", "appeared"), [(106.0, False), (105.0, True), (0.0, True)])
 async def test_what_was_submitted_long_before_the_last_sweep_did_not_just_appear(before: float, appeared: bool) -> None:
     """Within three intervals, and the minute that clocks may be apart."""
-    desk = Desk(poll_interval="15s")
+    desk = Desk(Clock.PROVIDER, poll_interval="15s")
     await desk.sweep(Observation("old", State.RUNNING))
     polled = desk.now
     await desk.sweep(Observation("a", State.RUNNING, submitted=polled - before))
-    assert desk.task().appeared is appeared
+    assert task_a(desk).appeared is appeared
 
 
 @pytest.mark.parametrize(("ago", "count"), [(3600.0, 1), (3601.0, 0)])
 async def test_the_recent_window_ends_where_it_says(ago: float, count: int) -> None:
-    desk = Desk(recent_window="1h")
+    desk = Desk(Clock.PROVIDER, recent_window="1h")
     await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, ended=START - 5))
     assert len(desk.tracker.recent(START - 5 + ago)) == count
 
 
 async def test_a_reason_belongs_to_a_failure_and_is_unknown_without_one() -> None:
-    desk = Desk()
+    desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.FAILED, None), Observation("b", State.FAILED, Reason.MODERATION))
     failures = {key[1]: value for key, value in desk.tracker.counts.items() if key[0] == "failures_total"}
     assert failures == {Reason.UNKNOWN: 1, Reason.MODERATION: 1}

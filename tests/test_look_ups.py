@@ -6,140 +6,25 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.client.client import RateLimit
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
-from exporter.polling.providers import PolledProvider
-from exporter.simulator import (
-    DIGITAL_HUMAN,
-    FACE_SWAP,
-    LIP_SYNC,
-    PREFIXES,
-    SORA,
-    VIDEO,
-    Feed,
-    HandClock,
-    Life,
-    World,
-    app,
-)
+from exporter.simulator import FACE_SWAP, SORA, Feed, Life
 from exporter.tasks import State
-from exporter.vendors.registry import built_in
-from tests.harness import made, outage_of
+from tests.harness import NOW, STEP, UNLISTED, Poll, Site, ended, endless, every_feed, outage_of
 from tests.simulator import faults
-
-if TYPE_CHECKING:
-    from tests.conftest import Door
-
-NOW = 1_790_000_000.0
-STEP = 15.0
-
-every_feed = pytest.mark.parametrize("feed", [SORA, LIP_SYNC, VIDEO, DIGITAL_HUMAN, FACE_SWAP])
-
-
-class Site:
-    """Simulated vendors on a clock of their own. What `instead` is answers in their place."""
-
-    def __init__(self, clock: HandClock, url: str) -> None:
-        self.clock = clock
-        self.world = World(rate=0, clock=clock)
-        self.fake = app(self.world, limits={})
-        self.url = url
-        self.instead: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self.instead or self.fake)(scope, receive, send)
-
-
-class Polled:
-    """One feed, swept by hand; the pauses that its vendor asks for pass on the site's clock."""
-
-    def __init__(self, site: Site, feed: Feed, store: SqliteFile, paces: bool, settings: dict[str, Any]) -> None:
-        vendor = feed[0]
-        common = {"name": vendor, "type": vendor, "base_url": site.url + PREFIXES[vendor], "rate_limit": "2000/s"}
-        given = {**common, **site.fake.credentials.of(vendor), "feeds": [feed[1]], **settings}
-        self.site = site
-        self.store = store
-        self.account = made(
-            PolledProvider.open(
-                built_in()[vendor].settings.model_validate(given), Ledger(SqliteStore(store), 7 * 86400.0), site.clock
-            )
-        )
-        (self.loop,) = self.account.loops
-        if not paces:
-            self.account.provider.client.limit = RateLimit(2000.0, site.clock, lambda seconds: asyncio.sleep(0))
-
-    @property
-    def pause_left(self) -> float:
-        return self.account.provider.client.limit.pause_left
-
-    async def sweep(self, times: int = 1, after: float = STEP) -> None:
-        for _ in range(times):
-            self.site.clock.now += max(after, self.pause_left)
-            await self.loop.sweep()
-
-    @property
-    def tracker(self) -> Tracker:
-        return self.loop.tracker
-
-    def is_up(self) -> bool | None:
-        return self.loop.status.up
-
-    def counted(self, metric: str) -> dict[str, float]:
-        return {"".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
-
-    @property
-    def errors(self) -> dict[str, float]:
-        counts = self.account.provider.client.counts
-        return {key[2]: count for key, count in counts.items() if key[0] == "api_errors_total"}
-
-
-Poll = Callable[..., Polled]
-
-
-@pytest.fixture
-def site(door: Door) -> Site:
-    door.behind = site = Site(HandClock(NOW), door.url)
-    return site
-
-
-@pytest.fixture
-async def poll(site: Site) -> AsyncIterator[Poll]:
-    """Makes a provider with one feed."""
-    async with AsyncExitStack() as stack:
-
-        def make(feed: Feed, store: SqliteFile | None = None, *, paces: bool = True, **settings: Any) -> Polled:
-            polled = Polled(site, feed, store or SqliteFile(":memory:"), paces, settings)
-            stack.push_async_callback(polled.account.stop)
-            return polled
-
-        yield make
-
-
-def ended(feed: Feed, name: str, ago: float) -> Life:
-    return Life(name, *feed, NOW - ago, run_seconds=1.0, end=State.SUCCEEDED)
-
-
-def endless(feed: Feed, name: str, ago: float) -> Life:
-    return Life(name, *feed, NOW - ago, run_seconds=99999.0)
 
 
 def unlisted(*ids: str) -> dict[str, Any]:
     """Settings of a DeerAPI account that cannot list."""
-    return {"user_token": None, "user_id": None, "watch": {"tasks": {"sora": list(ids)}}}
+    return {**UNLISTED, "watch": {"tasks": {"sora": list(ids)}}}
 
 
 class Refusing:
@@ -150,7 +35,7 @@ class Refusing:
         self._answer = answer
         self._text = text.encode()
         self._site = site
-        site.instead = self
+        site.instead = lambda path: self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._text in scope["path"].encode() + scope["query_string"]:
@@ -217,7 +102,7 @@ async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll
     await polled.sweep(90)
     assert 0 < refusing.asked < before
     assert set(polled.loop.look_ups.reluctance.failing) == set(ids)
-    site.instead = None
+    site.be_well()
     site.world.add(*(endless(SORA, one, 9000) for one in ids))
     await polled.sweep(after=LONGEST_GAP)
     assert set(polled.tracker.in_flight) == set(ids)
@@ -270,7 +155,7 @@ async def test_a_feed_without_a_list_is_down_while_none_of_its_ids_is_answered(
         await polled.sweep()
         assert polled.is_up() is False
     assert refusing.asked <= 10 * 8
-    site.instead = None
+    site.be_well()
     await polled.sweep()
     assert polled.is_up()
     assert set(polled.tracker.in_flight) == set(ids)
@@ -293,7 +178,7 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
     assert ups == [True, True, True, True, False, False]  # the first of these sweeps still found them in the list
     assert polled.counted("finished_total")["succeeded"] == 10
     assert outage_of(polled.loop).label == "auth"
-    site.instead = None
+    site.be_well()
     await polled.sweep()
     assert polled.is_up()
 
@@ -303,7 +188,7 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
 
 async def test_ids_by_the_thousand_do_not_starve_tasks_in_flight(site: Site, poll: Poll) -> None:
     names = [f"task-{number}" for number in range(5)]
-    polled = poll(SORA, poll_interval="1s", rate_limit="100/s", user_token=None, user_id=None)
+    polled = poll(SORA, poll_interval="1s", rate_limit="100/s", **UNLISTED)
     site.world.add(*(endless(SORA, one, 10) for one in names))
     await polled.loop.following.ask_for(names)
     await polled.sweep(after=1.0)
@@ -321,7 +206,7 @@ async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
     (tmp_path / "a.json").write_text(json.dumps(flood))
     (tmp_path / "b.json").write_text(json.dumps([{"kind": "sora", "ids": ["in-a-file"]}]))
     watch = {"files": [str(tmp_path / "*.json")], "tasks": {"sora": ["in-the-settings"]}}
-    polled = poll(SORA, poll_interval="100ms", rate_limit="100/s", user_token=None, user_id=None, watch=watch)
+    polled = poll(SORA, poll_interval="100ms", rate_limit="100/s", **UNLISTED, watch=watch)
     await polled.loop.following.hint([f"called-back-{number}" for number in range(100)])
     few = ["in-a-file", "in-the-settings", "asked-for"]
     site.world.add(*(endless(SORA, one, 10) for one in few))
@@ -333,11 +218,11 @@ async def test_a_source_that_floods_does_not_starve_the_few_ids_of_another(
 async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(site: Site, poll: Poll) -> None:
     names = [f"task-{number}" for number in range(60)]
     site.world.add(*(endless(SORA, one, 10) for one in names))
-    polled = poll(SORA, user_token=None, user_id=None)
+    polled = poll(SORA, **UNLISTED)
     await polled.loop.following.ask_for(names)
     await polled.sweep()
     assert len(polled.tracker.in_flight) == 60
-    slow = poll(SORA, polled.store, user_token=None, user_id=None, poll_interval="100ms", rate_limit="40/s")
+    slow = poll(SORA, polled.store, **UNLISTED, poll_interval="100ms", rate_limit="40/s")
     ups = []
     for _ in range(8):
         await slow.sweep(after=0.4)
@@ -346,7 +231,7 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
     assert ups[-1] is False
     assert slow.tracker.is_stale(site.clock())
     assert outage_of(slow.loop).advice.startswith("Most of the time was spent on waiting")
-    again = poll(SORA, polled.store, user_token=None, user_id=None)
+    again = poll(SORA, polled.store, **UNLISTED)
     await again.sweep()
     assert again.is_up()
     assert not again.tracker.is_stale(site.clock())

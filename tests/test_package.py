@@ -27,6 +27,9 @@ import pytest
 
 import exporter
 from exporter.simulator import PREFIXES
+from tests.harness import wait_for
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 NAME = f"videotask_exporter-{exporter.__version__}"
@@ -40,7 +43,6 @@ STRANGERS = (
     "tests/a.sqlite3-wal",
 )
 """What may lie in the folder of somebody who builds, and must not leave it."""
-WaitFor = Callable[[str, Callable[[], object]], None]
 
 
 def own() -> dict[str, str]:
@@ -289,7 +291,7 @@ def get(url: str) -> str:
         return str(answer.read().decode())
 
 
-def test_the_demo_shows_every_feed_and_pages_with_all_that_they_need(place: Place, wait_for: WaitFor) -> None:
+def test_the_demo_shows_every_feed_and_pages_with_all_that_they_need(place: Place) -> None:
     with place.running(
         "videotask-exporter", "demo", "--web.listen-address=127.0.0.1:0", "--poll-interval=100ms"
     ) as out:
@@ -307,7 +309,7 @@ def test_the_demo_shows_every_feed_and_pages_with_all_that_they_need(place: Plac
         assert found[0]["id"] in get(f"{status}tasks/{page}")
 
 
-def test_the_simulated_vendors_serve_alone(place: Place, wait_for: WaitFor) -> None:
+def test_the_simulated_vendors_serve_alone(place: Place) -> None:
     with place.running("python", "-m", "exporter", "simulate", "--web.listen-address=127.0.0.1:0") as out:
         wait_for("all that it prints", lambda: "ends them" in out())
         (truth,) = re.findall(r"\(the truth\) +(\S+)", out())

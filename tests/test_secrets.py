@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -16,17 +15,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.providers import PolledProvider
-from exporter.simulator import MARKERS, PREFIXES, Credentials, Simulator, World, app, hang, serve
-from tests.harness import load, made
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
+from exporter.simulator import MARKERS, Credentials, HandClock, World, hang
+from tests.harness import NOWHERE, Door, Exporter, Rig, Site, Start, load
 
 TAG = "s3cr3t-TAG"
 SECRETS = Credentials(
@@ -53,38 +43,24 @@ CONTENT = f"{TAG} {' '.join(MARKERS)}"
 def write(folder: Path, url: str) -> None:
     """Every credential of every vendor: in the file, out of the environment, out of a file."""
     (folder / "token").write_text(SECRETS.facewap_token)
-    at = {name: url + prefix for name, prefix in PREFIXES.items()}
-    meta = {"type": "huawei_metastudio", "base_url": at["huawei_metastudio"], "project_id": SECRETS.huawei_project_id}
-    user = {"domain": SECRETS.huawei_domain, "username": SECRETS.huawei_username, "password": SECRETS.huawei_password}
-    providers: list[dict[str, object]] = [
-        {
-            "type": "deerapi",
-            "base_url": at["deerapi"],
-            "api_key": "${DEER_KEY}",
-            "user_token": SECRETS.deerapi_user_token,
-            "user_id": SECRETS.deerapi_user_id,
-            "watch": {"tasks": {"sora": ["task_nowhere"]}},
-        },
-        {"type": "chanjing", "base_url": at["chanjing"], "access_token": SECRETS.chanjing_access_token},
-        {
-            "type": "chanjing",
-            "base_url": at["chanjing"],
-            "app_id": SECRETS.chanjing_app_id,
-            "secret_key": SECRETS.chanjing_secret_key,
-        },
-        {**meta, "auth_token": SECRETS.huawei_auth_token},
-        {**meta, "access_key": SECRETS.huawei_access_key, "secret_key": SECRETS.huawei_secret_key},
-        {**meta, "iam": {"endpoint": at["huawei_iam"], **user}},
-        {"type": "facewap", "base_url": at["facewap"], "token_file": str(folder / "token")},
+    site = Site(url=url, credentials=SECRETS)
+    keyless = {"access_key": None, "secret_key": None}
+    providers = [
+        site.account("deerapi", name="deer", api_key="${DEER_KEY}", watch={"tasks": {"sora": ["task_nowhere"]}}),
+        site.account("chanjing", name="chan"),
+        site.account("chanjing", name="chan-app", access_token=None, **SECRETS.to_renew_with("chanjing")),
+        site.account("huawei_metastudio", name="meta-token", **keyless, auth_token=SECRETS.huawei_auth_token),
+        site.account("huawei_metastudio", name="meta-keys"),
+        site.account("huawei_metastudio", name="meta-iam", **keyless, iam=site.iam),
+        site.account("facewap", name="swaps", token=None, token_file=str(folder / "token")),
     ]
+    assert [one["name"] for one in providers] == list(FEEDS)
     config = {
         "poll_interval": "100ms",
         "request_timeout": "300ms",
         "task_series_limit": 50,
         "ledger": {"path": str(folder / "ledger.sqlite3")},
-        "providers": [
-            {"name": name, "rate_limit": "1000/s", **one} for name, one in zip(FEEDS, providers, strict=True)
-        ],
+        "providers": providers,
     }
     (folder / "config.yaml").write_text(json.dumps(config))  # which is YAML too
 
@@ -143,8 +119,9 @@ def outages(exporter: Exporter) -> list[str]:
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return app(World(seed=3, speed=30, rate=1, history=600), SECRETS, limits={})
+def vendors(door: Door) -> Site:
+    door.behind = site = Site(World(seed=3, speed=30, rate=1, history=600), door.url, SECRETS)
+    return site
 
 
 def swept(exporter: Exporter) -> Callable[[], bool]:
@@ -167,10 +144,11 @@ def swept(exporter: Exporter) -> Callable[[], bool]:
 
 
 def test_no_failure_of_a_vendor_tells_a_secret_or_what_a_task_is_about(
-    start: Start, simulator: Simulator, tmp_path: Path
+    start: Start, vendors: Site, tmp_path: Path
 ) -> None:
-    with serve(simulator) as address:
-        write(tmp_path, address.url)
+    with Door.opened() as door:
+        door.behind = vendors
+        write(tmp_path, door.url)
         exporter = start(
             "--config.file=config.yaml",
             "--web.listen-address=127.0.0.1:0",
@@ -179,9 +157,9 @@ def test_no_failure_of_a_vendor_tells_a_secret_or_what_a_task_is_about(
         )
         failed: set[str] = set()
         for name, fault in FAULTS.items():
-            simulator.faults.clear()
+            vendors.be_well()
             if fault is not None:
-                simulator.faults.update(dict.fromkeys(simulator.vendors, fault))
+                vendors.fake.faults.update(dict.fromkeys(vendors.fake.vendors, fault))
             exporter.wait_for(f"sweeps while the vendors are: {name}", swept(exporter))
             told = everything(exporter)
             assert leaks(told) == [], name
@@ -199,46 +177,40 @@ def test_no_failure_of_a_vendor_tells_a_secret_or_what_a_task_is_about(
 
 @pytest.mark.anyio
 async def test_no_failed_call_that_is_kept_tells_a_secret_or_what_a_task_is_about(
-    simulator: Simulator, tmp_path: Path
+    vendors: Site, tmp_path: Path
 ) -> None:
-    with serve(simulator) as address:
-        write(tmp_path, address.url)
-        config = load(tmp_path / "config.yaml", {"DEER_KEY": SECRETS.deerapi_api_key})
-        ledger = Ledger(SqliteStore(SqliteFile(":memory:")), config.ledger.retention)
-        accounts = [made(PolledProvider.open(settings, ledger)) for settings in config.providers]
-        loops = [loop for account in accounts for loop in account.loops]
-        for name, fault in FAULTS.items():
-            simulator.faults.update(dict.fromkeys(simulator.vendors, fault or echo))
-            await asyncio.gather(*(loop.sweep() for loop in loops))
-            for loop in loops:
-                assert leaks(repr(loop.status)) == [], name
-        for account in accounts:
-            await account.stop()
-        await ledger.close()
+    write(tmp_path, vendors.url)
+    rig = Rig(HandClock(time.time()))
+    for settings in load(tmp_path / "config.yaml", {"DEER_KEY": SECRETS.deerapi_api_key}).providers:
+        rig.add(settings)
+    loops = rig.loops
+    for name, fault in FAULTS.items():
+        vendors.fake.faults.update(dict.fromkeys(vendors.fake.vendors, fault or echo))
+        await rig.sweep(after=0)
+        for loop in loops:
+            assert leaks(repr(loop.status)) == [], name
+    await rig.aclose()
     kept = [call for loop in loops for call in loop.status.failed_calls]
     assert len(kept) > 10 * len(loops)
     assert {(call.endpoint, call.error) for call in kept} >= {("list", "auth"), ("list", "provider_internal")}
     assert {call.excerpt.partition("(")[0].partition(",")[0] for call in kept} >= {"HTML", "text", "{code: text"}
 
 
-def test_the_vendors_of_this_test_do_hold_secrets_and_content(simulator: Simulator) -> None:
+def test_the_vendors_of_this_test_do_hold_secrets_and_content(vendors: Site) -> None:
     """Or the test above would find nothing because there was nothing."""
     headers = {"access_token": SECRETS.chanjing_access_token}
-    with serve(simulator) as address, httpx.Client(base_url=address.url, headers=headers, trust_env=False) as http:
+    with httpx.Client(base_url=vendors.url, headers=headers, trust_env=False) as http:
         path = "/chanjing/open/v1/video_lip_sync/list"
         assert leaks(http.post(path, json={"page_size": 100}).text)
-        simulator.faults["chanjing"] = echo
+        vendors.fake.faults["chanjing"] = echo
         assert SECRETS.chanjing_access_token in http.post(path).text
 
 
-def test_no_task_content_is_kept_in_the_ledger(start: Start, simulator: Simulator, tmp_path: Path) -> None:
-    with serve(simulator) as address:
-        write(tmp_path, address.url)
-        exporter = start(
-            "--config.file=config.yaml", "--web.listen-address=127.0.0.1:0", DEER_KEY=SECRETS.deerapi_api_key
-        )
-        exporter.wait_for("sweeps", swept(exporter))
-        assert exporter.end() == 0
+def test_no_task_content_is_kept_in_the_ledger(start: Start, vendors: Site, tmp_path: Path) -> None:
+    write(tmp_path, vendors.url)
+    exporter = start("--config.file=config.yaml", "--web.listen-address=127.0.0.1:0", DEER_KEY=SECRETS.deerapi_api_key)
+    exporter.wait_for("sweeps", swept(exporter))
+    assert exporter.end() == 0
     kept = (tmp_path / "ledger.sqlite3").read_bytes()
     assert b"succeeded" in kept
     assert [marker for marker in (*MARKERS, TAG) if marker.encode() in kept] == []
@@ -246,7 +218,7 @@ def test_no_task_content_is_kept_in_the_ledger(start: Start, simulator: Simulato
 
 def test_a_crash_at_the_start_tells_no_secret(start: Start, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        write(tmp_path, "http://127.0.0.1:9")
+        write(tmp_path, NOWHERE)
         exporter = start(
             "--config.file=config.yaml",
             f"--web.listen-address=127.0.0.1:{taken.getsockname()[1]}",

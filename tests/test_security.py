@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,8 +15,9 @@ from exporter.client.client import Exchange
 from exporter.client.errors import TaskNotFound
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
-from exporter.simulator import PREFIXES, Credentials, World, app, running
-from exporter.vendors.registry import built_in, connect
+from exporter.simulator import PREFIXES, Credentials, World
+from exporter.vendors.registry import connect
+from tests.harness import RENEWED, VENDORS, Door, Site, page_of
 
 ROOT = Path(__file__).parent.parent
 CODE = {
@@ -25,12 +25,6 @@ CODE = {
     for path in (ROOT / "exporter").rglob("*.py")
 }
 KEYS = Credentials()
-ACCOUNTS: tuple[dict[str, Any], ...] = (
-    {"type": "deerapi", "api_key": KEYS.deerapi_api_key, "user_token": KEYS.deerapi_user_token, "user_id": "1001"},
-    {"type": "chanjing", "app_id": KEYS.chanjing_app_id, "secret_key": KEYS.chanjing_secret_key},
-    {"type": "huawei_metastudio", "project_id": KEYS.huawei_project_id, "iam": {}},
-    {"type": "facewap", "token": KEYS.facewap_token},
-)
 READS = {
     "GET /api/task/self",
     "GET /sora/v1/videos/ID",
@@ -61,23 +55,19 @@ class Observer:
 
 
 @pytest.mark.anyio
-async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor() -> None:
+async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_vendor(door: Door) -> None:
     observer, store = Observer(), SqliteStore(SqliteFile(":memory:"))
-    assert {account["type"] for account in ACCOUNTS} == built_in().keys() & PREFIXES  # all that are simulated
-    async with running(app(World(seed=1, speed=10, rate=2, history=60), limits={})) as url:
-        for account in ACCOUNTS:
-            given = account | {"name": "here", "base_url": url + PREFIXES[account["type"]], "rate_limit": "1000/s"}
-            if "iam" in given:
-                user = {"domain": KEYS.huawei_domain, "username": KEYS.huawei_username}
-                given["iam"] = user | {"endpoint": url + PREFIXES["huawei_iam"], "password": KEYS.huawei_password}
-            provider = connect(built_in()[account["type"]].settings.model_validate(given), store)
-            provider.client.observer = observer
-            for feed in provider.feeds:
-                page = await feed.list_page()
-                await feed.look_up(page.observations[0].id)
-                with pytest.raises(TaskNotFound):
-                    await feed.look_up("nowhere")
-            await provider.aclose()
+    door.behind = site = Site(World(seed=1, speed=10, rate=2, history=60), door.url)
+    obtaining = {"chanjing": RENEWED, "huawei_metastudio": {"access_key": None, "secret_key": None, "iam": site.iam}}
+    for vendor in VENDORS.keys() & PREFIXES:  # all that are simulated
+        provider = connect(site.settings(vendor, **obtaining.get(vendor, {})), store)
+        provider.client.observer = observer
+        for feed in provider.feeds:
+            page = await page_of(feed)
+            await feed.look_up(page.observations[0].id)
+            with pytest.raises(TaskNotFound):
+                await feed.look_up("nowhere")
+        await provider.aclose()
     await store.close()
     assert observer.calls == READS
 

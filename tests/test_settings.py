@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.models import PollSettings, ProviderSettings, Secret, Settings
 from exporter.config.values import BaseUrl, Bounds, Duration, Interval, Name, Rate
-from exporter.vendors.registry import built_in
+from tests.harness import VENDORS, settings_of
 
 
 def value_of(kind: Any, written: object) -> Any:
@@ -455,9 +455,9 @@ def test_the_documented_defaults() -> None:
     }
 
 
-@pytest.mark.parametrize("name", built_in())
+@pytest.mark.parametrize("name", VENDORS)
 def test_every_credential_of_every_vendor_is_a_secret_with_a_file_twin(name: str) -> None:
-    settings = built_in()[name].settings
+    settings = VENDORS[name].settings
     ordinary = set(ProviderSettings.model_fields) | {"user_id", "app_id", "project_id", "iam"}
     ordinary |= {"bearer", "created_at_offset"}
     secrets = settings.secret_names()
@@ -468,7 +468,5 @@ def test_every_credential_of_every_vendor_is_a_secret_with_a_file_twin(name: str
 def test_an_optional_secret_has_a_file_twin_too(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("TOKEN")
-    chanjing = built_in()["chanjing"].settings.model_validate(
-        {"name": "test", "type": "chanjing", "access_token_file": str(file)}
-    )
+    chanjing = settings_of({"type": "chanjing", "access_token_file": str(file)})
     assert chanjing.model_dump()["access_token"] == SHOWN

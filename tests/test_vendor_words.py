@@ -9,7 +9,7 @@ import pytest
 
 from exporter.config.models import ProviderSettings
 from exporter.vendors.api import Vendor
-from exporter.vendors.registry import built_in
+from tests.harness import VENDORS
 
 PACKAGE = Path(__file__).parent.parent / "exporter"
 OWN = ("vendors/builtin", "simulator")
@@ -48,7 +48,7 @@ def found(word: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("vendor", built_in().values(), ids=built_in())
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
 def test_what_belongs_to_one_vendor_stands_in_its_file(vendor: Vendor) -> None:
     words = words_of(vendor)
     assert vendor.name in words

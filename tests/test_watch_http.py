@@ -16,20 +16,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.config.models import WatchSettings
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.collector import Collector
-from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
-from exporter.simulator import PREFIXES, SORA, HandClock, Life, World, app, hang, running, serve
+from exporter.simulator import SORA, hang
 from exporter.tasks import State
-from exporter.vendors.registry import built_in
-from tests.harness import made
+from tests.harness import UNLISTED, VENDORS, Door, Poll, Rig, Site, account, ended, settings_of, until
 from tests.simulator import faults
 
 TOKEN = "a-token-of-the-shop-0123456789"
-NOW = 1_790_000_000.0
 
 
 def told(**kinds: list[str]) -> Response:
@@ -39,10 +32,11 @@ def told(**kinds: list[str]) -> Response:
 class Shop:
     """A server that answers what a test gives it, and keeps the headers of each request."""
 
-    def __init__(self) -> None:
+    def __init__(self, door: Door) -> None:
         self.answer: ASGIApp = told()
         self.requests: list[dict[str, str]] = []
-        self.url = ""
+        self.url = door.url
+        door.behind = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests.append({name.decode(): value.decode() for name, value in scope["headers"]})
@@ -52,15 +46,6 @@ class Shop:
         """Waits until it has been asked so many times more: the first of them may have been under way."""
         enough = len(self.requests) + times
         await until("a request", lambda: len(self.requests) >= enough)
-
-
-async def until(what: str, holds: Callable[[], object]) -> None:
-    """Waits until something holds, and fails saying what did not."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain: {what}")
-        await asyncio.sleep(0.005)
 
 
 async def ids_are(watch: Watch, kind: str, expected: list[str]) -> None:
@@ -75,37 +60,20 @@ async def ids_are(watch: Watch, kind: str, expected: list[str]) -> None:
 Open = Callable[..., Watch]
 
 
-class Door:
-    """A server for all tests, with the shop of the present one behind it."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp = Shop()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.behind(scope, receive, send)
-
-
 @pytest.fixture(scope="module")
-def doors() -> Iterator[list[tuple[Door, str]]]:
-    first, second = Door(), Door()
-    with serve(first) as here, serve(second) as there:
-        yield [(first, here.url), (second, there.url)]
+def doors() -> Iterator[list[Door]]:
+    with Door.opened() as first, Door.opened() as second:
+        yield [first, second]
 
 
 @pytest.fixture
-def shop(doors: list[tuple[Door, str]]) -> Shop:
-    return shop_behind(*doors[0])
+def shop(doors: list[Door]) -> Shop:
+    return Shop(doors[0])
 
 
 @pytest.fixture
-def other_shop(doors: list[tuple[Door, str]]) -> Shop:
-    return shop_behind(*doors[1])
-
-
-def shop_behind(door: Door, url: str) -> Shop:
-    door.behind = shop = Shop()
-    shop.url = url
-    return shop
+def other_shop(doors: list[Door]) -> Shop:
+    return Shop(doors[1])
 
 
 @pytest.fixture
@@ -115,7 +83,7 @@ async def watch(shop: Shop) -> AsyncIterator[Open]:
 
         def open_(path: str = "/ids", **settings: Any) -> Watch:
             url = {"url": shop.url + path, "interval": "20ms", "request_timeout": "30s"} | settings
-            one = Watch("vendor", WatchSettings.model_validate({"http": [url]}), known=built_in().kinds)
+            one = Watch("vendor", WatchSettings.model_validate({"http": [url]}), known=VENDORS.kinds)
             stack.push_async_callback(one.aclose)
             return one
 
@@ -281,9 +249,7 @@ async def test_several_urls_do_not_wait_for_each_other_and_their_ids_come_in_ord
     shop.answer, other_shop.answer = hang, told(sora=["2", "1"])
     deadlines = {shop.url: "100ms", other_shop.url: "30s"}
     urls = [{"url": url, "interval": "20ms", "request_timeout": deadline} for url, deadline in deadlines.items()]
-    both = Watch(
-        "vendor", WatchSettings.model_validate({"tasks": {"sora": ["0"]}, "http": urls}), known=built_in().kinds
-    )
+    both = Watch("vendor", WatchSettings.model_validate({"tasks": {"sora": ["0"]}, "http": urls}), known=VENDORS.kinds)
     try:
         assert await both.ids("sora") == ["0", "2", "1"]
         assert [trouble.startswith(shop.url) for trouble in both.troubles] == [True]
@@ -306,127 +272,90 @@ async def test_closing_ends_the_questions(shop: Shop, watch: Open) -> None:
 # --- Together with a feed that cannot be listed
 
 
-class Polled:
-    """DeerAPI without a list, told its ids by the shop; swept by hand."""
-
-    def __init__(self, vendor: str, shop: Shop, clock: HandClock, store: SqliteFile, key: str) -> None:
-        settings = built_in()["deerapi"].settings.model_validate(
-            {
-                "name": "deerapi",
-                "type": "deerapi",
-                "base_url": vendor + PREFIXES["deerapi"],
-                "api_key": key,
-                "rate_limit": "1000/s",
-                "watch": {"http": [{"url": shop.url, "interval": "20ms", "request_timeout": "30s"}]},
-            }
-        )
-        self.clock = clock
-        self.ledger = Ledger(SqliteStore(store), 7 * 86400.0)
-        self.account = made(PolledProvider.open(settings, self.ledger, clock))
-        (self.loop,) = self.account.loops
-
-    async def sweep(self) -> None:
-        self.clock.now += 15.0
-        await self.loop.sweep()
-        assert self.loop.status.up
-
-    async def aclose(self) -> None:
-        await self.account.stop()
-        await self.ledger.close()
+Restart = Callable[[], Awaitable[Rig]]
 
 
 @pytest.fixture
-async def polled(shop: Shop, tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Polled]]]:
-    """Starts on the same ledger, after the one before has ended. There are a long task and one that has ended."""
-    clock = HandClock(NOW)
-    world = World(rate=0, clock=clock)
-    world.add(
-        Life("long", *SORA, NOW - 10, run_seconds=100.0, end=State.SUCCEEDED),
-        Life("over", *SORA, NOW - 300, run_seconds=10.0, end=State.SUCCEEDED),
-    )
-    fake = app(world, limits={})
-    started: list[Polled] = []
-    async with running(fake) as vendor:
+def restart(shop: Shop, site: Site, poll: Poll, tmp_path: Path) -> Restart:
+    """Starts DeerAPI without a list on the same ledger, after the one before has ended.
 
-        async def start() -> Polled:
-            if started:
-                await started[-1].aclose()
-            store = SqliteFile(str(tmp_path / "ledger.sqlite3"))
-            started.append(Polled(vendor, shop, clock, store, fake.credentials.deerapi_api_key))
-            return started[-1]
+    There are a long task and one that has ended.
+    """
+    site.world.add(ended(SORA, "long", 10, lasted=100.0), ended(SORA, "over", 300, lasted=10.0))
+    started: list[Rig] = []
 
-        yield start
-        await started[-1].aclose()
+    async def start() -> Rig:
+        if started:
+            await started[-1].aclose()
+        http = [{"url": shop.url, "interval": "20ms", "request_timeout": "30s"}]
+        started.append(poll(SORA, str(tmp_path / "ledger.sqlite3"), **UNLISTED, watch={"http": http}))
+        return started[-1]
+
+    return start
 
 
-Start = Callable[[], Awaitable[Polled]]
+async def swept(rig: Rig) -> None:
+    await rig.sweep()
+    assert rig.is_up()
 
 
-async def test_the_first_sweep_has_the_ids_of_the_url_so_that_no_counter_jumps_later(shop: Shop, polled: Start) -> None:
+async def test_the_first_sweep_has_the_ids_of_the_url_so_that_no_counter_jumps_later(
+    shop: Shop, restart: Restart
+) -> None:
     shop.answer = told(sora=["long", "over"])
-    one = await polled()
-    await one.sweep()
-    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
-    assert set(one.loop.tracker.in_flight) == {"long"}
+    one = await restart()
+    await swept(one)
+    assert one.tracker.counts["finished_total", State.SUCCEEDED] == 1
+    assert set(one.tracker.in_flight) == {"long"}
 
 
-async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_down(shop: Shop, polled: Start) -> None:
+async def test_what_is_in_flight_is_followed_over_a_restart_while_the_url_is_down(shop: Shop, restart: Restart) -> None:
     shop.answer = told(sora=["long", "over"])
-    one = await polled()
-    await one.sweep()
+    one = await restart()
+    await swept(one)
     shop.answer = Response("x", 500)
-    one = await polled()
+    one = await restart()
     one.clock.now += 200.0
-    await one.sweep()
-    assert one.loop.tracker.in_flight == {}
-    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 2
+    await swept(one)
+    assert one.tracker.in_flight == {}
+    assert one.tracker.counts["finished_total", State.SUCCEEDED] == 2
     shop.answer = told(sora=["long", "over"])
     await ids_are(one.loop.watch, "sora", ["long", "over"])
-    await one.sweep()
-    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 2
+    await swept(one)
+    assert one.tracker.counts["finished_total", State.SUCCEEDED] == 2
 
 
-async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Shop, polled: Start) -> None:
+async def test_what_the_url_drops_is_followed_to_its_end_if_it_was_seen(shop: Shop, restart: Restart) -> None:
     shop.answer = told(sora=["long"])
-    one = await polled()
-    await one.sweep()
+    one = await restart()
+    await swept(one)
     shop.answer = told()
     await ids_are(one.loop.watch, "sora", [])
     one.clock.now += 200.0
-    await one.sweep()
-    assert one.loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
+    await swept(one)
+    assert one.tracker.counts["finished_total", State.SUCCEEDED] == 1
 
 
-async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, polled: Start) -> None:
+async def test_questions_to_the_url_are_no_calls_to_the_provider(shop: Shop, restart: Restart) -> None:
     shop.answer = told(sora=["long"])
-    one = await polled()
-    await one.sweep()
+    one = await restart()
+    await swept(one)
     await shop.asked(5)
-    requests = {key: n for key, n in one.account.provider.client.counts.items() if key[0] == "api_requests_total"}
+    requests = {key: n for key, n in one.client.counts.items() if key[0] == "api_requests_total"}
     assert requests == {("api_requests_total", "detail", "200"): 1}
 
 
 async def test_a_provider_that_is_polled_no_more_asks_its_url_no_more(shop: Shop) -> None:
     shop.answer = told(sora=["1"])
-    settings = built_in()["deerapi"].settings.model_validate(
-        {
-            "name": "deerapi",
-            "type": "deerapi",
-            "base_url": "http://127.0.0.1:9",
-            "api_key": "key",
-            "poll_interval": "10ms",
-            "watch": {"http": [{"url": shop.url, "interval": "20ms"}]},
-        }
-    )
-    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
-    collector = Collector(ledger)
+    watch = {"http": [{"url": shop.url, "interval": "20ms"}]}
+    settings = settings_of(account("deerapi", **UNLISTED, poll_interval="10ms", watch=watch))
+    rig = Rig()
     try:
-        await collector.apply([settings])
+        await rig.collector.apply([settings])
         await shop.asked(3)
-        await collector.apply([])
+        await rig.collector.apply([])
         seen = len(shop.requests)
         await asyncio.sleep(0.1)  # five intervals
         assert len(shop.requests) == seen
     finally:
-        await collector.stop()
-        await ledger.close()
+        await rig.aclose()

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it carries no types
 import pytest
@@ -24,12 +24,7 @@ from exporter import __version__
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
 from grafana.identity import JOB
 from grafana.rules_files import ALERTS, KUBERNETES_RULES, RECORDINGS
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
-    WaitFor = Callable[[str, Callable[[], object]], None]
+from tests.harness import Start, wait_for
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -295,7 +290,7 @@ def by_the_operator(monitor: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_target_has_the_job_of_the_alerts_and_nothing_that_changes_with_the_pod(
-    program: Callable[[str], str], wait_for: WaitFor, tmp_path: Path
+    program: Callable[[str], str], tmp_path: Path
 ) -> None:
     job = "serviceMonitor/monitoring/videotask-exporter/0"
     scrape = {

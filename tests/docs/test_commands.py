@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.tools.reader import PAGES, ROOT, Block, Page
-from exporter.simulator import LIP_SYNC, PREFIXES, SORA, Credentials, Life, World, app, serve
+from exporter.simulator import LIP_SYNC, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
-from exporter.vendors.registry import built_in
+from tests.harness import VENDORS, account, wait_for
 
 if TYPE_CHECKING:
     Program = Callable[..., str]
-    WaitFor = Callable[..., None]
 
 pytestmark = pytest.mark.slow
 
@@ -105,10 +104,7 @@ def vendors() -> Iterator[str]:
 
 def configuration(url: str, ledger: str) -> str:
     """Every vendor, as `config.yaml`; JSON is YAML."""
-    common = {"rate_limit": "1000/s"}
-    providers = [
-        common | {"name": name, "type": name, "base_url": url + PREFIXES[name]} | KEYS.of(name) for name in built_in()
-    ]
+    providers = [account(name, url) for name in VENDORS]
     return json.dumps({"poll_interval": "500ms", "ledger": {"path": ledger}, "providers": providers})
 
 
@@ -117,7 +113,6 @@ class Workplace:
     """A copy of the project in which a reader types."""
 
     folder: Path
-    wait_for: WaitFor
     up: ExitStack
     address: str = ""
     """Of the exporter that runs: host and port."""
@@ -173,15 +168,15 @@ class Workplace:
         else:
             command = f"{command} {flag}"
         self.service, self.address = self._begin(command, r"(?:msg=listening url=|status page +)http://(\S+)/")
-        self.wait_for(f"{command} being ready", lambda: answers(f"http://{self.address}/-/ready"))
+        wait_for(f"{command} being ready", lambda: answers(f"http://{self.address}/-/ready"))
 
     def _start_prometheus(self, command: str) -> None:
         config = self.folder / "prometheus.yml"
         config.write_text(self.told(config.read_text()).replace("scrape_interval: 15s", "scrape_interval: 1s"))
         flags = "--web.listen-address=127.0.0.1:0 --storage.tsdb.path=data"
         _, address = self._begin(f"{command} {flags}", r'msg="Listening on" address=(\S+)')
-        self.wait_for("Prometheus being ready", lambda: answers(f"http://{address}/-/ready"))
-        self.wait_for("data", lambda: get_json(f"http://{address}/api/v1/query?query=videotask_up")["data"]["result"])
+        wait_for("Prometheus being ready", lambda: answers(f"http://{address}/-/ready"))
+        wait_for("data", lambda: get_json(f"http://{address}/api/v1/query?query=videotask_up")["data"]["result"])
         rules = get_json(f"http://{address}/api/v1/rules")["data"]["groups"]
         assert {rule["type"] for group in rules for rule in group["rules"]} == {"alerting", "recording"}
 
@@ -205,7 +200,7 @@ class Workplace:
             assert process.poll() is None, f"{command} ended:\n{log.read_text()}"
             return re.search(listening, log.read_text())
 
-        self.wait_for(f"{command} listening", said)
+        wait_for(f"{command} listening", said)
         found = said()
         assert found is not None
         return process, found[1]
@@ -237,7 +232,7 @@ def get_json(url: str) -> Any:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, wait_for: WaitFor) -> Iterator[Workplace]:
+def workplace(tmp_path: Path) -> Iterator[Workplace]:
     folder = tmp_path / "project"
     ignored = shutil.ignore_patterns(
         ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info"
@@ -253,7 +248,7 @@ def workplace(tmp_path: Path, wait_for: WaitFor) -> Iterator[Workplace]:
         url = up.enter_context(vendors())
         (folder / "config.yaml").write_text(configuration(url, "videotask.sqlite3"))
         (folder / "standing.yaml").write_text(configuration(url, ":memory:"))
-        yield Workplace(folder, wait_for, up)
+        yield Workplace(folder, up)
 
 
 # --- The tests
@@ -292,7 +287,7 @@ def ask_what_is_named(page: Page, workplace: Workplace) -> set[str]:
     """Asks at the exporter's addresses in the text. (Prometheus' pages are not in every build of it.)"""
     named = set(NAMED.findall(page.prose))
     for url in named:
-        workplace.wait_for(f"an answer from {url}", lambda: answers(workplace.told(url)))  # noqa: B023
+        wait_for(f"an answer from {url}", lambda: answers(workplace.told(url)))  # noqa: B023
     return named
 
 

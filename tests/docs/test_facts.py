@@ -14,11 +14,11 @@ from docs.tools.reader import PAGES, ROOT, Page
 from exporter import cli
 from exporter.config import schema as config_schema
 from exporter.tasks import Cause, Phase, Reason, State
-from exporter.vendors.registry import built_in
 from exporter.web import app, query
 from exporter.web.access.webconfig import WebSettings
 from exporter.web.api import openapi
 from grafana.promql import CLOSED, SERVED
+from tests.harness import VENDORS
 
 BY_NAME = {str(page): page for page in PAGES}
 README = BY_NAME["README.md"]
@@ -79,7 +79,7 @@ def test_flags_that_commands_give_the_exporter_are_there(page: Page) -> None:
 
 def names_of_settings() -> set[str]:
     """Keys of the configuration, by themselves and with the section that they stand in."""
-    schema = config_schema.document(built_in())
+    schema = config_schema.document(VENDORS)
     found = set(schema["properties"])
     for name, part in schema["$defs"].items():
         keys = set(part.get("properties", ()))

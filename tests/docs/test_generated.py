@@ -15,8 +15,7 @@ from exporter.commands.doctor import run_doctor
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.simulator import PREFIXES, Feed, World, app, running
 from exporter.simulator.world.profiles import PROFILES
-from exporter.vendors.registry import built_in
-from tests.harness import load
+from tests.harness import VENDORS, load
 from tests.simulator.matrix import MATRIX
 
 ROOT = Path(__file__).parent.parent.parent
@@ -89,7 +88,7 @@ VARIABLES = {
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("vendor", [name for name in built_in() if name in PREFIXES])
+@pytest.mark.parametrize("vendor", [name for name in VENDORS if name in PREFIXES])
 async def test_the_configuration_on_a_vendors_page_is_good_and_the_doctor_finds_all_well(
     vendor: str, tmp_path: Path
 ) -> None:
@@ -108,13 +107,13 @@ async def test_the_configuration_on_a_vendors_page_is_good_and_the_doctor_finds_
         config = config.model_copy(update={"providers": [at_simulator]})
         assert await run_doctor(config, (), fetch_token=False, in_json=True, tell=said.append) == 0, said
     found = {one["kind"]: one["findings"] for one in json.loads(said[-1])["feeds"]}
-    assert found == {kind: [] for kind in built_in()[vendor].kinds}
+    assert found == {kind: [] for kind in VENDORS[vendor].kinds}
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("feed", PROFILES, ids="/".join)
 async def test_what_polling_costs_is_a_page_and_whatever_that_does_not_show(feed: Feed) -> None:
-    page = built_in()[feed[0]].settings.model_fields["page_size"].default
+    page = VENDORS[feed[0]].settings.model_fields["page_size"].default
     few, many = await asking.sweeps(feed, (page, page + 30))
     assert [call.endpoint for call in few] == ["list"]
     looked_up = ["detail"] * 30

@@ -1,90 +1,17 @@
-"""A vendor that answers what it is told, and the feeds of a provider that is connected to it."""
+"""What the tests of vendors are given."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
-import httpx
 import pytest
 
-from exporter.client.client import Client
-from exporter.tasks import Observation
-from exporter.vendors.api import Feed
-from exporter.vendors.registry import built_in
+from tests.harness import Connect, Line, Load, MemoryVault
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-
-Load = Callable[[str], Any]
-Connect = Callable[..., "Connection"]
-
-
-class FakeVendor:
-    """Answers the calls in turn, the last answer for ever, and keeps the requests.
-
-    An answer is a JSON body (of HTTP 200), a pair of HTTP status and JSON body or bytes, or a function of the request.
-    """
-
-    def __init__(self, *answers: Any) -> None:
-        self.requests: list[httpx.Request] = []
-        self._answers = answers
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
-        self.requests.append(request)
-        body: Any
-        if callable(answer):
-            response: httpx.Response = answer(request)
-            status, headers, body = response.status_code, response.headers, response.content
-        else:
-            status, body = answer if isinstance(answer, tuple) else (200, answer)
-            headers = httpx.Headers()
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))  # to be read as from a socket
-
-    def sent(self, position: int = -1) -> dict[str, Any]:
-        """The JSON body of a request, or where it has none the parameters of its query."""
-        request = self.requests[position]
-        return dict(json.loads(request.content) if request.content else parse_qsl(request.url.query.decode(), True))
-
-
-class MemoryVault(dict[str, tuple[str, float]]):
-    """Keeps tokens as the store does, for as long as a test."""
-
-    async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return self.get(owner)
-
-    async def save_token(self, owner: str, token: str, expires: float) -> None:
-        self[owner] = (token, expires)
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A provider's feeds by kind, its client, and the vendor behind."""
-
-    feeds: dict[str, Feed]
-    client: Client
-    vendor: FakeVendor
-
-    @property
-    def feed(self) -> Any:
-        """The first feed; most providers have one."""
-        return next(iter(self.feeds.values()))
-
-    @property
-    def errors(self) -> dict[tuple[str, str], float]:
-        """The failed calls: (endpoint, error) -> how many."""
-        return {(key[1], key[2]): count for key, count in self.client.counts.items() if key[0] == "api_errors_total"}
-
-    async def observe(self, task_id: str = "asked-for") -> Observation:
-        """The one observation of a look-up."""
-        (observation,) = await self.feed.look_up(task_id)
-        assert isinstance(observation, Observation)
-        return observation
 
 
 @pytest.fixture
@@ -96,21 +23,15 @@ def load() -> Load:
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """Connects a provider of given settings to a vendor of given answers."""
-    clients: list[Client] = []
+    lines: list[Line] = []
 
-    def make(settings: dict[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> Connection:
-        vendor = FakeVendor(*answers)
-        described = built_in()[settings["type"]].settings.model_validate({"name": "test", **settings})
-        client = Client(described.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
-        clients.append(client)
-        token_store = MemoryVault() if token_store is None else token_store
-        feeds = built_in()[described.type].feeds(described, client, token_store)
-        assert tuple(feed.kind for feed in feeds) == built_in()[described.type].kinds
-        return Connection({feed.kind: feed for feed in feeds}, client, vendor)
+    def make(settings: dict[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> Line:
+        lines.append(Line(settings, *answers, token_store=token_store))
+        return lines[-1]
 
     yield make
-    for client in clients:
-        await client.aclose()
+    for line in lines:
+        await line.client.aclose()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -23,10 +23,7 @@ from exporter.client.errors import (
 )
 from exporter.config.models import FileReference
 from exporter.tasks import Clock, Field, Observation, Reason, State
-from exporter.vendors.api import Position
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import Connect, Load, MemoryVault
+from tests.harness import Connect, Load, MemoryVault
 
 GIVEN = {"type": "chanjing", "access_token": "TOKEN"}
 OBTAINED = {"type": "chanjing", "app_id": "APP", "secret_key": "KEY"}
@@ -201,7 +198,7 @@ async def test_the_message_of_a_success_is_no_reason(connect: Connect, kind: str
 )
 async def test_the_documented_lists(connect: Connect, load: Load, kind: str, path: str, states: list[State]) -> None:
     line = connect(GIVEN, load(f"chanjing/{kind}_list.json"))
-    page = await line.feeds[kind].list_page()
+    page = await line.page(kind=kind)
     assert [one.state for one in page.observations] == states
     assert all(not one.unmapped for one in page.observations)
     assert (page.last, page.malformed) == (True, 0)
@@ -214,14 +211,14 @@ async def test_the_documented_lists(connect: Connect, load: Load, kind: str, pat
 @pytest.mark.parametrize(("rows", "info"), [("list", "page_info"), ("List", "PageInfo"), ("List", "page_info")])
 async def test_both_spellings_of_the_list_keys(connect: Connect, kind: str, rows: str, info: str) -> None:
     data = {rows: [{"id": "a", "status": 10}], info: {"page": 1, "size": 50, "total_count": 1, "total_page": 1}}
-    page = await connect(GIVEN, {"code": 0, "msg": "", "data": data}).feeds[kind].list_page()
+    page = await connect(GIVEN, {"code": 0, "msg": "", "data": data}).page(kind=kind)
     assert ([one.id for one in page.observations], page.last) == (["a"], True)
 
 
 @pytest.mark.parametrize("info", [None, {"page": 1, "size": 50, "total_count": 0, "total_page": 0}])
 async def test_a_null_list_is_empty_and_the_last(connect: Connect, info: object) -> None:
     answer = {"code": 0, "msg": "success", "data": {"list": None, "page_info": info}}
-    page = await connect(GIVEN, answer).feeds["lip_sync"].list_page()
+    page = await connect(GIVEN, answer).page(kind="lip_sync")
     assert (page.observations, page.last) == ([], True)
 
 
@@ -234,10 +231,10 @@ async def test_a_page_size_that_the_vendor_cuts_hides_no_task(connect: Connect, 
         data = {"list": tasks[first : first + 20], "page_info": {"size": told, "total_count": 45}}
         return httpx.Response(200, json={"code": 0, "msg": "", "data": data})
 
-    feed = connect(GIVEN, cut).feeds["video"]
+    line = connect(GIVEN, cut)
     read: list[str] = []
     for index in range(10):
-        page = await feed.list_page(Position(index, len(read)))
+        page = await line.page(index, kind="video", received=len(read))
         read += [one.id for one in page.observations]
         if page.last:
             break
@@ -248,13 +245,13 @@ async def test_a_page_size_that_the_vendor_cuts_hides_no_task(connect: Connect, 
 async def test_without_a_total_an_empty_page_is_the_last(connect: Connect) -> None:
     full = {"code": 0, "msg": "", "data": {"list": [{"id": "a", "status": 10}]}}
     line = connect(GIVEN, full, {"code": 0, "msg": "", "data": {"list": []}})
-    assert [(await line.feeds["video"].list_page(Position(index))).last for index in range(2)] == [False, True]
+    assert [(await line.page(index, kind="video")).last for index in range(2)] == [False, True]
     assert [line.vendor.sent(position)["page"] for position in range(2)] == [1, 2]
 
 
 async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
     rows = [None, "a", {"status": 10}, {"id": "", "status": 10}, {"id": "b", "status": 10}, {"id": True}]
-    page = await connect(GIVEN, {"code": 0, "data": {"list": rows}}).feeds["video"].list_page()
+    page = await connect(GIVEN, {"code": 0, "data": {"list": rows}}).page(kind="video")
     assert ([one.id for one in page.observations], page.malformed) == (["b"], 5)
 
 
@@ -280,7 +277,7 @@ async def test_codes_of_a_refused_list_at_http_200(
 ) -> None:
     line = connect(GIVEN, {"trace_id": "1", "code": code, "msg": msg, "data": None})
     with pytest.raises(error) as refused:
-        await line.feeds["video"].list_page()
+        await line.page(kind="video")
     assert line.errors == {("list", error.error): 1}
     assert str(refused.value) == f"the vendor refused the call (HTTP 200, code {code})"
 
@@ -303,7 +300,7 @@ async def test_codes_of_a_refused_list_at_http_200(
 async def test_other_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     line = connect(GIVEN, (status, body))
     with pytest.raises(error):
-        await line.feeds["video"].list_page()
+        await line.page(kind="video")
     assert line.errors == {("list", error.error): 1}
 
 
@@ -369,53 +366,53 @@ class TokenOffice:
 async def test_a_token_is_obtained_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
     line = connect(OBTAINED, office, token_store=token_store)
-    await asyncio.gather(*(feed.list_page() for feed in line.feeds.values()))
-    await line.feeds["video"].list_page()
+    await asyncio.gather(*(line.page(kind=kind) for kind in line.feeds))
+    await line.page(kind="video")
     assert (office.issued, office.refused) == (1, 0)
     assert line.errors == {}
     assert list(token_store.values()) == [("TOKEN-1", FAR)]  # expire_in is the time of the end, despite its name
 
 
 async def test_an_expire_in_that_is_what_its_name_says(connect: Connect, token_store: MemoryVault) -> None:
-    await connect(OBTAINED, TokenOffice(expire_in=7200), token_store=token_store).feeds["video"].list_page()
+    await connect(OBTAINED, TokenOffice(expire_in=7200), token_store=token_store).page(kind="video")
     ((_, expires),) = token_store.values()
     assert expires == pytest.approx(time.time() + 7200, abs=5)
 
 
 async def test_a_token_outlives_a_restart(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
+    await connect(OBTAINED, office, token_store=token_store).page(kind="video")
+    await connect(OBTAINED, office, token_store=token_store).page(kind="video")
     assert (office.issued, office.refused) == (1, 0)
 
 
 async def test_another_application_does_not_inherit_the_token(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
-    await connect(OBTAINED, office, token_store=token_store).feeds["video"].list_page()
+    await connect(OBTAINED, office, token_store=token_store).page(kind="video")
     with pytest.raises(AuthRefused):
-        await connect(OBTAINED | {"app_id": "OTHER"}, office, token_store=token_store).feeds["video"].list_page()
+        await connect(OBTAINED | {"app_id": "OTHER"}, office, token_store=token_store).page(kind="video")
 
 
 async def test_a_refused_token_is_renewed_once_for_both_feeds(connect: Connect, token_store: MemoryVault) -> None:
     office = TokenOffice()
     line = connect(OBTAINED, office, token_store=token_store)
-    await line.feeds["video"].list_page()
+    await line.page(kind="video")
     office.renew()  # another holder
-    await asyncio.gather(*(feed.list_page() for feed in line.feeds.values()))
+    await asyncio.gather(*(line.page(kind=kind) for kind in line.feeds))
     assert office.issued == 3
     assert list(token_store.values()) == [("TOKEN-3", FAR)]
 
 
 async def test_two_holders_do_not_throw_each_other_out_in_turn(connect: Connect) -> None:
     office = TokenOffice()
-    feed = connect(OBTAINED, office).feeds["video"]
-    await feed.list_page()
+    line = connect(OBTAINED, office)
+    await line.page(kind="video")
     office.renew()
-    await feed.list_page()
+    await line.page(kind="video")
     for _ in range(20):
         office.renew()
         with pytest.raises(AuthRefused, match="another holder renews it too"):
-            await feed.list_page()
+            await line.page(kind="video")
     assert office.issued == 23  # of which ours are two
 
 
@@ -437,7 +434,7 @@ async def test_a_token_that_cannot_be_used_breaks_the_contract(
 ) -> None:
     line = connect(OBTAINED, {"code": 0, "msg": "success", "data": data}, token_store=token_store)
     with pytest.raises(ContractBroken):
-        await line.feeds["video"].list_page()
+        await line.page(kind="video")
     assert line.errors == {("token", "contract"): 1}
     assert token_store == {}
 
@@ -445,7 +442,7 @@ async def test_a_token_that_cannot_be_used_breaks_the_contract(
 async def test_wrong_application_credentials_are_refused(connect: Connect) -> None:
     line = connect(OBTAINED | {"secret_key": "WRONG"}, TokenOffice())
     with pytest.raises(AuthRefused):
-        await line.feeds["video"].list_page()
+        await line.page(kind="video")
     assert line.errors == {("token", "auth"): 1}
 
 
@@ -454,9 +451,9 @@ async def test_a_token_file_that_its_owner_changes_is_read_again(connect: Connec
     file = tmp_path / "token"
     file.write_text(office.renew() + "\n")
     line = connect({"type": "chanjing", "access_token": FileReference(str(file))}, office)
-    await line.feeds["video"].list_page()
+    await line.page(kind="video")
     file.write_text(office.renew() + " \n")
-    await line.feeds["video"].list_page()
+    await line.page(kind="video")
     assert (office.issued, office.refused) == (2, 0)
 
 
@@ -471,14 +468,14 @@ async def test_a_token_file_changed_during_the_call_is_used_after_the_refusal(co
         return httpx.Response(200, json={"code": 10400, "msg": "AccessToken验证失败"})
 
     line = connect({"type": "chanjing", "access_token_file": str(file)}, answer)
-    assert (await line.feeds["video"].list_page()).last
+    assert (await line.page(kind="video")).last
     assert len(line.vendor.requests) == 2
 
 
 async def test_a_given_token_that_is_refused_is_not_tried_twice(connect: Connect) -> None:
     line = connect(GIVEN, TokenOffice())
     with pytest.raises(AuthRefused):
-        await line.feeds["video"].list_page()
+        await line.page(kind="video")
     assert len(line.vendor.requests) == 1
 
 

@@ -365,10 +365,8 @@ async def test_a_body_that_drips_forever_ends_at_the_deadline() -> None:
             await asyncio.sleep(0.02)
 
     async with client_at(drip, timeout=0.2) as client:
-        started = time.monotonic()
         with pytest.raises(TimedOut, match=r"no complete answer within 0\.2 s"):
             await ask(client)
-        assert time.monotonic() - started < 1
         assert outcome(client) == ({"200": 1}, {"timeout": 1})
 
 

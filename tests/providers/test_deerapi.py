@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -21,10 +21,7 @@ from exporter.client.errors import (
     VendorFailed,
 )
 from exporter.tasks import Clock, Field, Observation, Reason, State
-from exporter.vendors.api import Position
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import Connect, Connection, Load
+from tests.harness import Connect, Line, Load
 
 KEY = {"type": "deerapi", "api_key": "KEY"}
 USER = KEY | {"user_token": "USER-TOKEN", "user_id": "42"}
@@ -290,7 +287,7 @@ async def test_without_a_user_token_there_is_no_list(connect: Connect) -> None:
 
 async def test_a_list_of_the_newer_dialect(connect: Connect, load: Load) -> None:
     line = connect(USER, load("deerapi/list_numbered.json"))
-    page = await line.feed.list_page()
+    page = await line.page()
     assert [(one.state, one.reason) for one in page.observations] == [
         (State.QUEUED, None),
         (State.QUEUED, None),
@@ -310,11 +307,7 @@ async def test_pages_of_the_newer_dialect_count_from_one_up_to_the_total(connect
     numbered = load("deerapi/list_numbered.json")
     numbered["data"].update(page_size=100, total=250)
     line = connect(USER, numbered)
-    assert [(await line.feed.list_page(Position(index, index * 121))).last for index in range(3)] == [
-        False,
-        False,
-        True,
-    ]
+    assert [(await line.page(index, received=index * 121)).last for index in range(3)] == [False, False, True]
     assert [line.vendor.sent(position)["p"] for position in range(3)] == ["1", "2", "3"]
 
 
@@ -323,13 +316,13 @@ async def test_a_page_size_that_the_gateway_cuts(connect: Connect, load: Load, s
     numbered = load("deerapi/list_numbered.json")
     numbered["data"].update(page_size=said, total=20)
     line = connect(USER, numbered)
-    assert [(await line.feed.list_page(Position(index, 8 * index))).last for index in range(3)] == [False, False, True]
+    assert [(await line.page(index, received=8 * index)).last for index in range(3)] == [False, False, True]
 
 
 async def test_a_gateway_that_does_not_tell_its_page_size(connect: Connect) -> None:
     rows = [{"task_id": str(number), "status": "QUEUED"} for number in range(8)]
     line = connect(USER, {"success": True, "data": {"items": rows, "total": 20}})
-    assert [(await line.feed.list_page(Position(index, 8 * index))).last for index in range(3)] == [False, False, True]
+    assert [(await line.page(index, received=8 * index)).last for index in range(3)] == [False, False, True]
 
 
 async def test_a_list_of_the_older_dialect_counts_pages_from_zero(connect: Connect, load: Load) -> None:
@@ -340,7 +333,7 @@ async def test_a_list_of_the_older_dialect_counts_pages_from_zero(connect: Conne
         return httpx.Response(200, json=pages.get(request.url.params["p"], nothing))
 
     line = connect(USER, answer)
-    first, second = await line.feed.list_page(), await line.feed.list_page(Position(1))
+    first, second = await line.page(), await line.page(1)
     assert [(one.state, one.progress) for one in first.observations] == [(State.RUNNING, 0.45), (State.SUCCEEDED, 1.0)]
     assert (first.last, second.last, second.observations) == (False, True, [])
     assert [line.vendor.sent(position)["p"] for position in range(3)] == ["1", "0", "1"]
@@ -349,21 +342,21 @@ async def test_a_list_of_the_older_dialect_counts_pages_from_zero(connect: Conne
 async def test_a_gateway_that_is_brought_up_to_date_meanwhile(connect: Connect, load: Load) -> None:
     bare, numbered = load("deerapi/list_bare.json"), load("deerapi/list_numbered.json")
     line = connect(USER, bare, bare, numbered)
-    await line.feed.list_page()
-    assert len((await line.feed.list_page()).observations) == 6
+    await line.page()
+    assert len((await line.page()).observations) == 6
     assert [line.vendor.sent(position)["p"] for position in range(4)] == ["1", "0", "0", "1"]
 
 
 @pytest.mark.parametrize("platform", ["suno", "MJ", "midjourney"])
 async def test_rows_of_other_media_are_left_out(connect: Connect, platform: str) -> None:
     rows = [{"task_id": "a", "platform": platform, "status": "SUCCESS"}, {"task_id": "b", "status": "SUCCESS"}]
-    page = await connect(USER, {"success": True, "data": rows}).feed.list_page()
+    page = await connect(USER, {"success": True, "data": rows}).page()
     assert [one.id for one in page.observations] == ["b"]
 
 
 async def test_spoiled_rows_are_counted_beside_the_good_ones(connect: Connect) -> None:
     rows: list[object] = [None, 7, [], {"status": "SUCCESS"}, {"task_id": "a", "platform": {}, "status": "SUCCESS"}]
-    page = await connect(USER, {"success": True, "data": rows}).feed.list_page()
+    page = await connect(USER, {"success": True, "data": rows}).page()
     assert ([one.id for one in page.observations], page.malformed) == (["a"], 4)
 
 
@@ -383,21 +376,21 @@ def bearer_only(request: httpx.Request) -> httpx.Response:
     return httpx.Response(401, json={"success": False, "message": "…", "code": "AUTH_UNAUTHORIZED"})
 
 
-def authorizations(line: Connection) -> list[str]:
+def authorizations(line: Line) -> list[str]:
     return [request.headers["Authorization"] for request in line.vendor.requests]
 
 
 async def test_the_bare_user_token_is_tried_first(connect: Connect) -> None:
     line = connect(USER, raw_only)
-    await line.feed.list_page()
+    await line.page()
     assert authorizations(line)[0] == "USER-TOKEN"
     assert line.errors == {}
 
 
 async def test_a_gateway_that_wants_a_bearer_gets_one_from_then_on(connect: Connect) -> None:
     line = connect(USER, bearer_only)
-    await line.feed.list_page()
-    await line.feed.list_page()
+    await line.page()
+    await line.page()
     assert authorizations(line) == ["USER-TOKEN", "Bearer USER-TOKEN", "Bearer USER-TOKEN"]
 
 
@@ -405,7 +398,7 @@ async def test_a_gateway_that_wants_a_bearer_gets_one_from_then_on(connect: Conn
 async def test_a_wrong_user_token_is_refused_in_both_forms(connect: Connect, gateway: Any) -> None:
     line = connect(USER | {"user_token": "OTHER"}, gateway)
     with pytest.raises(AuthRefused):
-        await line.feed.list_page()
+        await line.page()
     assert authorizations(line) == ["OTHER", "Bearer OTHER"]
 
 
@@ -427,7 +420,7 @@ async def test_a_wrong_user_token_is_refused_in_both_forms(connect: Connect, gat
 async def test_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     line = connect(USER, (status, body))
     with pytest.raises(error):
-        await line.feed.list_page()
+        await line.page()
     assert {name for _, name in line.errors} == {error.error}
 
 
@@ -547,9 +540,9 @@ async def test_the_list_of_the_one_hub_branch(connect: Connect) -> None:
     rows = [{"task_id": f"task_{n}", "status": "SUCCESS", "progress": 100} for n in range(3)]
     data = {"data": rows, "page": 1, "size": 100, "total_count": 103}
     line = connect(USER | {"page_size": 500}, {"success": True, "message": "", "data": data})
-    page = await line.feed.list_page()
+    page = await line.page()
     assert ([one.id for one in page.observations], page.last) == (["task_0", "task_1", "task_2"], False)
-    await line.feed.list_page(Position(1))
+    await line.page(1)
     asked = [dict(request.url.params) for request in line.vendor.requests]
     assert [(one.get("page"), one.get("size")) for one in asked] == [(None, None), ("1", "100"), ("2", "100")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -19,10 +19,7 @@ from exporter.client.errors import (
     VendorFailed,
 )
 from exporter.tasks import Clock, Field, Observation, Reason, State
-from exporter.vendors.api import Position
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import Connect, Load
+from tests.harness import Connect, Load
 
 USER = {"type": "facewap", "base_url": "https://facewap.example", "token": "TOKEN"}
 EIGHT_HOURS = 28800
@@ -33,7 +30,7 @@ def history(*rows: object) -> dict[str, Any]:
 
 
 async def observed(connect: Connect, **fields: Any) -> Observation:
-    page = await connect(USER, history({"promptId": "1", "state": 20, **fields})).feed.list_page()
+    page = await connect(USER, history({"promptId": "1", "state": 20, **fields})).page()
     (one,) = page.observations
     assert isinstance(one, Observation)
     return one
@@ -41,7 +38,7 @@ async def observed(connect: Connect, **fields: Any) -> Observation:
 
 async def test_the_documented_history(connect: Connect, load: Load) -> None:
     line = connect(USER, load("facewap/history.json"))
-    page = await line.feed.list_page()
+    page = await line.page()
     # The prompt's id identifies: taskId is a number as text that the document calls the key of another table.
     assert page.observations == [Observation("313902995386602", State.SUCCEEDED, dated=1758489933 + EIGHT_HOURS)]
     (request,) = line.vendor.requests
@@ -51,7 +48,7 @@ async def test_the_documented_history(connect: Connect, load: Load) -> None:
 
 
 async def test_every_state_and_reason(connect: Connect, load: Load) -> None:
-    page = await connect(USER, load("facewap/history_of_all_states.json")).feed.list_page()
+    page = await connect(USER, load("facewap/history_of_all_states.json")).page()
     assert [(one.state, one.reason) for one in page.observations] == [
         (State.QUEUED, None),
         (State.RUNNING, None),
@@ -110,7 +107,7 @@ async def test_created_at_is_eight_hours_early_and_no_time_of_the_task(
     connect: Connect, given: object, settings: dict[str, str], dated: float | None
 ) -> None:
     line = connect(USER | settings, history({"promptId": "1", "state": 30, "createdAt": given}))
-    (one,) = (await line.feed.list_page()).observations
+    (one,) = (await line.page()).observations
     assert one.dated == dated
     assert (one.submitted, one.started, one.ended) == (None, None, None)
 
@@ -124,7 +121,7 @@ async def test_only_an_empty_page_is_the_last(connect: Connect) -> None:
     """A short one is not: the backend may cut the page size."""
     rows = [{"promptId": str(number), "state": 10} for number in range(3)]
     line = connect(USER | {"page_size": 3}, history(*rows), history(*rows[:2]), history())
-    assert [(await line.feed.list_page(Position(index))).last for index in range(3)] == [False, False, True]
+    assert [(await line.page(index)).last for index in range(3)] == [False, False, True]
     assert [line.vendor.sent(position) for position in range(3)] == [
         {"page": number, "pageSize": 3} for number in (1, 2, 3)
     ]
@@ -132,7 +129,7 @@ async def test_only_an_empty_page_is_the_last(connect: Connect) -> None:
 
 async def test_spoiled_rows_fill_a_page_too(connect: Connect) -> None:
     line = connect(USER | {"page_size": 3}, history(None, {"taskId": "153", "state": 10}, {"promptId": "1"}))
-    page = await line.feed.list_page()
+    page = await line.page()
     assert ([one.id for one in page.observations], page.malformed, page.last) == (["1"], 2, False)
 
 
@@ -143,7 +140,7 @@ async def test_spoiled_rows_fill_a_page_too(connect: Connect) -> None:
 )
 async def test_a_history_without_tasks(connect: Connect, answer: object) -> None:
     line = connect(USER, answer)
-    page = await line.feed.list_page()
+    page = await line.page()
     assert (page.observations, page.last, line.errors) == ([], True, {})
 
 
@@ -227,14 +224,14 @@ async def test_a_detail_without_a_task(connect: Connect, data: object) -> None:
 async def test_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     line = connect(USER, (status, body))
     with pytest.raises(error):
-        await line.feed.list_page()
+        await line.page()
     assert line.errors == {("list", error.error): 1}
 
 
 @pytest.mark.parametrize(("settings", "sent"), [({}, "TOKEN"), ({"bearer": True}, "Bearer TOKEN")])
 async def test_the_token_is_sent_as_configured(connect: Connect, settings: dict[str, bool], sent: str) -> None:
     line = connect(USER | settings, history())
-    await line.feed.list_page()
+    await line.page()
     assert line.vendor.requests[0].headers["Authorization"] == sent
 
 
@@ -248,4 +245,4 @@ async def test_a_token_file_that_its_owner_changes_is_read_after_a_refusal(conne
         return httpx.Response(200, json=history() if good else {"code": 401, "msg": ""})
 
     line = connect({"type": "facewap", "base_url": "https://facewap.example", "token_file": str(file)}, answer)
-    assert (await line.feed.list_page()).last
+    assert (await line.page()).last

@@ -30,7 +30,7 @@ from exporter.client.reasons import reason_of
 from exporter.ledger.times import EARLIEST, believed
 from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_task_id
 from exporter.vendors.api import Feed, Page
-from exporter.vendors.registry import built_in
+from tests.harness import connected, page_of, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -240,7 +240,7 @@ class Line:
 
     def __init__(self, target: Target) -> None:
         self.vendor = Vendor()
-        self._made = built_in()[target.settings["type"]].settings.model_validate({"name": "test", **target.settings})
+        self._made = settings_of(target.settings)
         self._kind = target.kind
         # Nothing waits here: a pause that a body asks for is cut to the Retry-After of the vendor above.
         self.client = Client(self._made.base_url, rate=1e9, timeout=60, transport=httpx.MockTransport(self.vendor))
@@ -249,8 +249,7 @@ class Line:
 
     def connected(self) -> Feed:
         """The feed as after a start: without what it learnt of the vendor."""
-        feeds = built_in()[self._made.type].feeds(self._made, self.client, TokenStore())
-        return next(feed for feed in feeds if feed.kind == self._kind)
+        return connected(self._made, self.client, TokenStore())[self._kind]
 
     @property
     def _errors(self) -> float:
@@ -316,7 +315,7 @@ async def test_mutated_bodies_of_a_feed_become_observations_or_one_counted_error
     lists, details = Mutator(f"{SEED} {kind} list", target.lists), Mutator(f"{SEED} {kind} detail", target.details)
     for body in lists.bodies(BODIES // 2):
         line.vendor.status, line.vendor.body = choose.choice(STATUSES), body
-        await line.call(line.feed.list_page)
+        await line.call(partial(page_of, line.feed))
     for body in details.bodies(BODIES - BODIES // 2):
         line.vendor.status, line.vendor.body = choose.choice(STATUSES), body
         task_id = "ffffffffffffffffffffffffffffffff" if choose.random() < 0.5 else REAL_ID.get(kind, "asked-for")
@@ -337,7 +336,7 @@ async def test_mutated_token_answers_become_a_token_or_one_counted_error(vendor:
     for body in Mutator(f"{SEED} {vendor} token", (target.token,)).bodies(BODIES // 4):
         line.vendor.token = choose.choice(STATUSES), body
         feed = line.connected()
-        await line.call(feed.list_page)
+        await line.call(partial(page_of, feed))
     await line.client.aclose()
     assert all(line.outcomes[what] for what in ("observations", "contract", "auth", "provider_internal"))
 
@@ -348,7 +347,7 @@ async def test_a_token_whose_end_is_no_time_is_a_broken_contract_or_kept_with_a_
     line.vendor.body = (FIXTURES / "chanjing/video_list.json").read_bytes()
     answer = f'{{"code": 0, "data": {{"access_token": "ISSUED", "expire_in": {expires}}}}}'
     line.vendor.token = 200, answer.encode()
-    await line.call(line.feed.list_page)
+    await line.call(partial(page_of, line.feed))
     await line.client.aclose()
     assert line.outcomes["observations" if expires == "1e308" else "contract"] == 1
 
@@ -392,7 +391,7 @@ async def _every_feed_reads(documents: list[Any]) -> None:
         line = Line(target)
         for document in documents:
             line.vendor.body = json.dumps(document).encode()
-            await line.call(line.feed.list_page)
+            await line.call(partial(page_of, line.feed))
             await line.call(partial(line.feed.look_up, "a"))
         await line.client.aclose()
 
@@ -409,20 +408,20 @@ async def test_a_page_of_a_few_times_the_rows_that_were_asked_for_is_read_and_no
     holder, key = next((node, key) for node, key in Mutator("", (name,)).places([whole]) if isinstance(node[key], list))
     row = holder[key][0]
     line.vendor.body = json.dumps(whole).encode()
-    once = len((await line.feed.list_page()).observations)
+    once = len((await page_of(line.feed)).observations)
     assert once > 0
     holder[key] = [row] * 200
     line.vendor.body = json.dumps(whole).encode()
-    assert len((await line.feed.list_page()).observations) == 200
+    assert len((await page_of(line.feed)).observations) == 200
     for rows in (401, 2000, 150_000):
         holder[key] = [row if rows < 10_000 else {}] * rows
         line.vendor.body = json.dumps(whole).encode()
         with pytest.raises(ContractBroken):
-            await line.feed.list_page()
+            await page_of(line.feed)
     holder[key] = [row] * (SIZE_LIMIT // len(json.dumps(row)) + 1)
     line.vendor.body = json.dumps(whole).encode()
     with pytest.raises(AnswerTooLarge):
-        await line.feed.list_page()
+        await page_of(line.feed)
     await line.client.aclose()
 
 
@@ -439,7 +438,7 @@ async def test_a_text_of_megabytes_in_any_place_is_read_to_its_end(kind: str, pi
     line = Line(target)
     text = piece * (LONG // len(piece))
     for name, call in (
-        (target.lists[-1], line.feed.list_page),
+        (target.lists[-1], partial(page_of, line.feed)),
         (target.details[0], partial(line.feed.look_up, "a")),
     ):
         for field in ("code", "error_code", "msg", "error_msg", "message", *FIELDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
@@ -27,11 +27,8 @@ from exporter.client.errors import (
 )
 from exporter.config.models import Secret
 from exporter.tasks import Clock, Field, Observation, Reason, State
-from exporter.vendors.api import Position
 from exporter.vendors.builtin.huawei_metastudio import Signature
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import Connect, Load, MemoryVault
+from tests.harness import Connect, Line, Load, MemoryVault
 
 PROJECT = "0d697589d98091f12f92c0073501cd79"
 TYPE = {"type": "huawei_metastudio", "project_id": PROJECT}
@@ -54,7 +51,7 @@ async def observed(connect: Connect, **fields: Any) -> Observation:
 
 async def test_the_documented_list(connect: Connect, load: Load) -> None:
     line = connect(TOKEN, load("huawei_metastudio/list.json"))
-    page = await line.feed.list_page()
+    page = await line.page()
     assert page.observations == [
         Observation(
             "26f06524-4f75-4b3a-a853-b649a21aaf66",
@@ -74,7 +71,7 @@ async def test_the_documented_list(connect: Connect, load: Load) -> None:
 
 
 async def test_every_state_with_its_times_and_reason(connect: Connect, load: Load) -> None:
-    page = await connect(TOKEN, load("huawei_metastudio/list_of_all_states.json")).feed.list_page()
+    page = await connect(TOKEN, load("huawei_metastudio/list_of_all_states.json")).page()
     told = [
         (
             one.state,
@@ -144,7 +141,7 @@ async def test_only_a_failure_has_a_reason(connect: Connect) -> None:
 async def test_the_newest_are_asked_for_first_page_by_page(connect: Connect) -> None:
     jobs = [{"job_id": str(number), "state": "WAITING"} for number in range(100)]
     line = connect(TOKEN, listing(*jobs, count=250), listing(*jobs, count=250), listing(*jobs[:50], count=250))
-    pages = [await line.feed.list_page(Position(index, 100 * index)) for index in range(3)]
+    pages = [await line.page(index, received=100 * index) for index in range(3)]
     assert [page.last for page in pages] == [False, False, True]
     assert [line.vendor.sent(position) for position in range(3)] == [
         {"offset": str(offset), "limit": "100", "sort_key": "create_time", "sort_dir": "desc"}
@@ -155,7 +152,7 @@ async def test_the_newest_are_asked_for_first_page_by_page(connect: Connect) -> 
 async def test_tasks_in_flight_are_asked_for_by_their_states(connect: Connect) -> None:
     line = connect(TOKEN, listing())
     assert line.feed.lists_in_flight
-    assert (await line.feed.list_page(in_flight=True)).last
+    assert (await line.page(in_flight=True)).last
     assert line.vendor.sent()["state"] == "WAITING,PROCESSING"
     assert b"state=WAITING%2CPROCESSING" in line.vendor.requests[0].url.query
 
@@ -185,7 +182,7 @@ async def test_a_job_that_the_vendor_does_not_know_is_an_answer(connect: Connect
 async def test_a_404_of_the_list_is_a_refusal(connect: Connect) -> None:
     line = connect(TOKEN, (404, {"error_code": "MSS.00000002", "error_msg": "Not Found"}))
     with pytest.raises(RequestInvalid):
-        await line.feed.list_page()
+        await line.page()
 
 
 @pytest.mark.parametrize(
@@ -241,7 +238,7 @@ REFUSALS = [
 async def test_refused_lists(connect: Connect, status: int, code: str, msg: str, error: type[CallError]) -> None:
     line = connect(TOKEN, (status, {"error_code": code, "error_msg": msg}))
     with pytest.raises(error) as refused:
-        await line.feed.list_page()
+        await line.page()
     assert {name for _, name in line.errors} == {error.error}
     assert str(refused.value) == f"the vendor refused the call (HTTP {status}, code {code})"
 
@@ -262,7 +259,7 @@ async def test_refused_lists(connect: Connect, status: int, code: str, msg: str,
 )
 async def test_other_refused_lists(connect: Connect, status: int, body: Any, error: type[CallError]) -> None:
     with pytest.raises(error):
-        await connect(TOKEN, (status, body)).feed.list_page()
+        await connect(TOKEN, (status, body)).page()
 
 
 # Signatures.
@@ -310,15 +307,15 @@ def test_the_signature_is_that_of_the_vendors_own_signer(method: str, url: str, 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda feed: feed.list_page(Position(2), in_flight=True),
-        lambda feed: feed.look_up("任务 a/b?c=d&e+f%20~"),
+        lambda line: line.page(2, in_flight=True),
+        lambda line: line.feed.look_up("任务 a/b?c=d&e+f%20~"),
     ],
     ids=["list", "detail"],
 )
 @pytest.mark.parametrize("base_url", [HOST, "https://gateway.example:8443/meta-studio"])
-async def test_calls_with_an_access_key_are_signed(connect: Connect, ask: Callable[[Any], Any], base_url: str) -> None:
+async def test_calls_with_an_access_key_are_signed(connect: Connect, ask: Callable[[Line], Any], base_url: str) -> None:
     line = connect(KEYS | {"base_url": base_url}, listing({"job_id": "任务 a/b?c=d&e+f%20~", "state": "WAITING"}))
-    await ask(line.feed)
+    await ask(line)
     (request,) = line.vendor.requests
     assert str(request.url).startswith(f"{base_url}/v1/{PROJECT}/digital-human-videos?")
     assert request.headers["Authorization"] == signed_by_the_vendor(request)
@@ -354,8 +351,8 @@ def iam(load: Load) -> Iam:
 
 async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
     line = connect(IAM, iam, token_store=token_store)
-    await line.feed.list_page()
-    await line.feed.list_page()
+    await line.page()
+    await line.page()
     assert iam.issued == 1
     assert json.loads(line.vendor.requests[0].content) == {
         "auth": {
@@ -370,10 +367,10 @@ async def test_a_password_becomes_a_token_of_the_project(connect: Connect, iam: 
 
 
 async def test_a_refused_token_is_renewed_once(connect: Connect, iam: Iam, token_store: MemoryVault) -> None:
-    await connect(IAM, iam, token_store=token_store).feed.list_page()
+    await connect(IAM, iam, token_store=token_store).page()
     iam.issued += 1  # the old one is no longer good
     line = connect(IAM, iam, token_store=token_store)
-    await line.feed.list_page()
+    await line.page()
     assert iam.issued == 3
     assert line.errors == {("list", "auth"): 1}
 
@@ -402,7 +399,7 @@ async def test_no_token_is_to_be_had(
 
     line = connect(IAM, answer, token_store=token_store)
     with pytest.raises(error):
-        await line.feed.list_page()
+        await line.page()
     assert line.errors == {("token", error.error): 1}
     assert token_store == {}
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.client.errors import AuthRefused, VendorFailed
 from exporter.client.tokens import LONGEST_WAIT, MARGIN, ObtainedToken
 from exporter.tasks import Cause
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import MemoryVault
+from tests.harness import MemoryVault
 
 LIFE = 86400.0
 

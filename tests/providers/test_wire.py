@@ -7,25 +7,20 @@ import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from exporter.client.client import Client
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
 from exporter.vendors.declared.declaration import FeedDeclaration
 from exporter.vendors.declared.expressions import Expression
 from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
-from exporter.vendors.registry import built_in
-
-if TYPE_CHECKING:
-    from tests.providers.conftest import MemoryVault
+from tests.harness import VENDORS, Line
 
 
 def value_of(kind: Any, raw: object) -> Any:
@@ -288,7 +283,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "facewap": {"base_url": "https://facewap.example", "token": "TOKEN"},
 }
 DECLARED = {"chanjing": chanjing, "huawei_metastudio": huawei_metastudio, "facewap": facewap}
-KINDS = [(name, kind) for name in SETTINGS for kind in built_in()[name].kinds]
+KINDS = [(name, kind) for name in SETTINGS for kind in VENDORS[name].kinds]
 
 
 def numbers_of(one: Observation) -> list[float | None]:
@@ -298,13 +293,8 @@ def numbers_of(one: Observation) -> list[float | None]:
 @pytest.mark.parametrize(("vendor", "kind"), KINDS)
 @ANYTHING
 @given(data=st.data())
-def test_any_row_with_a_good_id_is_an_observation(
-    token_store: MemoryVault, vendor: str, kind: str, data: st.DataObject
-) -> None:
-    described = built_in()[vendor].settings.model_validate({"name": "test", "type": vendor, **SETTINGS[vendor]})
-    unused = Client(described.base_url, transport=httpx.MockTransport(lambda _: httpx.Response(500)))
-    feeds = built_in()[vendor].feeds(described, unused, token_store)
-    observe: Any = next(feed for feed in feeds if feed.kind == kind)
+def test_any_row_with_a_good_id_is_an_observation(vendor: str, kind: str, data: st.DataObject) -> None:
+    observe: Any = Line({"type": vendor, **SETTINGS[vendor]}).feeds[kind]
     keys = keys_of(DECLARED[vendor].DECLARATION.feeds[kind]) if vendor in DECLARED else named(deerapi.Row)
     one = observe.observe(data.draw(rows_of(keys)))
     assert isinstance(one, Observation)

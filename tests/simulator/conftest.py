@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from exporter.simulator import HandClock, Simulator, World, app
-
-if TYPE_CHECKING:
-    from tests.conftest import Door
+from tests.harness import Door
 
 
 @pytest.fixture

@@ -6,24 +6,20 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from grafana import prometheus_rules, thresholds
 from grafana.identity import JOB
 from grafana.thresholds import Thresholds
+from tests.harness import Exporter, exporters, wait_for
 
 from . import scenes, servers
-from .servers import Alertmanager, Prometheus, WaitFor
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Exporters = Callable[[Path], AbstractContextManager[Callable[..., Exporter]]]
+from .servers import Alertmanager, Prometheus
 
 EXAMPLES = Path(prometheus_rules.__file__).parent / "prometheus"
 
@@ -85,7 +81,7 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, program: Callable[..., str], wait_for: WaitFor, exporters: Exporters) -> Iterator[Stack]:
+def running(folder: Path, program: Callable[..., str]) -> Iterator[Stack]:
     """All is well for a while; then everything in `scenes.SCENES` happens, and something to each of three exporters."""
     prometheus_program = program("prometheus")
     alertmanager_program = program("alertmanager", "prometheus-alertmanager")
@@ -106,7 +102,7 @@ def running(folder: Path, program: Callable[..., str], wait_for: WaitFor, export
         example: dict[str, Any] = yaml.safe_load((EXAMPLES / "alertmanager.yaml").read_text(encoding="utf-8"))
         nowhere = {"receivers": [{"name": receiver["name"]} for receiver in example["receivers"]]}
         alertmanager = up.enter_context(
-            servers.alertmanager(alertmanager_program, folder / "alertmanager", wait_for, example | nowhere)
+            servers.alertmanager(alertmanager_program, folder / "alertmanager", example | nowhere)
         )
         up.enter_context(alertmanager.watched())
         rules = {
@@ -119,7 +115,6 @@ def running(folder: Path, program: Callable[..., str], wait_for: WaitFor, export
             servers.prometheus(
                 prometheus_program,
                 folder / "prometheus",
-                wait_for,
                 {JOB: list(addresses.values())},
                 list(rules),
                 alertmanager.address,

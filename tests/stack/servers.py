@@ -11,23 +11,19 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+
+from tests.harness import wait_for
 
 Values = dict[tuple[str, ...], float]
 
 _PORTS = iter(random.SystemRandom().sample(range(10_200, 32_000), 1_000))
 """To try in turn. Connections get theirs from higher ones, so none of these is taken between the trial and the use."""
-
-
-class WaitFor(Protocol):
-    """`wait_for` of the tests' conftest."""
-
-    def __call__(self, what: str, holds: Callable[[], object], patience: float = ..., pause: float = ...) -> None: ...
 
 
 def get_json(url: str, **parameters: object) -> Any:
@@ -107,7 +103,6 @@ class Alertmanager:
 def prometheus(
     command: str,
     folder: Path,
-    wait_for: WaitFor,
     jobs: dict[str, Sequence[str]],
     rules: Sequence[Path] = (),
     alertmanager: str | None = None,
@@ -127,22 +122,20 @@ def prometheus(
         "enable-feature": "exemplar-storage",
         "rules.alert.resend-delay": "1s",
     }
-    with served(command, folder, wait_for, config, flags) as address:
+    with served(command, folder, config, flags) as address:
         yield Prometheus(f"http://{address}")
 
 
 @contextmanager
-def alertmanager(command: str, folder: Path, wait_for: WaitFor, config: dict[str, Any]) -> Iterator[Alertmanager]:
+def alertmanager(command: str, folder: Path, config: dict[str, Any]) -> Iterator[Alertmanager]:
     """An Alertmanager with this configuration."""
     flags = {"storage.path": "data", "cluster.listen-address": ""}
-    with served(command, folder, wait_for, config, flags) as address:
+    with served(command, folder, config, flags) as address:
         yield Alertmanager(address)
 
 
 @contextmanager
-def served(
-    command: str, folder: Path, wait_for: WaitFor, config: dict[str, Any], flags: dict[str, str]
-) -> Iterator[str]:
+def served(command: str, folder: Path, config: dict[str, Any], flags: dict[str, str]) -> Iterator[str]:
     """The address (host:port) of a program that is ready, until the block is left."""
     folder.mkdir()
     (folder / "config.yml").write_text(json.dumps(config))  # which is YAML too

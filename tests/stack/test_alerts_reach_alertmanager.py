@@ -15,10 +15,10 @@ from grafana.alerting import Alert, Subject
 from grafana.alerts import alerts
 from grafana.identity import JOB
 from grafana.recordings import Recordings
+from tests.harness import wait_for
 
 from . import scenes
 from .running import Stack, fast
-from .servers import WaitFor
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ CASES = [(subject, name) for subject, names in CAUSED.items() for name in names]
 
 
 @pytest.fixture(scope="module")
-def fired(stack: Stack, wait_for: WaitFor) -> list[dict[str, Any]]:
+def fired(stack: Stack) -> list[dict[str, Any]]:
     """Every alert that came, once all that must come have come."""
     wanted = [frozenset(expected(stack, *case).items()) for case in CASES]
     seen = stack.alertmanager.seen
@@ -129,9 +129,7 @@ SYMPTOMS = [
 
 
 @pytest.mark.parametrize(("symptom", "cause"), SYMPTOMS, ids=lambda alert: "-".join(alert))
-def test_a_cause_inhibits_its_symptom(
-    stack: Stack, wait_for: WaitFor, symptom: tuple[str, str], cause: tuple[str, str]
-) -> None:
+def test_a_cause_inhibits_its_symptom(stack: Stack, symptom: tuple[str, str], cause: tuple[str, str]) -> None:
     """By the example's rules: one outage is one message."""
 
     def named(name: str, provider: str) -> Iterator[dict[str, Any]]:

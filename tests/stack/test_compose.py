@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from grafana.identity import JOB
+from tests.harness import Start, wait_for
 
 from . import servers
 from .running import PATIENCE
-from .servers import Prometheus, WaitFor
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
+from .servers import Prometheus
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "grafana" / "prometheus" / "rules"
@@ -31,7 +29,7 @@ def flags(name: str, **changed: str) -> dict[str, str]:
 
 
 def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
-    start: Callable[..., Exporter], program: Callable[..., str], wait_for: WaitFor, tmp_path: Path
+    start: Start, program: Callable[..., str], tmp_path: Path
 ) -> None:
     command, listen = SERVICES["exporter"]["command"]
     demo = start(command, listen.replace(":10186", "127.0.0.1:0"), "--speed=100")
@@ -40,7 +38,6 @@ def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
     with servers.served(
         program("alertmanager", "prometheus-alertmanager"),
         tmp_path / "alertmanager",
-        wait_for,
         alertmanager_config,
         flags("alertmanager", **{"storage.path": "data"}),
     ) as alertmanager:
@@ -54,13 +51,11 @@ def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
             assert text.count(inside) == 1
             text = text.replace(inside, here)
         own = flags("prometheus", **{"storage.tsdb.path": "data"})
-        with servers.served(
-            program("prometheus"), tmp_path / "prometheus", wait_for, yaml.safe_load(text), own
-        ) as address:
-            look(Prometheus(f"http://{address}"), alertmanager, wait_for)
+        with servers.served(program("prometheus"), tmp_path / "prometheus", yaml.safe_load(text), own) as address:
+            look(Prometheus(f"http://{address}"), alertmanager)
 
 
-def look(prometheus: Prometheus, alertmanager: str, wait_for: WaitFor) -> None:
+def look(prometheus: Prometheus, alertmanager: str) -> None:
     loaded = {rule["name"] for group in prometheus.api("rules")["groups"] for rule in group["rules"]}
     written = {
         rule.get("alert") or rule["record"]

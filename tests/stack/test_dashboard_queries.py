@@ -16,11 +16,12 @@ from grafana import grafana_rules, prometheus_rules
 from grafana.boards.verdict import findings, verdict
 from grafana.identity import JOB
 from grafana.promql import CHOSEN
+from tests.harness import wait_for
 
 from . import asked, scenes
 from .asked import ALL, DASHBOARDS, RANGE, Choice, Query
 from .running import Stack, fast
-from .servers import Prometheus, WaitFor
+from .servers import Prometheus
 
 pytestmark = pytest.mark.slow
 
@@ -61,14 +62,14 @@ def test_there_is_something_to_ask() -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_query_returns_data_with_the_labels_of_its_legend(stack: Stack, wait_for: WaitFor, query: Query) -> None:
+def test_a_query_returns_data_with_the_labels_of_its_legend(stack: Stack, query: Query) -> None:
     wait_for(f"data for {query.expr}", lambda: answer(stack.prometheus, query), patience=stack.patience, pause=0.2)
     lacking = [one for one in answer(stack.prometheus, query) if not all(map(one.get, query.legend_labels))]
     assert lacking == []
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_query_returns_data_if_everything_is_chosen_by_name(stack: Stack, wait_for: WaitFor, query: Query) -> None:
+def test_a_query_returns_data_if_everything_is_chosen_by_name(stack: Stack, query: Query) -> None:
     """The names have characters in them that mean something in regular expressions."""
     choice = {
         "job": [JOB],
@@ -80,7 +81,7 @@ def test_a_query_returns_data_if_everything_is_chosen_by_name(stack: Stack, wait
 
 
 @pytest.mark.parametrize("query", [query for query in QUERIES if query.exemplars], ids=str)
-def test_an_exemplar_leads_to_its_task(stack: Stack, wait_for: WaitFor, query: Query) -> None:
+def test_an_exemplar_leads_to_its_task(stack: Stack, query: Query) -> None:
     """It has every label that the provisioned datasource puts into the link."""
     (datasource,) = yaml.safe_load(asked.DATASOURCES.read_text(encoding="utf-8"))["datasources"]
     (link,) = datasource["jsonData"]["exemplarTraceIdDestinations"]
@@ -112,9 +113,7 @@ UNTOLD: Mapping[str, set[str]] = {
 
 @pytest.mark.parametrize("provider", UNTOLD)
 @pytest.mark.parametrize("dashboard", ["videotask-overview", "videotask-provider"])
-def test_only_what_a_vendor_does_not_tell_is_empty_and_says_why(
-    stack: Stack, wait_for: WaitFor, dashboard: str, provider: str
-) -> None:
+def test_only_what_a_vendor_does_not_tell_is_empty_and_says_why(stack: Stack, dashboard: str, provider: str) -> None:
     queries = [query for query in QUERIES if query.dashboard == dashboard]
 
     def empty() -> set[str]:
@@ -156,9 +155,7 @@ def columns(panel: Mapping[str, Any], answers: Mapping[str, list[Labels]]) -> se
 
 
 @pytest.mark.parametrize(("dashboard", "panel"), TABLES)
-def test_a_table_has_the_columns_that_it_names(
-    stack: Stack, wait_for: WaitFor, dashboard: str, panel: Mapping[str, Any]
-) -> None:
+def test_a_table_has_the_columns_that_it_names(stack: Stack, dashboard: str, panel: Mapping[str, Any]) -> None:
     """And no other: each has a title."""
     queries = [query for query in QUERIES if (query.dashboard, query.panel) == (dashboard, panel["title"])]
     for query in queries:
@@ -190,7 +187,7 @@ def test_a_variable_offers_what_there_is(stack: Stack, dashboard: str, name: str
 
 
 @pytest.mark.parametrize(("dashboard", "expr"), asked.marks())
-def test_a_start_is_marked(stack: Stack, wait_for: WaitFor, dashboard: str, expr: str) -> None:
+def test_a_start_is_marked(stack: Stack, dashboard: str, expr: str) -> None:
     """Of the one exporter that was started again."""
 
     def marked() -> list[Labels]:
@@ -205,7 +202,7 @@ NOT_FOUND = ("No exporter reports", "Starting")
 
 
 @pytest.mark.parametrize("finding", findings(CHOSEN), ids=lambda finding: finding.says.partition(".")[0])
-def test_the_verdict_finds_what_is_wrong(stack: Stack, wait_for: WaitFor, finding: Any) -> None:
+def test_the_verdict_finds_what_is_wrong(stack: Stack, finding: Any) -> None:
     expr = asked.interpolated(finding.holds, ALL)
     if finding.says.startswith(NOT_FOUND):
         assert series(stack.prometheus, expr) == []
@@ -231,7 +228,7 @@ RECORDINGS = [rule["record"] for group in prometheus_rules.recording_file(fast()
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recording_rule_has_data(stack: Stack, wait_for: WaitFor, name: str) -> None:
+def test_a_recording_rule_has_data(stack: Stack, name: str) -> None:
     wait_for(name, lambda: series(stack.prometheus, name), patience=stack.patience, pause=0.2)
 
 
@@ -245,7 +242,7 @@ GRAFANA_ALERTS = [
 
 
 @pytest.mark.parametrize(("title", "expr"), GRAFANA_ALERTS)
-def test_an_alert_of_grafana_has_data(stack: Stack, wait_for: WaitFor, title: str, expr: str) -> None:
+def test_an_alert_of_grafana_has_data(stack: Stack, title: str, expr: str) -> None:
     """At some time: conditions come and go."""
 
     if title == "VideoTaskExporterAbsent":

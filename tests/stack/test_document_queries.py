@@ -8,9 +8,9 @@ import time
 import pytest
 
 from docs.tools.reader import ROOT, Block, blocks
+from tests.harness import wait_for
 
 from .running import Stack
-from .servers import WaitFor
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def asked(block: Block) -> str:
 
 
 @pytest.mark.parametrize("block", QUERIES)
-def test_a_query_of_a_document_has_data(stack: Stack, wait_for: WaitFor, block: Block) -> None:
+def test_a_query_of_a_document_has_data(stack: Stack, block: Block) -> None:
     """A finite number at least once: the wait for a queue that nothing leaves may be infinite."""
 
     def answer() -> bool:
@@ -44,7 +44,7 @@ def test_what_is_shortened_stands_in_a_document() -> None:
         assert any(told in block.text for block in blocks("promql"))
 
 
-def test_the_query_for_exemplars_has_some(stack: Stack, wait_for: WaitFor) -> None:
+def test_the_query_for_exemplars_has_some(stack: Stack) -> None:
     (block,) = [one for one in blocks("promql") if one.page == COOKBOOK and "histogram_quantile(0.99" in one.text]
     wait_for("exemplars", lambda: stack.prometheus.exemplars(block.text), patience=stack.patience, pause=0.2)
     (first, *_) = stack.prometheus.exemplars(block.text)

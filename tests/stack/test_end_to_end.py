@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.harness import Start, wait_for
+
 from . import servers
-from .servers import Values, WaitFor, get_json
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-    Start = Callable[..., Exporter]
+from .servers import Values, get_json
 
 pytestmark = pytest.mark.slow
 
@@ -42,9 +39,7 @@ def measured(truth: Any, phase: str, states: tuple[str, ...], what: str) -> Valu
     }
 
 
-def test_prometheus_tells_the_truth_about_the_demo(
-    start: Start, program: Callable[..., str], tmp_path: Path, wait_for: WaitFor
-) -> None:
+def test_prometheus_tells_the_truth_about_the_demo(start: Start, program: Callable[..., str], tmp_path: Path) -> None:
     command = program("prometheus")
     demo = start(
         "demo",
@@ -55,7 +50,7 @@ def test_prometheus_tells_the_truth_about_the_demo(
         "--seed=7",
     )
     target = demo.url.removeprefix("http://").rstrip("/")
-    with servers.prometheus(command, tmp_path / "prometheus", wait_for, {"videotask": [target]}) as prometheus:
+    with servers.prometheus(command, tmp_path / "prometheus", {"videotask": [target]}) as prometheus:
         (place,) = re.findall(r"(?m)^  the truth +(http://\S+)", demo.stdout)
 
         def has_ended() -> bool:

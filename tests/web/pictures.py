@@ -20,17 +20,13 @@ from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, sync_playwright
 
 from exporter import __version__, simulator
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.providers import PolledProvider, PolledProviders
-from exporter.simulator import DIGITAL_HUMAN, PREFIXES, HandClock, Life, World
+from exporter.simulator import DIGITAL_HUMAN, HandClock, Life, World
 from exporter.tasks import Reason, State
-from exporter.vendors.registry import built_in
+from tests.harness import STEP, Rig
 from tests.simulator import faults
 
 from . import chromium, png
-from .houses import House, served
+from .serving import served
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 
@@ -73,8 +69,6 @@ ACCOUNTS = {
     "metastudio": "huawei_metastudio",
     "facewap": "facewap",
 }
-STEP = 15.0
-"""Seconds between two sweeps."""
 SWEEPS = 40
 REFUSED = 12
 """So many sweeps before the end, one vendor begins to refuse the key."""
@@ -100,25 +94,18 @@ async def scene() -> AsyncIterator[httpx.AsyncClient]:
         )
     )
     fake = simulator.app(world, limits={})
-    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
+    rig = Rig(clock)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(simulator.running(fake))
-        stack.push_async_callback(ledger.close)
-        accounts = []
+        stack.push_async_callback(rig.aclose)
         for name, vendor in ACCOUNTS.items():
-            settings = {"name": name, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "1000/s"}
-            settings |= fake.credentials.of(vendor)
-            account = await PolledProvider.open(built_in()[vendor].settings.model_validate(settings), ledger, clock)
-            stack.push_async_callback(account.stop)
-            accounts.append(account)
-        house = House(clock, ledger, PolledProviders(accounts))
-        application = house.app()
+            rig.connect(vendor, url, name=name, rate_limit="1000/s")
+        application = rig.app()
         for left in range(SWEEPS, 0, -1):
             if left == REFUSED:
                 fake.faults["facewap"] = faults.keyless
-            clock.now += STEP
-            await house.sweep()
-        for loop in house.loops:
+            await rig.sweep()
+        for loop in rig.loops:
             loop.status = replace(loop.status, next_sweep=clock.now + STEP)
         clock.now += 3
         yield await stack.enter_async_context(served(application))

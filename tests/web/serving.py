@@ -1,4 +1,4 @@
-"""A small application on the exporter's own server, and what clients and certificates the tests need."""
+"""Applications on the exporter's own server, and what clients and certificates the tests need."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
 import httpx
-import pytest
 import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,9 +23,9 @@ from starlette.types import ASGIApp
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.opened import Limits
 from exporter.web.server.server import Server, listen
+from tests.harness import NOWHERE, PATIENCE, Rig
 
-PATIENCE = 30.0
-"""Seconds that a test waits for something that must come."""
+SECRET = "callback-s3cr3t-of-the-studio"
 
 CHEAP = 4
 """The least cost of a bcrypt hash: some hundred a second."""
@@ -99,19 +98,6 @@ class Folder:
         return context
 
 
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, authority: trustme.CA) -> Folder:
-    made = Folder(tmp_path, authority)
-    made.certify("server", "localhost", "127.0.0.1")
-    made.write(ca_pem=authority.cert_pem.bytes())
-    return made
-
-
 @dataclass
 class Address:
     host: str
@@ -167,6 +153,41 @@ async def serving(
         await running
 
 
+@asynccontextmanager
+async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIterator[httpx.AsyncClient]:
+    """The application on the exporter's own server, and a client of it that sends no header of its own accord."""
+    (listener,) = listen([address])
+    host, port = listener.getsockname()[:2]
+    server = Server(application)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE) as client:
+            for name in ("accept", "accept-encoding"):
+                del client.headers[name]
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def studio(url: str = NOWHERE) -> AsyncIterator[Rig]:
+    """A Chanjing account at the vendors with this address; by default, where nothing listens."""
+    rig = Rig()
+    rig.connect(
+        "chanjing",
+        url,
+        name="studio",
+        poll_interval="10s",
+        request_timeout="100ms",
+        rate_limit="100/s",
+        watch={"callback_secret": SECRET},
+    )
+    yield rig
+    await rig.aclose()
+
+
 async def all_of(reader: asyncio.StreamReader) -> bytes:
     """What comes until the connection ends, in whichever way it does."""
     read = b""
@@ -174,16 +195,6 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
         while more := await reader.read(65536):
             read += more
     return read
-
-
-async def until(what: str, holds: Callable[[], object]) -> None:
-    """Waits until something holds, and fails saying what did not."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not holds():  # noqa: ASYNC110 - what is waited for tells nobody
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"waited {PATIENCE:g} s in vain: {what}")
 
 
 def users(**passwords: str) -> str:

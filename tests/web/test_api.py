@@ -8,10 +8,11 @@ from urllib.parse import quote
 import httpx
 from starlette.responses import Response
 
-from exporter.simulator import PREFIXES, Credentials, World, app, running
+from exporter.simulator import Credentials
 from exporter.tasks import ENDS, IN_FLIGHT, Observation, Reason, State
+from tests.harness import Rig, Site
 
-from .houses import House, house_at, served
+from .serving import served, studio
 
 ODD_IDS = (
     "a/b",
@@ -70,10 +71,10 @@ async def test_before_the_first_sweep_nothing_is_said_of_tasks(http: httpx.Async
         }
 
 
-async def test_a_feed_tells_its_tasks_by_state_and_reason(house: House, http: httpx.AsyncClient) -> None:
-    now = house.clock.now
-    await house.show()
-    await house.show(
+async def test_a_feed_tells_its_tasks_by_state_and_reason(rig: Rig, http: httpx.AsyncClient) -> None:
+    now = rig.clock.now
+    await rig.show()
+    await rig.show(
         Observation("a", State.QUEUED),
         Observation("b", State.QUEUED),
         Observation("c", State.RUNNING),
@@ -93,20 +94,20 @@ async def test_a_feed_tells_its_tasks_by_state_and_reason(house: House, http: ht
 
 
 async def test_what_is_in_flight_is_withdrawn_when_it_is_old_and_ends_are_not(
-    house: House, http: httpx.AsyncClient
+    rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    await house.show(Observation("a", State.QUEUED), Observation("b", State.SUCCEEDED, ended=house.clock.now))
-    house.clock.now += 31  # more than three intervals
+    await rig.show(Observation("a", State.QUEUED), Observation("b", State.SUCCEEDED, ended=rig.clock.now))
+    rig.clock.now += 31  # more than three intervals
     feed, _ = await feeds(http)
     assert feed["in_flight"] is None
     assert feed["recent"]["ended"]["succeeded"] == 1
 
 
-async def test_an_outage_is_told_with_its_calls_and_what_to_do(house: House, http: httpx.AsyncClient) -> None:
-    began = house.clock.now
-    await house.sweep()
-    house.clock.now += 10
-    await house.sweep()
+async def test_an_outage_is_told_with_its_calls_and_what_to_do(rig: Rig, http: httpx.AsyncClient) -> None:
+    began = rig.clock.now
+    await rig.sweep(after=0)
+    rig.clock.now += 10
+    await rig.sweep(after=0)
     for feed in await feeds(http):
         assert feed["up"] is False
         assert feed["outage"].pop("advice").startswith("The machine is there, but nothing answers at that port.")
@@ -117,13 +118,12 @@ async def test_an_outage_is_told_with_its_calls_and_what_to_do(house: House, htt
         assert feed["failed_calls"] == [call | {"at": began + 10}, call | {"at": began}]
 
 
-async def test_failed_calls_outlive_the_outage() -> None:
-    simulator = app(World(rate=0))
-    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
-        simulator.faults["chanjing/video"] = Response("<html>", 502)
-        await house.sweep()
-        simulator.faults.clear()
-        await house.sweep()
+async def test_failed_calls_outlive_the_outage(site: Site) -> None:
+    async with studio(site.url) as rig, served(rig.app()) as http:
+        site.fake.faults["chanjing/video"] = Response("<html>", 502)
+        await rig.sweep(after=0)
+        site.be_well()
+        await rig.sweep(after=0)
         good, feed = await feeds(http)
         assert (feed["up"], feed["outage"], good["failed_calls"]) == (True, None, [])
         (call,) = feed["failed_calls"]
@@ -135,11 +135,11 @@ async def test_failed_calls_outlive_the_outage() -> None:
 # Tasks
 
 
-async def test_a_task_is_told_with_its_times_and_whose_they_are(house: House, http: httpx.AsyncClient) -> None:
-    now = house.clock.now
-    await house.show()
-    house.clock.now += 5
-    await house.show(
+async def test_a_task_is_told_with_its_times_and_whose_they_are(rig: Rig, http: httpx.AsyncClient) -> None:
+    now = rig.clock.now
+    await rig.show()
+    rig.clock.now += 5
+    await rig.show(
         Observation(
             "t",
             State.FAILED,
@@ -177,20 +177,20 @@ async def test_a_task_is_told_with_its_times_and_whose_they_are(house: House, ht
     assert story == expected | {"steps": [{"at": now + 5, "state": "failed", "progress": None}]}
 
 
-async def test_a_story_has_each_change_that_was_seen(house: House, http: httpx.AsyncClient) -> None:
-    began = house.clock.now
+async def test_a_story_has_each_change_that_was_seen(rig: Rig, http: httpx.AsyncClient) -> None:
+    began = rig.clock.now
     states = [(State.QUEUED, None), (State.RUNNING, 0.05), (State.RUNNING, 0.5), (State.SUCCEEDED, 1.0)]
     for state, progress in states:
-        await house.show(Observation("t", state, progress=progress))
-        house.clock.now += 5
+        await rig.show(Observation("t", state, progress=progress))
+        rig.clock.now += 5
     steps = (await said(http, "/api/v1/tasks/studio/lip_sync/t"))["steps"]
     assert [(step["at"], step["state"], step["progress"]) for step in steps] == [
         (began + 5 * turn, state, progress) for turn, (state, progress) in enumerate(states)
     ]
 
 
-async def test_a_task_is_found_by_its_id_whatever_that_holds(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(*(Observation(task_id, State.QUEUED) for task_id in ODD_IDS))
+async def test_a_task_is_found_by_its_id_whatever_that_holds(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(*(Observation(task_id, State.QUEUED) for task_id in ODD_IDS))
     for task_id in ODD_IDS:
         story = await said(http, f"/api/v1/tasks/studio/lip_sync/{quote(task_id, safe='')}")
         assert story["id"] == task_id
@@ -198,25 +198,25 @@ async def test_a_task_is_found_by_its_id_whatever_that_holds(house: House, http:
         assert task_id in [task["id"] for task in found]
 
 
-async def test_an_ended_task_is_remembered_after_the_window(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("t", State.SUCCEEDED, ended=house.clock.now))
-    house.clock.now += 7200
+async def test_an_ended_task_is_remembered_after_the_window(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("t", State.SUCCEEDED, ended=rig.clock.now))
+    rig.clock.now += 7200
     assert (await said(http, "/api/v1/tasks"))["tasks"] == []
     story = await said(http, "/api/v1/tasks/studio/lip_sync/t")
     assert (story["state"], story["stale"]) == ("succeeded", False)
 
 
-async def test_a_task_of_a_feed_that_is_down_is_stale(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("t", State.RUNNING))
+async def test_a_task_of_a_feed_that_is_down_is_stale(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("t", State.RUNNING))
     for seconds, stale in ((0, False), (31, True)):
-        house.clock.now += seconds
+        rig.clock.now += seconds
         (listed,) = (await said(http, "/api/v1/tasks"))["tasks"]
         assert listed["stale"] is (await said(http, "/api/v1/tasks/studio/lip_sync/t"))["stale"] is stale
 
 
-async def test_the_links_lead_through_all_pages_and_back(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(*(Observation(f"t{n:02}", State.QUEUED) for n in range(11)))
-    await house.show(Observation("other", State.QUEUED), feed=1)
+async def test_the_links_lead_through_all_pages_and_back(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(*(Observation(f"t{n:02}", State.QUEUED) for n in range(11)))
+    await rig.show(Observation("other", State.QUEUED), feed=1)
     pages = [await said(http, "/api/v1/tasks?kind=lip_sync&sort=id&direction=asc&per_page=4")]
     while link := pages[-1]["next"]:
         pages.append(await said(http, f"/api/v1/tasks{link}"))
@@ -227,8 +227,8 @@ async def test_the_links_lead_through_all_pages_and_back(house: House, http: htt
     assert await said(http, f"/api/v1/tasks{pages[2]['previous']}") == pages[1]
 
 
-async def test_a_page_after_the_last_is_empty_and_leads_back(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("t", State.QUEUED))
+async def test_a_page_after_the_last_is_empty_and_leads_back(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("t", State.QUEUED))
     page = await said(http, "/api/v1/tasks?page=7")
     assert (page["tasks"], page["total"], page["next"], page["previous"]) == ([], 1, None, "?")
     assert [task["id"] for task in (await said(http, "/api/v1/tasks?"))["tasks"]] == ["t"]
@@ -267,9 +267,9 @@ async def test_a_request_is_refused_with_the_reason(http: httpx.AsyncClient) -> 
         assert answer["error"].startswith(why), path
 
 
-async def test_a_ledger_that_cannot_be_read_is_told_and_the_lists_go_on(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("t", State.QUEUED))
-    await house.ledger.store.close()
+async def test_a_ledger_that_cannot_be_read_is_told_and_the_lists_go_on(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("t", State.QUEUED))
+    await rig.ledger.store.close()
     answer = await said(http, "/api/v1/tasks/studio/lip_sync/t", 503)
     assert answer == {"error": "the ledger cannot be read now; try again later"}
     assert (await said(http, "/api/v1/tasks"))["total"] == 1

@@ -16,22 +16,17 @@ from starlette.responses import Response
 from exporter.config.load import ConfigError
 from exporter.config.logs import LogfmtFormatter
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.metrics.exposition import Exposition
-from exporter.polling.collector import Collector
 from exporter.polling.providers import PolledProviders
-from exporter.simulator import PREFIXES, Credentials, World, app, hang, running
+from exporter.simulator import hang
 from exporter.snapshot import Reloads, Snapshot
-from exporter.tasks import State
-from exporter.vendors.registry import built_in
+from exporter.tasks import Observation, State
 from exporter.web import app as web
 from exporter.web.server.address import AddressError
 from exporter.web.server.server import listen
-from tests.harness import outage_of
+from tests.harness import Rig, Site, outage_of, until
 
-from .houses import House, house_at, see, served
+from .serving import served, studio
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -105,43 +100,37 @@ async def test_a_method_that_is_not_allowed_is_told_those_that_are(
     assert {name.strip() for name in answer.headers["allow"].split(",")} == allowed
 
 
-async def test_the_exporter_is_healthy_while_every_vendor_is_down(house: House, http: httpx.AsyncClient) -> None:
-    await house.sweep()
-    assert [loop.status.up for loop in house.loops] == [False, False]
+async def test_the_exporter_is_healthy_while_every_vendor_is_down(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.sweep(after=0)
+    assert [loop.status.up for loop in rig.loops] == [False, False]
     answer = await http.get("/-/healthy")
     assert (answer.status_code, answer.text) == (200, "The exporter is healthy.\n")
 
 
-async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_started_anew() -> None:
-    simulator = app(World(rate=0))
-    simulator.faults["facewap"] = hang
-    collector = Collector(Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0))
+async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_started_anew(site: Site) -> None:
+    site.fake.faults["facewap"] = hang
+    rig = Rig(site.clock)
     much_later = 1e6
-    async with (
-        running(simulator) as url,
-        served(web.create(collector.polled, Exposition(collector.polled.snapshot, Reloads(), time.time))) as http,
-    ):
-        given = {"name": "faces", "type": "facewap", "base_url": url + PREFIXES["facewap"], "request_timeout": "1h"}
-        settings = built_in()["facewap"].settings.model_validate(
-            given | {"poll_interval": "10ms", "token": Credentials().facewap_token}
-        )
-        await collector.apply([settings])
+    async with served(rig.app()) as http:
+        await rig.collector.apply([site.settings("facewap", name="faces", request_timeout="1h", poll_interval="10ms")])
         for status in (200, 503):
-            collector.check(time.monotonic() + much_later)
+            rig.collector.check(time.monotonic() + much_later)
             assert (await http.get("/-/healthy")).status_code == status
         answer = await http.get("/-/healthy")
         assert answer.text == "Stuck even after a restart: faces/face_swap.\n"
         metrics = (await http.get("/metrics")).text
         assert 'videotask_loop_restarts_total{kind="face_swap",provider="faces"} 2.0' in metrics
         assert 'videotask_up{kind="face_swap",provider="faces"} 0.0' in metrics
-        simulator.faults.clear()
-        collector.check(time.monotonic() + much_later)
-        (loop,) = collector.polled.loops
-        async with asyncio.timeout(30):
-            while not loop.status.up:  # noqa: ASYNC110  # polling is what the web does too
-                await asyncio.sleep(0.01)
+        site.be_well()
+        rig.collector.check(time.monotonic() + much_later)
+        await until("a sweep", rig.all_up)
         assert (await http.get("/-/healthy")).status_code == 200
-        await collector.stop()
+        await rig.aclose()
+
+
+async def see(rig: Rig, *states: State) -> None:
+    """A complete sweep of the first feed that shows tasks in these states."""
+    await rig.show(*(Observation(f"t{n}", state) for n, state in enumerate(states)))
 
 
 FRESH = ("videotask_tasks", "videotask_stalled_tasks", "videotask_progress_ratio_gcount")
@@ -153,55 +142,54 @@ LASTING = (
 )
 
 
-async def test_what_is_in_flight_is_withdrawn_after_three_intervals_and_comes_back_with_the_next_success() -> None:
-    simulator = app(World(rate=0))
-
-    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
+async def test_what_is_in_flight_is_withdrawn_after_three_intervals_and_comes_back_with_the_next_success(
+    site: Site,
+) -> None:
+    async with studio(site.url) as rig, served(rig.app()) as http:
 
         async def shown(*names: str) -> list[bool]:
             text = (await http.get("/metrics")).text
             return [f'\n{name}{{kind="lip_sync",' in text for name in names]
 
-        await see(house, State.RUNNING, State.SUCCEEDED)
-        simulator.faults["chanjing"] = Response("<html>", 500)
+        await see(rig, State.RUNNING, State.SUCCEEDED)
+        site.fake.faults["chanjing"] = Response("<html>", 500)
         for seconds, fresh in ((10, True), (10, True), (10, True), (0.1, False), (1e6, False)):
-            house.clock.now += seconds
-            await house.loops[0].sweep()
+            rig.clock.now += seconds
+            await rig.loops[0].sweep()
             assert await shown(*FRESH) == [fresh] * 3
             assert await shown(*LASTING) == [True] * 4
         assert '\nvideotask_up{kind="lip_sync",provider="studio"} 0.0' in (await http.get("/metrics")).text
-        simulator.faults.clear()
-        await see(house, State.RUNNING)
+        site.be_well()
+        await see(rig, State.RUNNING)
         assert await shown(*FRESH) == [True] * 3
 
 
-async def test_it_answers_while_a_vendor_hangs() -> None:
-    simulator = app(World(rate=0))
-    simulator.faults["chanjing"] = hang
-    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
-        sweep = asyncio.create_task(house.loops[0].sweep())
+async def test_it_answers_while_a_vendor_hangs(site: Site) -> None:
+    site.fake.faults["chanjing"] = hang
+    async with studio(site.url) as rig, served(rig.app()) as http:
+        sweep = asyncio.create_task(rig.loops[0].sweep())
         await asyncio.sleep(0)
         for path in ("/", "/metrics", "/-/healthy"):
             assert (await http.get(path)).status_code == 200
         await sweep
-        assert outage_of(house.loops[0]).words == "no complete answer within 0.1 s"
+        assert outage_of(rig.loops[0]).words == "no complete answer within 0.1 s"
 
 
-async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(house: House) -> None:
-    async with served(house.app()) as http:
+async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(rig: Rig) -> None:
+    async with served(rig.app()) as http:
         for waiting in ("studio/lip_sync, studio/video", "studio/video"):
             answer = await http.get("/-/ready")
             assert (answer.status_code, answer.text) == (503, f"Waiting for the first sweep of {waiting}.\n")
-            await house.loops[0].sweep()
-        await house.loops[1].sweep()
+            await rig.loops[0].sweep()
+        await rig.loops[1].sweep()
         answer = await http.get("/-/ready")
         assert (answer.status_code, answer.text) == (200, "The exporter is ready.\n")
-        assert [loop.status.up for loop in house.loops] == [False, False]
+        assert [loop.status.up for loop in rig.loops] == [False, False]
 
 
-async def test_without_feeds_there_is_nothing_to_wait_for(house: House) -> None:
-    house.polled.by_name = {}
-    async with served(house.app()) as http:
+async def test_without_feeds_there_is_nothing_to_wait_for(rig: Rig) -> None:
+    rig.polled.by_name = {}
+    async with served(rig.app()) as http:
         assert (await http.get("/-/ready")).status_code == 200
 
 
@@ -210,14 +198,14 @@ async def test_a_reload_that_was_not_allowed_is_refused(http: httpx.AsyncClient)
     assert (answer.status_code, answer.text) == (403, "Start the exporter with --web.enable-lifecycle to allow this.\n")
 
 
-async def test_a_reload_is_done_when_it_is_answered(house: House) -> None:
+async def test_a_reload_is_done_when_it_is_answered(rig: Rig) -> None:
     done = []
 
     async def reload() -> None:
         await asyncio.sleep(0)
         done.append(True)
 
-    async with served(house.app(reload)) as http:
+    async with served(rig.app(reload)) as http:
         answer = await http.post("/-/reload")
         assert (answer.status_code, answer.text, done) == (200, "The configuration was reloaded.\n", [True])
 
@@ -226,11 +214,11 @@ async def test_a_reload_is_done_when_it_is_answered(house: House) -> None:
     "error",
     [ConfigError(["config.yaml:1: a: unknown key", "config.yaml:2: b: unknown key"]), StoreError("x: disk full")],
 )
-async def test_a_reload_that_fails_says_why(house: House, error: Exception) -> None:
+async def test_a_reload_that_fails_says_why(rig: Rig, error: Exception) -> None:
     async def reload() -> None:
         raise error
 
-    async with served(house.app(reload)) as http:
+    async with served(rig.app(reload)) as http:
         answer = await http.post("/-/reload")
         assert (answer.status_code, answer.text) == (500, f"The configuration was not reloaded.\n{error}\n")
 
@@ -239,11 +227,10 @@ async def test_the_server_does_not_name_itself(http: httpx.AsyncClient) -> None:
     assert "server" not in (await http.get("/")).headers
 
 
-async def test_a_scrape_of_a_failing_vendor_is_still_a_scrape() -> None:
-    simulator = app(World(rate=0))
-    simulator.faults["chanjing/video"] = Response("<html>", 502)
-    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
-        await house.sweep()
+async def test_a_scrape_of_a_failing_vendor_is_still_a_scrape(site: Site) -> None:
+    site.fake.faults["chanjing/video"] = Response("<html>", 502)
+    async with studio(site.url) as rig, served(rig.app()) as http:
+        await rig.sweep(after=0)
         body = (await http.get("/metrics")).text
     assert 'videotask_up{kind="lip_sync",provider="studio"} 1.0' in body
     assert 'videotask_up{kind="video",provider="studio"} 0.0' in body
@@ -253,8 +240,8 @@ async def test_a_scrape_of_a_failing_vendor_is_still_a_scrape() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", ":0", "[::1]:0", "[::]:0", "0.0.0.0:0"])
-async def test_an_address_is_listened_on(house: House, address: str) -> None:
-    async with served(house.app(), address) as http:
+async def test_an_address_is_listened_on(rig: Rig, address: str) -> None:
+    async with served(rig.app(), address) as http:
         host = "[::1]" if "[" in address else "127.0.0.1"
         port = http.base_url.port
         assert (await http.get(f"http://{host}:{port}/-/healthy")).status_code == 200
@@ -330,9 +317,9 @@ WAYS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRA
 
 
 async def test_no_request_makes_the_server_fail_and_scrapes_go_on(
-    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    rig: Rig, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await see(house, State.QUEUED, State.FAILED)
+    await see(rig, State.QUEUED, State.FAILED)
     caplog.clear()
     here = (b"/", b"/tasks", b"/tasks/studio/lip_sync/t0", b"/api/v1/tasks", b"/metrics", b"/nothing", b"/-/reload")
     answers = {(b"GET", target, b"x"): await status_of(http, b"GET", target) for target in TARGETS}

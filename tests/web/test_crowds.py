@@ -6,11 +6,10 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -18,12 +17,10 @@ import pytest
 from exporter.web.server.capacity import FEWEST, MOST, connections
 from exporter.web.server.limits import Connection
 from exporter.web.server.opened import Limits, Opened
+from tests.harness import PATIENCE, Start, until
 
-from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
+from .serving import TLS, Address, Folder, all_of, serving, users
 from .test_limits import get, post, status_of
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
 
 LONG = Limits(request=10 * PATIENCE, answer=10 * PATIENCE, idle=1000)
 """Nobody is cut off by time within a test."""
@@ -207,7 +204,7 @@ CONFIG = (
 )
 
 
-def test_the_limit_of_open_files_is_raised(start: Callable[..., Exporter], tmp_path: Path) -> None:
+def test_the_limit_of_open_files_is_raised(start: Start, tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(CONFIG)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
@@ -219,9 +216,7 @@ def test_the_limit_of_open_files_is_raised(start: Callable[..., Exporter], tmp_p
     assert resource.prlimit(exporter.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
-def test_no_files_left_is_told_once_and_scrapes_are_still_answered(
-    start: Callable[..., Exporter], tmp_path: Path
-) -> None:
+def test_no_files_left_is_told_once_and_scrapes_are_still_answered(start: Start, tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(CONFIG)
     exporter = start("--config.file=config.yml", "--web.listen-address=127.0.0.1:0")
     url = httpx.URL(exporter.url)

@@ -9,9 +9,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -19,93 +19,46 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
 from exporter.config.models import ProviderSettings
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.feed.loop import FeedLoop
-from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.polling.watch import Following
-from exporter.simulator import (
-    DIGITAL_HUMAN,
-    FACE_SWAP,
-    LIP_SYNC,
-    PREFIXES,
-    SORA,
-    HandClock,
-    Life,
-    Simulator,
-    World,
-    app,
-    hang,
-)
+from exporter.simulator import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, Life, World, hang
 from exporter.tasks import State
-from exporter.vendors.registry import built_in
 from exporter.web.api import intake
 from exporter.web.api import routes as api
-from tests.harness import made
+from tests.harness import NOW, NOWHERE, UNLISTED, Door, Exporter, Rig, Site, Start, counted, ended, until
 
-from . import houses
-from .serving import until
+from .serving import served
 
-if TYPE_CHECKING:
-    from tests.conftest import Door, Exporter
-
-    Start = Callable[..., Exporter]
-
-NOW = 1_790_000_000.0
 SECRET = "a-secret-between-us-0123456789"
 TASKS = "/api/v1/tasks"
 SORA_CALLBACK = "/api/v1/callbacks/deer/sora"
 
 
-class House(houses.House):
-    """Feeds of some providers behind the endpoints, swept by hand. `deer` cannot be listed; `mute` has no secret."""
-
-    def __init__(self, site: Site, store: SqliteFile) -> None:
-        super().__init__(site.clock, Ledger(SqliteStore(store), 7 * 86400.0), PolledProviders())
-        self.site = site
-        self.allowed = True
-
-    def add(self, settings: ProviderSettings) -> None:
-        added = made(PolledProvider.open(settings, self.ledger, self.clock))
-        self.polled.by_name = {**self.polled.by_name, settings.name: added}
-
-    def loop(self, name: str = "deer") -> FeedLoop:
-        return next(one for one in self.loops if one.provider.name == name)
-
-    async def sweep(self, name: str = "deer", after: float = 15.0) -> None:
-        self.clock.now += after
-        await self.loop(name).sweep()
-        assert self.loop(name).status.up
-
-    def finished(self, name: str = "deer") -> float:
-        counts = self.loop(name).tracker.counts
-        return sum(value for key, value in counts.items() if key[0] == "finished_total")
-
-    async def aclose(self) -> None:
-        for account in self.polled.by_name.values():
-            await account.stop()
-        await self.ledger.close()
+def settings(site: Site, name: str, vendor: str, **given: Any) -> ProviderSettings:
+    watch = {"callback_secret": SECRET} | given.pop("watch", {})
+    unlisted = UNLISTED if vendor == "deerapi" else {}
+    return site.settings(vendor, name=name, poll_interval="1h", watch=watch, **unlisted, **given)
 
 
-class Site:
-    """Simulated vendors on a clock that stands still until told."""
+async def sweep(rig: Rig, name: str = "deer", after: float = 15.0) -> None:
+    """One provider alone is swept, and is well."""
+    rig.clock.now += after
+    await rig.loop_of(name).sweep()
+    assert rig.loop_of(name).status.up
 
-    def __init__(self, url: str, world: World, fake: Simulator, clock: HandClock) -> None:
-        self.url, self.world, self.fake, self.clock = url, world, fake, clock
 
-    def settings(self, name: str, vendor: str, **given: Any) -> ProviderSettings:
-        keys: dict[str, str | None] = {**self.fake.credentials.of(vendor)}
-        if vendor == "deerapi":
-            keys["user_token"] = None  # which the list would need
-        common = {"name": name, "type": vendor, "base_url": self.url + PREFIXES[vendor], "rate_limit": "1000/s"}
-        watch = {"callback_secret": SECRET} | given.pop("watch", {})
-        settings = {**common, **keys, "poll_interval": "1h", "watch": watch, **given}
-        return built_in()[vendor].settings.model_validate(settings)
+def finished(rig: Rig, name: str = "deer") -> float:
+    return sum(counted(rig.loop_of(name).tracker, "finished_total").values())
 
-    def looked_up(self) -> int:
-        """How many look-ups of Sora tasks there were since the last time this was asked."""
-        return self.fake.deerapi.requests.pop("sora/detail", 0)
+
+def looked_up(site: Site) -> int:
+    """How many look-ups of Sora tasks there were since the last time this was asked."""
+    return site.requests(SORA)["detail"]
+
+
+def serving(rig: Rig, allowed: Callable[[], bool] = lambda: True) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """The endpoints on the exporter's own server."""
+    refusals = dict.fromkeys(api.REFUSED, api.refused)
+    return served(Starlette(routes=intake.routes(rig.polled, allowed), exception_handlers=refusals))
 
 
 @pytest.fixture(scope="module")
@@ -115,61 +68,50 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def site(door: Door) -> Site:
-    clock = HandClock(NOW)
-    world = World(rate=0, clock=clock)
-    world.add(
-        Life("runs", *SORA, NOW - 10, run_seconds=100.0, end=State.SUCCEEDED),
+def site(site: Site) -> Site:
+    site.world.add(
+        ended(SORA, "runs", 10, lasted=100.0),
         Life("waits", *SORA, NOW - 10, queue_seconds=None),
         Life("over", *SORA, NOW - 300, run_seconds=10.0, end=State.FAILED),
     )
-    door.behind = fake = app(world, limits={})
-    return Site(door.url, world, fake, clock)
+    return site
 
 
-def serving(house: House) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    """The endpoints on the exporter's own server."""
-    return houses.served(
-        Starlette(
-            routes=intake.routes(house.polled, lambda: house.allowed),
-            exception_handlers=dict.fromkeys(api.REFUSED, api.refused),
-        )
-    )
-
-
-@pytest.fixture
-async def house(site: Site) -> AsyncIterator[House]:
-    house = House(site, SqliteFile(":memory:"))
-    house.add(site.settings("deer", "deerapi"))
-    yield house
-    await house.aclose()
+@asynccontextmanager
+async def rig_with_deer(site: Site, store: str = ":memory:") -> AsyncIterator[Rig]:
+    """`deer` cannot be listed."""
+    rig = Rig(site.clock, store)
+    rig.add(settings(site, "deer", "deerapi"))
+    yield rig
+    await rig.aclose()
 
 
 @pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(house) as http:
+async def rig(site: Site) -> AsyncIterator[Rig]:
+    async with rig_with_deer(site) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def http(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(rig) as http:
         yield http
 
 
+Idle = tuple[Rig, httpx.AsyncClient]
+
+
 @pytest.fixture(scope="module")
-async def idle() -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
-    """A house that nothing gets into, for requests that are all refused."""
-    clock = HandClock(NOW)
-    world = World(rate=0, clock=clock)
-    site = Site("http://127.0.0.1:9", world, app(world), clock)
-    house = House(site, SqliteFile(":memory:"))
-    house.add(site.settings("deer", "deerapi"))
-    house.add(site.settings("mute", "deerapi", watch={"callback_secret": None}))
-    async with serving(house) as http:
-        yield house, http
-    await house.aclose()
+async def idle() -> AsyncIterator[Idle]:
+    """Nothing gets in here, for requests that are all refused; `mute` has no secret."""
+    site = Site(url=NOWHERE)
+    async with rig_with_deer(site) as rig, serving(rig) as http:
+        rig.add(settings(site, "mute", "deerapi", watch={"callback_secret": None}))
+        yield rig, http
 
 
-Idle = tuple[House, httpx.AsyncClient]
-
-
-async def nothing_was_done(house: House) -> bool:
-    return [(await house.ledger.watched(loop.tracker), loop.following.ids) for loop in house.loops] == [
+async def nothing_was_done(rig: Rig) -> bool:
+    return [(await rig.ledger.watched(loop.tracker), loop.following.ids) for loop in rig.loops] == [
         ([], ()),
         ([], ()),
     ]
@@ -188,159 +130,152 @@ def taken(new: int = 0, known: int = 0, ended: int = 0) -> tuple[int, dict[str, 
 
 
 async def test_a_task_that_is_asked_for_is_followed_until_its_end_is_counted_and_then_let_go(
-    house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    await house.sweep()
+    await sweep(rig)
     assert await ask(http, "runs") == taken(new=1)
-    await house.sweep()
-    assert set(house.loop().tracker.in_flight) == {"runs"}
-    assert await house.ledger.watched(house.loop().tracker) == ["runs"]
-    await house.sweep(after=200.0)
-    assert (house.finished(), house.loop().tracker.in_flight) == (1, {})
-    assert await house.ledger.watched(house.loop().tracker) == []
-    house.site.looked_up()
-    await house.sweep()
-    assert house.site.looked_up() == 0
+    await sweep(rig)
+    assert set(rig.loop_of("deer").tracker.in_flight) == {"runs"}
+    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["runs"]
+    await sweep(rig, after=200.0)
+    assert (finished(rig), rig.loop_of("deer").tracker.in_flight) == (1, {})
+    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
+    looked_up(site)
+    await sweep(rig)
+    assert looked_up(site) == 0
 
 
-async def test_asking_again_changes_nothing_and_says_so(house: House, http: httpx.AsyncClient) -> None:
+async def test_asking_again_changes_nothing_and_says_so(rig: Rig, http: httpx.AsyncClient) -> None:
     assert await ask(http, "runs", "over", "runs") == taken(new=2)
     assert await ask(http, "runs", "over") == taken(known=2)
-    await house.sweep()
+    await sweep(rig)
     assert await ask(http, "over", "waits", "runs") == taken(new=1, known=1, ended=1)
-    await house.sweep()
+    await sweep(rig)
     assert await ask(http, "over", "waits", "runs") == taken(known=2, ended=1)
-    assert house.finished() == 1
-    assert sorted(await house.ledger.watched(house.loop().tracker)) == ["runs", "waits"]
+    assert finished(rig) == 1
+    assert sorted(await rig.ledger.watched(rig.loop_of("deer").tracker)) == ["runs", "waits"]
 
 
 async def test_ids_that_the_settings_name_are_known_and_outlive_these(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    house.add(site.settings("told", "deerapi", watch={"tasks": {"sora": ["runs"]}}))
-    await house.sweep("told")
+    rig.add(settings(site, "told", "deerapi", watch={"tasks": {"sora": ["runs"]}}))
+    await sweep(rig, "told")
     assert await ask(http, "runs", "waits", provider="told") == taken(new=1, known=1)
-    await house.sweep("told")
-    assert set(house.loop("told").tracker.in_flight) == {"runs", "waits"}
+    await sweep(rig, "told")
+    assert set(rig.loop_of("told").tracker.in_flight) == {"runs", "waits"}
 
 
 async def test_new_ids_are_looked_up_at_once_and_not_only_at_the_next_sweep(
-    house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    loop = house.loop()
+    loop = rig.loop_of("deer")
     loop.start()
     await until("the first sweep", lambda: loop.status.up)
     assert await ask(http, "runs", "over") == taken(new=2)
-    await until("a look at them", lambda: house.finished() == 1 and set(loop.tracker.in_flight) == {"runs"})
+    await until("a look at them", lambda: finished(rig) == 1 and set(loop.tracker.in_flight) == {"runs"})
     assert await ask(http, "waits") == taken(new=1)
     await until("a look at another", lambda: set(loop.tracker.in_flight) == {"runs", "waits"})
-    assert house.site.looked_up() == 3
+    assert looked_up(site) == 3
 
 
-async def test_many_new_ids_make_the_next_sweep_come_early(house: House, http: httpx.AsyncClient) -> None:
+async def test_many_new_ids_make_the_next_sweep_come_early(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
     many = [Life(f"task_{number}", *SORA, NOW - 10, run_seconds=900.0) for number in range(120)]
-    house.site.world.add(*many)
-    loop = house.loop()
+    site.world.add(*many)
+    loop = rig.loop_of("deer")
     loop.start()
     await until("the first sweep", lambda: loop.status.up)
-    house.site.clock.now += 60
+    site.clock.now += 60
     assert await ask(http, *(life.id for life in many)) == taken(new=120)
     await until("a look at all of them", lambda: len(loop.tracker.in_flight) == 120)
     await until("the end of the sweep", lambda: loop.tracker.polled == NOW + 60)
 
 
-async def test_a_flood_of_requests_is_none_of_calls(house: House, http: httpx.AsyncClient) -> None:
-    loop = house.loop()
+async def test_a_flood_of_requests_is_none_of_calls(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
+    loop = rig.loop_of("deer")
     await ask(http, "waits")
     loop.start()
     await until("the first sweep", lambda: "waits" in loop.tracker.in_flight)
-    house.site.looked_up()
+    looked_up(site)
     began = time.monotonic()
     for _ in range(60):
         answer = await http.post(SORA_CALLBACK, json={"task_id": "waits"}, headers={"X-Callback-Secret": SECRET})
         assert answer.status_code == 204
-    await until("a look", lambda: house.site.fake.vendors["deerapi"].requests["sora/detail"])
-    assert house.site.looked_up() <= 2 + (time.monotonic() - began)  # one now, and then one a second
+    await until("a look", lambda: site.fake.vendors["deerapi"].requests["sora/detail"])
+    assert looked_up(site) <= 2 + (time.monotonic() - began)  # one now, and then one a second
 
 
 async def test_in_a_feed_that_is_listed_what_the_list_shows_decides(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
     site.world.add(
         Life("old", *FACE_SWAP, NOW - 3 * 86400, run_seconds=10.0, end=State.SUCCEEDED),
         Life("fresh", *FACE_SWAP, NOW - 30, run_seconds=10.0, end=State.SUCCEEDED),
     )
-    house.add(site.settings("swaps", "facewap"))
-    await house.sweep("swaps")
-    assert house.finished("swaps") == 1  # the other one is older than the history
+    rig.add(settings(site, "swaps", "facewap"))
+    await sweep(rig, "swaps")
+    assert finished(rig, "swaps") == 1  # the other one is older than the history
     assert await ask(http, "old", "fresh", provider="swaps", kind="face_swap") == taken(new=1, ended=1)
-    await house.sweep("swaps")
-    assert house.finished("swaps") == 1
-    assert await house.ledger.watched(house.loop("swaps").tracker) == []
+    await sweep(rig, "swaps")
+    assert finished(rig, "swaps") == 1
+    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
 
 
 async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp_path: Path) -> None:
     path = str(tmp_path / "ledger.sqlite3")
-    before = House(site, SqliteFile(path))
-    before.add(site.settings("deer", "deerapi"))
-    async with serving(before) as http:
-        await before.sweep()
+    async with rig_with_deer(site, path) as before, serving(before) as http:
+        await sweep(before)
         assert await ask(http, "runs", "over", "later") == taken(new=3)
-    await before.aclose()  # none of them was looked up
-    after = House(site, SqliteFile(path))
-    after.add(site.settings("deer", "deerapi"))
-    async with serving(after) as http:
-        await after.sweep()
-        assert (after.finished(), set(after.loop().tracker.in_flight)) == (1, {"runs"})
+    # None of them was looked up.
+    async with rig_with_deer(site, path) as after, serving(after) as http:
+        await sweep(after)
+        assert (finished(after), set(after.loop_of("deer").tracker.in_flight)) == (1, {"runs"})
         assert await ask(http, "runs", "over", "later") == taken(known=2, ended=1)
         site.world.add(Life("later", *SORA, NOW, queue_seconds=None))
-        await after.sweep()
-        assert set(after.loop().tracker.in_flight) == {"runs", "later"}
-    await after.aclose()
+        await sweep(after)
+        assert set(after.loop_of("deer").tracker.in_flight) == {"runs", "later"}
 
 
 async def test_the_number_of_ids_is_limited_all_or_none_are_taken(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    house.add(site.settings("small", "deerapi", watch={"limit": 3}))
+    rig.add(settings(site, "small", "deerapi", watch={"limit": 3}))
     assert await ask(http, "a", "b", provider="small") == taken(new=2)
     status, answer = await ask(http, "a", "c", "d", provider="small")
     assert status == 409
     assert answer["error"].startswith("too many: the feed follows 2 ids that were asked for and takes 1 more, not 2;")
-    assert await house.ledger.watched(house.loop("small").tracker) == ["a", "b"]
+    assert await rig.ledger.watched(rig.loop_of("small").tracker) == ["a", "b"]
     assert await ask(http, "a", "c", provider="small") == taken(new=1, known=1)
 
 
 async def test_requests_at_the_same_time_do_not_exceed_the_limit_together(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    house.add(site.settings("small", "deerapi", watch={"limit": 5}))
+    rig.add(settings(site, "small", "deerapi", watch={"limit": 5}))
     answers = await asyncio.gather(*(ask(http, f"a{n}", f"b{n}", provider="small") for n in range(8)))
     assert Counter(status for status, _ in answers) == {200: 2, 409: 6}
-    assert len(await house.ledger.watched(house.loop("small").tracker)) == 4
+    assert len(await rig.ledger.watched(rig.loop_of("small").tracker)) == 4
 
 
-async def test_an_end_makes_room_for_others(site: Site, house: House, http: httpx.AsyncClient) -> None:
-    house.add(site.settings("small", "deerapi", watch={"limit": 1}))
+async def test_an_end_makes_room_for_others(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
+    rig.add(settings(site, "small", "deerapi", watch={"limit": 1}))
     assert await ask(http, "over", provider="small") == taken(new=1)
     assert (await ask(http, "waits", provider="small"))[0] == 409
-    await house.sweep("small")
+    await sweep(rig, "small")
     assert await ask(http, "waits", provider="small") == taken(new=1)
 
 
 def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answered_for(
     start: Start, tmp_path: Path, door: Door
 ) -> None:
-    world = World(rate=0)
-    now = world.clock()
-    world.add(
+    door.behind = site = Site(World(rate=0), door.url)
+    now = site.world.now()
+    site.world.add(
         Life("runs", *SORA, now - 10, run_seconds=9999.0),
         Life("over", *SORA, now - 300, run_seconds=10.0, end=State.FAILED),
     )
-    door.behind = fake = app(world, limits={})
-    provider = {"name": "deer", "type": "deerapi", "base_url": door.url + PREFIXES["deerapi"], "rate_limit": "100/s"}
-    provider |= {"api_key": fake.credentials.deerapi_api_key}
-    settings = {"poll_interval": "1h", "ledger": {"path": str(tmp_path / "ledger.sqlite3")}, "providers": [provider]}
+    providers = [site.account("deerapi", name="deer", **UNLISTED)]
+    settings = {"poll_interval": "1h", "ledger": {"path": str(tmp_path / "ledger.sqlite3")}, "providers": providers}
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(settings))  # which is YAML too
     flags = (f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
@@ -353,11 +288,11 @@ def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answ
     shut = start(*flags)
     assert asked(shut)[0] == 403
     assert shut.end() == 0
-    fake.faults["deerapi"] = hang  # nothing is known of the tasks but that they were asked for
+    site.fake.faults["deerapi"] = hang  # nothing is known of the tasks but that they were asked for
     killed = start(*flags, "--web.enable-watch-api")
     assert asked(killed) == taken(new=2)
     killed.end(signal.SIGKILL)
-    del fake.faults["deerapi"]
+    site.be_well()
     again = start(*flags, "--web.enable-watch-api")
     labels = 'kind="sora",provider="deer"'
     again.wait_for("the task", lambda: again.value(f'videotask_tasks{{{labels},state="running"}}') == 1)
@@ -372,62 +307,62 @@ def test_the_exporter_takes_tasks_where_it_is_told_to_and_keeps_what_it_has_answ
 class Denial:
     """A feed that follows what was asked for, on a clock of its own for how long an id has been denied."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.loop, self.ticks = house, house.loop(), 0.0
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.loop, self.ticks = rig, rig.loop_of("deer"), 0.0
         self.loop.following = Following(
             self.loop.watch,
-            house.ledger,
+            rig.ledger,
             self.loop.tracker,
             lists=False,
-            clock=house.site.clock,
+            clock=rig.clock,
             ticks=lambda: self.ticks,
         )
 
     async def after(self, hours: float) -> list[str]:
         """What is still watched after a sweep so many hours later."""
         self.ticks += hours * 3600.0
-        await self.house.sweep()
-        return await self.house.ledger.watched(self.loop.tracker)
+        await sweep(self.rig)
+        return await self.rig.ledger.watched(self.loop.tracker)
 
 
 async def test_an_id_that_the_vendor_has_denied_for_a_day_is_let_go(
-    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    site: Site, rig: Rig, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "exporter.polling.watch")
-    denial = Denial(house)
+    denial = Denial(rig)
     await ask(http, "nowhere", "waits")
     assert await denial.after(0) == ["nowhere", "waits"]
     assert await denial.after(23.9) == ["nowhere", "waits"]
     assert caplog.records == []
     assert await denial.after(0.2) == ["waits"]
     assert [(vars(record)["kind"], vars(record)["ids"]) for record in caplog.records] == [("sora", 1)]
-    house.site.looked_up()
+    looked_up(site)
     await denial.after(1)
-    assert house.site.looked_up() == 1  # of the other one
+    assert looked_up(site) == 1  # of the other one
     assert await ask(http, "nowhere") == taken(new=1)
     assert await denial.after(0) == ["waits", "nowhere"]
 
 
-async def test_an_id_that_is_known_in_between_is_not_let_go(house: House, http: httpx.AsyncClient) -> None:
-    denial = Denial(house)
+async def test_an_id_that_is_known_in_between_is_not_let_go(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
+    denial = Denial(rig)
     await ask(http, "late")
     await denial.after(0)
     assert await denial.after(20) == ["late"]
-    house.site.world.add(Life("late", *SORA, house.site.clock(), queue_seconds=None))
+    site.world.add(Life("late", *SORA, site.clock(), queue_seconds=None))
     assert await denial.after(10) == ["late"]
     assert "late" in denial.loop.tracker.in_flight
 
 
-async def test_an_outage_lets_no_id_go(house: House, http: httpx.AsyncClient) -> None:
-    denial = Denial(house)
+async def test_an_outage_lets_no_id_go(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
+    denial = Denial(rig)
     await ask(http, "nowhere")
     await denial.after(0)
-    key, house.site.fake.credentials = house.site.fake.deerapi.credentials, house.site.fake.credentials
-    house.site.fake.deerapi.credentials = type(key)(deerapi_api_key="another")
+    key, site.fake.credentials = site.fake.deerapi.credentials, site.fake.credentials
+    site.fake.deerapi.credentials = type(key)(deerapi_api_key="another")
     denial.ticks += 2 * 86400.0
     await denial.loop.sweep()
     assert denial.loop.status.up is False
-    assert await house.ledger.watched(denial.loop.tracker) == ["nowhere"]
+    assert await rig.ledger.watched(denial.loop.tracker) == ["nowhere"]
 
 
 # --- Requests that are refused
@@ -496,27 +431,27 @@ REFUSED = {
 async def test_a_bad_request_is_told_why_and_nothing_of_it_is_done(
     idle: Idle, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    house, http = idle
+    rig, http = idle
     content, expected = REFUSED[name]
     answer = await http.post(TASKS, content=content, headers=HEADERS)
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
     assert answer.json().keys() == {"error"}
     if expected is not None:
         assert answer.json()["error"] == expected
-    assert await nothing_was_done(house)
+    assert await nothing_was_done(rig)
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("name", HOSTILE_IDS)
-async def test_a_bad_id_costs_itself_and_is_told_by_its_place(house: House, http: httpx.AsyncClient, name: str) -> None:
+async def test_a_bad_id_costs_itself_and_is_told_by_its_place(rig: Rig, http: httpx.AsyncClient, name: str) -> None:
     value, why = HOSTILE_IDS[name]
     answer = await http.post(TASKS, content=body(ids=["runs", value, "waits", value]), headers=HEADERS)
     refused = [{"index": index, "error": f"not a task id: {why}"} for index in (1, 3)]
     assert (answer.status_code, answer.json()) == (200, {"new": 2, "known": 0, "ended": 0, "refused": refused})
-    assert set(await house.ledger.watched(house.loop().tracker)) == {"runs", "waits"}
+    assert set(await rig.ledger.watched(rig.loop_of("deer").tracker)) == {"runs", "waits"}
 
 
-async def test_an_odd_id_is_an_id(house: House, http: httpx.AsyncClient) -> None:
+async def test_an_odd_id_is_an_id(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
     odd = [
         "a\"b'c\\",
         "<img src=x onerror=alert(1)>",
@@ -528,23 +463,23 @@ async def test_an_odd_id_is_an_id(house: House, http: httpx.AsyncClient) -> None
         "{{7*7}}",
         "x" * 512,
     ]
-    house.site.world.add(*(Life(one, *SORA, NOW - 10, queue_seconds=None) for one in odd))
+    site.world.add(*(Life(one, *SORA, NOW - 10, queue_seconds=None) for one in odd))
     assert await ask(http, *odd) == taken(new=len(odd))
-    await house.sweep()
-    assert set(house.loop().tracker.in_flight) == set(odd)
+    await sweep(rig)
+    assert set(rig.loop_of("deer").tracker.in_flight) == set(odd)
 
 
 @pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonp"]
 )
-async def test_what_does_not_say_that_it_is_json_is_refused(idle: Idle, content_type: str | None) -> None:
+async def test_what_does_not_say_that_it_is_json_is_refused(site: Site, idle: Idle, content_type: str | None) -> None:
     """A page of another site can make a browser send all types but this one."""
-    house, http = idle
+    rig, http = idle
     headers = {"Content-Type": content_type} if content_type else {}
     answer = await http.post(TASKS, content=body(), headers=headers)
     assert (answer.status_code, answer.headers["Accept"]) == (415, "application/json")
     assert answer.json() == {"error": "not JSON by its Content-Type; send application/json"}
-    assert await nothing_was_done(house)
+    assert await nothing_was_done(rig)
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
@@ -553,22 +488,23 @@ async def test_json_may_be_named_in_several_ways(http: httpx.AsyncClient, conten
     assert answer.status_code == 200
 
 
-async def test_it_is_refused_while_it_is_not_allowed(house: House, http: httpx.AsyncClient) -> None:
-    house.allowed = False
-    status, answer = await ask(http, "runs")
-    assert status == 403
-    assert "--web.enable-watch-api" in answer["error"]
-    assert "--web.config.file" in answer["error"]
-    assert await house.ledger.watched(house.loop().tracker) == []
-    house.allowed = True
-    assert await ask(http, "runs") == taken(new=1)
+async def test_it_is_refused_while_it_is_not_allowed(rig: Rig) -> None:
+    allowed = False
+    async with serving(rig, lambda: allowed) as http:
+        status, answer = await ask(http, "runs")
+        assert status == 403
+        assert "--web.enable-watch-api" in answer["error"]
+        assert "--web.config.file" in answer["error"]
+        assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
+        allowed = True
+        assert await ask(http, "runs") == taken(new=1)
 
 
-async def test_what_cannot_be_written_is_not_taken(house: House, http: httpx.AsyncClient) -> None:
-    await house.ledger.store.close()
+async def test_what_cannot_be_written_is_not_taken(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.ledger.store.close()
     status, answer = await ask(http, "runs")
     assert (status, answer) == (503, {"error": "the ledger cannot be written now; try again later"})
-    assert house.loop().following.ids == ()
+    assert rig.loop_of("deer").following.ids == ()
 
 
 @pytest.mark.parametrize("path", [TASKS, SORA_CALLBACK])
@@ -588,90 +524,88 @@ async def call_back(http: httpx.AsyncClient, where: str = SORA_CALLBACK, **conte
 
 
 async def test_a_callback_has_the_task_looked_up_at_once_and_only_that_counts(
-    house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    loop = house.loop()
+    loop = rig.loop_of("deer")
     await ask(http, "runs")
     loop.start()
     await until("the first sweep", lambda: loop.status.up)
     lie = {"task_id": "runs", "status": "FAILURE", "fail_reason": "forged", "progress": "100%"}
-    house.site.looked_up()
+    looked_up(site)
     assert await call_back(http, json=lie) == 204
-    await until("a look-up", lambda: house.site.fake.vendors["deerapi"].requests["sora/detail"])
-    assert (house.finished(), set(loop.tracker.in_flight)) == (0, {"runs"})
-    house.site.clock.now += 200
+    await until("a look-up", lambda: site.fake.vendors["deerapi"].requests["sora/detail"])
+    assert (finished(rig), set(loop.tracker.in_flight)) == (0, {"runs"})
+    site.clock.now += 200
     for _ in range(3):
         assert await call_back(http, json=lie | {"status": "IN_PROGRESS"}) == 204
-    await until("its end", lambda: house.finished())
+    await until("its end", lambda: finished(rig))
     assert loop.tracker.counts["finished_total", State.SUCCEEDED] == 1
     assert await call_back(http, json=lie) == 204
     assert loop.tracker.counts["finished_total", State.FAILED] == 0
 
 
-async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(
-    house: House, http: httpx.AsyncClient
-) -> None:
+async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(rig: Rig, http: httpx.AsyncClient) -> None:
     assert await call_back(http, json={"task_id": "waits"}) == 204
     assert await call_back(http, json={"task_id": "waits"}) == 204
-    assert await house.ledger.watched(house.loop().tracker) == ["waits"]
-    await house.sweep()
-    assert set(house.loop().tracker.in_flight) == {"waits"}
+    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["waits"]
+    await sweep(rig)
+    assert set(rig.loop_of("deer").tracker.in_flight) == {"waits"}
 
 
 async def test_a_task_that_nobody_knew_is_left_to_the_list_where_there_is_one(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    house.add(site.settings("swaps", "facewap"))
+    rig.add(settings(site, "swaps", "facewap"))
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "1"}) == 204
-    assert await house.ledger.watched(house.loop("swaps").tracker) == []
+    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
 
 
 async def test_a_hint_at_a_new_task_hides_none_of_those_that_a_list_shows_below_it(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
     """A list is read until known ground; to know the newest task already would end that too early."""
-    house.add(site.settings("swaps", "facewap", page_size=1))
+    rig.add(settings(site, "swaps", "facewap", page_size=1))
     site.world.add(Life("first", *FACE_SWAP, NOW - 30, run_seconds=10.0, end=State.SUCCEEDED))
-    await house.sweep("swaps")
+    await sweep(rig, "swaps")
     later = [Life(name, *FACE_SWAP, site.clock() + ago, run_seconds=900.0) for name, ago in (("b", 1), ("c", 2))]
     site.world.add(*later)
     site.clock.now += 5
     assert await ask(http, "c", provider="swaps", kind="face_swap") == taken(new=1)
-    await house.loop("swaps").following.read()  # as a sweep does that fails thereafter
+    await rig.loop_of("swaps").following.read()  # as a sweep does that fails thereafter
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "c"}) == 204
-    await house.loop("swaps").glance(await house.loop("swaps").following.hurried(0.05))
-    await house.sweep("swaps")
-    assert set(house.loop("swaps").tracker.in_flight) == {"b", "c"}
+    await rig.loop_of("swaps").glance(await rig.loop_of("swaps").following.hurried(0.05))
+    await sweep(rig, "swaps")
+    assert set(rig.loop_of("swaps").tracker.in_flight) == {"b", "c"}
 
 
 async def test_what_an_id_comes_to_stand_for_is_left_to_the_list_too(
-    site: Site, house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
-    house.add(site.settings("swaps", "facewap"))
+    rig.add(settings(site, "swaps", "facewap"))
     parent: dict[str, Any] = {"promptId": "parent", "state": 10, "taskList": []}
     site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": parent})
     assert await ask(http, "parent", provider="swaps", kind="face_swap") == taken(new=1)
-    await house.sweep("swaps")
+    await sweep(rig, "swaps")
     parts = parent | {"taskList": [{"promptId": f"part-{number}", "state": 30} for number in range(2)]}
     site.fake.faults["facewap/face_swap/detail"] = JSONResponse({"code": 200, "data": parts})
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "parent"}) == 204
-    hurried = await house.loop("swaps").following.hurried(30)
+    hurried = await rig.loop_of("swaps").following.hurried(30)
     assert hurried == ["parent"]
-    await house.loop("swaps").glance(hurried)
-    assert (house.finished("swaps"), set(house.loop("swaps").tracker.in_flight)) == (0, {"parent"})
-    await house.sweep("swaps")
-    assert (house.finished("swaps"), house.loop("swaps").tracker.in_flight) == (2, {})
-    assert await house.ledger.watched(house.loop("swaps").tracker) == []
+    await rig.loop_of("swaps").glance(hurried)
+    assert (finished(rig, "swaps"), set(rig.loop_of("swaps").tracker.in_flight)) == (0, {"parent"})
+    await sweep(rig, "swaps")
+    assert (finished(rig, "swaps"), rig.loop_of("swaps").tracker.in_flight) == (2, {})
+    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
 
 
-async def test_a_replay_after_the_end_counts_and_follows_nothing(house: House, http: httpx.AsyncClient) -> None:
+async def test_a_replay_after_the_end_counts_and_follows_nothing(rig: Rig, http: httpx.AsyncClient) -> None:
     await ask(http, "over")
-    await house.sweep()
+    await sweep(rig)
     for _ in range(3):
         assert await call_back(http, json={"task_id": "over"}) == 204
-        await house.sweep()
-    assert house.finished() == 1
-    assert await house.ledger.watched(house.loop().tracker) == []
+        await sweep(rig)
+    assert finished(rig) == 1
+    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
 
 
 BODIES = {
@@ -687,21 +621,21 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 async def test_the_id_is_found_in_what_the_vendor_sends(site: Site, name: str) -> None:
     feed, content = BODIES[name]
-    house = House(site, SqliteFile(":memory:"))
-    house.add(site.settings("one", feed[0], feeds=[feed[1]]))
-    loop = house.loop("one")
+    rig = Rig(site.clock)
+    rig.add(settings(site, "one", feed[0], feeds=[feed[1]]))
+    loop = rig.loop_of("one")
     assert loop.feed.called_back(content)[0] == "it"
     assert set(loop.feed.called_back(content)) <= {"it", "7"}
     site.world.add(Life("it", *feed, NOW - 10, run_seconds=100.0, end=State.SUCCEEDED))
-    async with serving(house) as http:
+    async with serving(rig) as http:
         if not loop.feed.lists:
             await ask(http, "it", provider="one", kind=feed[1])
         loop.start()
         await until("the first sweep", lambda: set(loop.tracker.in_flight) == {"it"})
         site.clock.now += 200
         assert await call_back(http, f"/api/v1/callbacks/one/{feed[1]}", json=content) == 204
-        await until("its end", lambda: house.finished("one") == 1)
-    await house.aclose()
+        await until("its end", lambda: finished(rig, "one") == 1)
+    await rig.aclose()
 
 
 @pytest.mark.parametrize(
@@ -722,9 +656,9 @@ async def test_the_id_is_found_in_what_the_vendor_sends(site: Site, name: str) -
     ids=lambda content: repr(content)[:50],
 )
 async def test_a_body_that_names_no_task_is_refused(idle: Idle, content: Any) -> None:
-    house, http = idle
+    rig, http = idle
     assert await call_back(http, json=content) == 400
-    assert await nothing_was_done(house)
+    assert await nothing_was_done(rig)
 
 
 @pytest.mark.parametrize("content", [b"", b"<xml/>", b"\xff", b"[" * 100_000, b'{"task_id": ' + b"9" * 5000 + b"}"])
@@ -734,17 +668,17 @@ async def test_a_body_that_is_no_json_is_refused(idle: Idle, content: bytes) -> 
     assert (answer.status_code, answer.json()) == (400, {"error": NOT_JSON})
 
 
-async def test_one_callback_follows_so_many_tasks_and_no_more(house: House, http: httpx.AsyncClient) -> None:
+async def test_one_callback_follows_so_many_tasks_and_no_more(rig: Rig, http: httpx.AsyncClient) -> None:
     rows = [{"task_id": f"task_{number}"} for number in range(5000)]
     assert await call_back(http, json={"data": rows}) == 204
-    assert len(await house.ledger.watched(house.loop().tracker)) == intake.CALLBACK_IDS
+    assert len(await rig.ledger.watched(rig.loop_of("deer").tracker)) == intake.CALLBACK_IDS
 
 
-async def test_callbacks_too_keep_to_the_limit(site: Site, house: House, http: httpx.AsyncClient) -> None:
-    house.add(site.settings("small", "deerapi", watch={"limit": 1}))
+async def test_callbacks_too_keep_to_the_limit(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
+    rig.add(settings(site, "small", "deerapi", watch={"limit": 1}))
     where = "/api/v1/callbacks/small/sora"
     assert [await call_back(http, where, json={"task_id": one}) for one in ("a", "b", "a")] == [204, 409, 204]
-    assert await house.ledger.watched(house.loop("small").tracker) == ["a"]
+    assert await rig.ledger.watched(rig.loop_of("small").tracker) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -763,9 +697,9 @@ async def test_the_secret_comes_in_a_header_or_in_the_url(
     assert answer.status_code == 204
 
 
-async def test_a_secret_may_be_written_in_any_script(site: Site, house: House, http: httpx.AsyncClient) -> None:
+async def test_a_secret_may_be_written_in_any_script(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
     secret = "密码密码密码密码密码密码密码密码"
-    house.add(site.settings("other", "deerapi", watch={"callback_secret": secret}))
+    rig.add(settings(site, "other", "deerapi", watch={"callback_secret": secret}))
     where, content = "/api/v1/callbacks/other/sora", {"task_id": "runs"}
     assert (await http.post(where, json=content, params={"secret": secret})).status_code == 204
     header = {b"X-Callback-Secret": secret.encode()}
@@ -792,7 +726,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
 async def test_whatever_is_wrong_with_who_calls_the_answer_is_the_same(
     idle: Idle, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    house, http = idle
+    rig, http = idle
     caplog.set_level(logging.DEBUG, "exporter")
     where, headers, query = WRONG[name]
     for content in (b'{"task_id": "runs"}', b"not JSON"):
@@ -801,12 +735,12 @@ async def test_whatever_is_wrong_with_who_calls_the_answer_is_the_same(
             403,
             {"error": "not accepted; check provider, kind and secret, and watch.callback_secret"},
         )
-    assert await nothing_was_done(house)
+    assert await nothing_was_done(rig)
     assert caplog.records == []
 
 
 async def test_the_secret_is_in_no_log_and_no_answer(
-    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    rig: Rig, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # the test's own client
@@ -821,18 +755,18 @@ async def test_the_secret_is_in_no_log_and_no_answer(
 
 
 async def test_a_task_asked_for_again_long_after_its_end_is_not_counted_again(
-    house: House, http: httpx.AsyncClient
+    site: Site, rig: Rig, http: httpx.AsyncClient
 ) -> None:
     await ask(http, "over", "waits")
-    await house.sweep()
-    assert house.finished() == 1
+    await sweep(rig)
+    assert finished(rig) == 1
     for day in range(12):
         name = f"of_day_{day}"
-        house.site.world.add(Life(name, *SORA, house.site.clock() - 60, run_seconds=10.0, end=State.SUCCEEDED))
+        site.world.add(Life(name, *SORA, site.clock() - 60, run_seconds=10.0, end=State.SUCCEEDED))
         await ask(http, name)
-        await house.sweep(after=86400.0)
-    assert house.finished() == 13
+        await sweep(rig, after=86400.0)
+    assert finished(rig) == 13
     assert await ask(http, "over") == taken(new=1)  # the ledger has forgotten it
-    await house.sweep()
-    assert house.finished() == 13
-    assert await house.ledger.watched(house.loop().tracker) == ["waits"]
+    await sweep(rig)
+    assert finished(rig) == 13
+    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["waits"]

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,11 +16,9 @@ from hypothesis import strategies as st
 
 from exporter.web.server.limits import Bucket
 from exporter.web.server.opened import Limits
+from tests.harness import PATIENCE, Start, until
 
-from .serving import PATIENCE, TLS, Address, Folder, all_of, serving, until, users
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
+from .serving import TLS, Address, Folder, all_of, serving, users
 
 HOST = b"Host: localhost\r\n"
 QUICK = Limits(request=0.3, answer=0.3, idle=1)
@@ -305,9 +302,7 @@ CONFIG = (
 )
 
 
-def test_the_exporter_refuses_what_it_does_not_serve_and_goes_on(
-    start: Callable[..., Exporter], tmp_path: Path
-) -> None:
+def test_the_exporter_refuses_what_it_does_not_serve_and_goes_on(start: Start, tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(CONFIG)
     exporter = start("--config.file=config.yml", "--web.listen-address=127.0.0.1:0")
     with httpx.Client(base_url=exporter.url, trust_env=False, timeout=PATIENCE) as client:

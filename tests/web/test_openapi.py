@@ -23,8 +23,9 @@ from exporter.snapshot import Reloads
 from exporter.tasks import Observation, Reason, State
 from exporter.web import app as web
 from exporter.web.api import openapi
+from tests.harness import Rig
 
-from .houses import SECRET, House, house_at, served
+from .serving import SECRET, served, studio
 
 FEW = settings(
     max_examples=30,
@@ -49,22 +50,22 @@ SENT: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with house_at() as house:
-        now = house.clock.now
-        await house.show()
-        await house.show(
+async def rig() -> AsyncIterator[Rig]:
+    async with studio() as rig:
+        now = rig.clock.now
+        await rig.show()
+        await rig.show(
             Observation("a/b", State.RUNNING, progress=0.5),
             Observation("q", State.QUEUED, submitted=now),
             Observation("f", State.FAILED, Reason.AUTH, submitted=now - 9, started=now - 5, ended=now, said="no"),
         )
-        await house.loops[1].sweep()  # which fails
-        yield house
+        await rig.loops[1].sweep()  # which fails
+        yield rig
 
 
 @pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(house.app(takes_tasks=lambda: True)) as client:
+async def http(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(rig.app(takes_tasks=lambda: True)) as client:
         yield client
 
 
@@ -79,8 +80,8 @@ async def test_the_description_is_served_as_it_is_made(http: httpx.AsyncClient) 
     assert answer.json() == openapi.document()
 
 
-async def test_every_endpoint_is_described_and_nothing_else(house: House) -> None:
-    app = web.create(house.polled, Exposition(house.polled.snapshot, Reloads(), house.clock), house.clock)
+async def test_every_endpoint_is_described_and_nothing_else(rig: Rig) -> None:
+    app = web.create(rig.polled, Exposition(rig.polled.snapshot, Reloads(), rig.clock), rig.clock)
     there = {
         (re.sub(r":path\b", "", route.path), method.lower())
         for route in app.routes

@@ -9,31 +9,25 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urljoin
 
 import httpx
 import pytest
 
 from exporter import __version__
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
-from exporter.polling.providers import PolledProvider, PolledProviders
-from exporter.simulator import PREFIXES, HandClock, World, app, running
 from exporter.snapshot import Reloads
 from exporter.tasks import Cause, Observation, Reason, State
-from exporter.vendors.registry import built_in
 from exporter.web.app import create
 from exporter.web.pages import filters
 from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
-from tests.harness import outage_of
+from tests.harness import UNLISTED, Rig, Site, outage_of, until
 from tests.simulator import faults
 
-from .houses import House, house_at, served
-from .serving import until
+from .serving import served, studio
 
 STYLE = Path(__file__).parents[2] / "exporter" / "web" / "pages" / "static" / "style.css"
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
@@ -76,44 +70,41 @@ async def text_of(http: httpx.AsyncClient, path: str = "/", status: int = 200) -
     return Html(answer.text).text
 
 
-async def all_well(house: House, *observations: Observation) -> None:
+async def all_well(rig: Rig, *observations: Observation) -> None:
     """Both feeds have been read; the first shows these tasks."""
-    await house.show(*observations)
-    await house.show(feed=1)
+    await rig.show(*observations)
+    await rig.show(feed=1)
 
 
 @asynccontextmanager
-async def unlisted(**settings: object) -> AsyncIterator[House]:
+async def unlisted(**settings: Any) -> AsyncIterator[Rig]:
     """A feed that cannot be listed."""
-    given = {"name": "sora", "type": "deerapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-secret-of-sora"}
-    made = built_in()["deerapi"].settings.model_validate(given | settings)
-    clock, ledger = HandClock(), Ledger(SqliteStore(SqliteFile(":memory:")), 7 * 86400.0)
-    account = await PolledProvider.open(made, ledger, clock)
-    yield House(clock, ledger, PolledProviders([account]))
-    await account.stop()
-    await ledger.close()
+    rig = Rig()
+    rig.connect("deerapi", name="sora", **UNLISTED, **settings)
+    yield rig
+    await rig.aclose()
 
 
 # The status page
 
 
-async def test_when_all_is_well_it_says_so_and_no_more(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house, Observation("a", State.QUEUED), Observation("b", State.RUNNING))
+async def test_when_all_is_well_it_says_so_and_no_more(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig, Observation("a", State.QUEUED), Observation("b", State.RUNNING))
     text = await text_of(http)
     assert "All is well 2 feeds up, 2 tasks in flight." in text
     assert "What is wrong" not in text
 
 
-async def test_it_tells_of_the_exporter_itself(house: House, http: httpx.AsyncClient) -> None:
-    house.clock.now += 3 * 3600
+async def test_it_tells_of_the_exporter_itself(rig: Rig, http: httpx.AsyncClient) -> None:
+    rig.clock.now += 3 * 3600
     text = await text_of(http)
     assert f"Version {__version__} Up for 3 h Configuration as at the start Ledger whole" in text
 
 
-async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> None:
-    await all_well(house)
-    reloads = Reloads(False, house.clock.now - 60, error=f"config.yaml:3: {HOSTILE}: unknown key")
-    async with served(house.app(reloads=reloads)) as http:
+async def test_a_reload_that_failed_is_told_with_its_reason(rig: Rig) -> None:
+    await all_well(rig)
+    reloads = Reloads(False, rig.clock.now - 60, error=f"config.yaml:3: {HOSTILE}: unknown key")
+    async with served(rig.app(reloads=reloads)) as http:
         text = await text_of(http)
     assert "One thing needs a look 2 feeds up" in text
     assert "The configuration was not reloaded Caused by the configuration" in text
@@ -121,47 +112,45 @@ async def test_a_reload_that_failed_is_told_with_its_reason(house: House) -> Non
     assert "Configuration not reloaded, read 60 s ago" in text
 
 
-async def test_a_web_configuration_that_cannot_be_used_is_told(house: House) -> None:
-    await all_well(house)
-    exposition = Exposition(house.polled.snapshot, Reloads(), house.clock)
-    async with served(
-        create(house.polled, exposition, house.clock, web_trouble=lambda: "web.yml:2: unknown key")
-    ) as http:
+async def test_a_web_configuration_that_cannot_be_used_is_told(rig: Rig) -> None:
+    await all_well(rig)
+    exposition = Exposition(rig.polled.snapshot, Reloads(), rig.clock)
+    async with served(create(rig.polled, exposition, rig.clock, web_trouble=lambda: "web.yml:2: unknown key")) as http:
         text = await text_of(http)
     assert "One thing needs a look" in text
     assert "The web configuration was not reloaded Caused by the configuration web.yml:2: unknown key" in text
 
 
 @pytest.mark.parametrize(("losses", "told"), [(0, "whole"), (1, "it is kept"), (3, "they are kept")])
-async def test_lost_ledgers_are_told(house: House, losses: int, told: str) -> None:
-    async with served(house.app(reloads=Reloads(ledger_losses=losses))) as http:
+async def test_lost_ledgers_are_told(rig: Rig, losses: int, told: str) -> None:
+    async with served(rig.app(reloads=Reloads(ledger_losses=losses))) as http:
         assert told in await text_of(http)
 
 
-async def test_each_feed_shows_what_is_in_flight_and_how_old_that_is(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house, *(Observation(f"q{n}", State.QUEUED) for n in range(3)), Observation("b", State.BLOCKED))
-    house.clock.now += 12
-    loop = house.loops[0]
-    loop.status = replace(loop.status, next_sweep=house.clock.now + 7)
+async def test_each_feed_shows_what_is_in_flight_and_how_old_that_is(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig, *(Observation(f"q{n}", State.QUEUED) for n in range(3)), Observation("b", State.BLOCKED))
+    rig.clock.now += 12
+    loop = rig.loops[0]
+    loop.status = replace(loop.status, next_sweep=rig.clock.now + 7)
     text = await text_of(http)
     assert "studio/lip_sync chanjing up read 12 s ago next in 7 s every 10 s" in text
     assert "In flight queued 3 running 0 blocked 1 unknown 0" in text
     assert "studio/video chanjing up read 12 s ago being read every 10 s In flight none" in text
 
 
-async def test_what_is_too_old_is_not_shown_as_if_it_were_fresh(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house, Observation("a", State.QUEUED))
-    house.clock.now += 31  # more than three intervals
+async def test_what_is_too_old_is_not_shown_as_if_it_were_fresh(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig, Observation("a", State.QUEUED))
+    rig.clock.now += 31  # more than three intervals
     text = await text_of(http)
     assert "What was in flight was seen too long ago to be shown." in text
     assert "0 tasks in flight as far as is known." in text
     assert "queued 1" not in text
 
 
-async def test_recent_ends_are_shown_with_reasons_and_durations(house: House, http: httpx.AsyncClient) -> None:
-    start = house.clock.now
+async def test_recent_ends_are_shown_with_reasons_and_durations(rig: Rig, http: httpx.AsyncClient) -> None:
+    start = rig.clock.now
     await all_well(
-        house,
+        rig,
         *(Observation(f"s{n}", State.SUCCEEDED, submitted=start - 90, ended=start) for n in range(6)),
         Observation("f", State.FAILED, Reason.MODERATION, submitted=start - 90, ended=start - 80),
         Observation("c", State.CANCELLED, submitted=start - 90, ended=start),
@@ -178,32 +167,31 @@ async def test_before_the_first_sweep_it_waits(http: httpx.AsyncClient) -> None:
     assert text.count("Nothing is known before the first complete sweep.") == 2
 
 
-async def test_without_providers_it_says_what_to_do(house: House) -> None:
-    house.polled.by_name = {}
-    async with served(house.app()) as http:
+async def test_without_providers_it_says_what_to_do(rig: Rig) -> None:
+    rig.polled.by_name = {}
+    async with served(rig.app()) as http:
         text = await text_of(http)
     assert "No provider is configured Name one under providers in the configuration" in text
 
 
-async def test_feeds_that_are_down_for_the_same_reason_are_one_trouble(house: House, http: httpx.AsyncClient) -> None:
-    await house.sweep()
-    house.clock.now += 300
+async def test_feeds_that_are_down_for_the_same_reason_are_one_trouble(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.sweep(after=0)
+    rig.clock.now += 300
     text = await text_of(http)
     assert "2 of 2 feeds cannot be read" in text
     assert text.count("studio/lip_sync and studio/video cannot be read Caused by the network for 5 min") == 1
     assert "Check base_url" in text or "Check host and port in base_url" in text
-    assert outage_of(house.loops[0]).advice in text
+    assert outage_of(rig.loops[0]).advice in text
 
 
-async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again() -> None:
-    simulator = app(World(rate=0))
-    simulator.faults["chanjing/video"] = faults.HTML
-    async with running(simulator) as url, house_at(url + PREFIXES["chanjing"]) as house, served(house.app()) as http:
-        await house.sweep()
+async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again(site: Site) -> None:
+    site.fake.faults["chanjing/video"] = faults.HTML
+    async with studio(site.url) as rig, served(rig.app()) as http:
+        await rig.sweep(after=0)
         assert "1 of 2 feeds cannot be read" in await text_of(http)
-        simulator.faults.clear()
-        house.clock.now += 10
-        await house.sweep()
+        site.be_well()
+        rig.clock.now += 10
+        await rig.sweep(after=0)
         text = await text_of(http)
         assert "All is well" in text
         assert "Last failed calls (1), the latest 10 s ago" in text
@@ -211,46 +199,46 @@ async def test_failed_calls_are_kept_and_shown_after_the_vendor_is_well_again() 
 
 
 async def test_a_feed_without_a_list_and_without_ids_says_how_to_follow_tasks() -> None:
-    async with unlisted() as house, served(house.app()) as http:
-        await house.sweep()
+    async with unlisted() as rig, served(rig.app()) as http:
+        await rig.sweep(after=0)
         text = await text_of(http)
         assert "One thing needs a look" in text
         assert "sora/sora has nothing to show Caused by the configuration" in text
-        assert house.loops[0].status.up
+        assert rig.loops[0].status.up
         for way in ("watch", "user_token", "/api/v1/tasks"):
             assert way in text
 
 
 async def test_a_feed_whose_ids_are_given_says_how_many_it_follows(tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text('[{"kind": "sora", "ids": ["a", "b"]}]')
-    async with unlisted(watch={"files": [str(tmp_path / "*.json")]}) as house, served(house.app()) as http:
-        await house.sweep()  # which fails, as nothing listens there
+    async with unlisted(watch={"files": [str(tmp_path / "*.json")]}) as rig, served(rig.app()) as http:
+        await rig.sweep(after=0)  # which fails, as nothing listens there
         assert "The feed cannot be listed; 2 ids are followed." in await text_of(http)
         (tmp_path / "ids.json").write_text("[")
-        await house.sweep()
+        await rig.sweep(after=0)
         text = await text_of(http)
     assert "A source of ids of sora cannot be used" in text
     assert "ids.json: not JSON: line 1, column 2: Expecting value Ids that can be read are followed." in text
 
 
-async def test_many_failures_are_a_trouble_although_every_feed_is_up(house: House, http: httpx.AsyncClient) -> None:
-    now = house.clock.now
+async def test_many_failures_are_a_trouble_although_every_feed_is_up(rig: Rig, http: httpx.AsyncClient) -> None:
+    now = rig.clock.now
     failed = [Observation(f"f{n}", State.FAILED, Reason.INSUFFICIENT_BALANCE, ended=now) for n in range(2)]
     done = [Observation(f"s{n}", State.SUCCEEDED, ended=now) for n in range(2)]
-    await all_well(house, *failed, *done)
+    await all_well(rig, *failed, *done)
     assert "All is well" in await text_of(http)  # four ends say nothing yet
-    await all_well(house, Observation("f9", State.FAILED, Reason.AUTH, ended=now))
+    await all_well(rig, Observation("f9", State.FAILED, Reason.AUTH, ended=now))
     text = await text_of(http)
     assert "3 of 5 tasks of studio/lip_sync failed within 1 h Caused by the account" in text
     assert "Mostly: insufficient balance (2). The account has no credit left. Top it up at the vendor." in text
 
 
-async def test_what_the_vendor_says_out_of_order_is_noted(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house, Observation("a", State.RUNNING, unmapped=frozenset({"state"})))  # type: ignore[arg-type]
-    house.clock.now += 700
-    loop, now = house.loops[0], house.clock.now
+async def test_what_the_vendor_says_out_of_order_is_noted(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig, Observation("a", State.RUNNING, unmapped=frozenset({"state"})))  # type: ignore[arg-type]
+    rig.clock.now += 700
+    loop, now = rig.loops[0], rig.clock.now
     listed = {"a": (Observation("a", State.RUNNING), now)}
-    await house.ledger.record(loop.tracker, Sweep(listed=listed, complete=True, gap=True), now)
+    await rig.ledger.record(loop.tracker, Sweep(listed=listed, complete=True, gap=True), now)
     text = await text_of(http)
     assert "1 task running, or in an unknown state, without a change for 10 min or longer." in text
     assert "The vendor said what no table of the exporter knows: state (1)." in text
@@ -258,23 +246,23 @@ async def test_what_the_vendor_says_out_of_order_is_noted(house: House, http: ht
 
 
 async def test_tasks_of_unknown_states_are_told_first_and_as_long_as_there_are_any(
-    house: House, http: httpx.AsyncClient
+    rig: Rig, http: httpx.AsyncClient
 ) -> None:
     both = Observation("a", State.UNKNOWN), Observation("b", State.UNKNOWN)
     for _ in range(2):
-        await all_well(house, *both)
+        await all_well(rig, *both)
         text = await text_of(http)
         told = "One thing needs a look 2 feeds up, 2 tasks in flight. What is wrong, and what to do 2 tasks of"
         assert f"{told} studio/lip_sync are in an unknown state Caused by the exporter" in text
         assert "look for a newer version of the exporter, or report the vendor's word" in text
-        house.clock.now += 7200.0
-    await all_well(house, Observation("a", State.RUNNING), Observation("b", State.SUCCEEDED))
+        rig.clock.now += 7200.0
+    await all_well(rig, Observation("a", State.RUNNING), Observation("b", State.SUCCEEDED))
     assert "unknown state" not in await text_of(http)
 
 
-async def test_the_next_sweep_is_known_between_two() -> None:
-    async with running(app(World(rate=0))) as url, house_at(url + PREFIXES["chanjing"]) as house:
-        loop = house.loops[0]
+async def test_the_next_sweep_is_known_between_two(site: Site) -> None:
+    async with studio(site.url) as rig:
+        loop = rig.loops[0]
 
         def due() -> float | None:
             return loop.status.next_sweep
@@ -283,7 +271,7 @@ async def test_the_next_sweep_is_known_between_two() -> None:
         assert due() is None
         loop.start()
         await until("a sweep has ended", due)
-        assert house.clock.now < (due() or 0) <= house.clock.now + 10
+        assert rig.clock.now < (due() or 0) <= rig.clock.now + 10
         await loop.stop()
 
 
@@ -313,21 +301,21 @@ def rows_of(text: str) -> list[str]:
 
 
 @pytest.fixture
-async def tasks(house: House) -> House:
+async def tasks(rig: Rig) -> Rig:
     """Six tasks of two feeds."""
-    now = house.clock.now
-    await house.show(
+    now = rig.clock.now
+    await rig.show(
         Observation("alpha", State.RUNNING, progress=0.4, submitted=now - 60),
         Observation("beta", State.QUEUED, submitted=now - 20),
         Observation("gamma", State.FAILED, Reason.TIMEOUT, submitted=now - 300, ended=now - 100, progress=1.0),
         Observation("delta", State.SUCCEEDED, submitted=now - 200, ended=now - 50, progress=1.0),
     )
-    await house.show(
+    await rig.show(
         Observation("alpha", State.RUNNING, progress=0.9, submitted=now - 90),
         Observation("epsilon", State.FAILED, Reason.MODERATION, submitted=now - 70, ended=now - 10),
         feed=1,
     )
-    return house
+    return rig
 
 
 @pytest.mark.parametrize(
@@ -344,14 +332,14 @@ async def tasks(house: House) -> House:
     ],
 )
 async def test_tasks_are_filtered_sorted_and_paged(
-    tasks: House, http: httpx.AsyncClient, query: str, ids: list[str], count: str
+    tasks: Rig, http: httpx.AsyncClient, query: str, ids: list[str], count: str
 ) -> None:
     page = (await http.get(f"/tasks?{query}")).text
     assert rows_of(page) == ids
     assert count in Html(page).text
 
 
-async def test_a_row_says_all_of_a_task_at_a_glance(tasks: House, http: httpx.AsyncClient) -> None:
+async def test_a_row_says_all_of_a_task_at_a_glance(tasks: Rig, http: httpx.AsyncClient) -> None:
     tasks.clock.now += 5
     text = await text_of(http, "/tasks?sort=submitted&kind=lip_sync")
     assert "beta studio lip_sync queued – 25 s ago 25 s so far 5 s ago" in text
@@ -359,13 +347,13 @@ async def test_a_row_says_all_of_a_task_at_a_glance(tasks: House, http: httpx.As
     assert "gamma studio lip_sync failed timeout 100 % 100 % 5 min ago 3 min 20 s 5 s ago" in text
 
 
-async def test_what_a_feed_that_is_down_had_in_flight_is_marked(tasks: House, http: httpx.AsyncClient) -> None:
+async def test_what_a_feed_that_is_down_had_in_flight_is_marked(tasks: Rig, http: httpx.AsyncClient) -> None:
     tasks.clock.now += 31
     assert (await text_of(http, "/tasks?state=queued")).count("as last seen") == 1
     assert "as last seen" not in await text_of(http, "/tasks?state=succeeded")
 
 
-async def test_the_form_keeps_what_was_asked(tasks: House, http: httpx.AsyncClient) -> None:
+async def test_the_form_keeps_what_was_asked(tasks: Rig, http: httpx.AsyncClient) -> None:
     page = Html((await http.get("/tasks?state=failed&reason=timeout&id=%22x&kind=video&sort=id&per_page=7")).text)
     inputs = [attrs for tag, attrs in page.tags if tag == "input"]
     assert [one["value"] for one in inputs if "checked" in one] == ["failed", "timeout"]
@@ -392,7 +380,7 @@ async def test_the_form_keeps_what_was_asked(tasks: House, http: httpx.AsyncClie
     ],
 )
 async def test_an_empty_result_says_why_and_how_to_widen_it(
-    tasks: House, http: httpx.AsyncClient, query: str, told: str, ways: list[str]
+    tasks: Rig, http: httpx.AsyncClient, query: str, told: str, ways: list[str]
 ) -> None:
     page = Html((await http.get(f"/tasks?{query}")).text)
     assert told in page.text
@@ -402,12 +390,12 @@ async def test_an_empty_result_says_why_and_how_to_widen_it(
         assert (await http.get(urljoin("/tasks", found[-1]))).status_code == 200
 
 
-async def test_where_there_are_no_tasks_at_all_it_says_what_that_means(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house)
+async def test_where_there_are_no_tasks_at_all_it_says_what_that_means(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig)
     assert "No task is in flight, and none ended within 1 h." in await text_of(http, "/tasks")
 
 
-async def test_a_whole_id_finds_a_task_that_ended_long_ago(tasks: House, http: httpx.AsyncClient) -> None:
+async def test_a_whole_id_finds_a_task_that_ended_long_ago(tasks: Rig, http: httpx.AsyncClient) -> None:
     tasks.clock.now += 2 * 3600
     page = Html((await http.get("/tasks?id=gamma")).text)
     assert "The ledger remembers: gamma studio/lip_sync, failed 2 h ago" in page.text
@@ -436,14 +424,14 @@ async def test_what_cannot_be_asked_is_refused_with_the_reason(http: httpx.Async
 # One task
 
 
-async def test_a_task_tells_what_happened_when_and_by_whose_clock(house: House, http: httpx.AsyncClient) -> None:
-    start = house.clock.now
-    await house.show()
+async def test_a_task_tells_what_happened_when_and_by_whose_clock(rig: Rig, http: httpx.AsyncClient) -> None:
+    start = rig.clock.now
+    await rig.show()
     for seconds, state, progress in ((5, State.QUEUED, None), (5, State.RUNNING, 0.2), (5, State.RUNNING, 0.7)):
-        house.clock.now += seconds
-        await house.show(Observation("one", state, progress=progress, submitted=start + 3))
-    house.clock.now += 5
-    await house.show(
+        rig.clock.now += seconds
+        await rig.show(Observation("one", state, progress=progress, submitted=start + 3))
+    rig.clock.now += 5
+    await rig.show(
         Observation("one", State.SUCCEEDED, submitted=start + 3, progress=1.0, output_seconds=8.0),
     )
     page = Html((await http.get("/tasks/studio/lip_sync/one")).text)
@@ -456,7 +444,7 @@ async def test_a_task_tells_what_happened_when_and_by_whose_clock(house: House, 
     assert "Queue 7 s, partly by the vendor's clock, partly as the exporter saw it, right to about 10 s" in page.text
     assert "Run 10 s, as the exporter saw it, right to about 10 s" in page.text
     assert "Output 8 s of video" in page.text
-    document = house.loops[0].feed.document
+    document = rig.loops[0].feed.document
     assert document.url in page.links
     assert document.title in page.text
     assert [link for link in page.links if "tasks" in link][1:4] == [
@@ -466,9 +454,9 @@ async def test_a_task_tells_what_happened_when_and_by_whose_clock(house: House, 
     ]
 
 
-async def test_a_task_under_way_says_how_long_so_far(house: House, http: httpx.AsyncClient) -> None:
-    now = house.clock.now
-    await house.show(
+async def test_a_task_under_way_says_how_long_so_far(rig: Rig, http: httpx.AsyncClient) -> None:
+    now = rig.clock.now
+    await rig.show(
         Observation("waits", State.QUEUED, submitted=now - 100),
         Observation("runs", State.RUNNING, submitted=now - 100, started=now - 40, progress=0.25),
         Observation("ended", State.SUCCEEDED),
@@ -480,13 +468,13 @@ async def test_a_task_under_way_says_how_long_so_far(house: House, http: httpx.A
     assert "Queue 1 min, by the vendor's clock Run 40 s so far" in text
     text = await text_of(http, "/tasks/studio/lip_sync/ended")
     assert text.count("unknown: the vendor does not report it, and polling was too coarse to tell") == 3
-    house.clock.now += 31
+    rig.clock.now += 31
     text = await text_of(http, "/tasks/studio/lip_sync/waits")
     assert "This is as it was last seen; the feed was last read 31 s ago." in text
 
 
-async def test_a_failure_is_told_in_the_vendors_words_and_in_ours(house: House, http: httpx.AsyncClient) -> None:
-    await house.show(Observation("bad", State.FAILED, Reason.MODERATION, said=f"内容违规 {HOSTILE}"))
+async def test_a_failure_is_told_in_the_vendors_words_and_in_ours(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("bad", State.FAILED, Reason.MODERATION, said=f"内容违规 {HOSTILE}"))
     answer = await http.get("/tasks/studio/lip_sync/bad")
     assert f"In the vendor's words 内容违规 {HOSTILE}" in Html(answer.text).text
     assert "The vendor's check of content refused it." in Html(answer.text).text
@@ -518,8 +506,8 @@ IDS = [
 
 
 @pytest.mark.parametrize("task_id", IDS)
-async def test_any_id_leads_from_the_list_to_its_page(house: House, http: httpx.AsyncClient, task_id: str) -> None:
-    await house.show(Observation(task_id, State.RUNNING))
+async def test_any_id_leads_from_the_list_to_its_page(rig: Rig, http: httpx.AsyncClient, task_id: str) -> None:
+    await rig.show(Observation(task_id, State.RUNNING))
     listed = (await http.get("/tasks")).text
     assert rows_of(listed) == [task_id]
     assert rows_of((await http.get(f"/tasks?id={quote(task_id)}")).text) == [task_id]
@@ -554,13 +542,13 @@ async def test_what_is_not_known_is_explained(http: httpx.AsyncClient, path: str
 
 
 async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> None:
-    async with unlisted() as house, served(house.app()) as http:
+    async with unlisted() as rig, served(rig.app()) as http:
         assert "it was not named: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
 
 
-async def test_a_ledger_that_cannot_be_read_is_told_in_words(house: House, http: httpx.AsyncClient) -> None:
-    await all_well(house)
-    await house.ledger.store.close()
+async def test_a_ledger_that_cannot_be_read_is_told_in_words(rig: Rig, http: httpx.AsyncClient) -> None:
+    await all_well(rig)
+    await rig.ledger.store.close()
     for path in ("/tasks/studio/video/x", "/tasks?id=x"):
         assert "The ledger cannot be read :memory:: " in await text_of(http, path, 503)
     for path in ("/", "/tasks"):
@@ -580,7 +568,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_head_answers_like_get_without_the_body(tasks: House, http: httpx.AsyncClient, path: str) -> None:
+async def test_head_answers_like_get_without_the_body(tasks: Rig, http: httpx.AsyncClient, path: str) -> None:
     get, head = await http.get(path), await http.head(path)
     assert (head.status_code, head.headers["content-type"], head.content) == (
         get.status_code,
@@ -590,7 +578,7 @@ async def test_head_answers_like_get_without_the_body(tasks: House, http: httpx.
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_nothing_may_run_but_our_own_files(tasks: House, http: httpx.AsyncClient, path: str) -> None:
+async def test_nothing_may_run_but_our_own_files(tasks: Rig, http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy == {"default-src": "'none'", "base-uri": "'none'", "frame-ancestors": "'none'"} | dict.fromkeys(
@@ -607,7 +595,7 @@ async def test_nothing_may_run_but_our_own_files(tasks: House, http: httpx.Async
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_links_hold_below_another_path_too_and_lead_somewhere(
-    tasks: House, http: httpx.AsyncClient, path: str
+    tasks: Rig, http: httpx.AsyncClient, path: str
 ) -> None:
     document = tasks.loops[0].feed.document.url
     for link in {*Html((await http.get(path)).text).links} - {document, "#main"}:
@@ -634,7 +622,7 @@ async def test_no_other_file_is_served(http: httpx.AsyncClient, name: str) -> No
     assert (await http.get(f"/static/{name}")).status_code == 404
 
 
-async def test_a_page_is_fetched_again_as_often_as_the_vendors_are_asked(house: House, http: httpx.AsyncClient) -> None:
+async def test_a_page_is_fetched_again_as_often_as_the_vendors_are_asked(rig: Rig, http: httpx.AsyncClient) -> None:
     assert 'data-refresh="10"' in (await http.get("/")).text
     assert 'data-refresh="0"' in (await http.get("/tasks?page=0")).text
 

@@ -17,10 +17,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 from exporter.client.errors import FailedCall
 from exporter.snapshot import FeedStatus, Outage
 from exporter.tasks import Cause, Observation, Reason, State
+from tests.harness import Rig
 
 from . import chromium, png
-from .houses import House, house_at, served
 from .pictures import PICTURES, named, scene, take
+from .serving import served, studio
 
 PATIENCE = 30_000
 """Milliseconds that a test waits for something that must come."""
@@ -54,9 +55,9 @@ def portal() -> Iterator[BlockingPortal]:
 
 @dataclass
 class Site:
-    """The exporter's pages at an address, and the house behind them."""
+    """The exporter's pages at an address, and the rig behind them."""
 
-    house: House
+    rig: Rig
     url: str
     portal: BlockingPortal
     complaints: list[str] = field(default_factory=list)
@@ -69,16 +70,16 @@ class Site:
         self.portal.call(done)
 
     def show(self, *observations: Observation, feed: int = 0) -> None:
-        self.do(self.house.show, *observations, feed=feed)
+        self.do(self.rig.show, *observations, feed=feed)
 
 
 @pytest.fixture
 def site(portal: BlockingPortal) -> Iterator[Site]:
     with (
-        portal.wrap_async_context_manager(house_at()) as house,
-        portal.wrap_async_context_manager(served(house.app())) as client,
+        portal.wrap_async_context_manager(studio()) as rig,
+        portal.wrap_async_context_manager(served(rig.app())) as client,
     ):
-        site = Site(house, str(client.base_url), portal)
+        site = Site(rig, str(client.base_url), portal)
         site.show()
         site.show(feed=1)
         yield site
@@ -114,7 +115,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
 
 def tasks_of(site: Site) -> None:
     """Seven tasks, some of each kind of state."""
-    now = site.house.clock.now
+    now = site.rig.clock.now
     site.show(
         Observation("alpha", State.RUNNING, progress=0.4, submitted=now - 60),
         Observation("beta", State.QUEUED, submitted=now - 20),
@@ -131,7 +132,7 @@ def tasks_of(site: Site) -> None:
 
 def troubles_of(site: Site) -> None:
     """Both feeds are down, and calls have failed."""
-    site.do(site.house.sweep)
+    site.do(site.rig.sweep)
 
 
 def shows(page: Page, *ids: str) -> None:
@@ -225,10 +226,10 @@ def test_a_bad_question_is_answered_with_the_reason(browser: Browser, site: Site
 
 
 def test_hostile_texts_are_only_texts(site: Site, page: Page) -> None:
-    site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.house.clock.now, said=HOSTILE))
+    site.show(Observation(HOSTILE, State.FAILED, Reason.UNKNOWN, ended=site.rig.clock.now, said=HOSTILE))
     call = FailedCall(1.7e9, HOSTILE, 500, HOSTILE, HOSTILE, HOSTILE, Cause.VENDOR)
     outage = Outage("bug", HOSTILE, Cause.BUG, HOSTILE, 1.7e9)
-    site.house.loops[1].status = FeedStatus(up=False, outage=outage, failed_calls=(call,))
+    site.rig.loops[1].status = FeedStatus(up=False, outage=outage, failed_calls=(call,))
     page.goto("/")
     expect(page.locator(".troubles")).to_contain_text(HOSTILE)
     page.locator("summary").click()
@@ -279,7 +280,7 @@ def test_a_page_takes_over_what_has_changed_and_keeps_its_place(site: Site, page
     place = page.evaluate("scrollY")
     assert place > 0
     page.evaluate("document.querySelector('main').setAttribute('data-mine', 'kept')")
-    site.house.clock.now += 5
+    site.rig.clock.now += 5
     site.show(*(Observation(f"new{n}", State.RUNNING) for n in range(3)), Observation("alpha", State.RUNNING))
     page.clock.fast_forward(10_000)
     expect(page.get_by_role("article", name="Feed studio/lip_sync")).to_contain_text("running 4")
@@ -292,7 +293,7 @@ def test_rows_stay_what_they_are_when_others_come_before_them(site: Site, page: 
     site.show(Observation("old", State.RUNNING))
     page.goto("/tasks")
     page.get_by_role("link", name="old").focus()
-    site.house.clock.now += 5
+    site.rig.clock.now += 5
     site.show(Observation("old", State.RUNNING), Observation("new", State.RUNNING))
     page.clock.fast_forward(10_000)
     shows(page, "new", "old")
@@ -332,7 +333,7 @@ def test_a_lost_connection_is_told_calmly_and_mends_itself(site: Site, page: Pag
 def test_a_page_that_cannot_be_made_now_stays_as_it_is(site: Site, page: Page) -> None:
     site.show(Observation("one", State.RUNNING))
     page.goto("/tasks/studio/lip_sync/one")
-    site.portal.call(site.house.ledger.store.close)
+    site.portal.call(site.rig.ledger.store.close)
     page.clock.fast_forward(10_000)
     expect(page.locator("#refresh")).to_have_text(re.compile("Not refreshed: the exporter answers 503"))
     expect(page.get_by_role("heading", level=1)).to_have_text("one")
@@ -378,7 +379,7 @@ WHERE = ["/", "/tasks", "/tasks?id=nothing", "/tasks/studio/lip_sync/gamma", "/t
 def full(site: Site) -> Site:
     """With something of everything on its pages."""
     tasks_of(site)
-    site.do(site.house.loops[1].sweep)
+    site.do(site.rig.loops[1].sweep)
     return site
 
 

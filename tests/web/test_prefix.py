@@ -7,9 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -17,12 +15,8 @@ import pytest
 
 from exporter.web.server.address import AddressError
 from exporter.web.server.place import Place
+from tests.harness import Start, exporters, wait_for
 
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
-
-Start = Callable[..., "Exporter"]
-Exporters = Callable[[Path], AbstractContextManager[Start]]
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 
 NGINX = """
@@ -50,9 +44,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def front(
     program: Callable[..., str],
-    exporters: Exporters,
     tmp_path_factory: pytest.TempPathFactory,
-    wait_for: Callable[..., None],
 ) -> Iterator[str]:
     """An nginx before two exporters: one that knows of no path, one that is served below /video/tasks."""
     nginx = program("nginx")

@@ -9,8 +9,9 @@ from starlette.datastructures import QueryParams
 
 from exporter.tasks import ENDS, ID_LENGTH, IN_FLIGHT, Observation, Reason, State
 from exporter.web.query import Direction, QueryError, Sort, TaskPage, TaskQuery, find, parse
+from tests.harness import Rig
 
-from .houses import House, house_at
+from .serving import studio
 
 STATES = "queued, running, blocked, unknown, succeeded, failed, cancelled, lost"
 REASONS = "moderation, insufficient_balance, invalid_input, rate_limited, auth, provider_internal, timeout, unknown"
@@ -98,12 +99,12 @@ def test_a_wrong_query_is_refused_with_the_reason(text: str, why: str) -> None:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def rig() -> AsyncIterator[Rig]:
     """Where the first feed has one task in every state, the second two in flight."""
-    async with house_at() as house:
-        now = house.clock.now
-        await house.show()
-        await house.show(feed=1)
+    async with studio() as rig:
+        now = rig.clock.now
+        await rig.show()
+        await rig.show(feed=1)
         flight = [
             Observation("q", State.QUEUED, submitted=now - 50),
             Observation("r", State.RUNNING, progress=0.5, submitted=now - 40, started=now - 30),
@@ -115,25 +116,25 @@ async def house() -> AsyncIterator[House]:
             Observation("f", State.FAILED, Reason.MODERATION, submitted=now - 80, started=now - 70, ended=now - 10),
             Observation("c", State.CANCELLED, ended=now - 5),
         ]
-        await house.show(*flight, *ends)
-        house.clock.now += 5
-        await house.show(Observation("v1", State.RUNNING), Observation("v2", State.QUEUED), feed=1)
-        yield house
+        await rig.show(*flight, *ends)
+        rig.clock.now += 5
+        await rig.show(Observation("v1", State.RUNNING), Observation("v2", State.QUEUED), feed=1)
+        yield rig
 
 
-def ids(house: House, text: str) -> list[str]:
-    return [row.task.id for row in page(house, text).rows]
+def ids(rig: Rig, text: str) -> list[str]:
+    return [row.task.id for row in page(rig, text).rows]
 
 
-def page(house: House, text: str) -> TaskPage:
-    return find(house.polled.snapshot(), parse(QueryParams(text)), house.clock.now)
+def page(rig: Rig, text: str) -> TaskPage:
+    return find(rig.polled.snapshot(), parse(QueryParams(text)), rig.clock.now)
 
 
 ALL = {"q", "r", "b", "Ünicode/'\"", "s", "f", "c", "v1", "v2"}
 
 
-async def test_everything_in_flight_and_of_late_is_found(house: House) -> None:
-    found = page(house, "")
+async def test_everything_in_flight_and_of_late_is_found(rig: Rig) -> None:
+    found = page(rig, "")
     assert {row.task.id for row in found.rows} == ALL
     assert (found.total, found.known, found.pages) == (9, 9, 1)
     assert {row.task.state for row in found.rows} == {*IN_FLIGHT, *ENDS} - {State.LOST}
@@ -157,8 +158,8 @@ async def test_everything_in_flight_and_of_late_is_found(house: House) -> None:
         ("id=%25", set()),
     ],
 )
-async def test_filters_keep_what_matches_all_of_them(house: House, text: str, found: set[str]) -> None:
-    shown = page(house, text)
+async def test_filters_keep_what_matches_all_of_them(rig: Rig, text: str, found: set[str]) -> None:
+    shown = page(rig, text)
     assert {row.task.id for row in shown.rows} == found
     assert (shown.total, shown.known) == (len(found), 9)
 
@@ -184,35 +185,35 @@ async def test_filters_keep_what_matches_all_of_them(house: House, text: str, fo
     ],
 )
 async def test_the_order_is_the_one_asked_for_and_what_is_unknown_comes_last(
-    house: House, text: str, found: list[str]
+    rig: Rig, text: str, found: list[str]
 ) -> None:
-    assert ids(house, text) == found
+    assert ids(rig, text) == found
 
 
 @pytest.mark.parametrize("sort", Sort)
 @pytest.mark.parametrize("direction", Direction)
-async def test_pages_neither_overlap_nor_leave_gaps(house: House, sort: Sort, direction: Direction) -> None:
-    pages = [page(house, f"sort={sort}&direction={direction}&per_page=2&page={number}") for number in range(1, 7)]
+async def test_pages_neither_overlap_nor_leave_gaps(rig: Rig, sort: Sort, direction: Direction) -> None:
+    pages = [page(rig, f"sort={sort}&direction={direction}&per_page=2&page={number}") for number in range(1, 7)]
     assert [len(one.rows) for one in pages] == [2, 2, 2, 2, 1, 0]
     assert {row.task.id for one in pages for row in one.rows} == ALL
     assert {(one.total, one.pages) for one in pages} == {(9, 5)}
 
 
-async def test_a_page_far_behind_the_last_is_empty(house: House) -> None:
-    assert ids(house, "page=200&per_page=500") == []
+async def test_a_page_far_behind_the_last_is_empty(rig: Rig) -> None:
+    assert ids(rig, "page=200&per_page=500") == []
 
 
-async def test_ends_leave_with_the_recent_window_and_what_is_in_flight_becomes_stale(house: House) -> None:
-    assert not any(row.stale for row in page(house, "").rows)
-    house.clock.now += 3600
-    left = page(house, "")
+async def test_ends_leave_with_the_recent_window_and_what_is_in_flight_becomes_stale(rig: Rig) -> None:
+    assert not any(row.stale for row in page(rig, "").rows)
+    rig.clock.now += 3600
+    left = page(rig, "")
     assert {row.task.id for row in left.rows} == ALL - {"s", "f", "c"}
     assert all(row.stale for row in left.rows)
 
 
-async def test_an_end_is_no_staler_for_a_feed_that_is_down(house: House) -> None:
-    house.clock.now += 600
-    assert {row.task.id for row in page(house, "").rows if not row.stale} == {"s", "f", "c"}
+async def test_an_end_is_no_staler_for_a_feed_that_is_down(rig: Rig) -> None:
+    rig.clock.now += 600
+    assert {row.task.id for row in page(rig, "").rows if not row.stale} == {"s", "f", "c"}
 
 
 @pytest.mark.parametrize(
@@ -222,13 +223,13 @@ async def test_an_end_is_no_staler_for_a_feed_that_is_down(house: House) -> None
         ("kind=sora", "kind: not polled; allowed: lip_sync, video"),
     ],
 )
-async def test_what_is_not_polled_is_refused_with_what_is(house: House, text: str, why: str) -> None:
+async def test_what_is_not_polled_is_refused_with_what_is(rig: Rig, text: str, why: str) -> None:
     with pytest.raises(QueryError) as caught:
-        page(house, text)
+        page(rig, text)
     assert str(caught.value) == why
 
 
-async def test_a_feed_is_found_by_its_names(house: House) -> None:
-    snapshot = house.polled.snapshot()
+async def test_a_feed_is_found_by_its_names(rig: Rig) -> None:
+    snapshot = rig.polled.snapshot()
     assert snapshot.feed("studio", "video") is snapshot.feeds[1]
     assert snapshot.feed("studio", "sora") is snapshot.feed("nobody", "video") is None

@@ -10,7 +10,8 @@ import pytest
 
 from exporter.web.pages.runbook import SECTIONS
 from grafana import runbook
-from tests.web.houses import house_at, served
+
+from .serving import served, studio
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def test_the_pages_are_those_of_the_present_runbook() -> None:
 
 
 async def test_every_alert_has_a_page_and_the_list_leads_to_it() -> None:
-    async with house_at() as house, served(house.app()) as http:
+    async with studio() as rig, served(rig.app()) as http:
         listed = (await http.get("/runbook")).text
         links = re.findall(r'href="([^"]*runbook/\w+)"', listed)
         assert [urljoin("/runbook", link) for link in links] == [f"/runbook/{title}" for title in SECTIONS]
@@ -37,14 +38,14 @@ async def test_every_alert_has_a_page_and_the_list_leads_to_it() -> None:
 
 
 async def test_the_name_of_an_alert_may_be_in_any_case() -> None:
-    async with house_at() as house, served(house.app()) as http:
+    async with studio() as rig, served(rig.app()) as http:
         answer = await http.get("/runbook/videotaskfeeddown")
         assert (answer.status_code, "<h1>VideoTaskFeedDown</h1>" in answer.text) == (200, True)
 
 
 @pytest.mark.parametrize("name", ["Nothing", "<script>", "x" * 3000])
 async def test_an_unknown_alert_is_answered_with_the_list(name: str) -> None:
-    async with house_at() as house, served(house.app()) as http:
+    async with studio() as rig, served(rig.app()) as http:
         answer = await http.get(f"/runbook/{name}")
         assert answer.status_code == 404
         assert all(title in answer.text for title in SECTIONS)

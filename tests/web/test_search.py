@@ -11,9 +11,7 @@ import pytest
 from exporter.tasks import Observation, State
 from exporter.web.query import RUN, Direction, Sort, TaskQuery, find
 from exporter.web.search import WAITING, Searches
-
-from .houses import House
-from .serving import until
+from tests.harness import Rig, until
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/api/v1/tasks"])
@@ -34,13 +32,13 @@ async def test_searches_hold_up_nothing_else_and_too_many_are_sent_away(http: ht
 
 
 @pytest.mark.parametrize("direction", Direction)
-async def test_many_tasks_are_found_in_the_same_order_page_by_page(house: House, direction: Direction) -> None:
+async def test_many_tasks_are_found_in_the_same_order_page_by_page(rig: Rig, direction: Direction) -> None:
     count = 3 * RUN + 7
-    now = house.clock.now
-    await house.show()
-    await house.show(*(Observation(f"t{n * 7919 % count:05}", State.QUEUED, submitted=now - n) for n in range(count)))
+    now = rig.clock.now
+    await rig.show()
+    await rig.show(*(Observation(f"t{n * 7919 % count:05}", State.QUEUED, submitted=now - n) for n in range(count)))
     query = TaskQuery(sort=Sort.ID, direction=direction, per_page=400)
-    found = [find(house.polled.snapshot(), query.model_copy(update={"page": page}), now) for page in range(1, 6)]
+    found = [find(rig.polled.snapshot(), query.model_copy(update={"page": page}), now) for page in range(1, 6)]
     ids = [row.task.id for page in found for row in page.rows]
     assert ids == sorted(ids, reverse=direction is Direction.DESCENDING)
     assert len(set(ids)) == len(ids) == count

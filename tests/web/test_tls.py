@@ -10,9 +10,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -20,11 +18,9 @@ import trustme
 
 from exporter.web.access.tls import CIPHERS, CURVES, TLS13_CIPHERS
 from exporter.web.server.opened import Limits
+from tests.harness import PATIENCE, Start, until
 
-from .serving import PATIENCE, TLS, Address, Folder, all_of, indented, serving, until, users
-
-if TYPE_CHECKING:
-    from tests.conftest import Exporter
+from .serving import TLS, Address, Folder, all_of, indented, serving, users
 
 VERIFIED = f"{TLS}  client_ca_file: ca.pem\n  client_auth_type: "
 
@@ -310,9 +306,7 @@ CONFIG = (
 )
 
 
-def test_the_exporter_serves_tls_to_users_and_says_so(
-    folder: Folder, start: Callable[..., Exporter], tmp_path: Path
-) -> None:
+def test_the_exporter_serves_tls_to_users_and_says_so(folder: Folder, start: Start, tmp_path: Path) -> None:
     folder.write(config_yml=CONFIG, web_yml=f"{TLS}{users(ann='secret')}health_without_auth: true\n")
     exporter = start("--config.file=config.yml", "--web.config.file=web.yml", "--web.listen-address=127.0.0.1:0")
     exporter.wait_for("the line about its address", lambda: "listening" in exporter.stderr)

@@ -12,8 +12,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from exporter.web.server.limits import READ, UNSENT, Connection
+from tests.harness import until
 
-from .serving import hello, serving, until
+from .serving import hello, serving
 
 
 def test_what_is_overridden_or_called_is_there() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
@@ -38,7 +38,14 @@ class Users:
     were sent away while too many waited, and bring the same log-in again, are a group of their own: a guess is new.
     """
 
-    def __init__(self, hashes: Mapping[str, Secret], before: Users | None = None) -> None:
+    def __init__(
+        self,
+        hashes: Mapping[str, Secret],
+        before: Users | None = None,
+        check: Callable[[bytes, bytes], bool] = bcrypt.checkpw,
+    ) -> None:
+        """`check` tells whether a password has a hash; it is called in a thread."""
+        self._check_hash = check
         self._hashes = {name.encode(): hashed.reveal().encode() for name, hashed in hashes.items()}
         self._order = list(self._hashes.values())
         self._key: bytes = before._key if before else secrets.token_bytes(32)
@@ -77,7 +84,7 @@ class Users:
         unlucky = self._order[int.from_bytes(self._mark(user, b"")[:8], "big") % len(self._order)]
         hashed = self._hashes.get(user, unlucky)
         loop = asyncio.get_running_loop()
-        right = await loop.run_in_executor(_CHECKER, bcrypt.checkpw, password[:_BCRYPT_LENGTH], hashed)
+        right = await loop.run_in_executor(_CHECKER, self._check_hash, password[:_BCRYPT_LENGTH], hashed)
         if not right or user not in self._hashes:
             return False
         self._admitted[mark] = hashed

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: providers that are polled when a test says so, on a clock set by hand."""
+"""What a test cannot await where it needs it, and a configuration with the vendors that there are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Any, TypeVar
 
 from exporter.config.load import Config
 from exporter.config.load import load as load_with
-from exporter.polling.feed.loop import FeedLoop
-from exporter.snapshot import Outage
-from exporter.vendors.registry import built_in
+from tests.harness.vendors import VENDORS
 
 T = TypeVar("T")
 
@@ -24,12 +22,6 @@ def made(making: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, making).result()
 
 
-def outage_of(loop: FeedLoop) -> Outage:
-    """Why a feed is down, which it has to be."""
-    assert loop.status.outage is not None
-    return loop.status.outage
-
-
 def load(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
     """A configuration of the built-in vendors. Raises ConfigError."""
-    return load_with(path, environment, vendors=built_in())
+    return load_with(path, environment, vendors=VENDORS)

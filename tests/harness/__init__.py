@@ -1,0 +1,71 @@
+"""What tests are built of: fake vendors, an exporter that runs when a test says so, and the time that they live in.
+
+A `Site` is simulated vendors at an address, a `Line` one vendor that answers what it is told. A `Rig` has what the
+exporter has inside: ledger, providers, metrics, web application. A `Desk` is the ledger of one feed alone. Vendors are
+looked up here and nowhere else in the tests.
+"""
+
+from tests.harness.desk import DAY, START, Desk, counted, measured, told
+from tests.harness.making import load, made
+from tests.harness.process import Exporter, Start, exporters
+from tests.harness.rig import STEP, Poll, Rig, outage_of
+from tests.harness.scripted import Connect, Line, Load, MemoryVault, ScriptedVendor
+from tests.harness.vendors import (
+    ALL_FEEDS,
+    NOW,
+    NOWHERE,
+    RENEWED,
+    UNLISTED,
+    VENDORS,
+    Door,
+    Site,
+    account,
+    connected,
+    ended,
+    endless,
+    every_feed,
+    page_of,
+    settings_of,
+)
+from tests.harness.waiting import PATIENCE, until, wait_for
+
+__all__ = [
+    "ALL_FEEDS",
+    "DAY",
+    "NOW",
+    "NOWHERE",
+    "PATIENCE",
+    "RENEWED",
+    "START",
+    "STEP",
+    "UNLISTED",
+    "VENDORS",
+    "Connect",
+    "Desk",
+    "Door",
+    "Exporter",
+    "Line",
+    "Load",
+    "MemoryVault",
+    "Poll",
+    "Rig",
+    "ScriptedVendor",
+    "Site",
+    "Start",
+    "account",
+    "connected",
+    "counted",
+    "ended",
+    "endless",
+    "every_feed",
+    "exporters",
+    "load",
+    "made",
+    "measured",
+    "outage_of",
+    "page_of",
+    "settings_of",
+    "told",
+    "until",
+    "wait_for",
+]

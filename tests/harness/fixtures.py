@@ -1,0 +1,68 @@
+"""The harness as tests ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.simulator import Feed, HandClock, World
+from tests.harness.rig import Poll, Rig
+from tests.harness.vendors import NOW, Door, Site
+
+
+@pytest.fixture(scope="session")
+def door() -> Iterator[Door]:
+    """One server for all tests."""
+    with Door.opened() as door:
+        yield door
+
+
+@pytest.fixture
+def world() -> World:
+    """Without tasks but those that a test adds, on a clock that stands still."""
+    return World(rate=0, clock=HandClock(NOW))
+
+
+@pytest.fixture
+def site(world: World, door: Door) -> Site:
+    """The world's vendors, over real HTTP."""
+    door.behind = site = Site(world, door.url)
+    return site
+
+
+@pytest.fixture
+def live_site(door: Door) -> Site:
+    """Vendors without tasks but those that a test adds, by the clock of everybody else: for exporters as processes."""
+    door.behind = site = Site(World(rate=0), door.url)
+    return site
+
+
+@pytest.fixture
+async def poll(site: Site) -> AsyncIterator[Poll]:
+    """Makes a rig with one provider at the site: of this type, or with this feed alone, and these settings."""
+    async with AsyncExitStack() as stack:
+
+        def make(what: str | Feed, store: SqliteFile | str = ":memory:", *, paces: bool = True, **settings: Any) -> Rig:
+            if not isinstance(what, str):
+                settings["feeds"] = [what[1]]
+                what = what[0]
+            rig = Rig(site.clock, store)
+            stack.push_async_callback(rig.aclose)
+            rig.add(site.settings(what, **settings))
+            if not paces:
+                rig.pass_pauses()
+            return rig
+
+        yield make
+
+
+@pytest.fixture
+async def rig(site: Site) -> AsyncIterator[Rig]:
+    """Without providers, on the clock of the site."""
+    rig = Rig(site.clock)
+    yield rig
+    await rig.aclose()

@@ -1,0 +1,92 @@
+"""A vendor that answers what it is told, and the feeds of a provider that is connected to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+
+from exporter.client.client import Client
+from exporter.tasks import Observation
+from exporter.vendors.api import Page
+from tests.harness.vendors import connected, page_of, settings_of
+
+
+class ScriptedVendor:
+    """Answers the calls in turn, the last answer for ever, and keeps the requests.
+
+    An answer is a JSON body (of HTTP 200), a pair of HTTP status and JSON body or bytes, or a function of the request.
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        self.requests: list[httpx.Request] = []
+        self._answers = answers
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
+        self.requests.append(request)
+        body: Any
+        if callable(answer):
+            response: httpx.Response = answer(request)
+            status, headers, body = response.status_code, response.headers, response.content
+        else:
+            status, body = answer if isinstance(answer, tuple) else (200, answer)
+            headers = httpx.Headers()
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))  # to be read as from a socket
+
+    def sent(self, position: int = -1) -> dict[str, Any]:
+        """The JSON body of a request, or where it has none the parameters of its query."""
+        request = self.requests[position]
+        return dict(json.loads(request.content) if request.content else parse_qsl(request.url.query.decode(), True))
+
+
+class MemoryVault(dict[str, tuple[str, float]]):
+    """Keeps tokens as the store does, for as long as a test."""
+
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
+        return self.get(owner)
+
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
+        self[owner] = (token, expires)
+
+
+class Line:
+    """A provider's feeds by kind, its client, and the scripted vendor behind."""
+
+    def __init__(self, settings: Mapping[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> None:
+        self.vendor = ScriptedVendor(*answers)
+        self.settings = settings_of(settings)
+        transport = httpx.MockTransport(self.vendor)
+        self.client = Client(self.settings.base_url, rate=1e9, timeout=5, transport=transport)
+        self.feeds = connected(self.settings, self.client, MemoryVault() if token_store is None else token_store)
+
+    @property
+    def feed(self) -> Any:
+        """The first feed; most providers have one."""
+        return next(iter(self.feeds.values()))
+
+    async def page(self, index: int = 0, *, kind: str = "", received: int = 0, in_flight: bool = False) -> Page:
+        """A page of the list of the first feed, or of the one of that kind. Raises CallError."""
+        feed = self.feeds[kind] if kind else self.feed
+        return await page_of(feed, index, received=received, in_flight=in_flight)
+
+    async def observe(self, task_id: str = "asked-for") -> Observation:
+        """The one observation of a look-up."""
+        (observation,) = await self.feed.look_up(task_id)
+        assert isinstance(observation, Observation)
+        return observation
+
+    @property
+    def errors(self) -> dict[tuple[str, str], float]:
+        """The failed calls: (endpoint, error) -> how many."""
+        return {(key[1], key[2]): count for key, count in self.client.counts.items() if key[0] == "api_errors_total"}
+
+
+Connect = Callable[..., Line]
+"""Connects a provider of given settings to a vendor of given answers."""
+Load = Callable[[str], Any]
+"""Reads a fixture file, such as `chanjing/video_list.json`."""

@@ -1,0 +1,39 @@
+"""Waiting for what must come, with a bound; how long it takes is not what is tested."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+PATIENCE = 30.0
+"""Seconds that a test waits for something that must come."""
+
+
+def wait_for(
+    what: str,
+    holds: Callable[[], object],
+    patience: float = PATIENCE,
+    pause: float = 0.02,
+    moves: Callable[[], object] = lambda: None,
+) -> None:
+    """Waits until something holds, and fails saying what did not. What `moves` tells may go on: then the patience
+    begins again."""
+    deadline, before = time.monotonic() + patience, moves()
+    while not holds():
+        if (now := moves()) != before:
+            deadline, before = time.monotonic() + patience, now
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience:g} s in vain: {what}")
+        time.sleep(pause)
+
+
+async def until(what: str, holds: Callable[[], object]) -> None:
+    """The same, while the event loop goes on."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {PATIENCE:g} s in vain: {what}")
+        await asyncio.sleep(0.005)
