@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from exporter.tasks import Cause, Reason
 
@@ -203,7 +204,7 @@ def reason_of(*, code: object = None, text: str = "", codes: Mapping[str, Reason
 
     `codes` is the vendor's own table; an entry may also be a whole text that the vendor documents.
     """
-    return reason_of_refusal(code=code, text=text, codes=codes) or _by_words(text, _HINTS)
+    return reason_of_refusal(code=code, text=text, codes=codes) or _by_words(text[:_READ], hints=True)
 
 
 def reason_of_refusal(
@@ -214,12 +215,14 @@ def reason_of_refusal(
     for word in (code_of(code), code_of(text)):
         if word and word in table:
             return table[word]
-    return _by_words(code if isinstance(code, str) else "", _WORDS) or _by_words(text, _WORDS)
+    return _by_words(code[:_READ] if isinstance(code, str) else "") or _by_words(text[:_READ])
 
 
-def _by_words(text: str, table: tuple[tuple[Reason, re.Pattern[str], tuple[str, ...]], ...]) -> Reason | None:
+@lru_cache(256)  # a list shows the same words in every sweep, and none in most rows
+def _by_words(text: str, *, hints: bool = False) -> Reason | None:
     """The first reason of a table whose words a text holds: names such as `invalid_apiKey` are words with spaces."""
-    spaced = _HUMP.sub(" ", text[:_READ]).lower().replace("_", " ").replace("-", " ")
+    table = _HINTS if hints else _WORDS
+    spaced = _HUMP.sub(" ", text).lower().replace("_", " ").replace("-", " ")
     plain = _INNOCENT.sub(" ", spaced)
     return next(
         (reason for reason, sign, words in table if any(word in plain for word in words) or sign.search(plain)), None
