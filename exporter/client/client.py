@@ -58,7 +58,7 @@ class Exchange:
 
     endpoint: str
     request: httpx.Request
-    """As it was sent, signature and all."""
+    """As it was sent, signature and all, but for a credential in its query."""
     answer: Answer | None
     """None where none came, or none that could be taken in whole."""
     seconds: float
@@ -178,7 +178,8 @@ class Client:
             self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
             try:
                 request = self._request(method, url, headers, json)
-                result = await self._answered(endpoint, request, auth, read, partial(_credentials, headers, json))
+                sent = partial(_credentials, headers, json, auth)
+                result = await self._answered(endpoint, request, auth, read, sent)
             except CallError as error:
                 error.endpoint = endpoint
                 if isinstance(error, RateLimited) or error.retry_after is not None:
@@ -319,10 +320,13 @@ def _proxies_of(proxy: Secret | None) -> Callable[[], Proxies]:
     return lambda: proxies
 
 
-def _credentials(headers: Mapping[str, str] | None, json: object) -> set[str]:
-    """Whatever a call sent that an answer must not repeat: its own headers, and the texts of its body."""
+def _credentials(headers: Mapping[str, str] | None, json: object, auth: httpx.Auth | None) -> set[str]:
+    """Whatever a call sent that an answer must not repeat: its headers, the texts of its body, what it is signed with.
+
+    An auth that knows what it sends tells it as `sent`.
+    """
     sent = {word for value in (headers or {}).values() for word in (value, *value.split())}
-    return sent | set(_texts(json))
+    return sent | set(_texts(json)) | set(getattr(auth, "sent", ()))
 
 
 def _texts(json: object) -> Iterator[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Collection, Generator
 from typing import TypeVar
+from urllib.parse import quote, unquote_plus
 
 import httpx
 import jwt
@@ -61,14 +63,24 @@ class Header(Scheme):
 
 
 class Query(Scheme):
-    """The credential in the query. It is added when the request is sent, so that no URL that we show holds it."""
+    """The credential in the query. It is in a request of its own, so that no URL that we show holds it."""
 
     def __init__(self, credential: Secret, name: str) -> None:
         super().__init__([credential])
         self._credential, self._name = credential, name
 
-    def sign(self, request: httpx.Request) -> None:
-        request.url = request.url.copy_set_param(self._name, self._credential.text)
+    @property
+    def sent(self) -> Collection[str]:
+        return [*super().sent, quote(self._credential.text, safe="")]
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        url = request.url.copy_with(query=self._query(request.url.query.decode()).encode())
+        yield httpx.Request(request.method, url, headers=request.headers, content=request.content)
+
+    def _query(self, query: str) -> str:
+        """The query as it is, with the credential at its end; a link of the vendor may hold an older one."""
+        others = [one for one in query.split("&") if one and unquote_plus(one.partition("=")[0]) != self._name]
+        return "&".join([*others, f"{quote(self._name, safe='')}={quote(self._credential.text, safe='')}"])
 
 
 class Basic(Scheme):
@@ -80,7 +92,8 @@ class Basic(Scheme):
 
     @property
     def sent(self) -> Collection[str]:
-        return [*super().sent, self._encoded]
+        parts = [part for text in super().sent for part in text.split(":", 1)]
+        return [*super().sent, *parts, self._encoded]
 
     @property
     def _encoded(self) -> str:
@@ -115,7 +128,9 @@ class JwtHs256(Scheme):
         # A clock that was set back would keep a token of the future: it is signed again, too.
         if made is None or made[:2] != (issuer, secret) or not 0 <= now - made[2] < LIFE - RENEWED_BEFORE:
             claims = {"iss": issuer, "exp": int(now + LIFE), "nbf": int(now - EARLIER)}
-            made = issuer, secret, now, jwt.encode(claims, secret, algorithm="HS256")
+            with warnings.catch_warnings():  # how long a secret is, the vendor decides
+                warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
+                made = issuer, secret, now, jwt.encode(claims, secret, algorithm="HS256")
             self._signed = made
         return made[3]
 
