@@ -127,7 +127,7 @@ def test_every_fault_is_told_with_its_line(check: Check) -> None:
     assert check(wrong, expect=1) == ""
     lines = check.errors.splitlines()
     assert [line.partition(": ")[0] for line in lines] == ["vendors.yaml:12", "vendors.yaml:28"]
-    assert "acme.feeds.render.list.rows: not a JMESPath expression" in lines[0]
+    assert "acme.feeds.render.list.rows: `data.[` is not a JMESPath expression" in lines[0]
     check(ACME.replace('"{page}"', '"{pag}"'), expect=1)
     assert "vendors.yaml:11: " in check.errors
     assert "{pag} is an unknown placeholder; did you mean {page}?" in check.errors

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from exporter.client.redaction.words import is_showable
 from exporter.tasks import Field, Reason, State
-from exporter.vendors.meaning import is_showable, likely, setting
+from exporter.vendors.meaning import likely, setting
 
 
 @pytest.mark.parametrize(

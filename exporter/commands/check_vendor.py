@@ -16,6 +16,7 @@ from typing import Any
 
 from exporter.client.answers import SIZE_LIMIT
 from exporter.client.redaction.redaction import redacted
+from exporter.client.redaction.words import is_showable
 from exporter.commands.answers.sample import NotAnAnswer, Row, Sample, paths_of, understood, value_at
 from exporter.config.load import ConfigError
 from exporter.config.mistakes import slips
@@ -23,7 +24,7 @@ from exporter.config.vendors.declarations import VendorFile
 from exporter.tasks import Field, Observation
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.expressions import Expression
-from exporter.vendors.meaning import PLACEHOLDERS, choice, is_showable, likely, setting
+from exporter.vendors.meaning import PLACEHOLDERS, choice, likely, setting
 from exporter.vendors.registry import Registry
 
 Tell = Callable[[str], None]

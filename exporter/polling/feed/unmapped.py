@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from exporter.client.redaction.own import credentials_of, identity_of
+from exporter.client.redaction.words import is_showable
 from exporter.config.models import ProviderSettings
 from exporter.snapshot import UnmappedWords
 from exporter.tasks import Field, Observation
-from exporter.vendors.meaning import is_showable, likely, setting
+from exporter.vendors.meaning import likely, setting
 
 MOST = 20
 """Words of a feed that are kept, the latest."""
