@@ -197,6 +197,11 @@ async def test_a_task_that_was_looked_up_counts_as_long_as_nothing_can_have_been
     await sweep_of_something_new(desk, after=2.5 * DAY)
     await desk.sweep(looked_up=[seen("watched", S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
     assert desk.finished == {"succeeded": 1}
+    await sweep_of_something_new(desk, after=2.5 * DAY)
+    await desk.sweep(looked_up=[seen("may be forgotten", S, submitted=START + 1.9 * DAY)])
+    assert desk.finished == {"succeeded": 1}
+    await desk.sweep(looked_up=[seen("is remembered", S, submitted=START + 2.1 * DAY)])
+    assert desk.finished == {"succeeded": 2}
 
 
 @pytest.mark.parametrize("ended", [YEAR_1, START + 10 * HOUR, START - 300 * DAY])

@@ -100,6 +100,11 @@ def test_a_known_secret_does_not_come_out_of_long_words_in_part(before: int) -> 
     assert not re.search("horse|staple", redacted(f"{hidden[:before]}{secret} is wrong", [secret.strip()]))
 
 
+def test_an_id_of_which_long_words_hold_the_first_half_alone_is_not_shown() -> None:
+    words = "wait ".ljust(READ - 8, ".") + " "
+    assert "3f9a" not in redacted(f"{words}3f9a1b2c3d4e5f60718293a4b5c6d7e8", limit=READ)
+
+
 @given(st.text())
 def test_words_are_one_line_of_a_bounded_length(said: str) -> None:
     shown = redacted(said * 50)

@@ -539,8 +539,9 @@ async def test_which_redirects_are_followed(base: str, location: str, followed: 
 @pytest.mark.parametrize("location", ["/tasks", ""])
 async def test_redirects_without_end(location: str) -> None:
     async with client_of(lambda _: response(302, b"", {"Location": f"/api{location}"})) as client:
-        with pytest.raises(ContractBroken, match="redirects without end"):
+        with pytest.raises(ContractBroken, match="redirects without end") as caught:
             await ask(client)
+        assert caught.value.cause is Cause.WRONG_URL
         assert outcome(client) == ({"302": 4}, {"contract": 1})
 
 

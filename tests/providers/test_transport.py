@@ -159,7 +159,13 @@ async def test_cookies_are_neither_kept_nor_logged(vendor: Vendor, caplog: pytes
 
 @pytest.mark.parametrize(
     ("status", "method", "body"),
-    [("302 Found", "GET", b""), ("303 See Other", "GET", b""), ("307 Temporary Redirect", "POST", b'{"a":1}')],
+    [
+        ("301 Moved Permanently", "GET", b""),
+        ("302 Found", "GET", b""),
+        ("303 See Other", "GET", b""),
+        ("307 Temporary Redirect", "POST", b'{"a":1}'),
+        ("308 Permanent Redirect", "POST", b'{"a":1}'),
+    ],
 )
 async def test_what_becomes_of_a_post_that_is_redirected(vendor: Vendor, status: str, method: str, body: bytes) -> None:
     redirect = f"HTTP/1.1 {status}\r\nLocation: /there?x=%2F\r\nContent-Length: 0\r\n\r\n".encode()
