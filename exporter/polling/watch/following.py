@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import ParamSpec, TypeVar
 
 from exporter.ledger.errors import TooMany
 from exporter.ledger.ledger import Ledger
@@ -21,8 +22,14 @@ from exporter.polling.watch.sources import Watch
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 GIVE_UP_AFTER = 86400.0
 """Seconds for which the vendor must deny an id that was asked for, and nothing else be heard of it, to be let go."""
+
+MANY = 1000
+"""Ids above which what is done with all of them is done in a thread; for fewer that takes longer than the work."""
 
 APART = 1.0
 """Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
@@ -84,7 +91,7 @@ class Following:
         self._called_back &= self._asked_for
         asked = [one for one in asked_for if one not in self._called_back]
         self._sources = [*watched, asked, [one for one in asked_for if one in self._called_back]]
-        self.ids = await asyncio.to_thread(_each_once, self._sources)
+        self.ids = await _aside(sum(map(len, self._sources)), _each_once, self._sources)
 
     async def due(self, sweep: Sweep) -> tuple[list[str], list[str]]:
         """The tasks in flight that no page showed, and the new ids to look up.
@@ -92,18 +99,20 @@ class Following:
         Of the tasks the longest unasked come first. Of the new ids those of each source in turn: one source may name
         thousands that no vendor knows. Raises StoreError.
         """
-        # What grows with the ids is done in threads: sources may name 100,000 of them, and nothing is to wait for that.
-        self._finished = await asyncio.to_thread(self._finished.intersection, self.ids)  # the others were taken away
-        new = await asyncio.to_thread(_without, self.ids, self._finished | self._tracker.in_flight.keys())
+        size = sum(map(len, self._sources)) + len(self._tracker.in_flight)
+        self._finished, new = await _aside(size, _unfinished, self.ids, self._finished, set(self._tracker.in_flight))
         ended = await self._ledger.ended_among(self._tracker, new)
         self._finished |= ended
         seen = ended | sweep.listed.keys()
         last = dict(self._looked_up)
         tasks = {one: max(at, last.get(one, 0.0)) for one, at in self._tracker.last_seen.items() if not sweep.saw(one)}
-        in_flight = await asyncio.to_thread(sorted, tasks, key=tasks.__getitem__)
-        in_turn = await asyncio.to_thread(_in_turn, self._sources, new, seen, last)
-        self._unread = await asyncio.to_thread(lambda: set(in_turn) - last.keys())
-        open_ids = await asyncio.to_thread(frozenset, in_turn)
+
+        def ordered() -> tuple[list[str], list[str], set[str]]:
+            in_turn = _in_turn(self._sources, new, seen, last)
+            return sorted(tasks, key=tasks.__getitem__), in_turn, set(in_turn)
+
+        in_flight, in_turn, open_ids = await _aside(size, ordered)
+        self._unread = open_ids - last.keys()
         self._looked_up = {one: at for one, at in self._looked_up.items() if one in open_ids or one in tasks}
         return in_flight, in_turn
 
@@ -197,12 +206,19 @@ class Following:
         return ids
 
 
+async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What grows with the ids, in a thread where they are many: sources may name 100,000, and nothing waits."""
+    return await asyncio.to_thread(work, *args, **kwargs) if size > MANY else work(*args, **kwargs)
+
+
 def _each_once(sources: Iterable[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(sources)))
 
 
-def _without(ids: Iterable[str], others: Collection[str]) -> list[str]:
-    return [one for one in ids if one not in others]
+def _unfinished(ids: Sequence[str], finished: set[str], in_flight: Collection[str]) -> tuple[set[str], list[str]]:
+    """Which of the finished ones are among the ids, and the ids that are neither finished nor in flight."""
+    still = finished.intersection(ids)  # the others were taken away
+    return still, [one for one in ids if one not in still and one not in in_flight]
 
 
 def _in_turn(
