@@ -102,7 +102,8 @@ _ADVICE: dict[Cause, str] = {
         "exporter."
     ),
     Cause.VENDOR: (
-        "The vendor has an outage. Wait, and look at its status page if it lasts; polling continues by itself."
+        "The vendor has a disturbance or an outage. Wait, and look at its status page if it lasts; polling continues "
+        "by itself."
     ),
     Cause.CONTRACT: (
         "The answer is not what the vendor's document says. Check base_url ({base_url}) first; if it is right, the "

@@ -13,8 +13,10 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from exporter.web.server.limits import Bucket
+from exporter.web.server.limits import CHUNKS, Bucket
 from exporter.web.server.opened import Limits
 from tests.harness import PATIENCE, Start, until
 
@@ -142,6 +144,34 @@ async def test_a_body_up_to_the_limit_arrives(address: Address) -> None:
         assert (await client.post("/echo", content=pieces())).content == body
         assert (await client.post("/echo", content=b"")).content == b""
         assert (await client.request("GET", "/", content=b"of no use")).status_code == 200
+
+
+async def test_a_body_may_come_in_any_pieces(address: Address) -> None:
+    request = post(b"5;why=not\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n", "Transfer-Encoding: chunked")
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    for number in range(len(request)):
+        writer.write(request[number : number + 1])
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(PATIENCE):
+        assert (await all_of(reader)).endswith(b"\r\n\r\nhello!")
+    writer.close()
+
+
+async def test_many_small_chunks_are_read_a_few_at_a_time_and_others_have_their_turns() -> None:
+    pieces: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            pieces.append(len(message["body"]))
+            more = message["more_body"]
+        await PlainTextResponse(str(sum(pieces)))(scope, receive, send)
+
+    async with serving(app=app) as address:
+        answer = await address.send(post(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n", "Transfer-Encoding: chunked"))
+    assert answer.endswith(b"\r\n\r\n50000")
+    assert max(pieces) <= CHUNKS
 
 
 async def test_a_body_that_grows_beyond_the_limit_is_refused(address: Address) -> None:

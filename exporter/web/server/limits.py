@@ -17,12 +17,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from exporter.web.server.opened import Limits, Opened
 
 READ = 8 * 1024
 """Bytes that are read from a connection at once: the parser takes its time for each chunk of a body."""
+
+CHUNKS = 64
+"""Chunks of a body that are read at once; then others have their turns, for a byte may be a chunk."""
 
 UNSENT = 32 * 1024
 """Bytes of answers that may wait in a connection before its next piece is held back."""
@@ -34,6 +38,30 @@ PIECE = 256 * 1024
 """Bytes of a large answer that are handed to a connection at once."""
 
 
+class _Parser(h11.Connection):
+    """Stops after CHUNKS pieces of a body, as if more data were needed, until it is told to go on."""
+
+    pieces_left = CHUNKS
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.pieces_left == 0:
+            return h11.NEED_DATA
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self.pieces_left -= 1
+        return event
+
+
+class _Flow(FlowControl):
+    """Reads nothing from a connection that waits for its turn, whatever asks for more."""
+
+    waits = False
+
+    def resume_reading(self) -> None:
+        if not self.waits:
+            super().resume_reading()
+
+
 class Connection(H11Protocol):
     """HTTP/1.1 of uvicorn on one connection, with time limits: for the request, for the answer, and between them.
 
@@ -42,11 +70,13 @@ class Connection(H11Protocol):
 
     def __init__(self, opened: Opened, admits: Callable[[dict[str, Any] | None], bool], **given: Any) -> None:
         super().__init__(**given)
+        self.conn = self._parser = _Parser(h11.SERVER, opened.limits.head)
+        self.flow: _Flow
         self._opened, self._admits = opened, admits
         self._phase: Literal["request", "idle"] | RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._taken = 0
-        self._completing = self._waits = False
+        self._completing = False
         self.app_state = {"connection": self}  # so that the application's limits are this connection's as well
 
     @property
@@ -76,6 +106,7 @@ class Connection(H11Protocol):
         if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(UNSENT)
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it in the same way
+        self.flow = _Flow(self.transport)
         self._opened.add(self, transport)
         if self._admits(transport.get_extra_info("peercert")):
             self._enter("request")
@@ -104,8 +135,8 @@ class Connection(H11Protocol):
     def _enter_answer(self) -> None:
         if self.answering:
             self._enter(self.cycle)
-        elif self.awaits_body and not self.transport.is_closing():
-            self.flow.pause_reading()  # until more of it is asked for
+        elif self.awaits_body and self.cycle.message_event.is_set() and not self.transport.is_closing():
+            self.flow.pause_reading()  # until what has come is taken, and more of it asked for
 
     def pause_writing(self) -> None:
         self._opened.used(self)
@@ -118,22 +149,29 @@ class Connection(H11Protocol):
         self._enter("idle")
 
     def handle_events(self) -> None:
-        if self._waits:
+        if self.flow.waits:
             return
         if self._completing and self.conn.trailing_data[0]:
             # The next request has come already: such connections have their turns behind those of others.
-            self._waits = True
-            self.flow.pause_reading()
-            self._opened.later(self)
+            self._wait()
             return
+        self._parser.pieces_left = CHUNKS
         super().handle_events()
+        if self._parser.pieces_left == 0:
+            self._wait()
+
+    def _wait(self) -> None:
+        self.flow.pause_reading()
+        self.flow.waits = True
+        self._opened.later(self)
 
     def go_on(self) -> None:
-        """Begins with the next request that has come already."""
-        self._waits = False
+        """Takes what has come already: the next request, or more of a body."""
+        self.flow.waits = False
         if not self.transport.is_closing():
             self.flow.resume_reading()
-            self._enter("request")
+            if not self.answering:
+                self._enter("request")
             self.handle_events()
             self._enter_answer()
 

@@ -28,7 +28,7 @@ class Limits:
 
 
 AT_ONCE = 16
-"""Connections that go on with requests sent before their turn, until everything else has had a turn."""
+"""Connections that go on with what they sent before their turn, until everything else has had a turn."""
 
 
 class Client(Protocol):
@@ -39,7 +39,7 @@ class Client(Protocol):
         """Whether the next step is the client's: to send the rest of a request, or to take its answer."""
 
     def go_on(self) -> None:
-        """Begins with the next request that has come already."""
+        """Takes what has come already: the next request, or more of a body."""
 
 
 class Opened:
@@ -49,6 +49,7 @@ class Opened:
         self.limits = limits
         self._transports: dict[Client, asyncio.BaseTransport] = {}
         self._ready: deque[Client] = deque()
+        self._turn: asyncio.Handle | None = None
         self._held: dict[Client, int] = {}
         self._total = 0
 
@@ -70,16 +71,15 @@ class Opened:
             self.drop(next((one for one in others if one.is_stuck), others[0]))
 
     def later(self, connection: Client) -> None:
-        """Has a connection go on with requests that it sent before their turn: after others, a few at a time."""
-        if not self._ready:
-            asyncio.get_running_loop().call_soon(self._go_on)
+        """Has a connection go on with what it sent before its turn: after others, a few at a time."""
         self._ready.append(connection)
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         for _ in range(min(AT_ONCE, len(self._ready))):
             self._ready.popleft().go_on()
-        if self._ready:
-            asyncio.get_running_loop().call_soon(self._go_on)
+        self._turn = asyncio.get_running_loop().call_soon(self._go_on) if self._ready else None
 
     def hold(self, connection: Client, size: int) -> bool:
         """Notes how many bytes a connection takes in memory now; False if that is too much for all together.
