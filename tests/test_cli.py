@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,33 @@ def reload_by_signal(exporter: Exporter) -> None:
 def reload_by_request(exporter: Exporter) -> None:
     answer = urllib.request.urlopen(urllib.request.Request(f"{exporter.url}-/reload", method="POST"), timeout=10)  # noqa: S310
     assert answer.read() == b"The configuration was reloaded.\n"
+
+
+def test_many_who_ask_for_a_reload_at_once_share_one(start: Start, vendors: str, tmp_path: Path) -> None:
+    write(tmp_path, facewap(vendors))
+    config, pipe = (tmp_path / "config.yaml").read_bytes(), tmp_path / "pipe"
+    os.mkfifo(pipe)  # a reload that reads it waits until something is written
+    exporter = start("--config.file=pipe", ANYWHERE, "--web.enable-lifecycle")
+    pipe.write_bytes(config)
+
+    def done() -> int:
+        return exporter.stderr.count("configuration reloaded")
+
+    def give_it() -> None:
+        before = done()
+        with suppress(OSError):  # nothing reads it, so no reload is under way
+            with os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb") as writer:
+                writer.write(config)
+            exporter.wait_for("a reload", lambda: done() > before)
+
+    with ThreadPoolExecutor(20) as clients:
+        asked = [clients.submit(reload_by_request, exporter) for _ in range(20)]
+        exporter.wait_for("the others' turns", lambda: exporter.get("-/healthy"))
+        while not all(one.done() for one in asked):
+            give_it()
+        for one in asked:
+            one.result()
+    assert done() < 10
 
 
 def test_a_reload_cannot_move_the_ledger_and_says_so(start: Start, vendors: str, tmp_path: Path) -> None:

@@ -109,9 +109,19 @@ async def serve(
             extra={"providers": ", ".join(left)},
         )
     reloading = asyncio.Lock()  # what is read later is applied later
+    next_reload: asyncio.Task[None] | None = None
 
     async def reload() -> None:
+        """One reload for all who ask for it before it begins."""
+        nonlocal next_reload
+        if next_reload is None:
+            next_reload = asyncio.create_task(reload_in_turn())
+        await asyncio.shield(next_reload)
+
+    async def reload_in_turn() -> None:
+        nonlocal next_reload
         async with reloading:
+            next_reload = None
             await reload_now()
 
     async def reload_now() -> None:
