@@ -39,6 +39,7 @@ _FLAGS = {
     "--web.enable-watch-api": "allow POST /api/v1/tasks to everyone; configured users may always use it",
     "--sample": "a file with the body of one answer, list or detail, JSON: tell what is understood of it",
     "--feed": "the feed of the sample, where there are several",
+    "--vendor-file": "print that of a file of vendor_files instead",
     "--provider": "only this one; repeatable",
     "--json": "print JSON; docs/troubleshooting.md describes it",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
@@ -111,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     health = command(
         "check-health", _check_health, "check a running exporter: exit 0 if it is healthy, 1 with the reason"
     )
-    command("config-schema", _config_schema, "print the JSON Schema of the configuration, for editors")
+    schema = command("config-schema", _config_schema, "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
@@ -141,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     vendor.add_argument("file", metavar="FILE", help="the declarations, YAML; or a configuration that holds some")
     flag("--sample", vendor, metavar="BODY")
     flag("--feed", vendor, metavar="KIND")
+    flag("--vendor-file", schema, action="store_true")
     flag("--provider", doctor, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--fetch-token", doctor, action="store_true")
@@ -226,7 +228,8 @@ def _config_schema(arguments: argparse.Namespace) -> int:
     from exporter.config import schema
     from exporter.vendors.registry import installed
 
-    print(schema.text(installed()), end="")
+    document = schema.vendor_file if arguments.vendor_file else schema.document
+    print(schema.text(document(installed())), end="")
     return 0
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
+from exporter.config import schema
 from exporter.config.load import Config, ConfigError, ConfigFile
 from exporter.config.vendors.declarations import VendorFile
 from exporter.vendors.declared.declaration import Declaration
@@ -447,3 +451,104 @@ def test_words_of_a_provider_are_checked(write: Write, name: str) -> None:
     given, faults = WORDS[name]
     path = write({"config.yaml": f"providers:\n  - {{name: d, type: deerapi, api_key: KEY, {given}}}\n"})
     assert faults_of(path) == [f"config.yaml:2: {fault}" for fault in faults]
+
+
+# For editors
+
+WHOLE = """\
+acme:
+  title: Acme
+  base_url: https://api.acme.example
+  rate_limit: 5/s
+  page_size: 50
+  poll_interval: 1m
+  credentials: [api_key]
+  auth: {type: header, name: X-Key, prefix: "Key ", credential: api_key}
+  headers: {X-Acme-Version: "2026-01", X-Endpoint: "{endpoint_id}"}
+  settings: {endpoint_id: {default: main, description: the endpoint}}
+  answer: {ok: code == `0`, code: code, text: message}
+  feeds:
+    render:
+      clock: observed
+      list:
+        method: POST
+        path: /v2/renders
+        query: {size: "{page_size}", since: "{since_s}", fixed: 5, yes: no}
+        json: {cursor: "{cursor}", size: 50, deep: {draft: false, none: null, more: [1, a]}}
+        rows: data.renders
+        where: type == 'video'
+        paging: {type: cursor, next: data.next}
+        last: "!data.more"
+        order: unknown
+        window: 7d
+      detail:
+        path: /v2/renders
+        query: {ids: "{ids}"}
+        row: data
+        batch: 50
+        missing: {status: [404, "410"], code: [E_NO_TASK, 5]}
+        fills: [reason, output]
+      fields:
+        id: id
+        state: "error && 'failed' || status"
+        progress: {path: percent, unit: ratio}
+        submitted: {path: created_at, offset: -30m, zone: Asia/Shanghai}
+        ended: {path: ended_at, when: end}
+        output: {path: seconds, unit: ms}
+        model: model
+        usage: {path: cost, unit: credits, scale: 0.01}
+        code: error.code
+        text: error.message
+      states: {queued: [waiting, 1], succeeded: [done], failed: [failed, "^err"]}
+      reasons: {moderation: [E_UNSAFE, "^Sensitive"], timeout: [5]}
+  account: {path: /v2/me, balance: {path: data.credits, unit: credits, scale: "0.01"}}
+  advice: {credentials: Keys are made in the console.}
+  other_names: [akme]
+"""
+
+
+def objections(text: str, schema: dict[str, Any]) -> list[str]:
+    """What an editor that reads YAML 1.2 finds wrong with a text."""
+    plain = YAML(typ="safe", pure=True).load(text)
+    return [error.message for error in Draft202012Validator(schema).iter_errors(plain)]
+
+
+@pytest.mark.parametrize("text", [WHOLE, acme(), "x-common: &common\n" + ACME + "bolt:\n  <<: *common\n"])
+def test_an_editor_likes_what_is_good(write: Write, text: str) -> None:
+    assert VendorFile(write({"vendors.yaml": text}), built_in(), ENVIRONMENT).faults == []
+    assert objections(text, schema.vendor_file(built_in())) == []
+    whole = "vendors:\n" + indented(text.replace("x-common", "common")) + PROVIDER
+    assert objections(whole, schema.document(built_in())) == []
+
+
+@pytest.mark.parametrize("text", [PROVIDER, PROVIDER + "poll_interval: 1\n"])
+def test_an_editor_takes_any_type_where_vendors_are_declared(text: str) -> None:
+    declared = "vendor_files: [acme.yaml]\n" + text
+    assert len(objections(declared, schema.document(built_in()))) == text.count("poll_interval")
+    assert len(objections(text, schema.document(built_in()))) > text.count("poll_interval")
+
+
+@pytest.mark.parametrize(
+    "entry", ["", ", states: {render: {failed: [bad]}}", ", poll_interval: 1m", ", own: setting, other_file: x"]
+)
+def test_an_editor_takes_what_any_provider_may_have(entry: str) -> None:
+    text = "vendor_files: [acme.yaml]\n" + PROVIDER.replace("KEY", f"KEY{entry}")
+    assert objections(text, schema.document(built_in())) == []
+
+
+@pytest.mark.parametrize("entry", ["poll_interval: 5", "states: {render: {bad: [bad]}}", "watch: {limit: many}"])
+def test_an_editor_finds_what_is_wrong_with_a_provider_of_any_type(entry: str) -> None:
+    text = "vendor_files: [acme.yaml]\n" + PROVIDER.replace("KEY", f"KEY, {entry}")
+    assert objections(text, schema.document(built_in())) != []
+
+
+STATIC = [
+    name
+    for name in SLIPS
+    if not name.startswith(("a word of two", "an empty", "what several", "a placeholder in a body"))
+]
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_an_editor_finds_the_faults_that_one_value_shows(name: str) -> None:
+    assert objections(acme(**SLIPS[name][0]), schema.vendor_file(built_in())) != []

@@ -118,6 +118,8 @@ def _type(of: dict[str, Any]) -> str:
         return f"list of {_plural(_type(of['items']))}"
     if of["type"] == "object":
         inner = of.get("additionalProperties")
+        if inner == {"$ref": "#/$defs/Declaration"}:
+            return "[vendors](vendors/declaration.md), by type"
         return f"{_type(inner)}, by kind" if inner else "[providers](#providers)"
     return "text"
 

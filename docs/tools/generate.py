@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from docs.tools import api, command_line, configuration, declaration, metrics, reliability, sizing, vendor_pages
@@ -16,7 +15,8 @@ WRITTEN: dict[Path, Callable[[], str]] = {
     DOCS / "reliability.md": reliability.page,
     DOCS / "openapi.json": api.description,
     DOCS / "api.md": api.page,
-    DOCS / "config.schema.json": partial(schema.text, built_in()),
+    DOCS / "config.schema.json": lambda: schema.text(schema.document(built_in())),
+    DOCS / "vendor-file.schema.json": lambda: schema.text(schema.vendor_file(built_in())),
     DOCS / "configuration.md": configuration.page,
     DOCS / "vendors" / "declaration.md": declaration.page,
     DOCS / "command-line.md": command_line.page,

@@ -19,9 +19,11 @@ from exporter.config.values import TEXT, VARIABLE
 from exporter.config.vendors.declarations import SHARED
 from exporter.config.vendors.types import Vendors, VendorType
 
+COMMON = ProviderSettings.__name__
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _WHOLE_NUMBER = r"^\s*[+-]?[0-9][0-9_]*(\.0*)?\s*$"
+_NUMBER = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _TRUTH = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0")
 _UNITS = ((2 * 86400, 86400, "d"), (3600, 3600, "h"), (60, 60, "m"), (0, 1, "s"))
 """From when on a unit is used (a day is written as 24h), its seconds, and its letter."""
@@ -30,23 +32,52 @@ _UNITS = ((2 * 86400, 86400, "d"), (3600, 3600, "h"), (60, 60, "m"), (0, 1, "s")
 def document(vendors: Vendors) -> dict[str, Any]:
     """The schema of the whole file."""
     config = Config.model_json_schema(schema_generator=_Generator)
-    definitions = config.pop("$defs")
-    definitions.pop(ProviderSettings.__name__)
+    definitions = config.pop("$defs") | _declaration(vendors)
+    definitions[COMMON] = _of_any_type(definitions[COMMON])
     for vendor in vendors.values():
         schema = _vendor(vendor)
         definitions |= schema.pop("$defs")
         definitions[vendor.name] = schema
     config["properties"]["providers"]["items"] = _provider(vendors)
+    config["properties"]["vendors"]["additionalProperties"] = {"$ref": f"#/$defs/{vendors.declaration.__name__}"}
     config["patternProperties"] = {f"^{SHARED}": {}}
+    # Where the file declares vendors, a provider may be of a type that is not known here.
+    types = {"items": {"properties": {"type": _one_of(vendors)}}}
+    config["if"] = {"not": {"anyOf": [{"required": ["vendors"]}, {"required": ["vendor_files"]}]}}
+    config["then"] = {"properties": {"providers": types}}
+    return _whole(config | {"$defs": definitions}, "Configuration of videotask-exporter")
+
+
+def vendor_file(vendors: Vendors) -> dict[str, Any]:
+    """The schema of a file of `vendor_files`."""
+    declaration = {"$ref": f"#/$defs/{vendors.declaration.__name__}"}
+    file = {"type": "object", "patternProperties": {f"^{SHARED}": {}}, "additionalProperties": declaration}
+    return _whole(file | {"$defs": _declaration(vendors)}, "Vendors of videotask-exporter")
+
+
+def text(document: dict[str, Any]) -> str:
+    """A schema as JSON for people."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _whole(schema: dict[str, Any], title: str) -> dict[str, Any]:
     named: dict[str, Any] = {}
-    body = _with_references(config | {"$defs": definitions}, named)
+    body = _with_references(schema, named)
     body["$defs"] |= named
-    return {"$schema": DIALECT, "title": "Configuration of videotask-exporter", **body}
+    return {"$schema": DIALECT, "title": title, **body}
 
 
-def text(vendors: Vendors) -> str:
-    """The same as JSON for people."""
-    return json.dumps(document(vendors), indent=2) + "\n"
+def _declaration(vendors: Vendors) -> dict[str, Any]:
+    """The schemas of a declared vendor and its parts, by name."""
+    schema = vendors.declaration.model_json_schema(schema_generator=_Generator)
+    parts: dict[str, Any] = schema.pop("$defs")
+    return parts | {vendors.declaration.__name__: schema}
+
+
+def _of_any_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a provider may have whatever its type is; a type that is declared elsewhere may add to it."""
+    properties = schema["properties"] | {name: {"$ref": f"#/properties/{name}"} for name in PollSettings.model_fields}
+    return {"type": "object", "properties": properties}
 
 
 def _vendor(vendor: VendorType) -> dict[str, Any]:
@@ -62,14 +93,17 @@ def _vendor(vendor: VendorType) -> dict[str, Any]:
 
 def _provider(vendors: Vendors) -> dict[str, Any]:
     """A provider is what its type makes it, so that a fault is told of that type alone."""
-    every = {"type": {"description": "the vendor", **_one_of(vendors)}, "name": {}}
-    cases = [
+    types = {"anyOf": [{"enum": list(vendors)}, {"type": "string"}]}
+    every = {"type": {"description": "the vendor", **types}, "name": {}}
+    cases: list[dict[str, Any]] = [
         {
             "if": {"type": "object", "required": ["type"], "properties": {"type": {"const": name}}},
             "then": {"$ref": f"#/$defs/{name}"},
         }
         for name in vendors
     ]
+    is_known = {"required": ["type"], "properties": {"type": {"enum": list(vendors)}}}
+    cases.append({"if": {"not": is_known}, "then": {"$ref": f"#/$defs/{COMMON}"}})
     return {"type": "object", "required": ["name", "type"], "properties": every, "allOf": cases}
 
 
@@ -93,6 +127,13 @@ class _Generator(GenerateJsonSchema):
         text = {"type": "string", "pattern": f"{_WHOLE_NUMBER}|{VARIABLE}"}
         return {"title": "whole number", "anyOf": [super().int_schema(schema), text]}
 
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        text = {"type": "string", "pattern": f"{_NUMBER}|{VARIABLE}"}
+        return {"title": "number", "anyOf": [super().float_schema(schema), text]}
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        return _one_of(super().enum_schema(schema)["enum"])
+
     def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
         words = "|".join("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _TRUTH)
         text = {"type": "string", "pattern": f"^({words})$|{VARIABLE}"}
@@ -103,7 +144,9 @@ class _Generator(GenerateJsonSchema):
         return _one_of(result["enum"]) if "enum" in result else result
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        return {"type": "object", "additionalProperties": self.generate_inner(schema["values_schema"])}
+        keys = self.generate_inner(schema["keys_schema"])
+        names = {"propertyNames": keys} if keys.keys() & {"enum", "title", "$ref"} else {}
+        return {"type": "object", **names, "additionalProperties": self.generate_inner(schema["values_schema"])}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         result = super().default_schema(schema)

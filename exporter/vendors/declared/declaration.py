@@ -10,7 +10,17 @@ from itertools import chain
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from exporter.config.files.document import KeyPath, typed
 from exporter.config.models import ProviderSettings, Settings
@@ -24,11 +34,9 @@ from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW, Requ
 UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
 """What costs and balances are counted in."""
 
-Path = Annotated[
-    Expression,
-    BeforeValidator(expression),
-    WithJsonSchema({"title": "JMESPath", **TEXT, "minLength": 1, "examples": ["data.items", "status"]}),
-]
+_PATH: JsonSchemaValue = {"title": "JMESPath", **TEXT, "minLength": 1, "examples": ["data.items", "status"]}
+
+Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
 """A JMESPath expression."""
 
 Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
@@ -46,8 +54,18 @@ Json = Annotated[Any, BeforeValidator(typed)]
 UrlPath = Annotated[str, AfterValidator(_path_below)]
 
 
-def _as_field(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
+class _OrPath:
+    """Takes a path alone for a field that has nothing but one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._field, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [_PATH, handler(schema)]}
+
+    @staticmethod
+    def _field(value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
 
 def _offset(value: Any) -> float | str:
@@ -108,10 +126,10 @@ class UsageField(PathOnly):
     scale: float = Field(default=1.0, description="what the number is multiplied with")
 
 
-ProgressPath = Annotated[ProgressField, BeforeValidator(_as_field)]
-TimePath = Annotated[TimeField, BeforeValidator(_as_field)]
-LengthPath = Annotated[LengthField, BeforeValidator(_as_field)]
-UsagePath = Annotated[UsageField, BeforeValidator(_as_field)]
+ProgressPath = Annotated[ProgressField, _OrPath()]
+TimePath = Annotated[TimeField, _OrPath()]
+LengthPath = Annotated[LengthField, _OrPath()]
+UsagePath = Annotated[UsageField, _OrPath()]
 
 
 class Fields(Settings):
