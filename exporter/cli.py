@@ -42,6 +42,7 @@ _FLAGS = {
     "--vendor-file": "print that of a file of vendor_files instead",
     "--provider": "only this one; repeatable",
     "--json": "print JSON; docs/troubleshooting.md describes it",
+    "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
     "--speed": "speed of the simulated tasks (default 10)",
@@ -145,6 +146,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--vendor-file", schema, action="store_true")
     flag("--provider", doctor, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
+    flag("--record", doctor, metavar="DIR")
     flag("--fetch-token", doctor, action="store_true")
     flag("--seed", demo, simulate, type=int, default=1, metavar="N")
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
@@ -260,6 +262,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    from exporter.commands.answers.recording import NoPlace, Recording
     from exporter.commands.doctor import run_doctor
     from exporter.commands.run import run_process
     from exporter.config.load import load
@@ -272,12 +275,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
         told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"
         print(f"{NAME} doctor: error: {told}", file=sys.stderr)
         return 2
+    try:
+        recording = Recording(arguments.record) if arguments.record else None
+    except NoPlace as error:
+        print(f"{NAME} doctor: error: --record: {error}", file=sys.stderr)
+        return 2
     tell = partial(print, flush=True)
     if not arguments.json:
         for remark in config.remarks:
             tell(f"warning: {remark}")
     return run_process(
-        run_doctor(config, arguments.provider, fetch_token=arguments.fetch_token, in_json=arguments.json, tell=tell)
+        run_doctor(
+            config,
+            arguments.provider,
+            fetch_token=arguments.fetch_token,
+            in_json=arguments.json,
+            tell=tell,
+            recording=recording,
+        )
     )
 
 

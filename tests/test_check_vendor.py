@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.cli import main
+from exporter.client.redaction.bodies import Redactor
 
 ACME = """\
 acme:
@@ -323,6 +324,18 @@ def test_every_scheme_and_setting_is_stood_in_for(check: Check) -> None:
     other = other.replace("  base_url: https://api.acme.example\n", "").replace("/v2/renders\n", "/{place}/renders\n")
     other = other.replace("submitted: created_at", 'submitted: {path: created_at, offset: "{place}"}')
     assert "row 1     r-1: succeeded; submitted 2026-09-21T14:13:20Z" in check(other, listed(DONE))
+
+
+def test_an_answer_that_the_doctor_recorded_means_the_same(check: Check) -> None:
+    failed = DONE | {"id": "r-2", "status": "failed", "error": {"code": "E_ODD_1", "message": SECRETS[0]}}
+    body = listed(DONE, failed, DONE | {"id": "r-3", "status": "weird"}, {"type": "image", "id": "r-4"})
+    redactor = Redactor(frozenset(), frozenset())
+    redactor.learn(body, ["r-1", "r-2", "r-3"])
+    told = check(ACME, redactor.redacted(body))
+    assert "id-2: failed (unknown)" in told
+    for number in (1, 2, 3):
+        told = told.replace(f"id-{number}:", f"r-{number}:")
+    assert told == check(ACME, body)
 
 
 WORDS = st.sampled_from([*DONE, *SECRETS, "data", "renders", "code", "error", "message", "items", "", "0"])

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import ssl
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.commands.answers.recording import NoPlace, Recording
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
@@ -41,6 +43,7 @@ from exporter.simulator import (
     World,
     app,
     hang,
+    running,
     serve,
 )
 from exporter.simulator.world.profiles import PROFILES
@@ -72,10 +75,18 @@ class Practice(Site):
         chosen: dict[str, Any] = {"fetch_token": False, "in_json": True, "names": ()} | options
         return await run_doctor(config, tell=self.said.append, **chosen)
 
-    async def report(self, feed: Feed, *, expect: int | None = None, fetch_token: bool = False, **given: Any) -> Any:
+    async def report(
+        self,
+        feed: Feed,
+        *,
+        expect: int | None = None,
+        fetch_token: bool = False,
+        recording: Recording | None = None,
+        **given: Any,
+    ) -> Any:
         """What the doctor says of one feed, as a machine reads it."""
         provider = self.account(feed[0], feeds=[feed[1]], **given)
-        code = await self.run_doctor(provider, fetch_token=fetch_token)
+        code = await self.run_doctor(provider, fetch_token=fetch_token, recording=recording)
         (report,) = json.loads(self.said[-1])["feeds"]
         assert code == (0 if report["well"] else 1)
         assert expect in (None, code), self.said[-1]
@@ -546,3 +557,81 @@ class TestCommand:
             exporter.wait_for("another sweep", lambda: fake.chanjing.requests["lip_sync/list"] > asked + 1)
             assert exporter.value(up) == 1
             assert exporter.end() == 0
+
+
+# What vendors answer, in files
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    return {file.name: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("feed", ALL_FEEDS, ids="/".join)
+async def test_recorded_answers_mean_the_same_and_hold_no_content(
+    practice: Practice, feed: Feed, tmp_path: Path
+) -> None:
+    report = await practice.report(feed, expect=0, recording=Recording(str(tmp_path / "answers")))
+    names = [f"{'-'.join(feed)}-{endpoint}.json" for endpoint in ("detail", "list")]
+    bodies = recorded(tmp_path / "answers")
+    assert list(bodies) == names
+    assert report["recorded"] == [str(tmp_path / "answers" / name) for name in reversed(names)]
+    text = json.dumps(bodies)
+    for hidden in (*MARKERS, TAG, "task-0", "lighthouse", "http://", "user-MARKER"):
+        assert hidden not in text
+    asked: list[str] = []
+
+    async def vendor(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await JSONResponse(bodies[names[0] if len(asked) > 1 else names[1]])(scope, receive, send)
+
+    async with running(vendor) as url:
+        again = await practice.report(feed, expect=0, base_url=url)
+    assert again["understood"] == report["understood"]
+
+
+async def test_the_same_id_has_the_same_name_in_all_recorded_answers(practice: Practice, tmp_path: Path) -> None:
+    await practice.report(FACE_SWAP, recording=Recording(str(tmp_path)))
+    listed, detail = (recorded(tmp_path)[f"facewap-face_swap-{one}.json"]["data"] for one in ("list", "detail"))
+    assert len({row["promptId"] for row in listed}) == 4
+    assert detail["promptId"] in {row["promptId"] for row in listed}
+
+
+async def test_recorded_answers_are_for_their_owner_and_never_written_over(practice: Practice, tmp_path: Path) -> None:
+    for _ in range(2):
+        await practice.report(FACE_SWAP, recording=Recording(str(tmp_path)))
+    names = [f"facewap-face_swap-{one}.json" for one in ("detail-2", "detail", "list-2", "list")]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+async def test_tokens_are_not_recorded(practice: Practice, tmp_path: Path) -> None:
+    await practice.report(VIDEO, fetch_token=True, recording=Recording(str(tmp_path)), **APPLICATION)
+    assert list(recorded(tmp_path)) == ["chanjing-video-detail.json", "chanjing-video-list.json"]
+
+
+async def test_refusals_are_recorded_with_their_status_and_what_is_no_json_is_told(
+    practice: Practice, tmp_path: Path
+) -> None:
+    practice.fake.faults["facewap/face_swap/list"] = JSONResponse(
+        {"code": 1, "msg": f"bad token {KEYS.facewap_token}"}, 403
+    )
+    await practice.report(FACE_SWAP, expect=1, recording=Recording(str(tmp_path)))
+    assert recorded(tmp_path) == {"facewap-face_swap-list-http403.json": {"code": 1, "msg": "(secret)"}}
+    practice.fake.faults["facewap/face_swap/list"] = HTML
+    report = await practice.report(FACE_SWAP, expect=1, recording=Recording(str(tmp_path)))
+    assert report["recorded"][0].startswith("not written: the answer to `list` (HTTP ")
+    assert report["recorded"][0].endswith("is not JSON")
+
+
+async def test_the_report_says_what_was_recorded_and_to_look_at_it(practice: Practice, tmp_path: Path) -> None:
+    given = {"in_json": False, "recording": Recording(str(tmp_path))}
+    await practice.run_doctor(practice.account("facewap"), **given)
+    text = "\n".join(practice.said)
+    assert f"  recorded  {tmp_path}/facewap-face_swap-list.json\n" in text
+    assert "Look at the files before you share them." in text
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NoPlace, match="file: cannot be made: File exists; name a folder"):
+        Recording(str(tmp_path / "file"))

@@ -95,6 +95,8 @@ class FeedReport:
     series: list[str] = field(default_factory=list)
     """What the exporter would show of this feed after this look: telling samples but zeros, in the text format."""
     findings: list[Finding] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
+    """The files that hold what the vendor answered, redacted, and which answers could not be written."""
 
     @property
     def well(self) -> bool:
@@ -128,6 +130,8 @@ def _lines(report: FeedReport) -> Iterator[str]:
         yield from _row("clock", _clocks(skews[-1]))
     for index, sample in enumerate(report.series):
         yield f"  {'' if index else 'exports':9} {sample}"
+    for index, told in enumerate(report.recorded):
+        yield f"  {'' if index else 'recorded':9} {told}"
     for finding in report.findings:
         yield f"  {finding.level.upper()} ({finding.cause})"
         yield from _wrapped(finding.what)

@@ -26,6 +26,7 @@ import httpx
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.answers.exported import exported
+from exporter.commands.answers.recording import Recording
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
 from exporter.commands.ledger_file import LedgerFile
 from exporter.config.load import Config
@@ -46,6 +47,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 PATIENCE = 60.0
 """Seconds that the calls of one feed may take together, waiting for turns and all."""
+LOOK_FIRST = (
+    "Of the recorded answers, credentials, texts, addresses and ids were replaced as far as keys and looks tell them. "
+    "Look at the files before you share them."
+)
 SIGNED_SKEW = 300.0
 """Seconds of skew from which a refusal of signed requests is laid to the clocks."""
 
@@ -57,6 +62,9 @@ _OPEN_VALUE = re.compile(r"\d{8}T\d{6}Z|(?:Bearer |[A-Z-]+-HMAC-SHA256 )?")
 _OPEN_SETTINGS = frozenset(("name", "type", "base_url", "endpoint"))
 _report: ContextVar[FeedReport] = ContextVar("report")
 """Of the feed whose calls are being made: feeds of a provider share a client, but each has a task of its own."""
+
+_exchanges: ContextVar[list[Exchange]] = ContextVar("exchanges")
+"""Its calls as they went."""
 
 
 class TokenWithheld(AuthRefused):
@@ -72,11 +80,13 @@ async def run_doctor(
     fetch_token: bool,
     in_json: bool,
     tell: Callable[[str], None],
+    recording: Recording | None = None,
     patience: float = PATIENCE,
 ) -> int:
     """Examines the feeds of the providers with these names, of all without any, and tells what it found.
 
-    The result is an exit code: 0 if all is well, 1 if not, 130 if a signal ended it.
+    A `recording` gets what the vendors answered. The result is an exit code: 0 if all is well, 1 if not, 130 if a
+    signal ended it.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
@@ -85,7 +95,7 @@ async def run_doctor(
 
     async def examine() -> None:
         chosen = [one for one in config.providers if not names or one.name in names]
-        examinations = [Examination(one, types, ledger_file, fetch_token, patience) for one in chosen]
+        examinations = [Examination(one, types, ledger_file, fetch_token, patience, recording) for one in chosen]
         try:
             async with asyncio.TaskGroup() as group:
                 under_way = [group.create_task(feed) for one in examinations for feed in one.feeds()]
@@ -100,6 +110,8 @@ async def run_doctor(
                 f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
                 "counters begin again under the new name; give it the old name to go on where they were.\n"
             )
+        if any(report.recorded for report in reports) and not in_json:
+            tell(f"{LOOK_FIRST}\n")
 
     examination = asyncio.create_task(examine())
     for number in SIGNALS:
@@ -127,6 +139,7 @@ class Examination:
         ledger_file: LedgerFile,
         fetch_token: bool,
         patience: float,
+        recording: Recording | None = None,
     ) -> None:
         self._settings = settings
         self._ledger_file = ledger_file
@@ -137,6 +150,7 @@ class Examination:
         self._watch = Watch.of(self._provider, types)
         self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), settings.history)
         self._patience = patience
+        self._recording = recording
 
     def feeds(self) -> Iterator[Coroutine[object, object, FeedReport]]:
         for feed in self._provider.feeds:
@@ -153,11 +167,14 @@ class Examination:
 
     def answered(self, exchange: Exchange) -> None:
         _report.get().calls.append(_call(exchange, self._settings, time.time()))
+        if self._recording:
+            _exchanges.get().append(exchange)
 
     async def _examine(self, feed: Feed) -> FeedReport:
         settings = self._settings
         report = FeedReport(settings.name, settings.type, feed.kind, settings.base_url)
         _report.set(report)
+        _exchanges.set([])
         sweep = Sweep()
         try:
             async with asyncio.timeout(self._patience):
@@ -177,6 +194,8 @@ class Examination:
             report.understood = _understood(shown, sweep.malformed, feed)
         self._warn(report)
         sweep.complete = report.well
+        if self._recording:
+            await self._record(self._recording, report, {*sweep.listed, *sweep.looked_up})
         report.series = await exported(self._provider, feed, self._watch, self._ledger, sweep, time.time())
         return report
 
@@ -211,6 +230,15 @@ class Examination:
             return one.id
         ids = await self._watch.ids(feed.kind) or await self._ledger_file.asked_for(self._settings.name, feed.kind)
         return ids[0] if ids else None
+
+    async def _record(self, recording: Recording, report: FeedReport, ids: Collection[str]) -> None:
+        """Writes what the vendor answered; it is of tasks with these ids."""
+        write, exchanges = recording.write, _exchanges.get()
+        try:
+            report.recorded = await asyncio.to_thread(write, self._settings, report.kind, exchanges, ids)
+        except Exception as error:  # a slip of ours must not hide the report
+            log.debug("unexpected error while answers were recorded", exc_info=error)
+            report.recorded = [f"not written: unexpected {type(error).__name__}; this is a bug of the exporter"]
 
     def _warn(self, report: FeedReport) -> None:
         """What can be said once the calls are done."""
