@@ -559,6 +559,15 @@ class TestCommand:
             assert exporter.end() == 0
 
 
+async def test_words_that_no_table_maps_come_with_the_setting_that_maps_them(practice: Practice) -> None:
+    practice.fake.faults["deerapi/sora/list"] = rows(each(unheard_of))
+    report = await practice.report(SORA, expect=0)
+    (finding,) = (one for one in report["findings"] if one["cause"] == "drift")
+    assert finding["what"].endswith(
+        "; if you know what is meant, add to the provider: states: {sora: {STATE: [quantum]}}"
+    )
+
+
 # What vendors answer, in files
 
 

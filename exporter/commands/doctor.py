@@ -36,6 +36,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
+from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Watch
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.api import Feed
@@ -192,7 +193,7 @@ class Examination:
         shown = [observation for observation, _ in (sweep.listed | sweep.looked_up).values()]
         if shown or sweep.malformed:
             report.understood = _understood(shown, sweep.malformed, feed)
-        self._warn(report)
+        self._warn(report, shown)
         sweep.complete = report.well
         if self._recording:
             await self._record(self._recording, report, {*sweep.listed, *sweep.looked_up})
@@ -240,12 +241,16 @@ class Examination:
             log.debug("unexpected error while answers were recorded", exc_info=error)
             report.recorded = [f"not written: unexpected {type(error).__name__}; this is a bug of the exporter"]
 
-    def _warn(self, report: FeedReport) -> None:
+    def _warn(self, report: FeedReport, shown: Sequence[Observation]) -> None:
         """What can be said once the calls are done."""
         if report.understood and (report.understood.broken or report.understood.spoiled):
             broken = {Field.TASK: report.understood.spoiled} | dict(report.understood.broken)
             what = ", ".join(f"{field} in {count} rows" for field, count in broken.items() if count)
-            self._find(report, "warning", Cause.DRIFT, f"not as documented: {what}")
+            unmapped = Unmapped(self._settings, report.kind)
+            unmapped.take(shown)
+            lines = unmapped.frozen.settings.values()
+            mapped = f"; if you know what is meant, add to the provider: {'; '.join(lines)}" if lines else ""
+            self._find(report, "warning", Cause.DRIFT, f"not as documented: {what}{mapped}")
         if self._one_token and any(call.endpoint == "token" and not call.error for call in report.calls):
             self._find(report, "warning", Cause.TOKEN_FETCHED, "a new token was asked for")
         skew = _skew(report)
