@@ -48,6 +48,7 @@ class Envelope:
     def refused_with(self, body: object) -> tuple[object, str]:
         """The code and the words of a refusal."""
         code, text = _or_none(self.code, body), _or_none(self.text, body)
+        code = plain(code) if isinstance(code, float) else code
         return code, self.in_common_words(text) if isinstance(text, str) else ""
 
     def is_good(self, body: object) -> bool:

@@ -105,6 +105,7 @@ class RowReader:
         """Why a task failed, and what the vendor says of it: by code, by text, by the word of its state."""
         code, broken = _selected(self.code, raw, broken)
         text, broken = _selected(self.text, raw, broken)
+        code = plain(code) if isinstance(code, float) else code
         said = text if isinstance(text, str) else plain(text)
         common = self.in_common_words(said) if self.in_common_words else said
         reason = self.reasons.meaning(code) or self.reasons.meaning(text)
@@ -121,12 +122,13 @@ class RowReader:
         usage = []
         for unit, select, read in self.usage:
             try:
-                amount = read(select(raw))
+                amount = read(select(raw)) or 0.0
             except ValueError:
-                made.unmapped |= {Field.USAGE}
-                continue
-            if amount:
+                amount = -1.0
+            if amount > 0:
                 usage.append((unit, amount))
+            elif amount < 0:  # what is counted never goes back
+                made.unmapped |= {Field.USAGE}
         made.usage = tuple(usage)
 
 
