@@ -93,6 +93,17 @@ def test_a_path_through_anything_else_leads_to_nothing(value: Any) -> None:
     assert Expression("@")(value) == value
 
 
+@pytest.mark.parametrize("value", [True, 5, "text", [], [1]])
+def test_whether_something_else_blocks_a_path(value: Any) -> None:
+    assert Expression("a.b").is_blocked_in(value)
+    assert Expression("a.b.c").is_blocked_in({"a": value})
+    assert Expression("x || a.b.c").is_blocked_in({"a": value})
+    assert not Expression("a.b").is_blocked_in({"a": {"b": value}})
+    assert not Expression("a.b").is_blocked_in({})
+    assert not Expression("a.b").is_blocked_in({"a": None})
+    assert not Expression("a.b").is_blocked_in(None)
+
+
 def test_whether_the_answer_says_that_there_is_nothing() -> None:
     for text in ("data.items", "data.items || items", "@.data.items"):
         assert Expression(text).is_empty_in({"data": {"items": None}})

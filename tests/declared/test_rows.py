@@ -206,6 +206,12 @@ def test_an_id_is_a_text_or_a_whole_number(value: Any, task_id: str) -> None:
     assert reader()({"id": value}).id == task_id
 
 
+def test_a_row_may_be_nothing_but_an_id() -> None:
+    feed = {"fields": {"id": "@", "state": "'rendering'"}}
+    assert reader(feed)("r-1") == Observation("r-1", State.RUNNING)
+    assert reader({"fields": {"id": "[0]", "state": "[1]"}})(["r-1", "failed"]).reason is Reason.UNKNOWN
+
+
 @pytest.mark.parametrize(
     "row",
     [

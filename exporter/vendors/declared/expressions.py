@@ -216,10 +216,10 @@ def _is_empty_at(keys: list[str], value: Any) -> bool:
 
 def _is_blocked_at(keys: list[str], value: Any) -> bool:
     for key in keys[:-1]:
-        value = value.get(key)
         if not isinstance(value, dict):
-            return value is not None
-    return False
+            break
+        value = value.get(key)
+    return value is not None and not isinstance(value, dict)
 
 
 def _followed(keys: list[str]) -> Callable[[Any], Any]:
