@@ -97,7 +97,7 @@ class Feed(ABC):
     async def look_up_all(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
         """The same for as many ids as a `batch` has; those that the vendor does not know are left out.
 
-        Raises CallError.
+        Raises CallError, and TaskNotFound where it says so of several ids together.
         """
         found: dict[str, Sequence[Observation]] = {}
         for task_id in ids:

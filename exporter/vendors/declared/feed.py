@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -188,20 +188,19 @@ class DeclaredFeed(Feed):
         }
         url = str(at.cursor) if listing.paging == "link" and at.cursor else ""
         request = (listing.in_flight if in_flight and listing.in_flight else listing.request).filled(values, url)
-        return await self._caller.call("list", request, partial(self._page, listing, at))
+        return await self._caller.call("list", request, partial(self._page, listing, at, request))
 
-    def _page(self, listing: Listing, at: Position, answer: Answer) -> Page:
+    def _page(self, listing: Listing, at: Position, request: Request, answer: Answer) -> Page:
         body = self._caller.opened("list", answer, self._reasons)
         rows = _or_broken(listing.rows, body, "rows")
         if rows is None and listing.rows.is_empty_in(body):
             rows = []
         if not isinstance(rows, list):
             raise ContractBroken("the answer is not of the documented shape at the rows")
-        total = _or_none(listing.total, body)
         more: bool | None = None
         if listing.last is not None:
             more = not is_true(_or_none(listing.last, body))
-        cursor = self._next(listing, body, answer)
+        cursor = self._next(listing, body, request)
         if listing.paging == "none" or (listing.paging in ("cursor", "link") and (not cursor or cursor == at.cursor)):
             more = False
         page = read_page(
@@ -209,13 +208,13 @@ class DeclaredFeed(Feed):
             self.observe,
             asked=self._page_size,
             received=at.rows,
-            total=total if type(total) is int else None,
+            total=_count(_or_none(listing.total, body)),
             more=more,
             is_other=(lambda row: False) if listing.where is None else partial(is_other, listing.where),
         )
         return page if cursor is None else page.going_on_at(cursor)
 
-    def _next(self, listing: Listing, body: Any, answer: Answer) -> str | int | None:
+    def _next(self, listing: Listing, body: Any, request: Request) -> str | int | None:
         """The vendor's own word for the next page. Raises ContractBroken for one that cannot be followed."""
         if listing.next is None:
             return None
@@ -224,16 +223,18 @@ class DeclaredFeed(Feed):
             return None
         if isinstance(found, bool) or not isinstance(found, str | int) or len(str(found)) > LONGEST_CURSOR:
             raise ContractBroken("the answer is not of the documented shape at the next page")
-        return self._link(str(found)) if listing.paging == "link" else found
+        return self._link(str(found), request) if listing.paging == "link" else found
 
-    def _link(self, link: str) -> str:
-        """A link to the same host, as a whole URL: another host would get the credentials."""
+    def _link(self, link: str, request: Request) -> str:
+        """A link to the same host, as a URL below ours whatever its form: another host would get the credentials."""
         base = self._caller.client.base_url
+        asked = request.url if request.url.startswith(base) else base + request.url
         try:
-            url = urljoin(f"{base}/", link)
-            here, there = urlsplit(base), urlsplit(url)
-            if (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port):
-                return url if there.username is None else ""
+            here, there = urlsplit(base), urlsplit(urljoin(asked, link))
+            # Servers behind a proxy often write their links with http://.
+            servers = {_server(here), ("http", here.hostname, 80) if here.scheme == "https" else None}
+            if there.username is None and _server(there) in servers:
+                return urlunsplit((here.scheme, here.netloc, there.path, there.query, ""))
         except ValueError:
             pass
         raise ContractBroken("the link to the next page leads to another host")
@@ -253,10 +254,15 @@ class DeclaredFeed(Feed):
         try:
             return await self._caller.call("detail", detail.request.filled(values), read)
         except TaskNotFound:
+            if len(ids) > 1:
+                raise
             return {}
 
     def _found(self, detail: Detail, ids: Sequence[str], answer: Answer) -> Mapping[str, Sequence[Observation]]:
-        """The tasks of an answer, by the ids that were asked for. Raises TaskNotFound, CallError."""
+        """The tasks of an answer, by the ids that were asked for.
+
+        Raises CallError, and TaskNotFound where the answer is that the vendor does not know what was asked for.
+        """
         if answer.status in detail.missing_status and _may_be_json(answer):
             raise TaskNotFound
         if detail.missing_codes:
@@ -265,10 +271,10 @@ class DeclaredFeed(Feed):
                 raise TaskNotFound
         body = self._caller.opened("detail", answer, self._reasons)
         if detail.missing_when is not None and is_true(_or_none(detail.missing_when, body)):
-            raise TaskNotFound
+            return {}
         rows = _or_broken(detail.row, body, "row")
         if rows in ([], {}, "") or (rows is None and detail.row.is_empty_in(body)):
-            raise TaskNotFound
+            return {}
         if rows is None:
             raise ContractBroken("the detail shows no task")
         single = not isinstance(rows, list)
@@ -287,6 +293,16 @@ class DeclaredFeed(Feed):
 def _may_be_json(answer: Answer) -> bool:
     """Whether a refusal can be the vendor's own: a page of HTML is that of something else at a wrong address."""
     return answer.body.lstrip()[:1] != b"<"
+
+
+def _server(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _count(value: object) -> int | None:
+    """A number of rows, also where it is written as 40.0 or as a text; None for anything else."""
+    text = plain(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= 15 else None
 
 
 def is_other(where: Expression, row: object) -> bool:
