@@ -36,7 +36,7 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import HandClock
 from exporter.tasks import Clock, Observation, Reason, State
-from exporter.vendors.api import START, Feed, Page, Position, Provider, Vendor
+from exporter.vendors.vendor import START, Feed, Page, Position, Provider, Vendor
 
 BEGIN = 1_790_000_000.0
 PAGE_SIZE = 500

@@ -26,7 +26,7 @@ from exporter.polling.watch import Watch
 from exporter.simulator import SORA, HandClock, Life, World
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Clock, Observation, State
-from exporter.vendors.api import START, Document, Feed, Page, Position, Provider, Vendor
+from exporter.vendors.vendor import START, Document, Feed, Page, Position, Provider, Vendor
 
 INTERVAL = 15.0
 """The default poll_interval."""

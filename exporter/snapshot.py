@@ -187,6 +187,8 @@ class Reloads:
     """Why the last one failed, a line for each fault; empty if it did not."""
     remarks: Sequence[str] = ()
     """What the last good one has that is probably not meant."""
+    plug_ins: Sequence[str] = ()
+    """Why vendors that packages bring cannot be used."""
     ledger_losses: int = 0
 
 

@@ -39,8 +39,8 @@ from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Watch
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
-from exporter.vendors.api import Feed
 from exporter.vendors.registry import connect, installed
+from exporter.vendors.vendor import Feed
 
 log = logging.getLogger(__name__)
 

@@ -100,7 +100,10 @@ async def serve(
     store = await SqliteStore.open(config.ledger.path)
     ledger = Ledger(store, config.ledger.retention)
     collector = Collector(ledger)
-    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks)
+    plug_ins = tuple(config.types.broken.values()) if config.types else ()
+    reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks, plug_ins=plug_ins)
+    for told in plug_ins:
+        log.error("a vendor that a package brings cannot be used, the rest runs", extra={"error": told})
     _log_remarks(config)
     if left := sorted(set(await store.providers()) - {one.name for one in config.providers}):
         log.warning(

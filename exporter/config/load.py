@@ -189,6 +189,7 @@ class _Reader:
         self._vendors = vendors
         self._broken = broken
         self._types_are_known = types_are_known
+        self._skipped: dict[KeyPath, str] = {}
         self._fault = document.fault
 
     def config(self) -> Config | None:
@@ -200,9 +201,10 @@ class _Reader:
         if not isinstance(raw, dict):
             return None
         config = self._config({key: value for key, value in raw.items() if not key.startswith(SHARED)})
-        return config and config.read_with(
-            self._vendors, [self._document.told(path, words) for path, words in self._twins(config)]
-        )
+        if config is None:
+            return None
+        remarks = (*self._skipped.items(), *self._twins(config))
+        return config.read_with(self._vendors, [self._document.told(path, words) for path, words in remarks])
 
     def _config(self, raw: dict[str, Any]) -> Config | None:
         listed = raw.get("providers")
@@ -211,6 +213,9 @@ class _Reader:
         providers = [self._provider(entry, ("providers", index), inherited) for index, entry in enumerate(entries)]
         self._check_names(entries)
         read = [provider for provider in providers if provider is not None]
+        if not read:  # else the others are polled
+            for path, why in self._skipped.items():
+                self._fault(path, why)
         if isinstance(listed, list) and listed:
             raw = raw | {"providers": read or [ProviderSettings(name="x", type="x", base_url="http://x")]}
         try:
@@ -220,13 +225,16 @@ class _Reader:
             return None
 
     def _twins(self, config: Config) -> Iterator[tuple[KeyPath, str]]:
-        for first, (second, *others), name in configured_twice(config.providers, self._vendors):
+        entries = self._document.content["providers"]
+        places_read = [index for index in range(len(entries)) if ("providers", index) not in self._skipped]
+        for one, (another, *others), name in configured_twice(config.providers, self._vendors):
+            first, second = places_read[one], places_read[another]
             places: list[KeyPath] = [("providers", second, key) for key in (name, f"{name}_file")]
             more = f", and {len(others)} more have it too" if others else ""
             line = self._document.line(("providers", first, "name"))
             yield (
                 next(filter(self._document.has, places), places[0]),
-                f"the same credential as provider {config.providers[first].name} in line {line}{more}: they show "
+                f"the same credential as provider {config.providers[one].name} in line {line}{more}: they show "
                 "the tasks of one account, so each task is counted again; keep one of them, or give each its own feeds",
             )
 
@@ -239,6 +247,10 @@ class _Reader:
             self._check_common(entry, path, inherited)
             return None
         vendor = self._vendors.get(named)
+        if vendor is None and named in self._vendors.broken:
+            self._check_common(entry, path, inherited)
+            self._skipped[path] = f"not polled: {self._vendors.broken[named]}"
+            return None
         if vendor is None:
             wrong = "an unknown type" if entry.get("type") else "missing"
             self._unknown((*path, "type"), wrong, self._vendors)

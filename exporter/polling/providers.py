@@ -18,8 +18,8 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
-from exporter.vendors.api import Provider
 from exporter.vendors.registry import connect, installed
+from exporter.vendors.vendor import Provider
 
 
 @dataclass(frozen=True, slots=True)

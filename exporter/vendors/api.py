@@ -1,170 +1,105 @@
-"""What a provider and a feed are."""
+"""The one stable import for vendors that packages bring: what they are made of. docs/vendors/plug-in.md has an example.
+
+Names here keep their meaning within a major version; everything else in this package may move. A package names its
+vendors by entry points of the group `videotask_exporter.vendors`. Each is a `Vendor`, or a mapping of types to
+declarations, as a file of `vendor_files` holds it.
+
+A vendor  `Vendor`, `Feed`, `Page`, `Position`, `START`, `Document`
+Settings  `ProviderSettings` and what its fields may be: `Secret`, `BaseUrl`, `WebUrl`, `Duration`, `Interval`, `Rate`,
+          `Name`; `Settings` for parts of them, `fault` for what a validator finds wrong
+Calls     `Client.call` with a `read` function: it gets an `Answer`, and returns what that holds or raises an error,
+          which `refusal` chooses by status, code and words. `GivenToken`, `ObtainedToken`: tokens that end,
+          which a `TokenStore` keeps
+Tasks     `Observation`, `State`, `Reason`, `Clock`, `Cause`, and `Part`, a part of an observation that may be broken
+Rows      `Wire` and its types `TaskId`, `Timestamp`, `Percent`, `Length`, `Text`; `observation`, `read_page`,
+          `read_rows`, `read_task`, `shaped`, `segment`, `reason_of`
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
-
-from exporter.client.advice import advice
+from exporter.client.answers import Answer
 from exporter.client.client import Client
-from exporter.client.errors import TaskNotFound
-from exporter.client.tokens import TokenStore
-from exporter.config.models import ProviderSettings
-from exporter.tasks import Cause, Clock, Observation, is_task_id
+from exporter.client.errors import (
+    AuthRefused,
+    BalanceExhausted,
+    CallError,
+    ContractBroken,
+    RateLimited,
+    RequestInvalid,
+    TaskNotFound,
+    VendorFailed,
+    refusal,
+)
+from exporter.client.reasons import reason_of
+from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
+from exporter.config.models import ProviderSettings, Secret, Settings
+from exporter.config.values import BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault
+from exporter.tasks import Cause, Clock, Observation, Reason, State
+from exporter.tasks import Field as Part
+from exporter.vendors.fields import (
+    Length,
+    Percent,
+    TaskId,
+    Text,
+    Timestamp,
+    Wire,
+    observation,
+    read_page,
+    read_rows,
+    read_task,
+    segment,
+    shaped,
+)
+from exporter.vendors.vendor import START, Document, Feed, Page, Position, Vendor
 
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where in a list the next page begins."""
-
-    index: int = 0
-    """Pages before it."""
-    rows: int = 0
-    """Rows on the pages before it."""
-    cursor: str | int = ""
-    """What the vendor calls the page: a cursor or a link; empty where pages are only counted."""
-
-
-START = Position()
-"""Where the newest tasks are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One list page: what it shows, whether it is the last, and how many rows were no tasks at all."""
-
-    observations: Sequence[Observation]
-    last: bool
-    malformed: int = 0
-    others: int = 0
-    """Rows that are tasks, but not of this feed."""
-    cursor: str | int = ""
-    """What the vendor calls the next page."""
-
-    def going_on_at(self, cursor: str | int) -> Page:
-        """The same page, with the vendor's word for the next one."""
-        return replace(self, cursor=cursor)
-
-    @property
-    def rows(self) -> int:
-        """All that the vendor sent: it may cut the size of a page below what was asked for."""
-        return len(self.observations) + self.malformed + self.others
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """The vendor's document of a feed, as people look for it; `url` is empty where it is not public."""
-
-    title: str
-    url: str = ""
-
-
-class Feed(ABC):
-    """One family of tasks of a provider, with endpoints and a state vocabulary of its own."""
-
-    kind: ClassVar[str]
-    clock: ClassVar[Clock]
-    document: ClassVar[Document]
-    lists: bool = True
-    """Whether the vendor has a list endpoint that our credentials may read."""
-    is_sorted: bool = True
-    """Whether the list shows the newest tasks first; of one in any other order all pages are read at each sweep."""
-    looks_up: bool = True
-    """Whether single tasks can be asked for."""
-    batch: int = 1
-    """Ids that one look-up may ask for."""
-    fills: frozenset[str] = frozenset()
-    """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
-    lists_in_flight: bool = False
-    """Whether `list_page` can be asked for the tasks in flight alone."""
-    id_key: ClassVar[str] = "id"
-    """What the vendor calls a task's id in the body of a callback."""
-
-    @abstractmethod
-    async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
-        """The list page that begins at this position, newest tasks first. Raises CallError."""
-
-    @abstractmethod
-    async def look_up(self, task_id: str) -> Sequence[Observation]:
-        """What the detail endpoint shows for an id: the task, or the tasks that the id stands for.
-
-        Raises TaskNotFound, CallError.
-        """
-
-    async def look_up_all(self, ids: Sequence[str]) -> Mapping[str, Sequence[Observation]]:
-        """The same for as many ids as a `batch` has; those that the vendor does not know are left out.
-
-        Raises CallError, and TaskNotFound where it says so of several ids together.
-        """
-        found: dict[str, Sequence[Observation]] = {}
-        for task_id in ids:
-            with suppress(TaskNotFound):
-                found[task_id] = await self.look_up(task_id)
-        return found
-
-    def called_back(self, body: object) -> Sequence[str]:
-        """The ids of tasks that the body of a callback names. Anybody may have sent it: look-ups have to confirm it.
-
-        Vendors send what their detail shows: a task, or one or more of them as `data` of an envelope.
-        """
-        inner = body.get("data") if isinstance(body, dict) and self.id_key not in body else body
-        rows = inner if isinstance(inner, list) else [inner]
-        named = [row[self.id_key] for row in rows if isinstance(row, dict) and self.id_key in row]
-        ids = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in named]
-        return [one for one in ids if is_task_id(one)]
-
-
-@dataclass(frozen=True)
-class Provider:
-    """One account at one vendor: its settings, its client and its feeds."""
-
-    settings: ProviderSettings
-    client: Client
-    feeds: Sequence[Feed]
-    vendor: Vendor
-
-    @property
-    def name(self) -> str:
-        return self.settings.name
-
-    def advice(self, cause: Cause) -> str:
-        """What to do about a trouble with this account, in words."""
-        return self.vendor.advise(cause, self.settings)
-
-    async def aclose(self) -> None:
-        await self.client.aclose()
-
-
-@dataclass(frozen=True)
-class Vendor:
-    """What a vendor's file offers to the registry: the `type`, its settings, and how its feeds are made."""
-
-    name: str
-    settings: type[ProviderSettings]
-    kinds: tuple[str, ...]
-    feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
-    other_names: tuple[str, ...] = ()
-    """What people may write as `type` instead, in small letters: they are asked whether they mean this vendor."""
-    title: str = ""
-    """The vendor's name, as people write it."""
-    one_token: bool = False
-    """Whether a new token ends the one before, whoever holds it."""
-    renewed_with: str = ""
-    """The setting with which the exporter asks for tokens itself; empty where it cannot."""
-    signed_with: str = ""
-    """The setting with which requests are signed, so that the clock matters; empty where they are not."""
-    advice: Mapping[Cause, str] = field(default_factory=dict)
-    """Sentences that follow the general advice about a cause: settings and pages that only this vendor has."""
-
-    def advise(self, cause: Cause, settings: ProviderSettings) -> str:
-        """What to do about a trouble with an account at this vendor, in words."""
-        renews = not self.renewed_with or getattr(settings, self.renewed_with) is not None
-        general, own = advice(cause, settings, renews), self.advice.get(cause, "")
-        return f"{general} {own}" if own else general
-
-    def signs(self, settings: ProviderSettings) -> bool:
-        """Whether requests of this account are signed."""
-        return bool(self.signed_with) and getattr(settings, self.signed_with) is not None
+__all__ = [
+    "START",
+    "Answer",
+    "AuthRefused",
+    "BalanceExhausted",
+    "BaseUrl",
+    "CallError",
+    "Cause",
+    "Client",
+    "Clock",
+    "ContractBroken",
+    "Document",
+    "Duration",
+    "Feed",
+    "GivenToken",
+    "Interval",
+    "Length",
+    "Name",
+    "Observation",
+    "ObtainedToken",
+    "Page",
+    "Part",
+    "Percent",
+    "Position",
+    "ProviderSettings",
+    "Rate",
+    "RateLimited",
+    "Reason",
+    "RequestInvalid",
+    "Secret",
+    "Settings",
+    "State",
+    "TaskId",
+    "TaskNotFound",
+    "Text",
+    "Timestamp",
+    "TokenStore",
+    "Vendor",
+    "VendorFailed",
+    "WebUrl",
+    "Wire",
+    "fault",
+    "observation",
+    "read_page",
+    "read_rows",
+    "read_task",
+    "reason_of",
+    "refusal",
+    "segment",
+    "shaped",
+]

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module, resources
+from types import MappingProxyType
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.declarations import VendorFile
 from exporter.config.vendors.types import Declared, Types, Vendors
-from exporter.vendors.api import Provider, Vendor
+from exporter.vendors import plug_ins
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import vendor_of
+from exporter.vendors.vendor import Provider, Vendor
 
 BUILT_IN = "built in"
 
@@ -37,33 +39,44 @@ class Entry:
 class Registry(Types[Vendor]):
     """The types of providers that are known in one configuration."""
 
-    def __init__(self, entries: Mapping[str, Entry], made: dict[str, tuple[str, Vendor]] | None = None) -> None:
+    def __init__(
+        self,
+        entries: Mapping[str, Entry],
+        *,
+        broken: Mapping[str, str] = MappingProxyType({}),
+        made: dict[str, tuple[str, Vendor]] | None = None,
+    ) -> None:
         """`made` is what was last declared under each name, and the vendor that it is."""
-        self._entries = entries
+        self.entries = entries
+        self._broken = broken
         self._made = {} if made is None else made
 
     def __getitem__(self, name: str) -> Vendor:
-        return self._entries[name].vendor
+        return self.entries[name].vendor
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self.entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def declaration(self) -> type[Declaration]:
         return Declaration
 
+    @property
+    def broken(self) -> Mapping[str, str]:
+        return self._broken
+
     def origin(self, name: str) -> str:
-        return self._entries[name].origin
+        return self.entries[name].origin
 
     def with_declared(self, declared: Mapping[str, Declared]) -> Registry:
         """These and those that files declare. A declaration that says the same as before is the same vendor."""
         if not declared:
             return self
         own = {name: Entry(f"declared in {one.place}", partial(self._vendor, one)) for name, one in declared.items()}
-        return Registry({**self._entries, **own}, self._made)
+        return Registry({**self.entries, **own}, broken=self._broken, made=self._made)
 
     def _vendor(self, declared: Declared) -> Vendor:
         told = repr(declared.declaration)
@@ -107,8 +120,14 @@ def _of_file(name: str) -> Vendor:
 
 @cache
 def installed() -> Registry:
-    """All types that are known without a configuration."""
-    return built_in()
+    """All types that are known without a configuration: built in, or brought by packages."""
+    brought = plug_ins.load(built_in())
+    own = {vendor.name: Entry(origin, partial(_same, vendor)) for origin, vendor in brought.found}
+    return Registry({**built_in().entries, **own}, broken=brought.broken)
+
+
+def _same(vendor: Vendor) -> Vendor:
+    return vendor
 
 
 def connect(settings: ProviderSettings, token_store: TokenStore, types: Vendors | None = None) -> Provider:

@@ -12,7 +12,7 @@ import pytest
 from exporter.client.client import Client
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import vendor_of
-from tests.providers.conftest import Connection, FakeVendor, MemoryVault
+from tests.harness import Connection, MemoryVault, ScriptedVendor
 
 Declare = Callable[..., "Connection"]
 
@@ -88,7 +88,7 @@ async def declare() -> AsyncIterator[Declare]:
         parsed = Declaration.model_validate(declaration)
         assert list(parsed.faults()) == []
         type_ = vendor_of("acme", parsed)
-        vendor = FakeVendor(*answers)
+        vendor = ScriptedVendor(*answers)
         credentials = {name: f"SECRET-{name}" for name in parsed.credentials}
         given = type_.settings.model_validate({"name": "test", "type": "acme", **credentials, **settings})
         client = Client(given.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))

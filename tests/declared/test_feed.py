@@ -29,7 +29,7 @@ from exporter.vendors.api import START, Page, Position
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import vendor_of
 from tests.declared.conftest import declared, shown
-from tests.providers.conftest import Connection, FakeVendor, MemoryVault
+from tests.harness import Connection, MemoryVault, ScriptedVendor
 
 if TYPE_CHECKING:
     from tests.declared.conftest import Declare
@@ -194,7 +194,7 @@ async def test_a_link_to_another_host_is_refused_and_nothing_sent_there(declare:
     | st.from_regex(r"(https?:)?[/\\]{0,3}[a-z.@:\\/\[\]0-9%\t\n]{0,20}(api\.acme\.example)?[^ ]{0,9}")
 )
 async def test_whatever_the_link_the_credentials_go_to_the_declared_host(link: str) -> None:
-    vendor = FakeVendor(shown(row(1), next=link), shown(row(2)))
+    vendor = ScriptedVendor(shown(row(1), next=link), shown(row(2)))
     type_ = vendor_of("acme", Declaration.model_validate(declared({"list": LINKED})))
     settings = type_.settings.model_validate({"name": "a", "type": "acme", "api_key": "KEY"})
     client = Client(settings.base_url, rate=1e9, transport=httpx.MockTransport(vendor))
@@ -552,7 +552,8 @@ async def test_a_batch_that_shows_none_knows_none(declare: Declare) -> None:
 
 async def test_one_of_a_batch_can_be_asked_for_alone(declare: Declare) -> None:
     assert [one.id for one in await declare(declared({"detail": BATCH}), shown(row(1))).feed.look_up("r-1")] == ["r-1"]
-    for answer in (shown(row(2)), shown(), (404, {})):
+    answers: tuple[Any, ...] = (shown(row(2)), shown(), (404, {}))
+    for answer in answers:
         with pytest.raises(TaskNotFound):
             await declare(declared({"detail": BATCH}), answer).feed.look_up("r-1")
 
@@ -622,7 +623,7 @@ EVERYTHING = declared(
 
 @given(JSON, st.sampled_from([200, 400, 404, 500]))
 async def test_any_answer_is_read_or_one_counted_error(body: Any, status: int) -> None:
-    vendor = FakeVendor((status, json.dumps(body).encode()))
+    vendor = ScriptedVendor((status, json.dumps(body).encode()))
     type_ = vendor_of("acme", Declaration.model_validate(EVERYTHING))
     settings = type_.settings.model_validate({"name": "a", "type": "acme", "api_key": "KEY"})
     client = Client(settings.base_url, rate=1e9, transport=httpx.MockTransport(vendor))

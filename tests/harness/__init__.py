@@ -9,7 +9,7 @@ from tests.harness.desk import DAY, START, Desk, counted, measured, told
 from tests.harness.making import load, made
 from tests.harness.process import Exporter, Start, exporters
 from tests.harness.rig import STEP, Poll, Rig, outage_of
-from tests.harness.scripted import Connect, Line, Load, MemoryVault, ScriptedVendor
+from tests.harness.scripted import Connect, Connection, Line, Load, MemoryVault, ScriptedVendor
 from tests.harness.vendors import (
     ALL_FEEDS,
     NOW,
@@ -41,6 +41,7 @@ __all__ = [
     "UNLISTED",
     "VENDORS",
     "Connect",
+    "Connection",
     "Desk",
     "Door",
     "Exporter",

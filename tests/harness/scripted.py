@@ -11,7 +11,7 @@ import httpx
 
 from exporter.client.client import Client
 from exporter.tasks import Observation
-from exporter.vendors.api import Page
+from exporter.vendors.api import Feed, Page
 from tests.harness.vendors import connected, page_of, settings_of
 
 
@@ -54,25 +54,18 @@ class MemoryVault(dict[str, tuple[str, float]]):
         self[owner] = (token, expires)
 
 
-class Line:
+class Connection:
     """A provider's feeds by kind, its client, and the scripted vendor behind."""
 
-    def __init__(self, settings: Mapping[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> None:
-        self.vendor = ScriptedVendor(*answers)
-        self.settings = settings_of(settings)
-        transport = httpx.MockTransport(self.vendor)
-        self.client = Client(self.settings.base_url, rate=1e9, timeout=5, transport=transport)
-        self.feeds = connected(self.settings, self.client, MemoryVault() if token_store is None else token_store)
+    def __init__(self, feeds: Mapping[str, Feed], client: Client, vendor: ScriptedVendor) -> None:
+        self.feeds = feeds
+        self.client = client
+        self.vendor = vendor
 
     @property
     def feed(self) -> Any:
         """The first feed; most providers have one."""
         return next(iter(self.feeds.values()))
-
-    async def page(self, index: int = 0, *, kind: str = "", received: int = 0, in_flight: bool = False) -> Page:
-        """A page of the list of the first feed, or of the one of that kind. Raises CallError."""
-        feed = self.feeds[kind] if kind else self.feed
-        return await page_of(feed, index, received=received, in_flight=in_flight)
 
     async def observe(self, task_id: str = "asked-for") -> Observation:
         """The one observation of a look-up."""
@@ -84,6 +77,22 @@ class Line:
     def errors(self) -> dict[tuple[str, str], float]:
         """The failed calls: (endpoint, error) -> how many."""
         return {(key[1], key[2]): count for key, count in self.client.counts.items() if key[0] == "api_errors_total"}
+
+
+class Line(Connection):
+    """The same of a built-in vendor, by the provider's settings."""
+
+    def __init__(self, settings: Mapping[str, Any], *answers: Any, token_store: MemoryVault | None = None) -> None:
+        self.settings = settings_of(settings)
+        vendor = ScriptedVendor(*answers)
+        client = Client(self.settings.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
+        feeds = connected(self.settings, client, MemoryVault() if token_store is None else token_store)
+        super().__init__(feeds, client, vendor)
+
+    async def page(self, index: int = 0, *, kind: str = "", received: int = 0, in_flight: bool = False) -> Page:
+        """A page of the list of the first feed, or of the one of that kind. Raises CallError."""
+        feed = self.feeds[kind] if kind else self.feed
+        return await page_of(feed, index, received=received, in_flight=in_flight)
 
 
 Connect = Callable[..., Line]

@@ -11,7 +11,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.snapshot import AccountSnapshot, FeedStatus, Reloads, Snapshot
-from exporter.vendors.api import Feed, Provider
+from exporter.vendors.vendor import Feed, Provider
 
 _TELLING = re.compile(
     r"videotask_(up|tasks|finished_total|failures_total|output_seconds_total|unmapped_values_total|usage_total"

@@ -26,11 +26,11 @@ from exporter.ledger.sweep import Sweep
 from exporter.ledger.times import believed, concluded
 from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
-from exporter.vendors.api import Provider, Vendor
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.expressions import Expression, ExpressionFailed
 from exporter.vendors.declared.feed import DeclaredFeed, is_other, is_true
 from exporter.vendors.declared.vendor import envelope_of
+from exporter.vendors.vendor import Provider, Vendor
 
 ROWS = 2000
 """Rows that are looked at."""

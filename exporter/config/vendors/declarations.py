@@ -195,5 +195,5 @@ def declared_in(data: Any, name: str, vendors: Vendors) -> Mapping[str, Declared
     declarations = Declarations(vendors)
     declarations.take(document, plain(data))
     if document.faults:
-        raise ConfigError(document.faults)
+        raise ConfigError([fault.replace(f"{name}:1: ", f"{name}: ", 1) for fault in document.faults])
     return declarations.good

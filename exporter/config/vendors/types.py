@@ -74,6 +74,11 @@ class Types(Mapping[str, V_co]):
         """The names of all feeds of all types."""
         return frozenset(kind for vendor in self.values() for kind in vendor.kinds)
 
+    @property
+    @abstractmethod
+    def broken(self) -> Mapping[str, str]:
+        """Why types that packages bring cannot be used, by the names under which they bring them."""
+
     @abstractmethod
     def origin(self, name: str) -> str:
         """Where a type comes from, in words such as `built in`."""

@@ -17,7 +17,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import Observation, Reason, State
-from exporter.vendors.api import Feed
+from exporter.vendors.vendor import Feed
 
 TRIES = 3
 """Look-ups that may fail before an end is counted as the list tells it."""

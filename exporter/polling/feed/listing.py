@@ -20,7 +20,7 @@ from exporter.ledger.times import EARLIEST
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.fills import Fills
 from exporter.tasks import Observation
-from exporter.vendors.api import START, Feed, Page, Position
+from exporter.vendors.vendor import START, Feed, Page, Position
 
 PAGE_LIMIT = 100
 """List pages that one sweep reads at most."""

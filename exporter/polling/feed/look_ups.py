@@ -20,7 +20,7 @@ from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
 from exporter.polling.watch import Following
 from exporter.tasks import Cause, Observation
-from exporter.vendors.api import Provider
+from exporter.vendors.vendor import Provider
 
 SEVERAL = 3
 """Tasks in flight whose look-ups must fail, and none be answered, for that to be more than the trouble of each."""

@@ -33,7 +33,7 @@ from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Following, Watch
 from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
 from exporter.tasks import Cause, Observation, Step, Task
-from exporter.vendors.api import Feed, Page, Provider
+from exporter.vendors.vendor import Feed, Page, Provider
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from exporter.client.errors import CallError, FailedCall
 from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedStatus, Outage
 from exporter.tasks import Cause
-from exporter.vendors.api import Provider
+from exporter.vendors.vendor import Provider
 
 FAILED_CALLS_KEPT = 20
 

@@ -10,7 +10,7 @@ from exporter.config.models import WatchSettings
 from exporter.config.vendors.types import Vendors
 from exporter.polling.watch.files import WatchedFiles
 from exporter.polling.watch.urls import WatchedUrl
-from exporter.vendors.api import Provider
+from exporter.vendors.vendor import Provider
 
 
 class Watch:

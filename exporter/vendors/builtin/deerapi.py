@@ -25,7 +25,6 @@ from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Clock, Observation, Reason, State
-from exporter.vendors.api import START, Document, Feed, Page, Position, Vendor
 from exporter.vendors.fields import (
     Length,
     Percent,
@@ -39,6 +38,7 @@ from exporter.vendors.fields import (
     segment,
     shaped,
 )
+from exporter.vendors.vendor import START, Document, Feed, Page, Position, Vendor
 
 STATES = {
     word: state

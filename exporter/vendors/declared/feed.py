@@ -16,13 +16,13 @@ from exporter.client.client import Client
 from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.tasks import Clock, Observation, Reason
-from exporter.vendors.api import START, Document, Feed, Page, Position
 from exporter.vendors.declared.auth import Scheme
 from exporter.vendors.declared.expressions import Expression, ExpressionFailed
 from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
 from exporter.vendors.declared.rows import RowReader
 from exporter.vendors.declared.words import Words, plain
 from exporter.vendors.fields import read_page, read_rows
+from exporter.vendors.vendor import START, Document, Feed, Page, Position
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Interval, Rate
 from exporter.tasks import Field as Part
 from exporter.tasks import Reason, State
-from exporter.vendors.api import Document, Feed, Vendor
 from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
@@ -25,6 +24,7 @@ from exporter.vendors.declared.requests import RequestTemplate, Template, Value
 from exporter.vendors.declared.rows import Fact, RowReader
 from exporter.vendors.declared.values import amount_reader, length_reader, progress_reader, time_reader
 from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.vendor import Document, Feed, Vendor
 
 
 @dataclass(frozen=True)

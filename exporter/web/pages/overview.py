@@ -361,6 +361,11 @@ def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
         yield Trouble(
             Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
         )
+    for plug_in in reloads.plug_ins:
+        told = "The rest runs. Mend or remove the package, and restart the exporter."
+        yield Trouble(
+            Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told, is_grave=False
+        )
     if web_trouble:
         told = "The last valid TLS settings and users stay in force."
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
