@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.web.server.capacity import FEWEST, MOST, connections
+from exporter.web.server.capacity import FEWEST, MOST, RESERVE, connections
 from exporter.web.server.limits import Connection
 from exporter.web.server.opened import Limits, Opened
 from tests.harness import PATIENCE, Start, until
@@ -197,6 +197,27 @@ async def test_memory_that_only_others_at_work_hold_is_refused() -> None:
 )
 def test_fewer_connections_fit_where_fewer_files_may_be_open(open_files: float, expected: int) -> None:
     assert connections(open_files) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells which files are open")
+@pytest.mark.parametrize("tls", ["", TLS], ids=["plain", "TLS"])
+async def test_a_crowd_that_comes_at_once_takes_no_more_files_than_are_left_for_it(folder: Folder, tls: str) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    limit = connections(256)
+    async with serving(folder.config(tls or "{}"), Limits(connections=limit)) as address:
+        await until("it listens", lambda: address.server.started)
+        with ExitStack() as stack:
+            for _ in range(400):
+                stack.enter_context(socket.create_connection((address.host, address.port), PATIENCE))
+            before, most = open_files(), 0
+            asked = asyncio.create_task(address.get("/metrics", tls=folder.client() if tls else None))
+            while not asked.done():
+                most = max(most, open_files())
+                await asyncio.sleep(0)
+            assert (await asked).status_code == 200
+    assert most - before <= 256 - RESERVE
 
 
 CONFIG = (

@@ -31,7 +31,8 @@ GRACE = 2
 """Seconds that answers under way get when the server ends."""
 
 ACCEPTED = 128
-"""Connections that are accepted at once, before anything else has its turn."""
+"""Connections that are accepted at once, before anything else has its turn; where few fit, a quarter of those: it takes
+some turns until the ones above the limit are closed, and files are left for as many."""
 
 QUEUED = 1024
 """Connections that the kernel keeps until they are accepted."""
@@ -61,7 +62,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=limits.idle,
                 timeout_graceful_shutdown=GRACE,
-                backlog=min(ACCEPTED, limits.connections),
+                backlog=min(ACCEPTED, max(1, limits.connections // 4)),
                 h11_max_incomplete_event_size=limits.head,
             )
         )
