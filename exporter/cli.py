@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from exporter.config.load import Config
 
 NAME = "videotask-exporter"
-COMMANDS = ("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate")
+COMMANDS = (
+    *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
+)
 
 
 _FLAGS = {
@@ -117,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
+    vendors = command("vendors", _vendors, "list every known type of provider: whose it is, and what its feeds tell")
 
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
         """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""
@@ -124,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument(name, dest=re.sub("[.-]", "_", name.strip("-")), help=text or _FLAGS[name], **more)
 
     flag("--config.file", run, check, doctor, required=True, metavar="FILE")
+    flag("--config.file", vendors, text="a configuration, whose vendors are listed too", metavar="FILE")
     flag("--web.config.file", run, check, doctor, metavar="FILE")
     for sub, address in ((run, ":10186"), (demo, "127.0.0.1:10186"), (simulate, "127.0.0.1:10187")):
         where = f"where to listen, may be repeated (default {address})"
@@ -147,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--provider", doctor, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--record", doctor, metavar="DIR")
+    flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
     flag("--seed", demo, simulate, type=int, default=1, metavar="N")
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
@@ -259,6 +264,18 @@ def _run(arguments: argparse.Namespace) -> int:
         web=WebConfig(arguments.web_config_file) if arguments.web_config_file else None,
     )
     return run_process(serve(read(), options, reread=read, has_changed=file.has_changed))
+
+
+def _vendors(arguments: argparse.Namespace) -> int:
+    from exporter.commands.vendors import as_json, as_text
+    from exporter.config.load import load
+    from exporter.vendors.registry import Registry, installed
+
+    types = load(arguments.config_file, vendors=installed()).types if arguments.config_file else installed()
+    if not isinstance(types, Registry):
+        raise TypeError("the types of a configuration are those of the registry")
+    print(as_json(types) if arguments.json else as_text(types))
+    return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,9 @@ from tests.harness import Exporter, Site, Start
 
 ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
-COMMANDS = ("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate")
+COMMANDS = (
+    *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
+)
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 KEYS = Credentials()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from exporter.cli import main
 from exporter.config import schema
 from exporter.config.load import Config, ConfigError, ConfigFile
 from exporter.config.vendors.declarations import VendorFile
@@ -552,3 +554,43 @@ STATIC = [
 @pytest.mark.parametrize("name", STATIC)
 def test_an_editor_finds_the_faults_that_one_value_shows(name: str) -> None:
     assert objections(acme(**SLIPS[name][0]), schema.vendor_file(built_in())) != []
+
+
+# What there is
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["vendors", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_every_type_is_listed_with_whose_it_is_and_what_its_feeds_tell(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write({"config.yaml": "vendor_files: [acme.yaml]\n" + PROVIDER, "acme.yaml": WHOLE})
+    lines = told(capsys, f"--config.file={path}").splitlines()
+    assert lines[-2:] == [
+        f"acme: Acme, declared in {path.parent}/acme.yaml:1",
+        "  render: listed and by id; times as we see them; tells submitted, ended, progress, length, model, usage, "
+        "reason",
+    ]
+    assert "deerapi: DeerAPI, built in" in lines
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [*built_in(), "acme"]
+    assert told(capsys).splitlines() == lines[:-2]
+
+
+def test_what_is_listed_may_be_json(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write({"config.yaml": "vendors:\n" + indented(acme()) + PROVIDER.replace("KEY", "KEY, poll_interval: 1s")})
+    for name in ENVIRONMENT:
+        path.write_text(path.read_text().replace(f"${{{name}}}", "5"))
+    found = json.loads(told(capsys, f"--config.file={path}", "--json"))
+    feed = {"kind": "render", "listed": True, "list_needs": "", "by_id": False, "clock": "provider", "tells": []}
+    vendor = {"type": "acme", "title": "", "origin": f"declared in {path}:2", "feeds": [feed]}
+    assert found["vendors"][-1] == vendor
+    assert found["broken"] == []
+
+
+def test_every_built_in_type_says_what_its_feeds_tell() -> None:
+    assert {name: vendor.tells.keys() for name, vendor in built_in().items()} == {
+        name: set(vendor.kinds) for name, vendor in built_in().items()
+    }

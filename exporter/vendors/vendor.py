@@ -139,6 +139,19 @@ class Provider:
 
 
 @dataclass(frozen=True)
+class Tells:
+    """What a feed tells, for people who choose a vendor."""
+
+    clock: Clock = Clock.PROVIDER
+    listed: bool = True
+    list_needs: str = ""
+    """What a list takes beside the usual credentials; empty if nothing."""
+    by_id: bool = True
+    parts: tuple[str, ...] = ()
+    """Of a task: `submitted`, `started`, `ended`, `progress`, `output`, `model`, `usage` and `reason` of a failure."""
+
+
+@dataclass(frozen=True)
 class Vendor:
     """What a vendor's file offers to the registry: the `type`, its settings, and how its feeds are made."""
 
@@ -158,6 +171,8 @@ class Vendor:
     """The setting with which requests are signed, so that the clock matters; empty where they are not."""
     advice: Mapping[Cause, str] = field(default_factory=dict)
     """Sentences that follow the general advice about a cause: settings and pages that only this vendor has."""
+    tells: Mapping[str, Tells] = field(default_factory=dict)
+    """What each feed tells, by kind; `videotask-exporter vendors` shows it."""
 
     def advise(self, cause: Cause, settings: ProviderSettings) -> str:
         """What to do about a trouble with an account at this vendor, in words."""

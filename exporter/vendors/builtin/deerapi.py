@@ -38,7 +38,7 @@ from exporter.vendors.fields import (
     segment,
     shaped,
 )
-from exporter.vendors.vendor import START, Document, Feed, Page, Position, Vendor
+from exporter.vendors.vendor import START, Document, Feed, Page, Position, Tells, Vendor
 
 STATES = {
     word: state
@@ -441,6 +441,12 @@ VENDOR = Vendor(
     Settings,
     (Sora.kind,),
     feeds,
+    title="DeerAPI",
+    tells={
+        Sora.kind: Tells(
+            list_needs="user_token", parts=("submitted", "started", "ended", "progress", "output", "reason")
+        )
+    },
     other_names=("new-api", "newapi", "one-api", "oneapi", "sora", "openai"),
     advice={
         Cause.USER_ID: (

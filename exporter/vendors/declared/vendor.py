@@ -24,7 +24,7 @@ from exporter.vendors.declared.requests import RequestTemplate, Template, Value
 from exporter.vendors.declared.rows import Fact, RowReader
 from exporter.vendors.declared.values import amount_reader, length_reader, progress_reader, time_reader
 from exporter.vendors.declared.words import Words, plain
-from exporter.vendors.vendor import Document, Feed, Vendor
+from exporter.vendors.vendor import Document, Feed, Tells, Vendor
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,21 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         advice=more.pop("advice", None) or dict(declaration.advice),
         signed_with=more.pop("signed_with", "") or declaration.auth.secret or "",
         title=declaration.title,
+        tells={kind: tells_of(feed) for kind, feed in declaration.feeds.items()},
         **more,
     )
+
+
+def tells_of(feed: FeedDeclaration) -> Tells:
+    """What a feed tells."""
+    given = [
+        name
+        for name in ("submitted", "started", "ended", "progress", "output", "model", "usage")
+        if getattr(feed.fields, name) is not None
+    ]
+    if feed.reasons or feed.fields.code or feed.fields.text:
+        given.append("reason")
+    return Tells(feed.clock, listed=feed.list_ is not None, by_id=feed.detail is not None, parts=tuple(given))
 
 
 def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
