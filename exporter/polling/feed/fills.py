@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from exporter.client.client import CONCURRENCY
-from exporter.client.errors import CallError, RateLimited
+from exporter.client.errors import CallError, RateLimited, TaskNotFound
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
+from exporter.ledger.times import believed
 from exporter.ledger.tracker import Tracker
+from exporter.polling.feed.look_ups import GIVE_UP
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.vendor import Feed
 
@@ -68,7 +71,7 @@ class Fills:
             return observations
         shown = []
         for one in observations:
-            if one.id not in self._held and (one.id in sweep.ended_before or not self._lacks(one)):
+            if one.id not in self._held and (one.id in sweep.ended_before or not self._is_news(one, at)):
                 shown.append(one)
                 continue
             self._held.setdefault(one.id, _Held(one, at))
@@ -76,10 +79,14 @@ class Fills:
                 sweep.listed.setdefault(one.id, (AS_BEFORE, at))
         return shown
 
-    def _lacks(self, one: Observation) -> bool:
-        """Whether it is an end of which a look-up may tell more."""
-        if not one.state.is_end:
+    def _is_news(self, one: Observation, at: float) -> bool:
+        """Whether it is an end that will be counted, and of which a look-up may tell more."""
+        if not one.state.is_end or not self._lacks(one):
             return False
+        placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
+        return placed is None or placed >= self._tracker.floor(at)
+
+    def _lacks(self, one: Observation) -> bool:
         wanted = {
             "reason": one.state is State.FAILED and one.reason in (None, Reason.UNKNOWN),
             "output": one.state is State.SUCCEEDED and one.output_seconds is None,
@@ -93,19 +100,7 @@ class Fills:
 
         Raises StoreError.
         """
-        waiting = iter([task_id for task_id, held in self._held.items() if held.told is None])
-        first = True
-        stopped = False
-
-        async def work() -> None:
-            nonlocal first, stopped
-            for task_id in waiting:
-                if stopped or (time.monotonic() >= until and not first):
-                    return
-                first = False
-                stopped = not await self._look_up(task_id)
-
-        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(self._held)))))
+        await self._round(until)
         for task_id, held in self._held.items():
             if held.told is not None:
                 sweep.listed[task_id] = held.told, held.at
@@ -116,22 +111,64 @@ class Fills:
             for task_id in new:
                 self._held[task_id].kept = True
 
-    async def _look_up(self, task_id: str) -> bool:
-        """Looks one up. False where no look-up is allowed now."""
-        held = self._held[task_id]
+    async def _round(self, until: float) -> None:
+        batches = iter(self._batches())
+        answers = failures = 0
+        stopped = False
+
+        async def work() -> None:
+            nonlocal answers, failures, stopped
+            for ids in batches:
+                if stopped or (failures >= GIVE_UP and not answers):
+                    return
+                if (answers or failures) and time.monotonic() >= until:
+                    return
+                match await self._look_up(ids):
+                    case True:
+                        answers += 1
+                    case False:
+                        failures += 1
+                    case None:
+                        stopped = True
+
+        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(self._held)))))
+        if failures >= GIVE_UP and not answers:  # whichever is asked for, nothing is answered: a try of them all
+            for held in self._waiting.values():
+                held.tries += 1
+        for held in self._waiting.values():
+            if held.tries >= TRIES:
+                held.told = held.listed
+
+    @property
+    def _waiting(self) -> Mapping[str, _Held]:
+        return {task_id: held for task_id, held in self._held.items() if held.told is None}
+
+    def _batches(self) -> Iterator[Sequence[str]]:
+        """The ids of each look-up. What has failed once is asked for alone: one may have spoilt it for the others."""
+        fresh = iter([task_id for task_id, held in self._waiting.items() if not held.tries])
+        tried = [[task_id] for task_id, held in self._waiting.items() if held.tries]
+        yield from iter(lambda: list(islice(fresh, self._feed.batch)), [])
+        yield from tried
+
+    async def _look_up(self, ids: Sequence[str]) -> bool | None:
+        """Looks ids up. Tells whether that was answered; None where no look-up is allowed now."""
+        found: Mapping[str, Sequence[Observation]] = {}
+        answered = True
         try:
-            shown = (await self._ask([task_id])).get(task_id, ())
+            found = await self._ask(ids)
+        except TaskNotFound:
+            pass
         except CallError as error:
             if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
-                return False
-            shown = ()
-        held.tries += 1
-        detail = next((one for one in shown if one.id == task_id), None)
-        if detail is not None and detail.state.is_end:
-            held.told = _filled(held.listed, detail, self._feed.fills)
-        elif held.tries >= TRIES:
-            held.told = held.listed
-        return True
+                return None
+            answered = False
+        for task_id in ids:
+            held = self._held[task_id]
+            held.tries += 1
+            detail = next((one for one in found.get(task_id, ()) if one.id == task_id), None)
+            if detail is not None and detail.state.is_end:
+                held.told = _filled(held.listed, detail, self._feed.fills)
+        return answered
 
     async def settle(self) -> None:
         """Lets those go that a complete sweep has shown, once they are in the ledger. Raises StoreError."""
@@ -146,7 +183,7 @@ class Fills:
 def _filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
     """What the list told, with the parts that the detail tells."""
     names = {_PARTS.get(part, part) for part in parts}
-    told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", ())}
+    told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
     if "reason" in names:
         told |= {"said": detail.said or listed.said}
         unmapped = listed.unmapped | detail.unmapped

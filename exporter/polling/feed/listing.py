@@ -226,6 +226,7 @@ class ListReader:
             self._beat()
             at = self._clock()
             fresh = [one.id for one in page.observations if one.id not in sweep.listed]
+            strange = {one for one in fresh if one not in self._tracker.in_flight and one not in self._fills}
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
             sweep.show(self._fills.completed(sweep, page.observations, at), at, listed=True)
             sweep.malformed += page.malformed
@@ -233,12 +234,11 @@ class ListReader:
             if not in_flight and start is None:
                 sweep.whole = page.last and not sweep.malformed
                 sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
-            news = {one for one in fresh if one not in self._tracker.in_flight and one not in sweep.ended_before}
             # A vendor that has no more may show the last page again.
             is_repeat = index > first and not fresh and bool(page.observations or page.malformed or not page.rows)
             repeats = repeats + 1 if is_repeat else 0
             is_last = page.last or repeats >= REPEATS
-            yield _Read(page, position, frozenset(news), is_last)
+            yield _Read(page, position, frozenset(strange - sweep.ended_before), is_last)
             if is_last:
                 return
             if position.rows >= self._row_limit and start is None:

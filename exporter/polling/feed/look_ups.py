@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from exporter.client.client import CONCURRENCY
-from exporter.client.errors import CallError, ContractBroken, RateLimited, RequestInvalid, TimedOut
+from exporter.client.errors import (
+    CallError,
+    ContractBroken,
+    RateLimited,
+    RequestInvalid,
+    TaskNotFound,
+    TimedOut,
+    VendorFailed,
+)
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
@@ -107,17 +115,39 @@ def _gap(tries: int, interval: float) -> float:
 class Round:
     """What became of some look-ups."""
 
+    until: float
+    """The moment of monotonic time at which it ends, once something has come of it."""
+    gives_up: bool = True
+    """Whether many failures and not one answer end it too."""
     asked: set[str] = field(default_factory=set)
     answered: int = 0
     """How many brought an answer, if only that the vendor does not know the task."""
     failures: dict[str, CallError] = field(default_factory=dict)
+    parted: int = 0
+    """How many batches failed as a whole, and were asked for in parts."""
     stopped: CallError | None = None
     """What allows no look-up at all now: the vendor has asked for a pause, or there is no token."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further look-up is to be made."""
+        in_vain = not self.answered and (len(self.failures) >= GIVE_UP or self.parted >= 2 * GIVE_UP)
+        if self.stopped or (self.gives_up and in_vain):
+            return True
+        return bool(self.answered or self.failures) and time.monotonic() >= self.until
 
     @property
     def error(self) -> CallError | None:
         """What it failed of as a whole: nothing was answered."""
         return None if self.answered else self.stopped or next(iter(self.failures.values()), None)
+
+
+_OF_ONE = (RequestInvalid, ContractBroken, VendorFailed)
+"""Failures of a batch that one of its ids may be to blame for."""
+
+
+def _halves(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[len(ids) // 2 :], ids[: len(ids) // 2]]
 
 
 class LookUps:
@@ -178,16 +208,11 @@ class LookUps:
         fewer at the same time, but all have their turn, whatever becomes of the first ones.
         """
         waiting = enumerate([*ids, *instead])
-        made = Round()
+        made = Round(until, gives_up=not are_new)
 
         async def work() -> None:
             while batch := list(islice(waiting, self._batch)):
-                position = batch[0][0]
-                if made.stopped or (made.answered and position >= len(ids)):
-                    return
-                if not made.answered and len(made.failures) >= GIVE_UP and not are_new:
-                    return
-                if (made.answered or made.failures) and time.monotonic() >= until:
+                if (made.answered and batch[0][0] >= len(ids)) or made.is_over:
                     return
                 await self._look_up(made, sweep, [task_id for _, task_id in batch])
 
@@ -197,22 +222,46 @@ class LookUps:
         return made
 
     async def _look_up(self, made: Round, sweep: Sweep, ids: Sequence[str]) -> None:
-        try:
-            found = await self._ask(ids)
-        except CallError as error:
-            if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
-                made.stopped = error  # nothing was asked, for these ids or any other
-                return
-            if len(ids) > 1 and isinstance(error, RequestInvalid | ContractBroken):  # one of them may spoil it for all
-                for task_id in ids:
-                    await self._look_up(made, sweep, [task_id])
-                return
-            for task_id in ids:
-                sweep.unanswered.add(task_id)
-                made.failures[task_id] = error
-                made.asked.add(task_id)
-                self._following.looked_up(task_id)
+        """Looks ids up together. Where that fails of one of them, or leaves some out, fewer are asked for at once."""
+        batches, failure = [ids], None
+        while batches and not made.is_over:
+            batch = batches.pop()
+            try:
+                found = await self._ask(batch)
+            except TaskNotFound:  # it does not know them all, or one of them
+                if len(batch) > 1:
+                    batches += _halves(batch)
+                else:
+                    await self._answered(made, sweep, batch, {})
+            except CallError as error:
+                if len(batch) > 1 and isinstance(error, _OF_ONE):
+                    batches += _halves(batch)
+                    failure, made.parted = error, made.parted + 1
+                else:
+                    self._failed(made, sweep, batch, error)
+            else:
+                left_out = [task_id for task_id in batch if task_id not in found]
+                if found and left_out:  # an answer may be cut short: what it leaves out is no less known than that
+                    batches.append(left_out)
+                    batch = [task_id for task_id in batch if task_id in found]
+                await self._answered(made, sweep, batch, found)
+        if failure and not made.answered:
+            for batch in batches:
+                self._failed(made, sweep, batch, failure)
+
+    def _failed(self, made: Round, sweep: Sweep, ids: Sequence[str], error: CallError) -> None:
+        if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
+            made.stopped = error  # nothing was asked, for these ids or any other
             return
+        for task_id in ids:
+            sweep.unanswered.add(task_id)
+            made.failures[task_id] = error
+            made.asked.add(task_id)
+            self._following.looked_up(task_id)
+
+    async def _answered(
+        self, made: Round, sweep: Sweep, ids: Sequence[str], found: Mapping[str, Sequence[Observation]]
+    ) -> None:
         shown = [one for task_id in ids for one in found.get(task_id, ())]
         if shown:
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, [one.id for one in shown])

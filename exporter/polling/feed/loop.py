@@ -280,9 +280,9 @@ class FeedLoop:
         if not self.feed.looks_up:
             sweep.not_found.update(unseen if sweep.whole else ())
             return
-        if len(self._fills):
-            await self._fills.ask(sweep, started + self.interval)
         await self._look_up(sweep, started)
+        if len(self._fills):
+            await self._fills.ask(sweep, self._bounded(started + self.interval))
 
     async def _look_up(self, sweep: Sweep, started: float) -> None:
         """Looks up the tasks in flight that no page showed; new ids wait until these are in the ledger."""

@@ -148,7 +148,7 @@ class DeclaredFeed(Feed):
         id_key: str = "id",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`own` are the provider's values of placeholders that the vendor's declaration adds."""
+        """`own` are the provider's values of placeholders that the vendor's declaration adds; `now` is our clock."""
         self.kind = kind  # type: ignore[misc]  # a class variable where a class stands for one feed
         self.clock = clock  # type: ignore[misc]
         self.document = document  # type: ignore[misc]
@@ -168,7 +168,7 @@ class DeclaredFeed(Feed):
         self._page_size = page_size
         self._history = history
         self._own = own or {}
-        self._now = now
+        self.now = now
         self._window: dict[str, Value] = {}
 
     async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
@@ -176,7 +176,7 @@ class DeclaredFeed(Feed):
         if listing is None:
             raise ContractBroken("this feed has no list")
         if at.index == 0 or not self._window:  # the same window for all pages of a sweep
-            now = self._now()
+            now = self.now()
             self._window = window_values(now - (listing.window or self._history), now)
         values: dict[str, Value] = {
             **self._own,

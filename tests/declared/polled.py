@@ -1,0 +1,156 @@
+"""Acme in memory, and a declared provider that is swept by hand on a clock set by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from exporter.client.client import Client, RateLimit
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
+from exporter.ledger.tracker import Tracker
+from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.providers import PolledProvider
+from exporter.polling.watch import Watch
+from exporter.tasks import Task
+from exporter.vendors.api import Provider
+from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.declared.feed import DeclaredFeed
+from exporter.vendors.declared.vendor import vendor_of
+
+NOW = 1_790_000_000.0
+STEP = 15.0
+DAY = 86400.0
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Acme:
+    """What Acme knows. Lists show `rows` in their order, details a row with what `more` tells of it."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.more: dict[str, dict[str, Any]] = {}
+        """What only the detail tells, by id."""
+        self.gone: set[str] = set()
+        """Ids that the detail does not know."""
+        self.instead: Callable[[str, list[str]], httpx.Response | None] = lambda what, ids: None
+        """What answers a call in Acme's place, by what is asked for (`list` or `detail`) and the ids."""
+        self.asked: Counter[str] = Counter()
+        """How often each id was asked for."""
+        self.calls: list[tuple[str, list[str]]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        if "ids" in query:
+            return self._details(query["ids"].split(","), alone=False)
+        if request.url.path != "/v2/renders":
+            return self._details([request.url.path.rpartition("/")[2]], alone=True)
+        self.calls.append(("list", []))
+        if other := self.instead("list", []):
+            return other
+        size = int(query.get("size", "50"))
+        page_start = (int(query.get("page", "1")) - 1) * size
+        start = int(query["after"].partition("-")[0]) if "after" in query else page_start
+        page = self.rows[start : start + size]
+        end = start + size
+        return answer({"data": {"renders": page, "next": f"{end}-" if end < len(self.rows) else None}})
+
+    def _details(self, ids: list[str], alone: bool) -> httpx.Response:
+        self.calls.append(("detail", ids))
+        self.asked.update(ids)
+        if other := self.instead("detail", ids):
+            return other
+        known = [
+            row | self.more.get(row["id"], {}) for row in self.rows if row["id"] in ids and row["id"] not in self.gone
+        ]
+        if alone:
+            return answer({"data": known[0]}) if known else answer({}, 404)
+        return answer({"data": {"renders": known}})
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
+
+
+class Polled:
+    """One declared feed, swept by hand. Pauses that the vendor asks for pass on the clock."""
+
+    def __init__(self, declaration: dict[str, Any], acme: Acme, account: PolledProvider, clock: HandClock) -> None:
+        self.declaration = declaration
+        self.acme = acme
+        self.account = account
+        self.clock = clock
+        (self.loop,) = account.loops
+
+    @classmethod
+    async def open(
+        cls,
+        declaration: dict[str, Any],
+        acme: Acme,
+        store: SqliteFile | None = None,
+        clock: HandClock | None = None,
+        **settings: Any,
+    ) -> Polled:
+        clock = clock or HandClock()
+        parsed = Declaration.model_validate(declaration)
+        assert list(parsed.faults()) == []
+        type_ = vendor_of("acme", parsed)
+        given = type_.settings.model_validate(
+            {"name": "acme", "type": "acme", "api_key": "KEY", "rate_limit": "1000/s", **settings}
+        )
+        client = Client(given.base_url, timeout=5, transport=httpx.MockTransport(acme))
+        if "rate_limit" in settings:
+            client.limit = RateLimit(given.rate_limit)
+        else:
+            client.limit = RateLimit(1e9, clock, lambda seconds: asyncio.sleep(0))
+        ledger = Ledger(SqliteStore(store or SqliteFile(":memory:")), 7 * DAY)
+        feeds = type_.feeds(given, client, ledger.store)
+        for feed in feeds:
+            assert isinstance(feed, DeclaredFeed)
+            feed.now = clock
+        provider = Provider(given, client, feeds, type_)
+        trackers = [await ledger.open("acme", feed.kind, feed.clock, given, clock()) for feed in feeds]
+        watch = Watch("acme", given.watch, [feed.kind for feed in feeds])
+        return cls(declaration, acme, PolledProvider(provider, watch, ledger, trackers, clock=clock), clock)
+
+    async def sweep(self, times: int = 1, after: float = STEP) -> None:
+        for _ in range(times):
+            self.clock.now += max(after, self.account.provider.client.limit.pause_left)
+            await self.loop.sweep()
+
+    @property
+    def tracker(self) -> Tracker:
+        return self.loop.tracker
+
+    @property
+    def in_flight(self) -> dict[str, Task]:
+        return self.tracker.in_flight
+
+    def counted(self, metric: str) -> dict[str, float]:
+        """A counter's values by its labels."""
+        return {".".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
+
+    @property
+    def ends(self) -> dict[str, float]:
+        return self.counted("finished_total")
+
+    @property
+    def reasons(self) -> dict[str, float]:
+        return self.counted("failures_total")
+
+
+__all__ = ["DAY", "NOW", "STEP", "Acme", "FeedLoop", "HandClock", "Polled", "answer"]
