@@ -103,8 +103,11 @@ class Polled:
         acme: Acme,
         store: SqliteFile | None = None,
         clock: HandClock | None = None,
+        *,
+        paced: bool = False,
         **settings: Any,
     ) -> Polled:
+        """`paced` calls wait for their turns, in real time."""
         clock = clock or HandClock()
         parsed = Declaration.model_validate(declaration)
         assert list(parsed.faults()) == []
@@ -113,10 +116,8 @@ class Polled:
             {"name": "acme", "type": "acme", "api_key": "KEY", "rate_limit": "1000/s", **settings}
         )
         client = Client(given.base_url, timeout=5, transport=httpx.MockTransport(acme))
-        if "rate_limit" in settings:
-            client.limit = RateLimit(given.rate_limit)
-        else:
-            client.limit = RateLimit(1e9, clock, lambda seconds: asyncio.sleep(0))
+        free = RateLimit(1e9, clock, lambda seconds: asyncio.sleep(0))
+        client.limit = RateLimit(given.rate_limit) if paced else free
         ledger = Ledger(SqliteStore(store or SqliteFile(":memory:")), 7 * DAY)
         feeds = type_.feeds(given, client, ledger.store)
         for feed in feeds:

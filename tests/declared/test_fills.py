@@ -264,7 +264,7 @@ async def test_the_first_sweep_does_not_wait_for_a_long_history(acme: Acme) -> N
     acme.rows = [running("x"), *history(2000)]
     tell(acme, *range(2000))
     # So slow that one sweep cannot ask for all.
-    polled = await Polled.open(FILLED, acme, rate_limit="2000/s", poll_interval="500ms", page_size=500)
+    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="2000/s", poll_interval="500ms", page_size=500)
     before = 0.0
     await polled.sweep(after=0.1)
     assert polled.tracker.swept
@@ -283,7 +283,7 @@ async def test_the_first_sweep_does_not_wait_for_a_long_history(acme: Acme) -> N
 
 async def test_tasks_in_flight_are_looked_up_before_a_long_history(acme: Acme) -> None:
     acme.rows = [running("a"), running("b")]
-    polled = await Polled.open(FILLED, acme, rate_limit="4000/s", poll_interval="100ms", page_size=500)
+    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="4000/s", poll_interval="100ms", page_size=500)
     await polled.sweep(2, after=0.1)
     acme.rows = [*history(1500), failed("a", NOW), failed("b", NOW)]
     acme.calls.clear()
@@ -388,7 +388,7 @@ async def test_a_late_pass_over_ends_that_wait_finds_no_gap(acme: Acme) -> None:
         return answer({}, 500) if ids and len(acme.calls) % 3 else None
 
     acme.instead = slow
-    polled = await Polled.open(FILLED, acme, rate_limit="300/s", poll_interval="100ms", page_size=20)
+    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="300/s", poll_interval="100ms", page_size=20)
     await polled.sweep(30, after=STEP)
     assert polled.counted("history_gaps_total") == {}
     assert polled.ends == {"failed": 200}
