@@ -255,6 +255,15 @@ class Step:
     progress: float | None = None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""
+
+    new: int
+    known: int
+    ended: int
+
+
 UNREACHED = "unreached"
 """Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
 

@@ -902,7 +902,7 @@ async def test_two_feeds_share_a_store_and_nothing_else(desk: Desk) -> None:
 async def test_the_story_of_a_task_tells_its_states_and_the_tenths_of_its_progress(desk: Desk) -> None:
     for state, progress in ((Q, None), (R, 0.0), (R, 0.05), (R, 0.12), (R, 0.19), (R, 0.19), (F, 0.19)):
         await desk.sweep(seen("a", state, progress=progress, said="too long"))
-    found = await desk.restarted().ledger.find(desk.tracker, "a")
+    found = await desk.restarted().ledger.store.find(*desk.tracker.feed, "a")
     assert found is not None
     task, steps = found
     assert (task.state, task.said) == (F, "too long")
@@ -914,7 +914,7 @@ async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
     await desk.sweep(seen("a", R))
     await desk.sweep(missing={"a"})
     await desk.sweep(missing={"a"})
-    found = await desk.ledger.find(desk.tracker, "a")
+    found = await desk.ledger.store.find(*desk.tracker.feed, "a")
     assert found is not None
     assert [step.state for step in found[1]] == [R, State.LOST]
     assert found[0].changed == desk.now
@@ -922,19 +922,19 @@ async def test_the_story_of_a_lost_task_ends_with_its_loss(desk: Desk) -> None:
 
 async def test_a_task_that_did_not_fail_has_said_nothing(desk: Desk) -> None:
     await desk.sweep(seen("a", S, said="the address of the result"))
-    found = await desk.ledger.find(desk.tracker, "a")
+    found = await desk.ledger.store.find(*desk.tracker.feed, "a")
     assert found is not None
     assert found[0].said == ""
 
 
 async def test_of_a_task_that_nobody_knows_there_is_no_story(desk: Desk) -> None:
-    assert await desk.ledger.find(desk.tracker, "a") is None
+    assert await desk.ledger.store.find(*desk.tracker.feed, "a") is None
 
 
 async def test_a_ledger_that_is_closed_says_so(desk: Desk) -> None:
     await desk.ledger.close()
     with pytest.raises(StoreError, match="closed, the exporter is stopping"):
-        await desk.ledger.find(desk.tracker, "a")
+        await desk.ledger.store.find(*desk.tracker.feed, "a")
 
 
 # --- A state that no table knows, and what the row proves all the same
@@ -989,7 +989,7 @@ async def test_a_word_that_means_unknown_is_counted_as_unmapped_once_the_row_has
     assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1}, {"state": 1})
     await desk.sweep(seen("b", U, ended=OLD, fault=FAULT, progress=0.4, output_seconds=5.0))
     assert (desk.finished, desk.counted("unmapped_values_total")) == ({"succeeded": 1, "failed": 1}, {"state": 2})
-    found = await desk.ledger.find(desk.tracker, "b")
+    found = await desk.ledger.store.find(*desk.tracker.feed, "b")
     assert found is not None
     assert (found[0].progress, found[0].output_seconds) == (None, None)
 

@@ -293,12 +293,12 @@ async def test_a_ledger_keeps_watched_ids_by_feed_and_budgets_by_provider(tmp_pa
         for provider, kind in (("one", "kind"), ("one", "other"), ("two", "kind"))
     ]
     for feed in feeds:
-        await ledger.watch(feed, ["a", "b"], START)
-    await ledger.unwatch(feeds[0], ["a"])
+        await ledger.store.watch(*feed.feed, ["a", "b"], START)
+    await ledger.store.unwatch(*feeds[0].feed, ["a"])
     await ledger.keep_spending("one", "{}")
     await ledger.keep_spending("one", '{"1":5}')
     await ledger.keep_spending("two", '{"1":6}')
-    assert [await ledger.watched(feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
+    assert [await ledger.store.watched(*feed.feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
     await ledger.close()
     ledger = Ledger(await SqliteStore.open(path), 7 * DAY)
     spent = [await ledger.spending(provider) for provider in ("one", "two", "three")]

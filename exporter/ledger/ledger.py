@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
 from exporter.ledger.store import Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
-from exporter.tasks import Clock, Step, Task
+from exporter.tasks import Clock
 
 FORGET_AT_ONCE = 1000
 """Old ends that a sweep forgets beside twice as many as it shows: so many at the most can it have added."""
@@ -52,7 +52,7 @@ class Ledger:
         unknown = [task_id for task_id in ids if task_id not in tracker.in_flight]
         if not unknown:
             return set()
-        return await self.store.ended_among(tracker.provider, tracker.kind, unknown)
+        return await self.store.ended_among(*tracker.feed, unknown)
 
     async def record(self, tracker: Tracker, sweep: Sweep, now: float, keep: Collection[str] = ()) -> Settled:
         """Settles a sweep, commits it and takes it over; the ids to `keep` are not forgotten. Raises StoreError.
@@ -68,8 +68,8 @@ class Ledger:
                 raise asyncio.CancelledError
             if tracker.in_doubt:
                 recent = now - tracker.settings.recent_window
-                record = await self.store.load(tracker.provider, tracker.kind)
-                tracker.load(record, await self.store.ended_since(tracker.provider, tracker.kind, recent))
+                record = await self.store.load(*tracker.feed)
+                tracker.load(record, await self.store.ended_since(*tracker.feed, recent))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
@@ -94,24 +94,8 @@ class Ledger:
             return []
         limit = min(tracker.horizon, now - tracker.retention) - REMEMBERED_LONGER
         at_once = FORGET_AT_ONCE + 3 * len(shown) + len(keep)
-        old = await self.store.ended_before(tracker.provider, tracker.kind, limit, at_once)
+        old = await self.store.ended_before(*tracker.feed, limit, at_once)
         return [task_id for task_id in old if task_id not in keep and task_id not in shown]
-
-    async def find(self, tracker: Tracker, task_id: str) -> tuple[Task, list[Step]] | None:
-        """All that is known of one task, and what was seen of it in the last day. Raises StoreError."""
-        return await self.store.find(tracker.provider, tracker.kind, task_id)
-
-    async def watched(self, tracker: Tracker) -> list[str]:
-        """The ids that were asked for, the first ones first. Raises StoreError."""
-        return await self.store.watched(tracker.provider, tracker.kind)
-
-    async def watch(self, tracker: Tracker, ids: Iterable[str], now: float) -> None:
-        """Keeps ids that were asked for, all or none. Raises StoreError."""
-        await self.store.watch(tracker.provider, tracker.kind, list(ids), now)
-
-    async def unwatch(self, tracker: Tracker, ids: Iterable[str]) -> None:
-        """Forgets ids that were asked for. Raises StoreError."""
-        await self.store.unwatch(tracker.provider, tracker.kind, list(ids))
 
     async def spending(self, provider: str) -> str:
         """What `keep_spending` kept; empty if nothing. Raises StoreError."""

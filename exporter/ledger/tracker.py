@@ -118,6 +118,11 @@ class Tracker:
         return max(self.polled or 0.0, task.changed) if reached else task.changed
 
     @property
+    def feed(self) -> tuple[str, str]:
+        """The provider and the kind, by which the store knows the feed."""
+        return self.provider, self.kind
+
+    @property
     def known(self) -> Mapping[str, Task]:
         """The tasks in flight, as far as the store surely has them so: what is shown just like that is no news."""
         return {} if self.in_doubt else self.in_flight

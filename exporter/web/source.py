@@ -1,4 +1,4 @@
-"""What the web side may ask of whatever polls; the collector is one."""
+"""What the web side may ask of what polls."""
 
 from __future__ import annotations
 
@@ -7,20 +7,7 @@ from typing import Protocol
 
 from exporter.config.models import Secret
 from exporter.snapshot import Snapshot
-from exporter.tasks import Step, Task
-
-
-class Verdict(Protocol):
-    """What became of ids that were handed in: how many are new, followed already, of tasks whose end is counted."""
-
-    @property
-    def new(self) -> int: ...
-
-    @property
-    def known(self) -> int: ...
-
-    @property
-    def ended(self) -> int: ...
+from exporter.tasks import Step, Task, Verdict
 
 
 class Callbacks(Protocol):

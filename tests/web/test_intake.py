@@ -111,7 +111,7 @@ async def idle() -> AsyncIterator[Idle]:
 
 
 async def nothing_was_done(rig: Rig) -> bool:
-    return [(await rig.ledger.watched(loop.tracker), loop.following.ids) for loop in rig.loops] == [
+    return [(await rig.ledger.store.watched(*loop.tracker.feed), loop.following.ids) for loop in rig.loops] == [
         ([], ()),
         ([], ()),
     ]
@@ -136,10 +136,10 @@ async def test_a_task_that_is_asked_for_is_followed_until_its_end_is_counted_and
     assert await ask(http, "runs") == taken(new=1)
     await sweep(rig)
     assert set(rig.loop_of("deer").tracker.in_flight) == {"runs"}
-    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["runs"]
+    assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == ["runs"]
     await sweep(rig, after=200.0)
     assert (finished(rig), rig.loop_of("deer").tracker.in_flight) == (1, {})
-    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
+    assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == []
     looked_up(site)
     await sweep(rig)
     assert looked_up(site) == 0
@@ -153,7 +153,7 @@ async def test_asking_again_changes_nothing_and_says_so(rig: Rig, http: httpx.As
     await sweep(rig)
     assert await ask(http, "over", "waits", "runs") == taken(known=2, ended=1)
     assert finished(rig) == 1
-    assert sorted(await rig.ledger.watched(rig.loop_of("deer").tracker)) == ["runs", "waits"]
+    assert sorted(await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed)) == ["runs", "waits"]
 
 
 async def test_ids_that_the_settings_name_are_known_and_outlive_these(
@@ -218,7 +218,7 @@ async def test_in_a_feed_that_is_listed_what_the_list_shows_decides(
     assert await ask(http, "old", "fresh", provider="swaps", kind="face_swap") == taken(new=1, ended=1)
     await sweep(rig, "swaps")
     assert finished(rig, "swaps") == 1
-    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
+    assert await rig.ledger.store.watched(*rig.loop_of("swaps").tracker.feed) == []
 
 
 async def test_ids_that_were_asked_for_are_known_after_a_restart(site: Site, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_the_number_of_ids_is_limited_all_or_none_are_taken(
     status, answer = await ask(http, "a", "c", "d", provider="small")
     assert status == 409
     assert answer["error"].startswith("too many: the feed follows 2 ids that were asked for and takes 1 more, not 2;")
-    assert await rig.ledger.watched(rig.loop_of("small").tracker) == ["a", "b"]
+    assert await rig.ledger.store.watched(*rig.loop_of("small").tracker.feed) == ["a", "b"]
     assert await ask(http, "a", "c", provider="small") == taken(new=1, known=1)
 
 
@@ -254,7 +254,7 @@ async def test_requests_at_the_same_time_do_not_exceed_the_limit_together(
     rig.add(settings(site, "small", "deerapi", watch={"limit": 5}))
     answers = await asyncio.gather(*(ask(http, f"a{n}", f"b{n}", provider="small") for n in range(8)))
     assert Counter(status for status, _ in answers) == {200: 2, 409: 6}
-    assert len(await rig.ledger.watched(rig.loop_of("small").tracker)) == 4
+    assert len(await rig.ledger.store.watched(*rig.loop_of("small").tracker.feed)) == 4
 
 
 async def test_an_end_makes_room_for_others(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
@@ -322,7 +322,7 @@ class Denial:
         """What is still watched after a sweep so many hours later."""
         self.ticks += hours * 3600.0
         await sweep(self.rig)
-        return await self.rig.ledger.watched(self.loop.tracker)
+        return await self.rig.ledger.store.watched(*self.loop.tracker.feed)
 
 
 async def test_an_id_that_the_vendor_has_denied_for_a_day_is_let_go(
@@ -362,7 +362,7 @@ async def test_an_outage_lets_no_id_go(site: Site, rig: Rig, http: httpx.AsyncCl
     denial.ticks += 2 * 86400.0
     await denial.loop.sweep()
     assert denial.loop.status.up is False
-    assert await rig.ledger.watched(denial.loop.tracker) == ["nowhere"]
+    assert await rig.ledger.store.watched(*denial.loop.tracker.feed) == ["nowhere"]
 
 
 # --- Requests that are refused
@@ -448,7 +448,7 @@ async def test_a_bad_id_costs_itself_and_is_told_by_its_place(rig: Rig, http: ht
     answer = await http.post(TASKS, content=body(ids=["runs", value, "waits", value]), headers=HEADERS)
     refused = [{"index": index, "error": f"not a task id: {why}"} for index in (1, 3)]
     assert (answer.status_code, answer.json()) == (200, {"new": 2, "known": 0, "ended": 0, "refused": refused})
-    assert set(await rig.ledger.watched(rig.loop_of("deer").tracker)) == {"runs", "waits"}
+    assert set(await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed)) == {"runs", "waits"}
 
 
 async def test_an_odd_id_is_an_id(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
@@ -495,7 +495,7 @@ async def test_it_is_refused_while_it_is_not_allowed(rig: Rig) -> None:
         assert status == 403
         assert "--web.enable-watch-api" in answer["error"]
         assert "--web.config.file" in answer["error"]
-        assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
+        assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == []
         allowed = True
         assert await ask(http, "runs") == taken(new=1)
 
@@ -547,7 +547,7 @@ async def test_a_callback_has_the_task_looked_up_at_once_and_only_that_counts(
 async def test_a_task_that_nobody_knew_is_followed_where_there_is_no_list(rig: Rig, http: httpx.AsyncClient) -> None:
     assert await call_back(http, json={"task_id": "waits"}) == 204
     assert await call_back(http, json={"task_id": "waits"}) == 204
-    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["waits"]
+    assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == ["waits"]
     await sweep(rig)
     assert set(rig.loop_of("deer").tracker.in_flight) == {"waits"}
 
@@ -557,7 +557,7 @@ async def test_a_task_that_nobody_knew_is_left_to_the_list_where_there_is_one(
 ) -> None:
     rig.add(settings(site, "swaps", "facewap"))
     assert await call_back(http, "/api/v1/callbacks/swaps/face_swap", json={"promptId": "1"}) == 204
-    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
+    assert await rig.ledger.store.watched(*rig.loop_of("swaps").tracker.feed) == []
 
 
 async def test_a_hint_at_a_new_task_hides_none_of_those_that_a_list_shows_below_it(
@@ -595,7 +595,7 @@ async def test_what_an_id_comes_to_stand_for_is_left_to_the_list_too(
     assert (finished(rig, "swaps"), set(rig.loop_of("swaps").tracker.in_flight)) == (0, {"parent"})
     await sweep(rig, "swaps")
     assert (finished(rig, "swaps"), rig.loop_of("swaps").tracker.in_flight) == (2, {})
-    assert await rig.ledger.watched(rig.loop_of("swaps").tracker) == []
+    assert await rig.ledger.store.watched(*rig.loop_of("swaps").tracker.feed) == []
 
 
 async def test_a_replay_after_the_end_counts_and_follows_nothing(rig: Rig, http: httpx.AsyncClient) -> None:
@@ -605,7 +605,7 @@ async def test_a_replay_after_the_end_counts_and_follows_nothing(rig: Rig, http:
         assert await call_back(http, json={"task_id": "over"}) == 204
         await sweep(rig)
     assert finished(rig) == 1
-    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == []
+    assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == []
 
 
 BODIES = {
@@ -671,14 +671,14 @@ async def test_a_body_that_is_no_json_is_refused(idle: Idle, content: bytes) -> 
 async def test_one_callback_follows_so_many_tasks_and_no_more(rig: Rig, http: httpx.AsyncClient) -> None:
     rows = [{"task_id": f"task_{number}"} for number in range(5000)]
     assert await call_back(http, json={"data": rows}) == 204
-    assert len(await rig.ledger.watched(rig.loop_of("deer").tracker)) == intake.CALLBACK_IDS
+    assert len(await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed)) == intake.CALLBACK_IDS
 
 
 async def test_callbacks_too_keep_to_the_limit(site: Site, rig: Rig, http: httpx.AsyncClient) -> None:
     rig.add(settings(site, "small", "deerapi", watch={"limit": 1}))
     where = "/api/v1/callbacks/small/sora"
     assert [await call_back(http, where, json={"task_id": one}) for one in ("a", "b", "a")] == [204, 409, 204]
-    assert await rig.ledger.watched(rig.loop_of("small").tracker) == ["a"]
+    assert await rig.ledger.store.watched(*rig.loop_of("small").tracker.feed) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -769,4 +769,4 @@ async def test_a_task_asked_for_again_long_after_its_end_is_not_counted_again(
     assert await ask(http, "over") == taken(new=1)  # the ledger has forgotten it
     await sweep(rig)
     assert finished(rig) == 13
-    assert await rig.ledger.watched(rig.loop_of("deer").tracker) == ["waits"]
+    assert await rig.ledger.store.watched(*rig.loop_of("deer").tracker.feed) == ["waits"]

@@ -107,7 +107,7 @@ class Fills:
         new = [task_id for task_id, held in self._held.items() if held.told is None and not held.kept]
         new = [task_id for task_id in new if task_id not in self._tracker.in_flight]
         if new:
-            await self._ledger.watch(self._tracker, new, time.time())
+            await self._ledger.store.watch(*self._tracker.feed, new, time.time())
             for task_id in new:
                 self._held[task_id].kept = True
 
@@ -177,7 +177,7 @@ class Fills:
         for task_id in told:
             del self._held[task_id]
         if kept:
-            await self._ledger.unwatch(self._tracker, kept)
+            await self._ledger.store.unwatch(*self._tracker.feed, kept)
 
 
 def _filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:

@@ -148,7 +148,7 @@ class FeedLoop:
 
     async def story(self, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
-        return await self._ledger.find(self.tracker, task_id)
+        return await self._ledger.store.find(*self.tracker.feed, task_id)
 
     async def run(self, spread: float = 0.0) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +18,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.watch.sources import Watch
+from exporter.tasks import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +33,6 @@ MANY = 1000
 
 APART = 1.0
 """Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""
-
-    new: int
-    known: int
-    ended: int
 
 
 class Following:
@@ -86,7 +77,7 @@ class Following:
         self._hurried.clear()
         self._hurry.clear()
         watched = await self._watch.sources(self._tracker.kind)
-        asked_for = await self._ledger.watched(self._tracker)
+        asked_for = await self._ledger.store.watched(*self._tracker.feed)
         self._asked_for = set(asked_for)
         self._called_back &= self._asked_for
         asked = [one for one in asked_for if one not in self._called_back]
@@ -141,7 +132,7 @@ class Following:
         given_up = {one for one in sweep.not_found & self._denied.keys() if now - self._denied[one] >= GIVE_UP_AFTER}
         gone = self._asked_for & (self._finished | given_up)
         if gone:
-            await self._ledger.unwatch(self._tracker, gone)
+            await self._ledger.store.unwatch(*self._tracker.feed, list(gone))
             self._asked_for -= gone
         if given_up:
             about = {"provider": self._tracker.provider, "kind": self._tracker.kind, "ids": len(given_up)}
@@ -155,7 +146,7 @@ class Following:
         wanted = list(dict.fromkeys(ids))
         async with self._taking:
             ended = await self._ledger.ended_among(self._tracker, wanted)
-            asked_for = set(await self._ledger.watched(self._tracker))
+            asked_for = set(await self._ledger.store.watched(*self._tracker.feed))
             open_ones = [one for one in wanted if one not in ended and one not in self._tracker.in_flight]
             untold = [one for one in open_ones if one not in asked_for]
             room = max(0, self._watch.limit - len(asked_for))
@@ -165,7 +156,7 @@ class Following:
                     f"not {len(untold)}; wait until tasks have ended, or raise watch.limit"
                 )
             if untold:
-                await self._ledger.watch(self._tracker, untold, self._clock())
+                await self._ledger.store.watch(*self._tracker.feed, untold, self._clock())
             watched = set(self.ids)
             new = [one for one in untold if one not in watched]
             self._asked_for.update(untold)
