@@ -31,8 +31,14 @@ def write_text(path: Path, text: str) -> Path:
 KINDS = built_in().kinds
 
 
-def watch(*patterns: object) -> WatchedFiles:
-    return WatchedFiles("vendor", [str(pattern) for pattern in patterns], None, KINDS)
+class Files(WatchedFiles):
+    def ids(self, kind: str) -> list[str]:
+        """The ids of a feed, file by file."""
+        return [task_id for ids in self.by_file(kind) for task_id in ids]
+
+
+def watch(*patterns: object) -> Files:
+    return Files("vendor", [str(pattern) for pattern in patterns], None, KINDS)
 
 
 async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:
@@ -254,7 +260,7 @@ FORMS = [
 def test_ids_are_read_in_any_common_form(tmp_path: Path, text: str, encoding: str) -> None:
     path = tmp_path / "ids"
     path.write_bytes(text.encode(encoding))
-    one = WatchedFiles("vendor", [str(path)], "sora", KINDS)
+    one = Files("vendor", [str(path)], "sora", KINDS)
     found = one.ids("sora")
     assert one.troubles == []
     assert [each.replace('"', "") for each in found] == [each.replace('"', "") for each in IDS]
@@ -278,7 +284,7 @@ def test_one_bad_id_costs_itself_and_is_told_by_its_place(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, told: str
 ) -> None:
     path = write_text(tmp_path / "ids", text)
-    one = WatchedFiles("vendor", [str(path)], "sora", KINDS)
+    one = Files("vendor", [str(path)], "sora", KINDS)
     for _ in range(3):
         assert one.ids("sora") == ["1", "3"]
     assert told in one.troubles[0]
@@ -286,7 +292,7 @@ def test_one_bad_id_costs_itself_and_is_told_by_its_place(
 
 
 def test_a_list_on_one_line_is_a_list(tmp_path: Path) -> None:
-    one = WatchedFiles("vendor", [str(write_text(tmp_path / "ids", "1, 2,'3',\n"))], "sora", KINDS)
+    one = Files("vendor", [str(write_text(tmp_path / "ids", "1, 2,'3',\n"))], "sora", KINDS)
     assert (one.ids("sora"), one.troubles) == (["1", "2", "3"], [])
 
 

@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from exporter.config.files.reread import stamp_of
+
 log = logging.getLogger(__name__)
 
 QUIET = 0.05
@@ -58,12 +60,12 @@ class LedgerFile:
             if not self._path.is_file() or not self._path.stat().st_size:  # ":memory:" is none either
                 return []
             for _ in range(TRIES):
-                before = self._written()
-                if time.time() - QUIET < before[0] / 1e9 <= time.time():
+                before = stamp_of(self._path)
+                if before and time.time() - QUIET < before[0] / 1e9 <= time.time():
                     time.sleep(QUIET)
                     continue
                 rows = self._asked(query, values)
-                if self._written() == before:
+                if stamp_of(self._path) == before:
                     return rows
             trouble = "it is being written to all the time"
         except OSError as error:
@@ -78,7 +80,3 @@ class LedgerFile:
         address = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as database:
             return database.execute(query, values).fetchall()
-
-    def _written(self) -> tuple[int, int, int]:
-        status = self._path.stat()
-        return status.st_mtime_ns, status.st_size, status.st_ino

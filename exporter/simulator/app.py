@@ -40,14 +40,14 @@ PREFIXES = {
 
 
 class Simulator(Starlette):
-    """The simulator of a world. `state.faults` is the same dict as `faults`, and is empty to begin with.
+    """The simulator of a world.
 
     `credentials` are what it accepts; `limits` replaces the documented rate limits ({} for none); `dialect` is that of
     DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is the callers' clock, for Huawei's signatures.
 
-    An entry of `faults`, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers all that
-    comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it, and the
-    vendor is well again.
+    `faults` begins empty. An entry, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers
+    all that comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it,
+    and the vendor is well again.
     """
 
     def __init__(
@@ -76,8 +76,6 @@ class Simulator(Starlette):
         mounts = [Mount(PREFIXES[vendor.type], routes=vendor.routes()) for vendor in self.vendors.values()]
         iam = Mount(PREFIXES["huawei_iam"], routes=self.huawei_metastudio.iam_routes())
         super().__init__(routes=[Route("/truth", self._truth), iam, *mounts])
-        self.state.faults = self.faults
-        self.state.vendors = self.vendors
 
     async def _truth(self, request: Request) -> JSONResponse:
         return JSONResponse(self.world.truth())

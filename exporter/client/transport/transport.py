@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from typing import TypedDict
+from typing import Any
 
 import httpx
 from yarl import URL
@@ -82,7 +82,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         url = request.url
         proxy = self._proxy(url)
         session = self._session(url.scheme == "https", proxy)
-        through: _Through = {}
+        through: dict[str, Any] = {}
         if proxy and not proxy.is_socks:
             through["proxy"] = proxy.url
             if proxy.authorization:
@@ -127,6 +127,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             tls = trust.context(self._ca_file) if secure else True
         except trust.TrustBroken as error:
             raise ConnectionFailed(f"no certificate can be trusted (TLS): {error}", cause=Cause.TLS) from None
+        # The client has a limit of its own.
+        common: dict[str, Any] = {"ssl": tls, "limit": 0, "keepalive_timeout": KEEP_ALIVE}
         if socks:
             connector: aiohttp.TCPConnector = ProxyConnector(
                 host=socks.host,
@@ -135,17 +137,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 username=socks.user or None,
                 password=socks.password or None,
                 rdns=socks.scheme not in ("socks4", "socks5"),
-                ssl=tls,
-                limit=0,
-                keepalive_timeout=KEEP_ALIVE,
+                **common,
             )
-        else:
-            connector = aiohttp.TCPConnector(
-                ssl=tls,
-                resolver=ThreadedResolver(),  # the system's, whatever else is installed
-                limit=0,  # the client has its own
-                keepalive_timeout=KEEP_ALIVE,
-            )
+        else:  # with the system's resolver, whatever else is installed
+            connector = aiohttp.TCPConnector(resolver=ThreadedResolver(), **common)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -155,13 +150,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
         )
-
-
-class _Through(TypedDict, total=False):
-    """What aiohttp has to know of a proxy."""
-
-    proxy: str
-    proxy_headers: dict[str, str]
 
 
 class _Body(httpx.AsyncByteStream):

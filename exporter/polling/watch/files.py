@@ -40,10 +40,6 @@ class WatchedFiles:
         self._files: dict[Path, _File] = {}
         self._refreshing = threading.Lock()
 
-    def ids(self, kind: str) -> list[str]:
-        """The ids of a feed, file by file."""
-        return [task_id for ids in self.by_file(kind) for task_id in ids]
-
     def by_file(self, kind: str) -> list[Sequence[str]]:
         """The ids of a feed as each file names them."""
         with self._refreshing:

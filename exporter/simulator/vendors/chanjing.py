@@ -132,10 +132,6 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
 
 
 def _video_status(life: Life, moment: Moment) -> int:
-    match moment.state:
-        case State.SUCCEEDED:
-            return 30
-        case State.FAILED | State.CANCELLED:
-            return int(life.code or 50)
-        case _:
-            return GENERATING
+    if moment.state is State.SUCCEEDED:
+        return 30
+    return int(life.code or 50) if moment.state.is_end else GENERATING

@@ -6,13 +6,17 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import bcrypt
 
 from exporter.config.models import Secret
 from exporter.web.access.turns import Busy, Turns
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 REMEMBERED = 100
 """Log-ins whose success is remembered, so that a scrape costs no bcrypt; the least used is forgotten first."""
@@ -49,11 +53,11 @@ class Users:
         self._hashes = {name.encode(): hashed.reveal().encode() for name, hashed in hashes.items()}
         self._order = list(self._hashes.values())
         self._key: bytes = before._key if before else secrets.token_bytes(32)
-        self._admitted: dict[bytes, bytes] = before._admitted if before else {}
+        self._admitted: Latest[bytes, bytes] = before._admitted if before else Latest(REMEMBERED)
         """The hash that each remembered log-in was found right by: it counts for as long as the user has that one."""
         self._turns: Turns = before._turns if before else Turns(QUEUE)
-        self._failed: Notes = before._failed if before else Notes()
-        self._sent_away: Notes = before._sent_away if before else Notes()
+        self._failed: Latest[object, None] = before._failed if before else Latest(NOTED)
+        self._sent_away: Latest[bytes, None] = before._sent_away if before else Latest(NOTED)
 
     async def admit(self, authorization: bytes, client: tuple[str, int] | None = None) -> bool:
         """Whether the value of an Authorization header names a user with the right password. Raises Busy.
@@ -73,10 +77,10 @@ class Users:
             async with self._turns.one((client in self._failed, mark in self._sent_away), address, known):
                 right = self._remembers(user, mark) or await self._check(user, password, mark)
         except Busy:
-            self._sent_away.add(mark)
+            self._sent_away.put(mark, None)
             raise
         if not right:
-            self._failed.add(client)
+            self._failed.put(client, None)
         return right
 
     async def _check(self, user: bytes, password: bytes, mark: bytes) -> bool:
@@ -87,15 +91,13 @@ class Users:
         right = await loop.run_in_executor(_CHECKER, self._check_hash, password[:_BCRYPT_LENGTH], hashed)
         if not right or user not in self._hashes:
             return False
-        self._admitted[mark] = hashed
-        if len(self._admitted) > REMEMBERED:
-            del self._admitted[next(iter(self._admitted))]
+        self._admitted.put(mark, hashed)
         return True
 
     def _remembers(self, user: bytes, mark: bytes) -> bool:
         if mark not in self._admitted or self._admitted[mark] != self._hashes.get(user):
             return False
-        self._admitted[mark] = self._admitted.pop(mark)
+        self._admitted.put(mark, self._admitted[mark])
         return True
 
     def _mark(self, user: bytes, password: bytes) -> bytes:
@@ -104,20 +106,17 @@ class Users:
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
 
-class Notes:
-    """A set of bounded size: what was added longest ago is forgotten first."""
+class Latest(dict[K, V]):
+    """So many entries at most: what was put in longest ago is forgotten first."""
 
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, None] = {}
+    def __init__(self, most: int) -> None:
+        self._most = most
 
-    def __contains__(self, one: Hashable) -> bool:
-        return one in self._kept
-
-    def add(self, one: Hashable) -> None:
-        self._kept.pop(one, None)
-        self._kept[one] = None
-        if len(self._kept) > NOTED:
-            del self._kept[next(iter(self._kept))]
+    def put(self, key: K, value: V) -> None:
+        self.pop(key, None)
+        self[key] = value
+        if len(self) > self._most:
+            del self[next(iter(self))]
 
 
 def _credentials(authorization: bytes) -> tuple[bytes, bytes] | None:

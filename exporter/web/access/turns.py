@@ -61,7 +61,10 @@ class Turns:
         if len(self._waiting) > self._most:
             sizes = Counter(group for one in self._waiting for group in one.groups)
             largest = _firsts(self._waiting, lambda group: -sizes[group])
-            self._send_away(largest[len(largest) // 2])
+            unlucky = largest[len(largest) // 2]
+            self._waiting.remove(unlucky)
+            if not unlucky.turn.done():
+                unlucky.turn.set_exception(Busy())
         try:
             await newcomer.turn
         except asyncio.CancelledError:
@@ -70,11 +73,6 @@ class Turns:
             elif newcomer.has_turn:  # it came at the same moment
                 self._pass_on()
             raise
-
-    def _send_away(self, one: _Waiting) -> None:
-        self._waiting.remove(one)
-        if not one.turn.done():
-            one.turn.set_exception(Busy())
 
     def _pass_on(self) -> None:
         self._taken = False

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedView, Snapshot
-from exporter.snapshot import Outage as OutageSeen
 from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
 from exporter.web.query import Row, TaskPage
@@ -96,7 +95,8 @@ class Outage(_Answer):
     """Why the last sweep of a feed failed."""
 
     error: str = Field(
-        description="the class: one of the label `error` of videotask_api_errors_total, `ledger`, or `bug`"
+        validation_alias="label",
+        description="the class: one of the label `error` of videotask_api_errors_total, `ledger`, or `bug`",
     )
     words: str = Field(description="what went wrong")
     advice: str = Field(description="what to do about it")
@@ -229,7 +229,7 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
         poll_interval=feed.interval,
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
         recent=_recent(view) if feed.swept else None,
-        outage=_outage(status.outage),
+        outage=Outage.model_validate(status.outage) if status.outage else None,
         failed_calls=[CallFailed.model_validate(call) for call in reversed(status.failed_calls)],
         watched=Watched(ids=feed.followed, troubles=list(account.watch_troubles)),
         unmapped=Unmapped(
@@ -248,7 +248,3 @@ def _recent(view: FeedView) -> Recent:
         ended={state: ended[state] for state in ENDS},
         failures={reason: failures[reason] for reason in Reason},
     )
-
-
-def _outage(seen: OutageSeen | None) -> Outage | None:
-    return Outage(error=seen.label, words=seen.words, advice=seen.advice, since=seen.since) if seen else None

@@ -134,12 +134,7 @@ class FeedCard:
     @property
     def sign(self) -> tuple[str, str]:
         """How the last sweep went: `good`, `bad` or `waiting`, and the word for it."""
-        match self.status.up:
-            case None:
-                return "waiting", "waiting"
-            case True:
-                return "good", "up"
-        return "bad", "down"
+        return {None: ("waiting", "waiting"), True: ("good", "up"), False: ("bad", "down")}[self.status.up]
 
     @property
     def next_sweep(self) -> float | None:

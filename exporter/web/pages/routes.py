@@ -66,12 +66,7 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
 _TEMPLATES.filters.update(
-    plain=filters.plain,
-    rough=filters.rough,
-    lasting=filters.lasting,
-    percent=filters.percent,
-    utc=filters.utc,
-    iso=filters.iso,
+    {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso")},
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
     segment=lambda text: quote(text, safe=""),
     # Browsers take a last segment of one dot or two for a step up, however it is encoded.

@@ -77,12 +77,19 @@ class TaskStory:
     @property
     def stretches(self) -> Sequence[Stretch]:
         task = self.task
-        begun = {Phase.QUEUE: task.submitted_at, Phase.RUN: task.started_at, Phase.TOTAL: task.submitted_at}
-        ended = {Phase.QUEUE: task.started_at, Phase.RUN: task.ended_at, Phase.TOTAL: task.ended_at}
-        return [self._stretch(phase, begun[phase], ended[phase]) for phase in Phase]
+        submitted = task.submitted, task.submitted_at
+        started, ended = (task.started, task.started_at), (task.ended, task.ended_at)
+        return [
+            self._stretch(Phase.QUEUE, submitted, started),
+            self._stretch(Phase.RUN, started, ended),
+            self._stretch(Phase.TOTAL, submitted, ended),
+        ]
 
-    def _stretch(self, phase: Phase, begun: float | None, ended: float | None) -> Stretch:
-        seconds, source = self.task.duration(phase), self._source(phase)
+    def _stretch(self, phase: Phase, *edges: tuple[float | None, float | None]) -> Stretch:
+        """A phase between two edges, each as the vendor says and as is known at all."""
+        (_, begun), (_, ended) = edges
+        seconds = self.task.duration(phase)
+        source = self._source({theirs is not None for theirs, known in edges if known is not None})
         if seconds is not None:
             return Stretch(phase, seconds, True, source)
         goes_on = not self.task.state.is_end and ended is None
@@ -92,17 +99,9 @@ class TaskStory:
             return Stretch(phase, None, False, "not started yet")
         return Stretch(phase, None, True, "unknown: the vendor does not report it, and polling was too coarse to tell")
 
-    def _source(self, phase: Phase) -> str:
+    def _source(self, are_vendors: set[bool]) -> str:
         """Whose times a phase is made of."""
-        task = self.task
-        edges = {
-            Phase.QUEUE: ((task.submitted, task.submitted_at), (task.started, task.started_at)),
-            Phase.RUN: ((task.started, task.started_at), (task.ended, task.ended_at)),
-            Phase.TOTAL: ((task.submitted, task.submitted_at), (task.ended, task.ended_at)),
-        }[phase]
-        whose = {theirs is not None for theirs, used in edges if used is not None}
-        if whose == {True}:
+        if are_vendors == {True}:
             return "by the vendor's clock"
-        span = filters.lasting(self.feed.interval)
-        seen = f"as the exporter saw it, right to about {span}"
-        return seen if whose == {False} else f"partly by the vendor's clock, partly {seen}"
+        seen = f"as the exporter saw it, right to about {filters.lasting(self.feed.interval)}"
+        return seen if are_vendors == {False} else f"partly by the vendor's clock, partly {seen}"
