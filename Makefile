@@ -20,7 +20,7 @@ demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 test: lint programs ## check style and types, then run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load $(ARGS)
 
-quick: lint programs ## the same without the slow tests: kills, fuzzing, real Prometheus and Chromium stacks, benchmarks
+quick: lint ## the same in two minutes: without the slow tests, which start programs, fuzz, kill or measure
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist load -m "not slow" $(ARGS)
 
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes

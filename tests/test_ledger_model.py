@@ -316,5 +316,5 @@ TOLD = settings(
 )
 TestInMemory = Story.TestCase
 TestInMemory.settings = TOLD
-TestOnDisk = StoryOnDisk.TestCase
+TestOnDisk = pytest.mark.slow(StoryOnDisk.TestCase)
 TestOnDisk.settings = settings(TOLD, max_examples=(STORIES or 150) // 3)

@@ -94,13 +94,13 @@ def sora(rig: Rig) -> FeedLoop:
 
 def all_vendors(rig: Rig, door: Door, history: float = 0.0, task_series_limit: int = 3) -> Site:
     """Every feed of every vendor. With a history there are tasks of every kind in every state that they have."""
-    door.behind = site = Site(World(seed=8, clock=rig.clock, history=history, rate=1 if history else 0), door.url)
+    door.behind = site = Site(World(seed=6, clock=rig.clock, history=history, rate=1 if history else 0), door.url)
     for vendor in VENDORS:
         rig.add(site.settings(vendor, task_series_limit=task_series_limit, max_requests_per_day=10_000))
     return site
 
 
-HISTORY = 20_000.0
+HISTORY = 6_000.0
 
 
 def ours(families: Iterable[Metric]) -> list[Metric]:

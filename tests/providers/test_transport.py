@@ -265,7 +265,7 @@ async def test_a_certificate_of_an_authority_that_the_environment_names_is_trust
 
 async def test_a_server_without_tls_is_told_from_one_that_is_not_trusted(vendor: Vendor) -> None:
     vendor.url = vendor.url.replace("http:", "https:")
-    async with client_of(vendor, timeout=5) as client:
+    async with client_of(vendor, timeout=0.5) as client:
         vendor.closing = True
         with pytest.raises((ConnectionFailed, TimedOut)) as error:
             await ask(client)

@@ -119,6 +119,7 @@ async def test_broken_requests_are_refused(address: Address) -> None:
 GOOD = [get(), post(b"ab", "Content-Length: 2"), post(b"1\r\na\r\n0\r\n\r\n", "Transfer-Encoding: chunked")]
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(GOOD), st.integers(0, 200), st.binary(max_size=200)), min_size=20))
 def test_noise_anywhere_in_a_request_is_survived(cases: list[tuple[bytes, int, bytes]]) -> None:

@@ -105,6 +105,7 @@ def test_every_field_of_an_answer_is_always_there_and_explained() -> None:
         assert [f"{name}.{key}" for key, of in fields.items() if not of.get("description")] == []
 
 
+@pytest.mark.slow
 async def test_the_server_does_what_the_description_says(http: httpx.AsyncClient) -> None:
     schema = schemathesis.openapi.from_dict(openapi.document())
     answers: set[tuple[str, int]] = set()
