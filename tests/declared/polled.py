@@ -19,10 +19,10 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider
 from exporter.polling.watch import Watch
 from exporter.tasks import Task
-from exporter.vendors.api import Provider
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.feed import DeclaredFeed
 from exporter.vendors.declared.vendor import vendor_of
+from exporter.vendors.vendor import Provider
 
 NOW = 1_790_000_000.0
 STEP = 15.0

@@ -352,7 +352,7 @@ async def test_an_end_that_has_left_the_list_at_a_restart_is_not_lost(acme: Acme
     assert (again.ends, again.reasons) == ({"failed": 1}, {"moderation": 1})
     await again.sweep(3)
     assert acme.asked["r-1"] == 2
-    assert await again.account._ledger.watched(again.tracker) == []
+    assert await again.account._ledger.store.watched(*again.tracker.feed) == []
 
 
 async def test_ids_that_wait_are_let_go_once_they_are_counted(acme: Acme) -> None:
@@ -361,9 +361,9 @@ async def test_ids_that_wait_are_let_go_once_they_are_counted(acme: Acme) -> Non
     polled = await Polled.open(FILLED, acme)
     ledger = polled.account._ledger
     await polled.sweep()
-    assert len(await ledger.watched(polled.tracker)) == 10
+    assert len(await ledger.store.watched(*polled.tracker.feed)) == 10
     await polled.sweep(3)
-    assert await ledger.watched(polled.tracker) == []
+    assert await ledger.store.watched(*polled.tracker.feed) == []
     assert polled.ends == {"failed": 10}
 
 
