@@ -22,7 +22,6 @@ from exporter.metrics.catalogue import (
     Metric,
 )
 from exporter.tasks import Clock, Field, Phase, Reason, State
-from exporter.vendors.registry import built_in
 
 STANDARD = {
     "up": "gauge",
@@ -49,8 +48,6 @@ CLOSED: Mapping[str, frozenset[str]] = {
     "clock": frozenset(Clock),
     "endpoint": frozenset(ENDPOINTS),
     "error": frozenset(error.error for error in CALL_ERRORS),
-    "type": frozenset(built_in()),
-    "kind": frozenset(kind for vendor in built_in().values() for kind in vendor.kinds),
 }
 
 _SUFFIXES = {

@@ -13,7 +13,7 @@ import pytest
 from exporter.config.models import WatchSettings
 from exporter.polling.watch import Watch
 from exporter.polling.watch.files import WatchedFiles
-from exporter.vendors.registry import built_in
+from exporter.vendors.registry import Registry, built_in
 
 
 def write(path: Path, **kinds: list[str]) -> Path:
@@ -39,6 +39,14 @@ class Files(WatchedFiles):
 
 def watch(*patterns: object) -> Files:
     return Files("vendor", [str(pattern) for pattern in patterns], None, KINDS)
+
+
+def test_a_source_that_names_kinds_is_made_again_when_there_are_others(tmp_path: Path) -> None:
+    fewer = Registry({name: built_in().entries[name] for name in ("deerapi", "facewap")})
+    of_files = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]), known=KINDS)
+    assert [of_files.is_of(types) for types in (built_in(), fewer)] == [True, False]
+    of_settings = Watch("vendor", WatchSettings(tasks={"sora": ["1"]}))
+    assert [of_settings.is_of(types) for types in (built_in(), fewer)] == [True, True]
 
 
 async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:

@@ -90,8 +90,9 @@ def _rows(entries: Iterable[tuple[Metric[Any], tuple[str, ...]]]) -> Iterator[st
 def _labels() -> Iterator[str]:
     yield from table(("label", "values"), ())
     yield "| `provider` | the names of the configuration |"
-    yield f"| `type` | {words(built_in())} |"
-    yield f"| `kind` | {words(kind for vendor in built_in().values() for kind in vendor.kinds)} |"
+    kinds = (kind for vendor in built_in().values() for kind in vendor.kinds)
+    yield f"| `type` | {words(built_in())}, and what is declared |"
+    yield f"| `kind` | {words(kinds)}, and what is declared |"
     yield f"| `state` | in flight {words(IN_FLIGHT)}; ends {words(ENDS)} |"
     yield f"| `reason` | {words(Reason)} |"
     yield f"| `phase` | {words(Phase)} |"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from docs.tools.markdown import DOCS, table, with_part, words
-from exporter.vendors.registry import built_in
 from tests.simulator.matrix import MATRIX, Fault, Shown
 
 SHOWN: dict[Shown, str] = {
@@ -30,7 +29,7 @@ def faults() -> str:
 
 def _fault(fault: Fault) -> tuple[str, ...]:
     kinds = [kind for _, kind in fault.feeds]
-    every = [kind for vendor in built_in().values() for kind in vendor.kinds]
+    every = dict.fromkeys(kind for one in MATRIX for _, kind in one.feeds)
     only = "" if len(kinds) == len(every) else f" ({words(kind for kind in every if kind in kinds)})"
     error = f"`{fault.error}` grows" if fault.error else "–"
     gaps = f"+{fault.gaps}" if fault.gaps else "–"
