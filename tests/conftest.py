@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import Start, exporters
 from tests.harness.fixtures import door, live_site, poll, rig, site, world
 
 __all__ = ["door", "live_site", "poll", "rig", "site", "world"]
+
+settings.register_profile("busy machines", deadline=None)  # no test asserts how fast something is
+settings.load_profile("busy machines")
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ Faults that one value shows are told by its type. What only several values toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -29,10 +29,18 @@ from exporter.config.vendors.types import VendorDeclaration
 from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
 from exporter.tasks import Cause, Clock
 from exporter.vendors.declared.expressions import Expression, expression
-from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW, RequestTemplate, Template
+from exporter.vendors.declared.requests import (
+    ALWAYS,
+    IDS,
+    PAGING,
+    WINDOW,
+    RequestTemplate,
+    Template,
+    unknown_names,
+    unknown_names_in,
+)
 
-UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
-"""What costs and balances are counted in."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _PATH: JsonSchemaValue = {"title": "JMESPath", **TEXT, "minLength": 1, "examples": ["data.items", "status"]}
 
@@ -40,6 +48,7 @@ Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
 """A JMESPath expression."""
 
 Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
+"""What costs and balances are counted in."""
 
 
 def _path_below(value: str) -> str:
@@ -68,19 +77,41 @@ class _OrPath:
         return {"path": value} if isinstance(value, str) else value
 
 
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise fault("not the name of a header; write letters, digits and hyphens")
+    return value
+
+
+def _header_text(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise fault("holds a line break or another sign that no header can carry; write letters, digits and blanks")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+
+
 def _offset(value: Any) -> float | str:
     if isinstance(value, str) and Template(value).whole:
         return value
-    try:
-        return seconds_of_offset(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise fault(str(error)) from None
+    return seconds_of_offset(as_offset(value if isinstance(value, str) else ""))
 
 
 def seconds_of_offset(text: str) -> float:
     """The seconds of a duration that may have a sign, such as `8h` or `-30m`. Raises ValueError."""
     sign = -1.0 if text.strip().startswith("-") else 1.0
     return sign * seconds_of(text.strip().lstrip("+-"))
+
+
+def as_offset(text: str) -> str:
+    """A setting that stands for an offset. Raises ValueError where it is none."""
+    try:
+        seconds_of_offset(text)
+    except ValueError as error:
+        raise fault(str(error)) from None
+    return text
 
 
 def _zone(value: str) -> str:
@@ -123,7 +154,7 @@ class UsageField(PathOnly):
     """What a task cost."""
 
     unit: Unit = Field(description="what it is counted in")
-    scale: float = Field(default=1.0, description="what the number is multiplied with")
+    scale: float = Field(default=1.0, allow_inf_nan=False, description="what the number is multiplied with")
 
 
 ProgressPath = Annotated[ProgressField, _OrPath()]
@@ -158,14 +189,17 @@ class Paging(Settings):
     next: Path | None = Field(default=None, description="the next cursor or link in the answer")
 
 
-class ListRequest(Settings):
-    """The request for a list of tasks, and what its answer holds."""
-
+class _Request(Settings):
     method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
     path: UrlPath = Field(description="below base_url")
     query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
-    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
+    headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="of this request")
     body: Json = Field(default=None, alias="json", description="the body, with the same placeholders")
+
+
+class ListRequest(_Request):
+    """The request for a list of tasks, and what its answer holds."""
+
     rows: Path = Field(default_factory=lambda: Expression("@"), description="the list of rows in the answer")
     where: Path | None = Field(default=None, description="over a row: others are no tasks of this feed")
     paging: Paging = Field(default_factory=lambda: Paging(type="none"), description="how the list goes on")
@@ -186,14 +220,9 @@ class Missing(Settings):
     when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
 
 
-class DetailRequest(Settings):
+class DetailRequest(_Request):
     """The request for one task, or for several by their ids."""
 
-    method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
-    path: UrlPath = Field(description="below base_url")
-    query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
-    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
-    body: Json = Field(default=None, alias="json", description="the body, with the same placeholders")
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task, or a list of tasks")
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
@@ -223,7 +252,7 @@ class Auth(Settings):
     type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
     credential: str | None = Field(default=None, description="the credential that is sent")
     name: str | None = Field(default=None, description="of the header or the parameter")
-    prefix: str = Field(default="", description="before the credential in the header, with its blank")
+    prefix: HeaderText = Field(default="", description="before the credential in the header, with its blank")
     password: str | None = Field(default=None, description="basic: the credential that is the password")
     issuer: str | None = Field(default=None, description="jwt_hs256: the credential that names the account")
     secret: str | None = Field(default=None, description="jwt_hs256: the credential that signs")
@@ -234,6 +263,11 @@ class Auth(Settings):
         for key in wanted:
             if not getattr(self, key):
                 raise fault(f"missing; the scheme {self.type} needs it", key)
+        if self.type == "header":
+            try:
+                _header_name(self.name or "")
+            except ValueError as error:
+                raise fault(str(error), "name") from None
         return self
 
     @property
@@ -259,21 +293,13 @@ class OwnSetting(Settings):
     description: str = Field(default="", description="what it is")
 
 
-class Balance(PathOnly):
+class Balance(UsageField):
     """What is left in the account."""
 
-    unit: Unit = Field(description="what it is counted in")
-    scale: float = Field(default=1.0, description="what the number is multiplied with")
 
-
-class AccountRequest(Settings):
+class AccountRequest(_Request):
     """The request for the balance."""
 
-    method: Literal["GET", "POST"] = Field(default="GET", description="of the request")
-    path: UrlPath = Field(description="below base_url")
-    query: dict[str, str] = Field(default_factory=dict, description="parameters; one with an empty value is left out")
-    headers: dict[str, str] = Field(default_factory=dict, description="of this request")
-    body: Json = Field(default=None, alias="json", description="the body")
     balance: Balance = Field(description="what is left")
 
 
@@ -287,7 +313,7 @@ class Declaration(VendorDeclaration):
     poll_interval: Interval | None = Field(default=None, description="a provider's default, where a list is costly")
     credentials: list[Name] = Field(default_factory=list, description="secrets that a provider gives")
     auth: Auth = Field(default_factory=lambda: Auth(type="none"), description="how requests prove whose they are")
-    headers: dict[str, str] = Field(default_factory=dict, description="of every request")
+    headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="of every request")
     settings: dict[Name, OwnSetting] = Field(default_factory=dict, description="plain settings, and placeholders")
     answer: AnswerEnvelope = Field(default_factory=AnswerEnvelope, description="what is around every answer")
     feeds: dict[Name, FeedDeclaration] = Field(min_length=1, description="the families of tasks")
@@ -299,13 +325,30 @@ class Declaration(VendorDeclaration):
         """What several values together show to be wrong: keys and words."""
         yield from self._faults_of_credentials()
         own = frozenset(self.settings)
+        for path, name in self.offsets:
+            if name not in own:
+                yield path, f"{{{name}}} is no setting of this vendor; write a duration, such as 8h or -30m"
+            elif (default := self.settings[name].default) is not None:
+                try:
+                    as_offset(default)
+                except ValueError as error:
+                    yield ("settings", name, "default"), str(error)
         for kind, feed in self.feeds.items():
             yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
         if self.account:
             request = template_of(self.account)
-            yield from ((("account", *path), words) for path, words in _unknown_names(request, own | ALWAYS))
+            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS))
         for name in self.headers:
-            yield from _loose(("headers", name), Template(self.headers[name]), own)
+            yield from unknown_names_in(("headers", name), Template(self.headers[name]), own)
+
+    @property
+    def offsets(self) -> Iterator[tuple[KeyPath, str]]:
+        """The settings that stand for the offset of a time, by where."""
+        for kind, feed in self.feeds.items():
+            for key in ("submitted", "started", "ended", "dated"):
+                field: TimeField | None = getattr(feed.fields, key)
+                if field and isinstance(field.offset, str):
+                    yield ("feeds", kind, "fields", key, "offset"), Template(field.offset).whole
 
     def _faults_of_credentials(self) -> Iterator[tuple[KeyPath, str]]:
         allowed = ", ".join(self.credentials) or "none, since `credentials` names none"
@@ -316,17 +359,23 @@ class Declaration(VendorDeclaration):
         if sends and not self.auth.credential and len(self.credentials) != 1:
             yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
         for index, name in enumerate(self.credentials):
-            if name in self.settings or name in _TAKEN:
+            if name in self.settings or _is_taken(name):
                 yield ("credentials", index), f"{name} is the name of another setting; give it a name of its own"
             if not name.isidentifier():
                 yield ("credentials", index), "not a name for a setting; write letters, digits and underscores"
+        placeholders = PAGING | WINDOW | IDS | ALWAYS
         for name in self.settings:
-            if name in _TAKEN or not name.isidentifier() or name in PAGING | WINDOW | IDS | ALWAYS:
+            is_twin = name.removesuffix("_file") in self.credentials
+            if _is_taken(name) or is_twin or name in placeholders or not name.isidentifier():
                 yield ("settings", name), "the name of another setting or placeholder; give it a name of its own"
 
 
 _TAKEN = frozenset(ProviderSettings.model_fields) | {"where", "account_interval", "model_limit"}
 """Settings that every provider has, or will have."""
+
+
+def _is_taken(name: str) -> bool:
+    return name in _TAKEN or hasattr(ProviderSettings, name)
 
 
 def template_of(request: ListRequest | DetailRequest | AccountRequest) -> RequestTemplate:
@@ -349,7 +398,7 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
     request = template_of(of)
-    yield from _unknown_names(request, own | ALWAYS | PAGING | WINDOW)
+    yield from unknown_names(request, own | ALWAYS | PAGING | WINDOW)
     used = {name for _, template in request.templates() for name in template.names}
     kind = of.paging.type
     if kind in ("cursor", "link") and of.paging.next is None:
@@ -362,13 +411,15 @@ def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyP
     for name in sorted(used & {"page", "offset", "cursor"} - {wanted}):
         where = next(path for path, template in request.templates() if name in template.names)
         yield where, f"{{{name}}} means nothing in paging by {kind}; write paging: {{type: {name}}}, or leave it out"
+    for name, text in of.in_flight.items():
+        yield from unknown_names_in(("in_flight", name), Template(text), own | ALWAYS | PAGING | WINDOW)
     if of.body is not None and of.method == "GET":
         yield ("json",), "a GET has no body; write method: POST, or use query"
 
 
 def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
     request = template_of(of)
-    yield from _unknown_names(request, own | ALWAYS | IDS)
+    yield from unknown_names(request, own | ALWAYS | IDS)
     used = {name for _, template in request.templates() for name in template.names}
     if not used & IDS:
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
@@ -378,25 +429,3 @@ def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[
         yield ("batch",), "missing; {ids} asks for several tasks: write batch: 50, or use {id}"
     if of.body is not None and of.method == "GET":
         yield ("json",), "a GET has no body; write method: POST, or use query"
-
-
-def _unknown_names(request: RequestTemplate, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    for path, template in request.templates():
-        yield from _loose(path, template, allowed)
-
-
-def _loose(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    from exporter.config.mistakes import slips
-
-    shown = ", ".join(f"{{{one}}}" for one in sorted(allowed))
-    for name in sorted(template.names - allowed):
-        meant = slips.nearest(name, allowed)
-        hint = f"; did you mean {{{meant}}}?" if meant else ""
-        yield path, f"{{{name}}} is an unknown placeholder{hint}; allowed: {shown}"
-    if odd := template.odd_braces:
-        yield path, f"{odd[:40]} is no placeholder; write a name in braces; allowed: {shown}"
-
-
-def states_of(feed: FeedDeclaration) -> Iterable[str]:
-    """All the words that the feed's table maps."""
-    return chain.from_iterable(feed.states.values())

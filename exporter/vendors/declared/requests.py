@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from exporter.config.files.document import KeyPath
+from exporter.config.mistakes import slips
+
 PAGING = frozenset({"page", "offset", "cursor", "page_size"})
 WINDOW = frozenset({"since_s", "since_ms", "since_iso", "until_s", "until_ms", "until_iso"})
 IDS = frozenset({"id", "ids", "ids[]"})
@@ -107,7 +110,7 @@ class RequestTemplate:
     def _names(self) -> frozenset[str]:
         return frozenset(name for _, template in self.templates() for name in template.names)
 
-    def templates(self) -> Iterator[tuple[tuple[str | int, ...], Template]]:
+    def templates(self) -> Iterator[tuple[KeyPath, Template]]:
         """All texts with placeholders, each with the keys that lead to it."""
         yield ("path",), self.path
         yield from ((("query", name), template) for name, template in self.query.items())
@@ -171,7 +174,7 @@ def _is_left_out(json: Any, value: Any) -> bool:
     return isinstance(json, Template) and bool(json.names) and _is_empty(value)
 
 
-def _templates_in(json: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Template]]:
+def _templates_in(json: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Template]]:
     match json:
         case Template():
             yield path, json
@@ -194,3 +197,19 @@ def window_values(since: float, until: float) -> dict[str, Value]:
             f"{name}_iso": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
     return made
+
+
+def unknown_names(request: RequestTemplate, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    """The placeholders of a request that mean nothing: where they stand, and what is wrong."""
+    for path, template in request.templates():
+        yield from unknown_names_in(path, template, allowed)
+
+
+def unknown_names_in(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    shown = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+    for name in sorted(template.names - allowed):
+        meant = slips.nearest(name, allowed)
+        hint = f"; did you mean {{{meant}}}?" if meant else ""
+        yield path, f"{{{name}}} is an unknown placeholder{hint}; allowed: {shown}"
+    if odd := template.odd_braces:
+        yield path, f"{odd[:40]} is no placeholder; write a name in braces; allowed: {shown}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
@@ -88,12 +88,14 @@ def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
         made["poll_interval"] = (Interval, Field(default=declaration.poll_interval, description=told))
     for credential in declaration.credentials:
         made[credential] = (Secret, Field(description=f"the vendor's {credential.replace('_', ' ')}"))
+    offsets = {name for _, name in declaration.offsets}
     for key, own in declaration.settings.items():
         about = own.description or f"the value of {{{key}}} in requests"
+        kind = Annotated[str, AfterValidator(declared.as_offset)] if key in offsets else str
         if own.default is None:
-            made[key] = (str, Field(min_length=1, description=about))
+            made[key] = (kind, Field(min_length=1, description=about))
         else:
-            made[key] = (str, Field(default=own.default, description=about))
+            made[key] = (kind, Field(default=own.default, description=about))
     title = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
     return create_model(f"{title}Settings", __base__=ProviderSettings, __doc__=declaration.title or name, **made)
 
