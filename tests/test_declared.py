@@ -594,3 +594,35 @@ def test_every_built_in_type_says_what_its_feeds_tell() -> None:
     assert {name: vendor.tells.keys() for name, vendor in built_in().items()} == {
         name: set(vendor.kinds) for name, vendor in built_in().items()
     }
+
+
+OTHERS: Mapping[str, tuple[dict[str, str], str]] = {
+    "a credential that is nearly one": (
+        {"auth": "  auth: {type: bearer, credential: apikey}"},
+        "4: acme.auth.credential: `apikey` is no credential of this vendor; did you mean api_key?; allowed: api_key",
+    ),
+    "a credential itself": (
+        {"auth": "  auth: {type: bearer, credential: sk-0123456789abcdef}"},
+        "4: acme.auth.credential: no credential of this vendor; allowed: api_key",
+    ),
+    "credentials themselves": (
+        {"credentials": "  credentials: [sk-0123456789abcdef, b]"},
+        "4: acme.auth.credential: `api_key` is no credential of this vendor; allowed: b",
+    ),
+    "braces within brackets": (
+        {"path": "        path: /renders\n        in_flight: {state: only/{page}}"},
+        "10: not valid YAML: a text with braces within brackets; put it in quotes",
+    ),
+    "a variable within brackets": (
+        {"path": "        path: /renders\n        query: {size: 5, who: ${WHO}}"},
+        "10: not valid YAML: a text with braces within brackets; put it in quotes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_faults_repeat_no_secret_and_say_what_to_write(write: Write, name: str) -> None:
+    changes, fault = OTHERS[name]
+    found = VendorFile(write({"acme.yaml": acme(**changes)}), built_in(), ENVIRONMENT).faults
+    assert fault in [one.partition("acme.yaml:")[2] for one in found]
+    assert not [one for one in found if "0123456789abcdef" in one]

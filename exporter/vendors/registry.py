@@ -54,6 +54,9 @@ class Registry(Types[Vendor]):
     def __getitem__(self, name: str) -> Vendor:
         return self.entries[name].vendor
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries  # none has to be made for this
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 

@@ -23,6 +23,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.config.files.document import KeyPath, typed
+from exporter.config.mistakes import slips
+from exporter.config.mistakes.faults import told_of
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.values import TEXT, BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault, seconds_of
 from exporter.config.vendors.types import VendorDeclaration
@@ -351,16 +353,18 @@ class Declaration(VendorDeclaration):
                     yield ("feeds", kind, "fields", key, "offset"), Template(field.offset).whole
 
     def _faults_of_credentials(self) -> Iterator[tuple[KeyPath, str]]:
-        allowed = ", ".join(self.credentials) or "none, since `credentials` names none"
+        shown = ", ".join(filter(slips.repeated, self.credentials))
+        allowed = shown or "none, since `credentials` names none"
         for key, name in self.auth.credentials:
             if name not in self.credentials:
-                yield ("auth", key), f"{name} is no credential of this vendor; allowed: {allowed}"
+                words = f"no credential of this vendor{slips.hint(name, self.credentials)}; allowed: {allowed}"
+                yield ("auth", key), told_of(name, words)
         sends = self.auth.type in ("bearer", "header", "query", "basic")
         if sends and not self.auth.credential and len(self.credentials) != 1:
             yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
         for index, name in enumerate(self.credentials):
             if name in self.settings or _is_taken(name):
-                yield ("credentials", index), f"{name} is the name of another setting; give it a name of its own"
+                yield ("credentials", index), told_of(name, "the name of another setting; give it a name of its own")
             if not name.isidentifier():
                 yield ("credentials", index), "not a name for a setting; write letters, digits and underscores"
         placeholders = PAGING | WINDOW | IDS | ALWAYS

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from exporter.config.files.document import KeyPath
 from exporter.config.mistakes import slips
+from exporter.config.mistakes.faults import told_of
 
 PAGING = frozenset({"page", "offset", "cursor", "page_size"})
 WINDOW = frozenset({"since_s", "since_ms", "since_iso", "until_s", "until_ms", "until_iso"})
@@ -212,4 +213,4 @@ def unknown_names_in(path: KeyPath, template: Template, allowed: frozenset[str])
         hint = f"; did you mean {{{meant}}}?" if meant else ""
         yield path, f"{{{name}}} is an unknown placeholder{hint}; allowed: {shown}"
     if odd := template.odd_braces:
-        yield path, f"{odd[:40]} is no placeholder; write a name in braces; allowed: {shown}"
+        yield path, told_of(odd, f"no placeholder; write a name in braces; allowed: {shown}")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from exporter.config.mistakes import slips
 from exporter.config.models import Secret, Settings
 from exporter.config.values import fault
 
@@ -60,15 +61,16 @@ class TLSError(Exception):
 def _version(value: object) -> ssl.TLSVersion:
     if isinstance(value, str) and value in _VERSIONS:
         return _VERSIONS[value]
-    old = "older than is safe" if value in ("TLS10", "TLS11") else "not a version of TLS"
-    raise fault(f"{old}; allowed: {', '.join(_VERSIONS)}")
+    is_old = value in ("TLS10", "TLS11")
+    wrong = "older than is safe" if is_old else f"not a version of TLS{slips.hint(str(value), _VERSIONS)}"
+    raise fault(f"{wrong}; allowed: {', '.join(_VERSIONS)}")
 
 
 def _client_auth(value: object) -> str:
     if value in ("RequireAnyClientCert", "RequireClientCert"):
         raise fault("Python cannot ask for a certificate that it does not verify; write RequireAndVerifyClientCert")
     if value not in CLIENT_AUTH:
-        raise fault(f"not a policy; allowed: {', '.join(CLIENT_AUTH)}")
+        raise fault(f"not a policy{slips.hint(str(value), CLIENT_AUTH)}; allowed: {', '.join(CLIENT_AUTH)}")
     return str(value)
 
 
