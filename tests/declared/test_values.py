@@ -101,6 +101,12 @@ def test_a_fraction_may_have_any_number_of_digits(digits: str, part: float, zone
         "0000-00-00 00:00:00",
         "0000-00-00T00:00:00Z",
         "1970-01-01T00:00:00Z",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+        "01 Jan 0001 00:00:00 GMT",
+        "Mon, 1 Jan 0001 08:00:00 +0800",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        -62135596800,
+        "-62135596800",
     ],
 )
 @pytest.mark.parametrize("offset", [0.0, 28800.0])

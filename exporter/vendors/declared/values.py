@@ -27,6 +27,9 @@ _SECONDS_BELOW = 1e11
 _ISO = re.compile(
     r"(?P<moment>\d{4}-?\d\d-?\d\d[Tt ]\d\d:?\d\d(?::?\d\d)?)(?:[.,](?P<fraction>\d+))?\s*(?P<zone>\D.*)?", re.ASCII
 )
+_NEVER = re.compile(r"^0000-00-00|\b0001 \d\d:", re.ASCII)
+"""What databases and .NET write where there is no time; the latter would be read as the year 2001."""
+
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 _LENGTH = re.compile(
     r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|msec|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)?", re.ASCII | re.IGNORECASE
@@ -87,7 +90,7 @@ def _seconds(value: float) -> float | None:
 
 
 def _moment(text: str, zone: tzinfo) -> float | None:
-    if text.startswith("0000-00-00"):  # as databases write that there is none
+    if _NEVER.search(text):
         return None
     if found := _ISO.fullmatch(text):
         fraction = float(f"0.{found['fraction']}") if found["fraction"] else 0.0
