@@ -15,13 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from exporter import __version__
-from exporter.simulator import PREFIXES, Credentials, hang
-from tests.harness import Exporter, Site, Start
+from exporter.simulator import PREFIXES, hang
+from tests.harness import Exporter, Site, Start, account
 
 ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
@@ -29,7 +30,6 @@ COMMANDS = (
     *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
 )
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
-KEYS = Credentials()
 
 GOOD = """\
 providers:
@@ -189,22 +189,21 @@ def vendors(live_site: Site) -> str:
     return live_site.url
 
 
-def facewap(url: str, name: str = "swaps", **more: object) -> str:
-    return provider(name, "facewap", url, token=KEYS.facewap_token, **more)
+def facewap(url: str, name: str = "swaps", **more: Any) -> str:
+    return line_of(account("facewap", url, name=name, **more))
 
 
-def chanjing(url: str, name: str = "studio", **more: object) -> str:
-    return provider(name, "chanjing", url, access_token=KEYS.chanjing_access_token, **more)
+def chanjing(url: str, name: str = "studio", **more: Any) -> str:
+    return line_of(account("chanjing", url, name=name, **more))
 
 
-def provider(name: str, type: str, url: str, **more: object) -> str:  # noqa: A002
-    settings = {"name": name, "type": type, "base_url": url + PREFIXES[type], **more}
-    return "  - {" + ", ".join(f'{key}: "{value}"' for key, value in settings.items()) + "}\n"
+def line_of(provider: dict[str, Any]) -> str:
+    return "  - {" + ", ".join(f'{key}: "{value}"' for key, value in provider.items()) + "}\n"
 
 
 def write(folder: Path, *listed: str) -> None:
     head = "poll_interval: 50ms\nrequest_timeout: 60s\nledger: {path: ledger.sqlite3}\nproviders:\n"
-    replace(folder / "config.yaml", head + "".join(listed).replace("}", ', rate_limit: "1000/s"}'))
+    replace(folder / "config.yaml", head + "".join(listed))
 
 
 def replace(file: Path, text: str) -> None:

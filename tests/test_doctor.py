@@ -49,7 +49,7 @@ from exporter.simulator import (
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, State
 from exporter.vendors.registry import connect
-from tests.harness import ALL_FEEDS, UNLISTED, VENDORS, Door, Site, Start, page_of, settings_of
+from tests.harness import ALL_FEEDS, UNLISTED, VENDORS, Door, Site, Start, page_of, settings_of, until
 from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 
 pytestmark = pytest.mark.anyio
@@ -289,9 +289,7 @@ async def test_a_vendor_that_hangs_holds_up_no_other(practice: Practice) -> None
     practice.fake.faults["deerapi"] = hang
     hanging = practice.account("deerapi", request_timeout="1m", name="hanging")
     begun = asyncio.create_task(practice.run_doctor(practice.account("facewap"), hanging, in_json=False))
-    async with asyncio.timeout(30):
-        while not practice.said:  # noqa: ASYNC110  # what it says is no event
-            await asyncio.sleep(0.01)
+    await until("a report", lambda: practice.said)
     assert practice.said[0].startswith("facewap/face_swap (facewap at ")
     assert not begun.done()
     begun.cancel()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
-from exporter.simulator import PREFIXES, Credentials, World, app, serve
+from exporter.simulator import Credentials, World
+from tests.harness import Door, Site
 
 KEYS = Credentials(chanjing_app_id="1001")
 """With the user and the application that the example configurations name."""
@@ -24,15 +25,15 @@ def _keys() -> dict[str, str]:
     }
 
 
-@pytest.fixture(name="aimed")
-def _aimed() -> Iterator[Callable[[str], str]]:
+@pytest.fixture
+def aimed(door: Door) -> Callable[[str], str]:
     """Makes a configuration call simulated vendors, and often; all else stays as it is."""
-    with serve(app(World(rate=0), KEYS, limits={})) as address:
+    door.behind = site = Site(World(rate=0), door.url, KEYS)
 
-        def aimed(text: str) -> str:
-            config: dict[str, Any] = yaml.safe_load(text)
-            for provider in config["providers"]:
-                provider["base_url"] = address.url + PREFIXES[provider["type"]]
-            return yaml.safe_dump(config | {"poll_interval": "50ms"})
+    def aim(text: str) -> str:
+        config: dict[str, Any] = yaml.safe_load(text)
+        for provider in config["providers"]:
+            provider["base_url"] = site.account(provider["type"])["base_url"]
+        return yaml.safe_dump(config | {"poll_interval": "50ms"})
 
-        yield aimed
+    return aim

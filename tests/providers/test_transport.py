@@ -19,8 +19,8 @@ from exporter.client.errors import AnswerTooLarge, ConnectionFailed, TimedOut
 from exporter.client.transport.transport import AiohttpTransport
 from exporter.config.models import Secret
 from exporter.config.network import trust
+from tests.harness import PATIENCE, until
 
-PATIENCE = 30.0
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 HEAD = b"HTTP/1.1 200 OK\r\n"
 EMPTY = HEAD + b"Content-Length: 2\r\n\r\n{}"
@@ -105,12 +105,6 @@ async def ask(
     return await client.call("list", method, url, read=Answer.json, headers=headers, json=json)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110  # what a server sees is no event
-            await asyncio.sleep(0.01)
-
-
 # What is sent.
 
 
@@ -190,7 +184,7 @@ async def test_calls_share_connections(vendor: Vendor) -> None:
         await asyncio.gather(*(ask(client) for _ in range(50)))
         assert vendor.connections <= 8
         assert len(vendor.heads) == 60
-    await until(lambda: not vendor.open)
+    await until("the end of all connections", lambda: not vendor.open)
 
 
 async def test_a_connection_that_the_vendor_closed_meanwhile_disturbs_nobody(vendor: Vendor) -> None:
@@ -217,7 +211,7 @@ async def test_a_connection_of_an_answer_that_did_not_come_in_time_is_ended(vend
     async with client_of(vendor, timeout=0.2) as client:
         with pytest.raises(TimedOut):
             await ask(client)
-        await until(lambda: not vendor.open)
+        await until("the end of all connections", lambda: not vendor.open)
 
 
 @pytest.mark.parametrize("body", [b"{}" * 5_000_000, b"{"], ids=["too large", "never whole"])
@@ -226,7 +220,7 @@ async def test_a_connection_of_an_answer_that_was_not_read_to_its_end_is_ended(v
     async with client_of(vendor, timeout=PATIENCE if len(body) > 1 else 0.2) as client:
         with pytest.raises(AnswerTooLarge if len(body) > 1 else TimedOut):
             await ask(client)
-        await until(lambda: not vendor.open)
+        await until("the end of all connections", lambda: not vendor.open)
         vendor.reply = lambda line: EMPTY
         assert await ask(client) == {}
 

@@ -172,7 +172,7 @@ async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIte
 
 
 @asynccontextmanager
-async def studio(url: str = NOWHERE) -> AsyncIterator[Rig]:
+async def studio(url: str = NOWHERE, request_timeout: str = "30s") -> AsyncIterator[Rig]:
     """A Chanjing account at the vendors with this address; by default, where nothing listens."""
     rig = Rig()
     rig.connect(
@@ -180,7 +180,7 @@ async def studio(url: str = NOWHERE) -> AsyncIterator[Rig]:
         url,
         name="studio",
         poll_interval="10s",
-        request_timeout="100ms",
+        request_timeout=request_timeout,
         rate_limit="100/s",
         watch={"callback_secret": SECRET},
     )

@@ -166,7 +166,7 @@ async def test_what_is_in_flight_is_withdrawn_after_three_intervals_and_comes_ba
 
 async def test_it_answers_while_a_vendor_hangs(site: Site) -> None:
     site.fake.faults["chanjing"] = hang
-    async with studio(site.url) as rig, served(rig.app()) as http:
+    async with studio(site.url, request_timeout="100ms") as rig, served(rig.app()) as http:
         sweep = asyncio.create_task(rig.loops[0].sweep())
         await asyncio.sleep(0)
         for path in ("/", "/metrics", "/-/healthy"):
