@@ -10,7 +10,6 @@ from typing import TypeVar
 from urllib.parse import quote, unquote_plus
 
 import httpx
-import jwt
 
 from exporter.client.tokens import Token
 from exporter.config.models import Secret
@@ -110,7 +109,10 @@ class JwtHs256(Scheme):
     """A token that we sign ourselves (RFC 7519), again before it ends and when the credentials change."""
 
     def __init__(self, issuer: Secret, secret: Secret, clock: Callable[[], float] = time.time) -> None:
+        import jwt  # not at the start: few vendors want it, and it brings `cryptography` along where that is installed
+
         super().__init__([issuer, secret])
+        self._encode, self._short_secret = jwt.encode, jwt.InsecureKeyLengthWarning
         self._issuer, self._secret, self._clock = issuer, secret, clock
         self._signed: tuple[str, str, float, str] | None = None
 
@@ -129,8 +131,8 @@ class JwtHs256(Scheme):
         if made is None or made[:2] != (issuer, secret) or not 0 <= now - made[2] < LIFE - RENEWED_BEFORE:
             claims = {"iss": issuer, "exp": int(now + LIFE), "nbf": int(now - EARLIER)}
             with warnings.catch_warnings():  # how long a secret is, the vendor decides
-                warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
-                made = issuer, secret, now, jwt.encode(claims, secret, algorithm="HS256")
+                warnings.simplefilter("ignore", self._short_secret)
+                made = issuer, secret, now, self._encode(claims, secret, algorithm="HS256")
             self._signed = made
         return made[3]
 
