@@ -274,7 +274,7 @@ def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, wait_
         exporter.wait_for("its first sweep", lambda: re.search(r"(?m)^videotask_up{.*} 1", exporter.get("metrics")))
         for _ in range(3):
             calls = vendor.calls.total()
-            exporter.wait_for("some sweeps", lambda calls=calls: vendor.calls.total() > calls + 40)
+            exporter.wait_for("some sweeps", lambda calls=calls: vendor.calls.total() > calls + 40)  # type: ignore[misc]
             exporter.process.kill()
             exporter.process.wait()
             exporter = start(*arguments)
