@@ -27,7 +27,8 @@ pytestmark = pytest.mark.slow
 def steps() -> Iterator[tuple[str, str, str]]:
     """Files with their names, and blocks of commands, in the order of the guide."""
     for found in STEPS.finditer(GUIDE):
-        yield found[1] or "", found[2], found[3]
+        named = re.match(r"# ([\w.]+)\n", found[3])
+        yield found[1] or (named[1] if named else ""), found[2], found[3]
 
 
 def printed(folder: Path, command: str) -> str:

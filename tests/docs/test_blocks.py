@@ -15,6 +15,8 @@ import trustme
 import yaml
 
 from docs.tools.reader import BLOCKS, PAGES, ROOT, Block, Page, blocks
+from exporter.config.vendors.declarations import VendorFile
+from exporter.vendors.registry import built_in
 from exporter.web.access.webconfig import WebConfig
 from grafana.promql import CLOSED, SERVED
 from grafana.rules_files import RECORDINGS
@@ -22,7 +24,7 @@ from tests.harness import load
 
 Program = Callable[..., str]
 
-LANGUAGES = {"sh", "text", "promql", "yaml", "json", "python", "mermaid", "make", "nginx"}
+LANGUAGES = {"sh", "console", "text", "promql", "yaml", "json", "python", "mermaid", "make", "nginx"}
 FUNCTIONS = r"(?:sum|rate|increase|histogram_quantile|time|topk|max_over_time|sort|sort_desc|deriv|absent|count)"
 IN_TEXT = re.compile(rf"(?:{FUNCTIONS}(?: by)? *\(.*\bvideotask_\w+|videotask_\w+(?:{{.+}}|.* [<>=]=? ).*)")
 """Code within the text that is a query, not only a name."""
@@ -152,8 +154,21 @@ def kustomization(folder: Path, text: str, program: Program) -> None:
     assert [one for one in content["resources"] if not (ROOT / one.partition("videotask-exporter/")[2]).exists()] == []
 
 
+def vendor_file(folder: Path, text: str, program: Program) -> None:
+    (folder / "acme.yaml").write_text(text, encoding="utf-8")
+    assert VendorFile(folder / "acme.yaml", built_in(), {}).faults == []
+
+
+def config_beside_a_vendor_file(folder: Path, text: str, program: Program) -> None:
+    declared = next(block for block in blocks("yaml") if block.file == "acme.yaml")
+    (folder / "acme.yaml").write_text(declared.text, encoding="utf-8")
+    exporter_config(folder, text, program)
+
+
 CHECKS: Mapping[str, Callable[[Path, str, Program], None]] = {
     "": exporter_config,
+    "acme.yaml": vendor_file,
+    "config.yaml": config_beside_a_vendor_file,
     "prometheus.yml": by_program("promtool", "check", "config"),
     "web-config.yml": web_config,
     "kustomization.yaml": kustomization,

@@ -63,6 +63,7 @@ ELSEWHERE = (
         ("tests/deploy/test_compose.py", "tests/stack/test_compose.py"),
     ),
     Elsewhere(r"make image(-test)?\b", "it needs a container engine", ("tests/deploy/test_container.py",)),
+    Elsewhere(r"curl .*\.example/", "the vendor is made up", ("tests/docs/test_add_a_vendor.py",)),
     Elsewhere(r"kubectl\b", "it needs a cluster", ("tests/deploy/test_kubernetes.py",)),
     Elsewhere(r"sudo |systemctl|journalctl", "it changes the machine", ("tests/deploy/test_systemd.py",)),
 )
