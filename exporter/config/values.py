@@ -123,7 +123,9 @@ def _url(value: Any, *, takes_query: bool = False) -> str:
 
 
 def _base_url(value: Any) -> str:
-    return _url(value).rstrip("/")
+    if "{" in (url := _url(value)) or "}" in url:
+        raise fault("holds braces; write the address itself: placeholders stand in the paths below it")
+    return url.rstrip("/")
 
 
 _WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"

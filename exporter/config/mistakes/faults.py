@@ -123,6 +123,8 @@ def beyond_limits(detail: ErrorDetails, written: str = "") -> str:
             return f"unknown{slips.hint(written, allowed)}; allowed: {', '.join(allowed)}"
         case "greater_than_equal":
             return f"too small; the least is {limits['ge']}"
+        case "greater_than":
+            return f"too small; write more than {limits['gt']:g}"
         case "less_than_equal":
             return f"too large; the most is {limits['le']}"
         case "too_short":
@@ -147,6 +149,8 @@ def _words_for(detail: ErrorDetails, model: type[Settings], written: str | None,
             return f"missing; {(field.description if field else None) or 'write a value'}"
         case "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float":
             return "not a whole number; write digits"
+        case "float_parsing" | "float_type" | "finite_number":
+            return "not a number; write digits"
         case "bool_parsing" | "bool_type":
             return "neither true nor false; write one of them"
         case "string_type":

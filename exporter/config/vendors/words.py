@@ -24,6 +24,7 @@ STATES = tuple(state for state in State if state is not State.LOST)
 """Those that a vendor's words may mean: that a task is lost only we can tell."""
 
 _REGEX = re.compile(r"[*+?\[\](){}|\\]|\$$")
+_SURELY_REGEX = re.compile(r"\.[*+]|\\[dws]|\*$")
 
 
 def plain(value: Any) -> str:
@@ -78,5 +79,7 @@ def faults_of_words(table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[KeyPat
                 yield here, "empty; write a word of the vendor"
             elif word.startswith(PREFIX) and _REGEX.search(word[1:]):
                 yield here, f"{told} looks like a regular expression; after ^ the beginning of a word stands as it is"
+            elif _SURELY_REGEX.search(word):
+                yield here, f"{told} looks like a regular expression; write ^ and the beginning of a word as it is"
             elif (other := first.setdefault(plain(word), meaning)) != meaning:
                 yield here, f"{told} already means {other.value}; a word has one meaning"

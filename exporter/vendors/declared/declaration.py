@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,7 @@ from exporter.config.files.document import KeyPath, typed
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.faults import told_of
 from exporter.config.models import ProviderSettings, Settings
-from exporter.config.values import TEXT, BaseUrl, Duration, Interval, Name, Rate, WebUrl, fault, seconds_of
+from exporter.config.values import TEXT, BaseUrl, Interval, Name, Rate, WebUrl, fault, seconds_of
 from exporter.config.vendors.types import VendorDeclaration
 from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
 from exporter.tasks import Cause, Clock
@@ -56,6 +56,8 @@ Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"
 def _path_below(value: str) -> str:
     if not value.startswith(("/", "{")):
         raise fault("not a path; write the path below base_url with a / at its beginning")
+    if "#" in value or " " in value or not value.isprintable():
+        raise fault("not a path; write it as the vendor does, without blanks, line breaks and #")
     return value
 
 
@@ -82,6 +84,8 @@ class _OrPath:
 def _header_name(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise fault("not the name of a header; write letters, digits and hyphens")
+    if value.lower() in ("connection", "content-length", "transfer-encoding"):
+        raise fault("not a header to declare, since each request has its own; leave it out")
     return value
 
 
@@ -120,7 +124,8 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise fault("not a time zone; write a name such as Asia/Shanghai or UTC") from None
+        meant = slips.hint(value, available_timezones())
+        raise fault(f"not a time zone; write a name such as Asia/Shanghai or UTC{meant}") from None
     return value
 
 
@@ -156,7 +161,7 @@ class UsageField(PathOnly):
     """What a task cost."""
 
     unit: Unit = Field(description="what it is counted in")
-    scale: float = Field(default=1.0, allow_inf_nan=False, description="what the number is multiplied with")
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="what the number is multiplied with")
 
 
 ProgressPath = Annotated[ProgressField, _OrPath()]
@@ -208,7 +213,7 @@ class ListRequest(_Request):
     last: Path | None = Field(default=None, description="over the answer: true on the last page")
     total: Path | None = Field(default=None, description="how many rows all pages have together")
     order: Literal["newest_first", "unknown"] = Field(default="newest_first", description="how the rows are sorted")
-    window: Duration | None = Field(default=None, description="how far back the vendor lists")
+    window: Interval | None = Field(default=None, description="how far back the vendor lists")
     in_flight: dict[str, str] = Field(
         default_factory=dict, description="more parameters that ask for the tasks in flight alone, where there are such"
     )
@@ -217,7 +222,7 @@ class ListRequest(_Request):
 class Missing(Settings):
     """How the vendor answers that it does not know a task."""
 
-    status: list[int] = Field(default_factory=list, description="HTTP statuses")
+    status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
     when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
 
@@ -248,6 +253,17 @@ class FeedDeclaration(Settings):
     )
 
 
+_KEYS_OF_AUTH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "bearer": ((), ("credential",)),
+    "header": (("name",), ("credential", "prefix")),
+    "query": (("name",), ("credential",)),
+    "basic": ((), ("credential", "password")),
+    "jwt_hs256": (("issuer", "secret"), ()),
+    "none": ((), ()),
+}
+"""The keys that each scheme needs, and those that it may have."""
+
+
 class Auth(Settings):
     """How requests prove whose they are."""
 
@@ -261,10 +277,14 @@ class Auth(Settings):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Auth:
-        wanted = {"header": ["name"], "query": ["name"], "jwt_hs256": ["issuer", "secret"]}.get(self.type, [])
-        for key in wanted:
+        needed, allowed = _KEYS_OF_AUTH[self.type]
+        for key in needed:
             if not getattr(self, key):
                 raise fault(f"missing; the scheme {self.type} needs it", key)
+        for key in sorted(self.model_fields_set - {"type", *needed, *allowed}):
+            others = [scheme for scheme, keys in _KEYS_OF_AUTH.items() if key in (*keys[0], *keys[1])]
+            told = f"without effect in the scheme {self.type}; leave it out, or write type: {' or '.join(others)}"
+            raise fault(told, key)
         if self.type == "header":
             try:
                 _header_name(self.name or "")
@@ -340,8 +360,20 @@ class Declaration(VendorDeclaration):
         if self.account:
             request = template_of(self.account)
             yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS))
+        for place, one in self._requests():
+            if one.body is not None and one.method == "GET":
+                yield (*place, "json"), "a GET has no body; write method: POST, or use query"
         for name in self.headers:
             yield from unknown_names_in(("headers", name), Template(self.headers[name]), own)
+
+    def _requests(self) -> Iterator[tuple[KeyPath, ListRequest | DetailRequest | AccountRequest]]:
+        for kind, feed in self.feeds.items():
+            if feed.list_:
+                yield ("feeds", kind, "list"), feed.list_
+            if feed.detail:
+                yield ("feeds", kind, "detail"), feed.detail
+        if self.account:
+            yield ("account",), self.account
 
     @property
     def offsets(self) -> Iterator[tuple[KeyPath, str]]:
@@ -362,8 +394,13 @@ class Declaration(VendorDeclaration):
         sends = self.auth.type in ("bearer", "header", "query", "basic")
         if sends and not self.auth.credential and len(self.credentials) != 1:
             yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
+        for place, request in self._requests():
+            if self.auth.type == "query" and self.auth.name in request.query:
+                told = "the name of another parameter of this request; the credential would stand in its place"
+                yield (*place, "query", str(self.auth.name)), told
         for index, name in enumerate(self.credentials):
-            if name in self.settings or _is_taken(name):
+            is_twin = name.endswith("_file") and name.removesuffix("_file") in self.credentials
+            if name in self.settings or _is_taken(name) or is_twin or name in self.credentials[:index]:
                 yield ("credentials", index), told_of(name, "the name of another setting; give it a name of its own")
             if not name.isidentifier():
                 yield ("credentials", index), "not a name for a setting; write letters, digits and underscores"
@@ -394,6 +431,12 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
         yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
     if feed.detail is not None:
         yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
+        for index, part in enumerate(feed.detail.fills):
+            names = ("code", "text") if part == "reason" else (part,)
+            if all(getattr(feed.fields, name) is None for name in names):
+                wanted = " or ".join(f"fields.{name}" for name in names)
+                told = f"not told by any field; write {wanted}, or leave it out"
+                yield ("detail", "fills", index), told_of(part, told)
     yield from ((("states", *path), words) for path, words in faults_of_words(feed.states))
     yield from ((("reasons", *path), words) for path, words in faults_of_words(feed.reasons))
     if not feed.states:
@@ -409,6 +452,8 @@ def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyP
         yield ("paging", "next"), f"missing; paging by {kind} needs the JMESPath of the next {kind} in the answer"
     if kind not in ("cursor", "link") and of.paging.next is not None:
         yield ("paging", "next"), f"without effect in paging by {kind}; leave it out, or write type: cursor or link"
+    if kind != "page" and "first" in of.paging.model_fields_set:
+        yield ("paging", "first"), f"without effect in paging by {kind}; leave it out, or write type: page"
     wanted = {"page": "page", "offset": "offset", "cursor": "cursor"}.get(kind)
     if wanted and wanted not in used:
         yield ("paging", "type"), f"no {{{wanted}}} in the request; paging by {kind} needs it in path, query or json"
@@ -417,8 +462,6 @@ def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyP
         yield where, f"{{{name}}} means nothing in paging by {kind}; write paging: {{type: {name}}}, or leave it out"
     for name, text in of.in_flight.items():
         yield from unknown_names_in(("in_flight", name), Template(text), own | ALWAYS | PAGING | WINDOW)
-    if of.body is not None and of.method == "GET":
-        yield ("json",), "a GET has no body; write method: POST, or use query"
 
 
 def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
@@ -431,5 +474,3 @@ def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[
         yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
     if of.batch == 1 and "id" not in used and used & IDS:
         yield ("batch",), "missing; {ids} asks for several tasks: write batch: 50, or use {id}"
-    if of.body is not None and of.method == "GET":
-        yield ("json",), "a GET has no body; write method: POST, or use query"

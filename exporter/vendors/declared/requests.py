@@ -207,7 +207,7 @@ def unknown_names(request: RequestTemplate, allowed: frozenset[str]) -> Iterator
 
 
 def unknown_names_in(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    shown = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+    shown = ", ".join(f"{{{one}}}" for one in sorted(allowed)) or "none here"
     for name in sorted(template.names - allowed):
         meant = slips.nearest(name, allowed)
         hint = f"; did you mean {{{meant}}}?" if meant else ""
