@@ -171,6 +171,18 @@ def test_what_these_tries_change_is_good(tmp_path: Path) -> None:
     assert faults_of(tmp_path, KILN) == []
 
 
+@pytest.mark.parametrize("text", ["", "# to be written\n"])
+def test_a_vendor_file_of_the_configuration_that_is_empty_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kiln.yaml").write_text(text)
+    config = tmp_path / "config.yaml"
+    config.write_text("vendor_files: [kiln.yaml]\nproviders:\n  - {name: k, type: kiln, api_key: KEY}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(config)
+    assert [fault.partition("kiln.yaml:")[2] for fault in raised.value.faults] == [
+        "1: no vendor; write its name as a key, and below it what the vendor is"
+    ]
+
+
 def test_an_offset_that_a_provider_gives_is_a_duration(tmp_path: Path) -> None:
     (tmp_path / "kiln.yaml").write_text(with_(submitted=OFFSET, settings="settings: {tz: {description: hours}}"))
     config = tmp_path / "config.yaml"

@@ -24,6 +24,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 FORM = "not a mapping; write the vendor's name as a key, and below it, indented, what the vendor is"
 
+NO_VENDOR = "no vendor; write its name as a key, and below it what the vendor is"
+
 
 class Declarations:
     """The vendors that documents declare. What is wrong with them is noted in the documents."""
@@ -40,6 +42,8 @@ class Declarations:
         if not isinstance(content, dict):
             if content is not None:
                 document.fault(base, FORM)
+            elif not base and not document.faults:
+                document.fault(base, NO_VENDOR)
             return
         for name, entry in content.items():
             if not base and name.startswith(SHARED):
@@ -177,7 +181,7 @@ class VendorFile:
         self.vendors: Mapping[str, Declared] = declarations.good
         """The vendors without a fault."""
         if not self.document.faults and not self.vendors:
-            self.document.fault(self.base, "no vendor; write its name as a key, and below it what the vendor is")
+            self.document.fault(self.base, NO_VENDOR)
 
     @property
     def faults(self) -> list[str]:
