@@ -198,7 +198,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
     config = load(arguments.config_file, vendors=installed())
     check_environment(config)
     web = WebConfig(arguments.web_config_file) if arguments.web_config_file else None
-    for remark in config.remarks:
+    for remark in config.warnings:
         print(f"warning: {remark}")
     feeds = sum(len(config.kinds_of(one)) for one in config.providers)
     print(f"{arguments.config_file}: good; providers: {len(config.providers)}, feeds: {feeds}")
@@ -313,7 +313,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return 2
     tell = partial(print, flush=True)
     if not arguments.json:
-        for remark in config.remarks:
+        for remark in config.warnings:
             tell(f"warning: {remark}")
     return run_process(
         run_doctor(

@@ -29,11 +29,11 @@ Install = Callable[..., Path]
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Installs packages of one module as pip would leave them: the module, and its entry points."""
-    folder = tmp_path / "site"
-    before = set(sys.modules)
+    folder, installed = tmp_path / "site", []
 
     def install(name: str, code: str, points: str | None = None) -> Path:
         folder.mkdir(exist_ok=True)
+        installed.append(name)
         (folder / f"{name}.py").write_text(code)
         about = folder / f"{name}-1.0.dist-info"
         about.mkdir()
@@ -44,8 +44,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         return folder
 
     yield install
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name in installed:
+        sys.modules.pop(name, None)
 
 
 ROWS: list[dict[str, Any]] = [
@@ -245,3 +245,15 @@ def issubclass_of_error(name: str) -> bool:
 def test_the_example_imports_nothing_else_of_the_exporter() -> None:
     code = (EXAMPLE / "acme_videos.py").read_text()
     assert set(re.findall(r"(?m)^(?:from|import) (exporter\S*)", code)) == {"exporter.vendors.api"}
+
+
+def test_a_check_of_the_configuration_warns_of_a_broken_plug_in(
+    install: Install, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    site = install("bolt", "import gone_altogether")
+    (tmp_path / "config.yaml").write_text(f"providers:\n{GOOD}")
+    check = start("check-config", "--config.file=config.yaml", PYTHONPATH=f"{site}:{ROOT}")
+    assert check.end(None) == 0
+    first, second = check.stdout.splitlines()
+    assert first.startswith("warning: the plug-in bolt of bolt 1.0 cannot be used: ModuleNotFoundError: ")
+    assert second == "config.yaml: good; providers: 1, feeds: 1"

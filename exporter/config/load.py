@@ -75,6 +75,11 @@ class Config(PollSettings):
         return provider.feeds or (self._types[provider.type].kinds if self._types else ())
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """All that whoever checks the file should know of."""
+        return *(self._types.broken.values() if self._types else ()), *self._remarks
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What works but is probably not meant, a line for each with its place in the file."""
         return self._remarks

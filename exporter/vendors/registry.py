@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
+from exporter.config.files.contents import ConfigError
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.declarations import VendorFile
 from exporter.config.vendors.types import Declared, Types, Vendors
@@ -118,7 +119,10 @@ def _of_module(name: str) -> Vendor:
 
 def _of_file(name: str) -> Vendor:
     with resources.as_file(resources.files("exporter.vendors.builtin") / f"{name}.yaml") as path:
-        return _declared(VendorFile(path, Registry({}), {}).vendors[name])
+        file = VendorFile(path, Registry({}), None)
+    if file.faults:
+        raise ConfigError(file.faults)
+    return _declared(file.vendors[name])
 
 
 @cache

@@ -27,6 +27,7 @@ from exporter.vendors.api import (
     State,
     TaskId,
     TaskNotFound,
+    Tells,
     Text,
     Timestamp,
     TokenStore,
@@ -138,7 +139,10 @@ def feeds(settings: Settings, client: Client, token_store: TokenStore) -> Sequen
     return [Renders(settings, client)]
 
 
-ACME = Vendor("acme", Settings, (Renders.kind,), feeds, title="Acme")
+TOLD = ("submitted", "started", "ended", "progress", "output", "reason")
+ACME = Vendor(
+    "acme", Settings, (Renders.kind,), feeds, title="Acme", tells={Renders.kind: Tells(Clock.PROVIDER, parts=TOLD)}
+)
 
 DECLARED = {
     "bolt": {

@@ -53,8 +53,11 @@ class Declarations:
             if self.places.setdefault(name, place) != place:
                 document.fault(path, f"already declared in {self.places[name]}; keep one of them")
                 continue
-            self._check_name(document, path, name, entry)
-            if (declaration := self.read(document, entry, path)) is not None:
+            declaration = self.read(document, entry, path)
+            wrong = self._fault_of_name(name, declaration, entry)
+            if wrong:
+                document.fault(path, wrong)
+            elif declaration is not None:
                 self.good[name] = Declared(name, declaration, place)
 
     def read(self, document: Document, entry: Any, path: KeyPath) -> VendorDeclaration | None:
@@ -75,13 +78,16 @@ class Declarations:
             document.fault((*path, *key), words)
         return None if faults or broken else declaration
 
-    def _check_name(self, document: Document, path: KeyPath, name: str, entry: Any) -> None:
+    def _fault_of_name(self, name: str, declaration: VendorDeclaration | None, entry: Any) -> str:
+        """What is wrong with the name of a declaration; empty if it is good."""
         if not NAME.fullmatch(name):
             allowed = "write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
-            document.fault(path, f"not a name for a type; {allowed}")
-        elif name in self._vendors and not (isinstance(entry, dict) and "replaces" in entry):
+            return f"not a name for a type; {allowed}"
+        replaces = declaration.replaces if declaration else isinstance(entry, dict) and "replaces" in entry
+        if name in self._vendors and not replaces:
             told = f"the name of a vendor that is {self._vendors.origin(name)}"
-            document.fault(path, f"{told}; give this one another name, or write `replaces: true` in it")
+            return f"{told}; give this one another name, or write `replaces: true` in it"
+        return ""
 
 
 def _mended(
@@ -97,7 +103,7 @@ def _mended(
             (tuple(step for step in one["loc"] if step != OF_THE_KEY), one["type"] == "missing")
             for one in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        # From the end of a list to its begin: what is taken away moves what follows.
+        # From the end of a list to its beginning: what is taken away moves what follows.
         for place, is_missing in sorted(found, key=lambda one: [f"{step:>9}" for step in one[0]], reverse=True):
             broken.add(place)
             missed[place] += is_missing
@@ -163,7 +169,7 @@ class VendorFile:
     A bare one is named after its file. Raises ConfigError where it cannot be read.
     """
 
-    def __init__(self, path: str | Path, vendors: Vendors, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, path: str | Path, vendors: Vendors, environment: Mapping[str, str] | None = os.environ) -> None:
         self.document = read_document(path, environment)
         declarations, content = Declarations(vendors), self.document.content
         self.base: KeyPath = ()
