@@ -16,7 +16,6 @@ from exporter.config import schema
 from exporter.config.load import Config, ConfigError, ConfigFile
 from exporter.config.vendors.declarations import VendorFile
 from exporter.vendors.declared.declaration import Declaration
-from exporter.vendors.registry import built_in
 from tests.harness import VENDORS, load
 
 ACME = """\
@@ -412,7 +411,7 @@ SLIPS: Mapping[str, tuple[dict[str, str], list[str]]] = {
 @pytest.mark.parametrize("name", SLIPS)
 def test_all_faults_of_a_first_try_are_told_with_what_was_meant(write: Write, name: str) -> None:
     changes, faults = SLIPS[name]
-    found = VendorFile(write({"acme.yaml": acme(**changes)}), built_in(), ENVIRONMENT).faults
+    found = VendorFile(write({"acme.yaml": acme(**changes)}), VENDORS, ENVIRONMENT).faults
     assert [fault.partition("acme.feeds.render.")[2] for fault in found] == faults
 
 
@@ -523,17 +522,17 @@ def objections(text: str, schema: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("text", [WHOLE, acme(), "x-common: &common\n" + ACME + "bolt:\n  <<: *common\n"])
 def test_an_editor_likes_what_is_good(write: Write, text: str) -> None:
-    assert VendorFile(write({"vendors.yaml": text}), built_in(), ENVIRONMENT).faults == []
-    assert objections(text, schema.vendor_file(built_in())) == []
+    assert VendorFile(write({"vendors.yaml": text}), VENDORS, ENVIRONMENT).faults == []
+    assert objections(text, schema.vendor_file(VENDORS)) == []
     whole = "vendors:\n" + indented(text.replace("x-common", "common")) + PROVIDER
-    assert objections(whole, schema.document(built_in())) == []
+    assert objections(whole, schema.document(VENDORS)) == []
 
 
 @pytest.mark.parametrize("text", [PROVIDER, PROVIDER + "poll_interval: 1\n"])
 def test_an_editor_takes_any_type_where_vendors_are_declared(text: str) -> None:
     declared = "vendor_files: [acme.yaml]\n" + text
-    assert len(objections(declared, schema.document(built_in()))) == text.count("poll_interval")
-    assert len(objections(text, schema.document(built_in()))) > text.count("poll_interval")
+    assert len(objections(declared, schema.document(VENDORS))) == text.count("poll_interval")
+    assert len(objections(text, schema.document(VENDORS))) > text.count("poll_interval")
 
 
 @pytest.mark.parametrize(
@@ -541,13 +540,13 @@ def test_an_editor_takes_any_type_where_vendors_are_declared(text: str) -> None:
 )
 def test_an_editor_takes_what_any_provider_may_have(entry: str) -> None:
     text = "vendor_files: [acme.yaml]\n" + PROVIDER.replace("KEY", f"KEY{entry}")
-    assert objections(text, schema.document(built_in())) == []
+    assert objections(text, schema.document(VENDORS)) == []
 
 
 @pytest.mark.parametrize("entry", ["poll_interval: 5", "states: {render: {bad: [bad]}}", "watch: {limit: many}"])
 def test_an_editor_finds_what_is_wrong_with_a_provider_of_any_type(entry: str) -> None:
     text = "vendor_files: [acme.yaml]\n" + PROVIDER.replace("KEY", f"KEY, {entry}")
-    assert objections(text, schema.document(built_in())) != []
+    assert objections(text, schema.document(VENDORS)) != []
 
 
 STATIC = [
@@ -559,7 +558,7 @@ STATIC = [
 
 @pytest.mark.parametrize("name", STATIC)
 def test_an_editor_finds_the_faults_that_one_value_shows(name: str) -> None:
-    assert objections(acme(**SLIPS[name][0]), schema.vendor_file(built_in())) != []
+    assert objections(acme(**SLIPS[name][0]), schema.vendor_file(VENDORS)) != []
 
 
 # What there is
@@ -581,7 +580,7 @@ def test_every_type_is_listed_with_whose_it_is_and_what_its_feeds_tell(
         "reason",
     ]
     assert "deerapi: DeerAPI, built in" in lines
-    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [*built_in(), "acme"]
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [*VENDORS, "acme"]
     assert told(capsys).splitlines() == lines[:-2]
 
 
@@ -597,8 +596,8 @@ def test_what_is_listed_may_be_json(write: Write, capsys: pytest.CaptureFixture[
 
 
 def test_every_built_in_type_says_what_its_feeds_tell() -> None:
-    assert {name: vendor.tells.keys() for name, vendor in built_in().items()} == {
-        name: set(vendor.kinds) for name, vendor in built_in().items()
+    assert {name: vendor.tells.keys() for name, vendor in VENDORS.items()} == {
+        name: set(vendor.kinds) for name, vendor in VENDORS.items()
     }
 
 
@@ -629,6 +628,6 @@ OTHERS: Mapping[str, tuple[dict[str, str], str]] = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_faults_repeat_no_secret_and_say_what_to_write(write: Write, name: str) -> None:
     changes, fault = OTHERS[name]
-    found = VendorFile(write({"acme.yaml": acme(**changes)}), built_in(), ENVIRONMENT).faults
+    found = VendorFile(write({"acme.yaml": acme(**changes)}), VENDORS, ENVIRONMENT).faults
     assert fault in [one.partition("acme.yaml:")[2] for one in found]
     assert not [one for one in found if "0123456789abcdef" in one]

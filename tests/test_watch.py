@@ -13,7 +13,8 @@ import pytest
 from exporter.config.models import WatchSettings
 from exporter.polling.watch import Watch
 from exporter.polling.watch.files import WatchedFiles
-from exporter.vendors.registry import Registry, built_in
+from exporter.vendors.registry import Registry
+from tests.harness import VENDORS
 
 
 def write(path: Path, **kinds: list[str]) -> Path:
@@ -28,7 +29,7 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-KINDS = built_in().kinds
+KINDS = VENDORS.kinds
 
 
 class Files(WatchedFiles):
@@ -42,11 +43,11 @@ def watch(*patterns: object) -> Files:
 
 
 def test_a_source_that_names_kinds_is_made_again_when_there_are_others(tmp_path: Path) -> None:
-    fewer = Registry({name: built_in().entries[name] for name in ("deerapi", "facewap")})
+    fewer = Registry({name: VENDORS.entries[name] for name in ("deerapi", "facewap")})
     of_files = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]), known=KINDS)
-    assert [of_files.is_of(types) for types in (built_in(), fewer)] == [True, False]
+    assert [of_files.is_of(types) for types in (VENDORS, fewer)] == [True, False]
     of_settings = Watch("vendor", WatchSettings(tasks={"sora": ["1"]}))
-    assert [of_settings.is_of(types) for types in (built_in(), fewer)] == [True, True]
+    assert [of_settings.is_of(types) for types in (VENDORS, fewer)] == [True, True]
 
 
 async def test_ids_come_from_the_settings_and_the_files_each_once_and_in_order(tmp_path: Path) -> None:

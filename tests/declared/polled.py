@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -10,31 +9,15 @@ from typing import Any
 
 import httpx
 
-from exporter.client.client import Client, RateLimit
-from exporter.ledger.ledger import Ledger
+from exporter.client.client import Client
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.ledger.tracker import Tracker
-from exporter.polling.feed.loop import FeedLoop
-from exporter.polling.providers import PolledProvider
-from exporter.polling.watch import Watch
+from exporter.simulator import HandClock
 from exporter.tasks import Task
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.feed import DeclaredFeed
 from exporter.vendors.declared.vendor import vendor_of
 from exporter.vendors.vendor import Provider
-
-NOW = 1_790_000_000.0
-STEP = 15.0
-DAY = 86400.0
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
+from tests.harness import NOW, Rig
 
 
 class Acme:
@@ -86,64 +69,42 @@ def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers=headers, stream=httpx.ByteStream(content))
 
 
-class Polled:
+class Polled(Rig):
     """One declared feed, swept by hand. Pauses that the vendor asks for pass on the clock."""
-
-    def __init__(self, declaration: dict[str, Any], acme: Acme, account: PolledProvider, clock: HandClock) -> None:
-        self.declaration = declaration
-        self.acme = acme
-        self.account = account
-        self.clock = clock
-        (self.loop,) = account.loops
 
     @classmethod
     async def open(
         cls,
         declaration: dict[str, Any],
         acme: Acme,
-        store: SqliteFile | None = None,
+        store: SqliteFile | str = ":memory:",
         clock: HandClock | None = None,
         *,
         paced: bool = False,
         **settings: Any,
     ) -> Polled:
         """`paced` calls wait for their turns, in real time."""
-        clock = clock or HandClock()
         parsed = Declaration.model_validate(declaration)
         assert list(parsed.faults()) == []
         type_ = vendor_of("acme", parsed)
         given = type_.settings.model_validate(
             {"name": "acme", "type": "acme", "api_key": "KEY", "rate_limit": "1000/s", **settings}
         )
-        client = Client(given.base_url, timeout=5, transport=httpx.MockTransport(acme))
-        free = RateLimit(1e9, clock, lambda seconds: asyncio.sleep(0))
-        client.limit = RateLimit(given.rate_limit) if paced else free
-        ledger = Ledger(SqliteStore(store or SqliteFile(":memory:")), 7 * DAY)
-        feeds = type_.feeds(given, client, ledger.store)
+        polled = cls(clock or HandClock(NOW), store)
+        transport = httpx.MockTransport(acme)
+        client = Client(given.base_url, rate=given.rate_limit, timeout=5, transport=transport)
+        feeds = type_.feeds(given, client, polled.ledger.store)
         for feed in feeds:
             assert isinstance(feed, DeclaredFeed)
-            feed.now = clock
-        provider = Provider(given, client, feeds, type_)
-        trackers = [await ledger.open("acme", feed.kind, feed.clock, given, clock()) for feed in feeds]
-        watch = Watch("acme", given.watch, [feed.kind for feed in feeds])
-        return cls(declaration, acme, PolledProvider(provider, watch, ledger, trackers, clock=clock), clock)
-
-    async def sweep(self, times: int = 1, after: float = STEP) -> None:
-        for _ in range(times):
-            self.clock.now += max(after, self.account.provider.client.limit.pause_left)
-            await self.loop.sweep()
-
-    @property
-    def tracker(self) -> Tracker:
-        return self.loop.tracker
+            feed.now = polled.clock
+        await polled.take(Provider(given, client, feeds, type_))
+        if not paced:
+            polled.pass_pauses()
+        return polled
 
     @property
     def in_flight(self) -> dict[str, Task]:
         return self.tracker.in_flight
-
-    def counted(self, metric: str) -> dict[str, float]:
-        """A counter's values by its labels."""
-        return {".".join(key[1:]): value for key, value in self.tracker.counts.items() if key[0] == metric}
 
     @property
     def ends(self) -> dict[str, float]:
@@ -152,6 +113,3 @@ class Polled:
     @property
     def reasons(self) -> dict[str, float]:
         return self.counted("failures_total")
-
-
-__all__ = ["DAY", "NOW", "STEP", "Acme", "FeedLoop", "HandClock", "Polled", "answer"]

@@ -9,7 +9,8 @@ import pytest
 
 from exporter.polling.feed.look_ups import GIVE_UP
 from tests.declared.conftest import declared
-from tests.declared.polled import NOW, Acme, Polled, answer
+from tests.declared.polled import Acme, Polled, answer
+from tests.harness import NOW
 
 BATCH = 10
 BY_IDS = declared(

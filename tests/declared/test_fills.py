@@ -13,8 +13,10 @@ import pytest
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.polling.feed.fills import TRIES
 from exporter.polling.feed.look_ups import GIVE_UP
+from exporter.simulator import HandClock
 from tests.declared.conftest import declared
-from tests.declared.polled import NOW, STEP, Acme, HandClock, Polled, answer
+from tests.declared.polled import Acme, Polled, answer
+from tests.harness import NOW, STEP
 
 FILLED = declared({"detail": {"fills": ["reason"]}})
 
@@ -352,14 +354,14 @@ async def test_an_end_that_has_left_the_list_at_a_restart_is_not_lost(acme: Acme
     assert (again.ends, again.reasons) == ({"failed": 1}, {"moderation": 1})
     await again.sweep(3)
     assert acme.asked["r-1"] == 2
-    assert await again.account._ledger.store.watched(*again.tracker.feed) == []
+    assert await again.ledger.store.watched(*again.tracker.feed) == []
 
 
 async def test_ids_that_wait_are_let_go_once_they_are_counted(acme: Acme) -> None:
     acme.rows = history(10)
     acme.instead = lambda what, ids: answer({}, 500) if ids else None
     polled = await Polled.open(FILLED, acme)
-    ledger = polled.account._ledger
+    ledger = polled.ledger
     await polled.sweep()
     assert len(await ledger.store.watched(*polled.tracker.feed)) == 10
     await polled.sweep(3)

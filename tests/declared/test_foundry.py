@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from pathlib import Path
 
 import pytest
 
-from exporter.client.client import RateLimit
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.providers import PolledProvider
+from exporter.simulator import HandClock
 from tests.declared.fake_foundry import PASSWORD, USER, Foundry, castings
 from tests.declared.fake_orbit import served
-from tests.harness import load
+from tests.harness import NOW, Rig, load
 
-NOW = 1_790_000_000.0
 STATES = {30: "succeeded", 40: "failed", 50: "cancelled", 0: "lost"}
 VENDOR = """\
 foundry:
@@ -46,16 +40,9 @@ foundry:
 """
 
 
-class HandClock:
-    now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.mark.parametrize("storms", [0.0, pytest.param(0.15, marks=pytest.mark.slow)])
 async def test_every_counter_is_exact(tmp_path: Path, storms: float) -> None:
-    clock = HandClock()
+    clock = HandClock(NOW)
     foundry = Foundry(clock, [*castings(1, 60, NOW - 100, 1), *castings(2, 200, NOW, 8)])
     ids = tmp_path / "ids.json"
     (tmp_path / "foundry.yaml").write_text(VENDOR)
@@ -69,27 +56,24 @@ async def test_every_counter_is_exact(tmp_path: Path, storms: float) -> None:
         )
         read = load(config)
 
-        async def opened() -> tuple[PolledProvider, SqliteFile]:
-            file = SqliteFile(read.ledger.path)
-            ledger = Ledger(SqliteStore(file), 7 * 86400.0)
-            polled = await PolledProvider.open(read.providers[0], ledger, clock, types=read.types)
-            polled.provider.client.limit = RateLimit(2000.0, clock, lambda seconds: asyncio.sleep(0))
-            return polled, file
+        def opened() -> Rig:
+            rig = Rig(clock, read.ledger.path)
+            rig.add(read.providers[0], read.types)
+            rig.pass_pauses()
+            return rig
 
-        polled, file = await opened()
+        rig = opened()
         foundry.storms = storms
         for turn in range(170):
             if turn == 130:
                 foundry.storms = 0.0
-            clock.now += max(15.0, polled.provider.client.limit.pause_left)
+            clock.now += max(15.0, rig.client.limit.pause_left)
             ids.write_text(json.dumps({"casting": [*foundry.known, "bad key", "unknown-1", "unknown-2"]}))
             if lot.random() < 0.05:
-                await polled.stop()
-                file.close()
-                polled, file = await opened()
-            await polled.loops[0].sweep()
-        (loop,) = polled.loops
-        counts = loop.tracker.counts
+                await rig.aclose()
+                rig = opened()
+            await rig.sweep(after=0)
+        counts = rig.tracker.counts
         ends = {key[1]: count for key, count in counts.items() if key[0] == "finished_total"}
         reasons = {key[1]: count for key, count in counts.items() if key[0] == "failures_total"}
         assert ends == {STATES[outcome]: count for outcome, count in foundry.ends().items()}
@@ -97,10 +81,9 @@ async def test_every_counter_is_exact(tmp_path: Path, storms: float) -> None:
         for outcome in (30, 40):
             seconds = counts["total_duration_seconds", STATES[outcome], "sum"]
             assert seconds == pytest.approx(foundry.milliseconds(outcome) / 1000)
-        assert loop.tracker.in_flight == {}
+        assert rig.tracker.in_flight == {}
         assert sum(ends.values()) == 260
         unmapped = [key for key in counts if key[0] in ("unmapped_values_total", "rejected_timestamps_total")]
         assert unmapped == []
         assert sum(foundry.calls) / len(foundry.calls) > 2
-        await polled.stop()
-        file.close()
+        await rig.aclose()

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.declared.conftest import declared
-from tests.declared.polled import NOW, STEP, Acme, Polled, answer
+from tests.declared.polled import Acme, Polled, answer
+from tests.harness import NOW, STEP
 
 UNSORTED = declared({"list": {"order": "unknown"}})
 ALONE = declared({"list": {"last": "!data.next"}, "detail": None})
@@ -97,14 +98,14 @@ async def test_such_a_list_asks_for_its_window_at_each_sweep(acme: Acme) -> None
     list_ = {"order": "unknown", "query": {"page": "{page}", "from": "{since_s}", "size": "{page_size}"}}
     asked: list[int] = []
     polled = await Polled.open(declared({"list": list_ | {"window": "2h"}}), acme)
-    inner = polled.account.provider.client._transport
+    inner = polled.client._transport
 
     class Noting(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             asked.append(int(parse_qs(request.url.query.decode())["from"][0]))
             return await inner.handle_async_request(request)
 
-    polled.account.provider.client._transport = Noting()
+    polled.client._transport = Noting()
     await polled.sweep(3)
     assert asked == [int(NOW + STEP * times - 7200) for times in (1, 2, 3)]
 

@@ -7,28 +7,16 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from exporter.client.client import RateLimit
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
-from exporter.polling.providers import PolledProvider
+from exporter.simulator import HandClock
 from tests.declared.fake_orbit import KEY, Orbit, Truth, lives, served
-from tests.harness import load
+from tests.harness import NOW, STEP, Rig, Start, load, wait_for
 
-if TYPE_CHECKING:
-    from tests.harness import Exporter
-
-    Start = Callable[..., Exporter]
-    WaitFor = Callable[[str, Callable[[], object]], None]
-
-NOW = 1_790_000_000.0
-STEP = 15.0
 STATES = {"READY": "succeeded", "BROKEN": "failed", "ABORTED": "cancelled", "QUEUING": "queued", "WORKING": "running"}
 
 CONFIG = """\
@@ -81,13 +69,6 @@ ledger: {{path: {ledger}}}
 """
 
 
-class HandClock:
-    now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def config(folder: Path, url: str, interval: str = "15s", timeout: str = "250ms") -> Path:
     path = folder / "config.yaml"
     ledger = folder / "ledger.sqlite3"
@@ -98,7 +79,7 @@ def config(folder: Path, url: str, interval: str = "15s", timeout: str = "250ms"
 @pytest.fixture
 def orbit() -> Iterator[tuple[Orbit, str]]:
     """Jobs of the last two days, and of the hour that comes."""
-    clock = HandClock()
+    clock = HandClock(NOW)
     jobs = [
         *lives(1, 40, NOW - 172_800, 60, 120),
         *lives(2, 120, NOW - 3000, 20, 90),
@@ -118,19 +99,16 @@ class Account:
 
     async def start(self) -> None:
         read = load(self._path)
-        self._file = SqliteFile(read.ledger.path)
-        ledger = Ledger(SqliteStore(self._file), 7 * 86400.0)
-        self._polled = await PolledProvider.open(read.providers[0], ledger, self._clock, types=read.types)
-        self._polled.provider.client.limit = RateLimit(2000.0, self._clock, lambda seconds: asyncio.sleep(0))
-        (self.loop,) = self._polled.loops
+        self.rig = Rig(self._clock, read.ledger.path)
+        self.rig.add(read.providers[0], read.types)
+        self.rig.pass_pauses()
+        self.loop = self.rig.loop
 
     async def stop(self) -> None:
-        await self._polled.stop()
-        self._file.close()
+        await self.rig.aclose()
 
     async def sweep(self) -> None:
-        self._clock.now += max(STEP, self._polled.provider.client.limit.pause_left)
-        await self.loop.sweep()
+        await self.rig.sweep(after=STEP)
 
     async def sweep_and_die(self, after: float) -> None:
         """Ends in the middle of a sweep, as a process does that is killed."""
@@ -263,7 +241,7 @@ def metrics(body: str) -> dict[str, dict[str, int]]:
 
 
 @pytest.mark.slow
-def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
+def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, tmp_path: Path) -> None:
     began = time.time()
     vendor = Orbit(time.time, [*lives(5, 60, began - 600, 8, 100), *lives(6, 80, began + 2, 0.25, 6)], hang=2.0)
     with served(vendor.app) as url:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from exporter.client.client import Client, RateLimit
 from exporter.config.models import ProviderSettings
+from exporter.config.vendors.types import Vendors
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
@@ -23,9 +24,11 @@ from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider
+from exporter.polling.watch import Watch
 from exporter.simulator import HandClock
 from exporter.snapshot import Outage, Reloads
 from exporter.tasks import Observation
+from exporter.vendors.vendor import Provider
 from exporter.web import app as web
 from tests.harness.desk import DAY, counted
 from tests.harness.making import made
@@ -70,10 +73,21 @@ class Rig:
 
     # What is polled
 
-    def add(self, settings: ProviderSettings) -> PolledProvider:
-        """A provider more, swept by hand."""
-        added = made(PolledProvider.open(settings, self.ledger, self.clock, self.collector.news.set))
-        self.polled.by_name = {**self.polled.by_name, settings.name: added}
+    def add(self, settings: ProviderSettings, types: Vendors | None = None) -> PolledProvider:
+        """A provider more, swept by hand. Its type is one of `types`, or of those that come with the exporter."""
+        announce = self.collector.news.set
+        return self._has(made(PolledProvider.open(settings, self.ledger, self.clock, announce, types)))
+
+    async def take(self, provider: Provider) -> PolledProvider:
+        """The same of one that is connected already, to a vendor of the test's own making."""
+        given, clock = provider.settings, self.clock
+        trackers = [await self.ledger.open(given.name, one.kind, one.clock, given, clock()) for one in provider.feeds]
+        watch = Watch(given.name, given.watch, [feed.kind for feed in provider.feeds])
+        announce = self.collector.news.set
+        return self._has(PolledProvider(provider, watch, self.ledger, trackers, clock=clock, announce=announce))
+
+    def _has(self, added: PolledProvider) -> PolledProvider:
+        self.polled.by_name = {**self.polled.by_name, added.provider.name: added}
         return added
 
     def connect(self, vendor: str, url: str = NOWHERE, **given: Any) -> list[FeedLoop]:
