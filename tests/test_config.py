@@ -879,6 +879,12 @@ def test_no_setting_of_the_example_is_a_secret_in_clear() -> None:
 # The JSON Schema
 
 
+def test_of_very_many_faults_the_first_are_told_and_how_many_more_there_are(read: Load) -> None:
+    told = faults_of(read, providers(FACEWAP, "".join(f"    k{n}: 1\n" for n in range(5000))))
+    assert told[0].startswith("6: providers[0].k0: unknown key; allowed: ")
+    assert (len(told), told[-1]) == (101, " 4900 more faults; mend these first")
+
+
 def checked(*arguments: str | Path) -> tuple[int, str]:
     """Exit code and output of a checker that knows nothing of us."""
     command = [Path(sys.executable).with_name("check-jsonschema"), *arguments]

@@ -20,6 +20,7 @@ _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(?<![0-9])([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([smh])")
 _LONGEST = 3660 * 86400.0
+_LONGEST_TEXT = 1000
 _SLOWEST = 1 / 3600
 
 
@@ -33,7 +34,7 @@ def fault(message: str, key: str = "") -> PydanticCustomError:
 
 def seconds_of(text: str) -> float:
     """The seconds of a duration such as `500ms`, `15s`, `1h30m`, `7d`. Raises ValueError."""
-    if not _DURATION.fullmatch(text):
+    if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
         raise ValueError("not a duration; write a number with a unit, such as 500ms, 15s, 10m, 24h or 7d")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
     if seconds > _LONGEST:

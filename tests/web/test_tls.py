@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import socket
 import ssl
@@ -229,6 +230,20 @@ async def test_a_certificate_without_its_key_yet_keeps_the_old_one(
         assert await certificate(address, folder.client()) != before
         assert web.trouble == ""
     assert [one.levelname for one in caplog.records] == ["ERROR", "INFO"]
+
+
+@pytest.mark.parametrize("name", ["server.crt", "server.key", "web.yml"])
+async def test_a_file_that_becomes_a_pipe_holds_nothing_up(folder: Folder, name: str) -> None:
+    web = folder.config(TLS)
+    async with serving(web) as address:
+        before = await certificate(address, folder.client())
+        (folder.path / name).rename(folder.path / "away")
+        os.mkfifo(folder.path / name)
+        assert await certificate(address, folder.client()) == before
+        assert web.trouble.endswith("cannot be read: Is a pipe; name a readable file")
+        (folder.path / "away").replace(folder.path / name)
+        assert await certificate(address, folder.client()) == before
+        assert web.trouble == ""
 
 
 async def test_a_client_ca_that_is_exchanged_shuts_out_those_of_the_old_one(folder: Folder) -> None:

@@ -6,6 +6,7 @@ The table of bad files follows that of Prometheus' exporter-toolkit, whose forma
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -66,6 +67,18 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "a folder for a certificate": (
         "tls_server_config:\n  cert_file: .\n  key_file: server.key\n",
         ["2: tls_server_config.cert_file: cannot be read: Is a directory; name a readable file"],
+    ),
+    "a certificate in a pipe": (
+        "tls_server_config:\n  cert_file: pipe\n  key_file: server.key\n",
+        ["2: tls_server_config.cert_file: cannot be read: Is a pipe; name a readable file"],
+    ),
+    "a key in a pipe": (
+        "tls_server_config:\n  cert_file: server.crt\n  key_file: pipe\n",
+        ["3: tls_server_config.key_file: cannot be read: Is a pipe; name a readable file"],
+    ),
+    "a key of many bytes": (
+        "tls_server_config:\n  cert_file: server.crt\n  key_file: large\n",
+        ["3: tls_server_config.key_file: cannot be read: the file is larger than 1024 KiB; name a readable file"],
     ),
     "no certificate in the file": (
         "tls_server_config:\n  cert_file: junk.pem\n  key_file: server.key\n",
@@ -212,8 +225,10 @@ def folder(folder: Folder) -> Folder:
     folder.write(
         locked_key=key.replace(b"KEY-----\n", b"KEY-----\n" + encrypted, 1),
         junk_pem="junk",
+        large="x" * (1024 * 1024 + 1),
         damaged_pem="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     )
+    os.mkfifo(folder.path / "pipe")
     return folder
 
 

@@ -69,9 +69,12 @@ class Contents:
         )
 
 
-def read_document(path: str | Path, environment: Mapping[str, str] | None) -> Document:
-    """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read."""
-    return Contents().document(Path(path), environment)
+def read_document(path: str | Path, environment: Mapping[str, str] | None, *, is_regular: bool = False) -> Document:
+    """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read.
+
+    If it has to be a regular file, no pipe is waited for.
+    """
+    return Contents().document(Path(path), environment, of_regular if is_regular else of_any)
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -23,6 +23,8 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE_LIMIT = 100_000
 _TEXT_LIMIT = 16 * 1024 * 1024
 _DEPTH_LIMIT = 50
+_TOLD = 100
+"""Faults of a document that are told, and looked at for what was meant: more come of one slip."""
 _TOO_MANY = f"more than {_VALUE_LIMIT} values, with aliases written out"
 _TOO_DEEP = "nested too deeply"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -122,8 +124,15 @@ class Document:
 
     @property
     def faults(self) -> list[str]:
-        """One line per fault, in the order of the file."""
-        return [text for _, text in sorted(self._faults.items(), key=lambda fault: fault[0][0])]
+        """One line per fault, in the order of the file; of very many the first ones, and how many more there are."""
+        told = [text for _, text in sorted(self._faults.items(), key=lambda fault: fault[0][0])]
+        more = [f"{self._name}: {len(told) - _TOLD} more faults; mend these first"] if len(told) > _TOLD else []
+        return told[:_TOLD] + more
+
+    @property
+    def has_told_enough(self) -> bool:
+        """Whether one more fault is only counted."""
+        return len(self._faults) >= _TOLD
 
     def has(self, path: KeyPath) -> bool:
         """Whether a key is written in the document."""

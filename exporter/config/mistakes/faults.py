@@ -85,6 +85,9 @@ def note_fault(
         path = twin
     if detail["type"] == "too_short" and document.has((*path, 0)):
         return  # it is only empty without what is wrong in it
+    if document.has_told_enough:
+        document.fault(path, "wrong")
+        return
     written = str(path[-1]) if OF_THE_KEY in detail["loc"] else document.written(path)
     words = words_for(detail, model, written, vendors)
     if variable := document.empty_variable(path):

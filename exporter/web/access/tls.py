@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from exporter.config.mistakes import slips
 from exporter.config.models import Secret, Settings
+from exporter.config.reread import content_of
 from exporter.config.values import fault
 
 CIPHERS = {
@@ -216,10 +217,9 @@ class TLSSettings(Section):
         if file is None:
             return name, (inline.reveal() if isinstance(inline, Secret) else str(inline)).encode()
         try:
-            with (folder / file).open("rb") as opened:
-                return f"{name}_file", opened.read(_SIZE_LIMIT)
+            return f"{name}_file", content_of(folder / file, _SIZE_LIMIT)
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not a path"
+            why = error.strerror if isinstance(error, OSError) else "not a path" if "\0" in file else error
             raise TLSError(f"{name}_file", f"cannot be read: {why}; name a readable file") from None
 
 

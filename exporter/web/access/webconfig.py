@@ -138,7 +138,7 @@ class WebConfig:
     def _read(self, before: Access | None = None) -> Access:
         # Stamped before it is read: what changes meanwhile is read again the next time.
         self._stamps = {self._path: stamp_of(self._path)}
-        document = read_document(self._path, None)
+        document = read_document(self._path, None, is_regular=before is not None)
         if before and document.content is None and before.settings != WebSettings():
             document.fault((), "empty; write {} if nothing is to be protected any more")
         settings = _settings(document)
