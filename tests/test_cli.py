@@ -447,15 +447,19 @@ def test_a_reload_without_certificates_is_refused_with_the_variable_and_tried_ag
     assert exporter.value(RELOADED) == 1
 
 
-@pytest.mark.parametrize("command", [(ANYWHERE,), ("check-config",)])
+@pytest.mark.parametrize("command", [(ANYWHERE,), ("check-config",)], ids=["run", "check"])
+@pytest.mark.parametrize(
+    ("variable", "why"), [("SSL_CERT_FILE", "is no regular file"), ("SSL_CERT_DIR", "cannot be read: Not a directory")]
+)
 def test_authorities_from_a_pipe_hold_up_no_start(
-    start: Start, vendors: str, tmp_path: Path, command: tuple[str, ...]
+    start: Start, vendors: str, tmp_path: Path, command: tuple[str, ...], variable: str, why: str
 ) -> None:
-    os.mkfifo(tmp_path / "ca.pem")
+    os.mkfifo(tmp_path / "pipe")
     write(tmp_path, facewap(vendors), facewap("https://127.0.0.1:1", "secure"))
-    exporter = start(*command, "--config.file=config.yaml", SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-    told = f"SSL_CERT_FILE ({tmp_path}/ca.pem) is no regular file"
-    if command == ("check-config",):
+    environment = {"SSL_CERT_FILE": "", variable: str(tmp_path / "pipe")}
+    exporter = start(*command, "--config.file=config.yaml", **environment)
+    told = f"{variable} ({tmp_path}/pipe) {why}"
+    if "check-config" in command:
         assert exporter.end(None) == 1
         assert told in exporter.stderr
     else:

@@ -33,13 +33,14 @@ def none_read() -> Iterator[None]:
 
     To read them takes long, and for ever where a variable names a pipe.
     """
-    before = os.environ.get("SSL_CERT_FILE")
-    os.environ["SSL_CERT_FILE"] = os.devnull
+    before = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    os.environ.update(dict.fromkeys(VARIABLES, os.devnull))
     try:
         yield
     finally:
-        os.environ.pop("SSL_CERT_FILE")
-        os.environ.update({} if before is None else {"SSL_CERT_FILE": before})
+        for name in VARIABLES:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def context(ca_file: str | None = None) -> ssl.SSLContext:
