@@ -175,10 +175,19 @@ def test_a_wrong_address_is_told(start: Start, tmp_path: Path) -> None:
     assert (code, err) == (1, f"videotask-exporter: {told}\n")
 
 
-def test_a_ledger_that_cannot_be_used_is_told(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(GOOD + "ledger: {path: /}\n")
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/", "/: Is a directory; name a file in it"),
+        ("pipe", "pipe: not a regular file; name one, it is made if there is none"),
+        ("/dev/null", "/dev/null: not a regular file; name one, it is made if there is none"),
+    ],
+)
+def test_a_ledger_that_cannot_be_used_is_told(start: Start, tmp_path: Path, path: str, told: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "config.yaml").write_text(GOOD + f"ledger: {{path: {path}}}\n")
     code, _, err = finished(start("--config.file=config.yaml", ANYWHERE))
-    assert (code, err) == (1, "videotask-exporter: /: Is a directory; name a file in it\n")
+    assert (code, err) == (1, f"videotask-exporter: {told}\n")
 
 
 # Running

@@ -42,6 +42,7 @@ _ADVICE = {
     "Permission denied": "; its folder must be writable too",
     "Read-only file system": "; its folder must be writable",
     "Is a directory": "; name a file in it",
+    "not a regular file": "; name one, it is made if there is none",
     "Not a directory": "; name a file in a folder",
 }
 _LOSSES = "SELECT coalesce(max(count), 0) FROM losses"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 _HEAD = 100
@@ -18,6 +20,8 @@ class HeldFile:
     def __init__(self, path: str) -> None:
         """Opens the file and makes it if there is none. Raises OSError."""
         self._path = path
+        if (status := _status(path)) and not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "rb", 0)  # it may come to hold tokens
         self._log = f"{os.path.realpath(path)}-wal"
         self._log_status: os.stat_result | None = None
