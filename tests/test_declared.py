@@ -231,7 +231,7 @@ def test_a_fault_is_told_with_the_file_and_the_line_that_it_is_in(write: Write, 
 
 def test_a_declaration_that_replaces_nothing_may_not_have_the_name_of_a_built_in_vendor(write: Write) -> None:
     text = acme().replace("acme:", "facewap:\n  replaces: false")
-    (fault,) = VendorFile(write({"acme.yaml": text}), built_in(), ENVIRONMENT).faults
+    (fault,) = VendorFile(write({"acme.yaml": text}), VENDORS, ENVIRONMENT).faults
     assert "the name of a vendor that is built in" in fault
 
 

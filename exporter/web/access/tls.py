@@ -16,9 +16,9 @@ from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from exporter.config.files.reread import content_of
 from exporter.config.mistakes import slips
 from exporter.config.models import Secret, Settings
-from exporter.config.reread import content_of
 from exporter.config.values import fault
 
 CIPHERS = {
