@@ -50,7 +50,7 @@ def likely(field: Field, word: str) -> StrEnum | None:
 
 
 def setting(field: Field, words: Meanings, kind: str = "") -> str:
-    """The line of YAML that maps these words, such as `states: {sora: {succeeded: [done_ok]}}`.
+    """The line of YAML that maps these words, such as `states: {render: {succeeded: [done_ok]}}`.
 
     For a vendor's declaration without `kind`. STATE or REASON stands for a meaning that nothing hints at.
     """
