@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ class LedgerFile:
     in the file itself as soon as they are kept.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         self._path = Path(path)
+        self._clock = clock
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
         """A token that the exporter has obtained, and when it ends."""
@@ -61,7 +63,7 @@ class LedgerFile:
                 return []
             for _ in range(TRIES):
                 before = stamp_of(self._path)
-                if before and time.time() - QUIET < before[0] / 1e9 <= time.time():
+                if before and self._clock() - QUIET < before[0] / 1e9 <= self._clock():
                     time.sleep(QUIET)
                     continue
                 rows = self._asked(query, values)

@@ -124,9 +124,7 @@ def _url(value: Any, *, takes_query: bool = False) -> str:
 
 
 def _base_url(value: Any) -> str:
-    if "{" in (url := _url(value)) or "}" in url:
-        raise fault("holds braces; write the address itself: placeholders stand in the paths below it")
-    return url.rstrip("/")
+    return _url(value).rstrip("/")
 
 
 _WRITTEN_HOST = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+"

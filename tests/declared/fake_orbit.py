@@ -215,7 +215,9 @@ class _Server(uvicorn.Server):
 @contextlib.contextmanager
 def served(app: Any) -> Iterator[str]:
     """Serves an application on loopback, in a thread, and tells its URL."""
-    server = _Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
+    server = _Server(
+        uvicorn.Config(app, port=0, log_config=None, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -225,7 +225,7 @@ def of_line(line: str) -> str:
         return "`{{ }}` is a template that was not filled in; write ${NAME} for an environment variable"
     if re.search(r":\s*%\w+%", code):
         return "`%` is no sign of a variable here; write ${NAME} for an environment variable"
-    if re.search(r"[{\[,]\s*(?:[\w-]+:\s+)?(?![\"'{\[])[^\"'{}\[\],:]*[^\s\"'{}\[\],:]\{", code):
+    if re.search(r"[{\[,]\s*(?:[\w-]+:\s+)?[^\s\"'{}\[\],:]+(?:\s+[^\s\"'{}\[\],:]+)*\{", code):
         return "a text with braces within brackets; put it in quotes"
     if sign := re.search(r":\s*([%@`])", code):
         return f"a text that begins with `{sign[1]}`; put it in quotes"

@@ -95,6 +95,13 @@ def _header_text(value: str) -> str:
     return value
 
 
+def _without_braces(url: str) -> str:
+    if "{" in url or "}" in url:
+        raise fault("holds braces; write the address itself: placeholders stand in the paths below it")
+    return url
+
+
+OwnBaseUrl = Annotated[BaseUrl, AfterValidator(_without_braces)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderText = Annotated[str, AfterValidator(_header_text)]
 
@@ -329,7 +336,9 @@ class Declaration(VendorDeclaration):
     """A vendor."""
 
     title: str = Field(default="", description="the vendor's name, as people write it")
-    base_url: BaseUrl | None = Field(default=None, description="where the API starts; without it each provider says so")
+    base_url: OwnBaseUrl | None = Field(
+        default=None, description="where the API starts; without it each provider says so"
+    )
     rate_limit: Rate = Field(default=5.0, description="a provider's default")
     page_size: int = Field(default=50, ge=1, le=500, description="a provider's default")
     poll_interval: Interval | None = Field(default=None, description="a provider's default, where a list is costly")
