@@ -29,7 +29,7 @@ class Words(Generic[W]):
 
     def meaning(self, value: Any) -> W | None:
         """What a word means; None where the table does not say so."""
-        word = plain(value)
+        word = plain(value) if self else ""  # most tables of a user are empty, and each row asks
         return self._of(word) if word else None
 
     def _of(self, word: str) -> W | None:
