@@ -66,7 +66,7 @@ def castings(seed: int, count: int, begin: float, spacing: float) -> list[Castin
                 poured=poured,
                 cooling=cooling,
                 # One that goes without a trace is there long enough to be seen.
-                cooled=cooling + lot.randint(120_000 if outcome == 0 else 1000, 240_000),
+                cooled=cooling + lot.randint(300_000 if outcome == 0 else 1000, 400_000),
                 outcome=outcome,
                 fault=lot.choice([*REASONS]) if outcome == 40 else 0,
                 length=lot.randint(1, 90) * 1000 + lot.randint(0, 1),

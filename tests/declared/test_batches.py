@@ -130,6 +130,38 @@ async def test_a_vendor_that_refuses_every_batch_gets_few_calls(acme: Acme, stat
     assert len(polled.in_flight) == 400
 
 
+@pytest.mark.parametrize("refusal", [(429, {}), (503, {}), (403, {})])
+async def test_a_batch_that_fails_puts_none_of_its_ids_off(acme: Acme, refusal: tuple[int, Any]) -> None:
+    """It may be no fault of theirs: they are asked for with fewer others, at once."""
+    polled = await opened(acme)
+    await polled.sweep()
+    for _ in range(8):
+        failed: list[str] = []
+
+        def once(what: str, ids: list[str], failed: list[str] = failed) -> httpx.Response | None:
+            if "r-4" in ids and len(ids) > 1 and not failed:
+                failed.extend(ids)
+                return answer(refusal[1], refusal[0], **{"Retry-After": "5"})
+            return None
+
+        acme.instead = once
+        await polled.sweep()
+    acme.instead = lambda what, ids: None
+    before = acme.asked["r-4"]
+    await polled.sweep()
+    assert acme.asked["r-4"] == before + 1
+
+
+async def test_an_id_that_spoils_its_batch_by_any_failure_is_soon_alone(acme: Acme) -> None:
+    polled = await opened(acme)
+    acme.instead = lambda what, ids: answer({}, 504) if "r-4" in ids else None
+    await polled.sweep(6)
+    assert polled.in_flight.keys() == {row["id"] for row in acme.rows} - {"r-4"}
+    acme.calls.clear()
+    await polled.sweep()
+    assert sorted(len(ids) for _, ids in acme.calls if "r-4" not in ids) in ([5, 9, 10], [4, 10, 10])
+
+
 async def test_all_at_once_unknown_loses_none_at_the_second_look(acme: Acme) -> None:
     """That a vendor has lost sight of everything is likelier than that everything is gone."""
     polled = await opened(acme)

@@ -63,10 +63,8 @@ async def test_every_counter_is_exact(tmp_path: Path, storms: float) -> None:
             return rig
 
         rig = opened()
-        foundry.storms = storms
-        for turn in range(170):
-            if turn == 130:
-                foundry.storms = 0.0
+        for turn in range(180):
+            foundry.storms = storms if 2 < turn < 140 else 0.0
             clock.now += max(15.0, rig.client.limit.pause_left)
             ids.write_text(json.dumps({"casting": [*foundry.known, "bad key", "unknown-1", "unknown-2"]}))
             if lot.random() < 0.05:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 
 from exporter.client.client import CONCURRENCY
 from exporter.client.errors import (
@@ -55,9 +55,12 @@ SHARE_OF_NEW = 0.25
 class Reluctance:
     """The ids of one feed that are asked less often, and from when on each may be asked again. Times are Unix times."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int = 1) -> None:
+        """`batch` ids may be asked for at once."""
+        self._batch = batch
         self._failing: dict[str, tuple[int, float]] = {}
         self._unknown: dict[str, tuple[int, float]] = {}
+        self._sizes: dict[str, int] = {}  # of the batches in which ids are asked for whose last batch failed
 
     @property
     def failing(self) -> Sequence[str]:
@@ -75,20 +78,37 @@ class Reluctance:
         costly = min(cost * 2.0 ** min(tries, 30), longest)
         self._failing[task_id] = tries, now + max(_gap(tries, interval), costly)
 
+    def failed_together(self, ids: Sequence[str]) -> None:
+        """A look-up of several ids has failed. Whether that is one's fault shows where it is asked for with fewer."""
+        self._sizes.update(dict.fromkeys(ids, len(ids) // 2))
+
+    def batches(self, ids: Iterable[str]) -> Iterator[Sequence[str]]:
+        """The ids in batches, in the order that they came in as far as those are of the same size."""
+        begun: dict[int, list[str]] = {}
+        for task_id in ids:
+            size = self._sizes.get(task_id, self._batch)
+            begun.setdefault(size, []).append(task_id)
+            if len(begun[size]) >= size:
+                yield begun.pop(size)
+        yield from begun.values()
+
     def denied(self, task_id: str, now: float, interval: float) -> None:
         """The vendor does not know the id."""
         self._failing.pop(task_id, None)
+        self._sizes.pop(task_id, None)
         tries = self._unknown.get(task_id, (0, 0.0))[0] + 1
         self._unknown[task_id] = tries, now + _gap(tries, interval)
 
     def shown(self, task_id: str) -> None:
         self._failing.pop(task_id, None)
         self._unknown.pop(task_id, None)
+        self._sizes.pop(task_id, None)
 
     def keep(self, ids: Collection[str]) -> None:
         """Forgets all others."""
         self._failing = {task_id: since for task_id, since in self._failing.items() if task_id in ids}
         self._unknown = {task_id: since for task_id, since in self._unknown.items() if task_id in ids}
+        self._sizes = {task_id: size for task_id, size in self._sizes.items() if task_id in ids}
 
     def waits(self, task_id: str, now: float) -> bool:
         """Whether it is too early to ask for the id; never for longer than a clock that was set back allows."""
@@ -123,6 +143,8 @@ class Round:
     answered: int = 0
     """How many brought an answer, if only that the vendor does not know the task."""
     failures: dict[str, CallError] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
+    """Those whose own look-up failed, not one of several."""
     parted: int = 0
     """How many batches failed as a whole, and were asked for in parts."""
     stopped: CallError | None = None
@@ -164,14 +186,13 @@ class LookUps:
         batch: int = 1,
     ) -> None:
         """`ask` looks up to `batch` ids up and leaves out those that the vendor does not know; it raises CallError."""
-        self.reluctance = Reluctance()
+        self.reluctance = Reluctance(batch)
         self._provider = provider
         self._tracker = tracker
         self._ledger = ledger
         self._following = following
         self._ask = ask
         self._clock = clock
-        self._batch = batch
         self._since = clock()
         self._new_wait_until = 0.0
         self._in_vain = 0
@@ -207,14 +228,15 @@ class LookUps:
         otherwise: then what fails is blamed on the ids. Of ids that `are_new` a provider of several feeds is asked for
         fewer at the same time, but all have their turn, whatever becomes of the first ones.
         """
-        waiting = enumerate([*ids, *instead])
+        batches = self.reluctance.batches
+        waiting = chain(((False, each) for each in batches(ids)), ((True, each) for each in batches(instead)))
         made = Round(until, gives_up=not are_new)
 
         async def work() -> None:
-            while batch := list(islice(waiting, self._batch)):
-                if (made.answered and batch[0][0] >= len(ids)) or made.is_over:
+            for is_instead, batch in waiting:
+                if (made.answered and is_instead) or made.is_over:
                     return
-                await self._look_up(made, sweep, [task_id for _, task_id in batch])
+                await self._look_up(made, sweep, batch)
 
         places = NEW_AT_ONCE if are_new and len(self._provider.feeds) > 1 else CONCURRENCY
         await asyncio.gather(*(work() for _ in range(min(places, len(ids) or 1))))
@@ -253,6 +275,10 @@ class LookUps:
         if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
             made.stopped = error  # nothing was asked, for these ids or any other
             return
+        if len(ids) == 1:
+            made.alone.update(ids)
+        else:
+            self.reluctance.failed_together(ids)
         for task_id in ids:
             sweep.unanswered.add(task_id)
             made.failures[task_id] = error
@@ -289,7 +315,8 @@ class LookUps:
         """Has ids whose look-ups failed wait, unless it may be no fault of theirs."""
         few = sum(task_id in self._tracker.in_flight for task_id in made.failures) < SEVERAL
         now = self._clock()
-        for task_id, error in made.failures.items():
+        for task_id in made.alone:
+            error = made.failures[task_id]
             if made.answered or (is_up and (few or task_id not in self._tracker.in_flight)):
                 longest = LONGEST_COSTLY_GAP if isinstance(error, RateLimited) else LONGEST_GAP
                 self.reluctance.failed(task_id, now, self._tracker.interval, self._cost(error), longest)
