@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import jmespath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jmespath.exceptions import JMESPathError
 
 from exporter.vendors.declared.expressions import DEEPEST, LONGEST, MOST_WORK, Expression, ExpressionFailed, expression
 
@@ -263,7 +265,14 @@ def test_what_would_explode_is_stopped_before_it_does(text: str, large: dict[str
     assert TOUCHED[0] <= 3 * MOST_WORK
 
 
-@pytest.mark.parametrize("text", ["numbers" + DOUBLED, "[@" + ",@" * 200 + "]|[@" + ",@" * 200 + "][][]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "numbers" + DOUBLED,
+        "numbers" + "|[@,@]" * 20 + "|to_string(@)",
+        "[@" + ",@" * 200 + "]|[@" + ",@" * 200 + "][][]",
+    ],
+)
 def test_the_less_an_answer_holds_the_less_an_expression_may_do_with_it(text: str) -> None:
     """A page has a thousand rows: what one of them may take is taken as often."""
     TOUCHED[0] = 0
@@ -336,6 +345,24 @@ def test_any_expression_over_any_answer_selects_or_is_refused(text: str, value: 
     assert json.dumps(value) == before  # an expression changes nothing of the answer
     select.is_empty_in(value)
     select.is_blocked_in(value)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.recursive(LEAVES, _composed, max_leaves=8), JSON)
+def test_an_expression_selects_what_the_library_selects(text: str, value: Any) -> None:
+    if "!" in text.replace("!=", ""):
+        return  # of which more is read as meant
+    try:
+        select = Expression(text)
+    except ValueError:
+        return
+    try:
+        expected = jmespath.search(text, value)
+    except (JMESPathError, TypeError, ValueError, OverflowError, AttributeError):
+        with pytest.raises(ExpressionFailed):
+            select(value)
+    else:
+        assert repr(select(value)) == repr(expected)
 
 
 @given(st.text("abc.[]{}()|&!@*?`'\"\\,:<=>-0 \n$é", max_size=30))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
-from jmespath.visitor import TreeInterpreter
+from jmespath.visitor import Options, TreeInterpreter
 
 from exporter.config.values import fault
 
@@ -29,6 +30,9 @@ MOST_WORK = 2_000_000
 
 TEXT = 4
 """Characters of a text that count as much as one value."""
+
+
+Select = Callable[[Any], Any]
 
 
 class ExpressionFailed(ValueError):
@@ -58,7 +62,7 @@ class Expression:
         self.text = text
         keys = _keys(tree)
         self._plain = [path for path in _alternatives(tree) if path]
-        self._select = _interpreted(tree) if keys is None else _followed(keys)
+        self._select = (_quick(tree) or _interpreted(tree)) if keys is None else _followed(keys)
 
     def __call__(self, value: Any) -> Any:
         """Raises ExpressionFailed."""
@@ -103,9 +107,10 @@ class _Bounded(TreeInterpreter):
     """
 
     def __init__(self, value: Any) -> None:
-        super().__init__()
-        self._left = MOST_WORK
-        self._left = min(MOST_WORK, LEAST_WORK + PASSES * self._weight(value))
+        super().__init__(_OPTIONS)
+        self._value = value
+        self._weighed = False
+        self._left = LEAST_WORK
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         self._take(1)
@@ -141,12 +146,23 @@ class _Bounded(TreeInterpreter):
         return _CALLED.call_function(name, given)
 
     def _take(self, values: int) -> None:
+        if values > self._left:
+            self._weigh()
         self._left -= values
         if self._left < 0:
             raise ExpressionFailed("the expression takes too long on this answer")
 
+    def _weigh(self) -> None:
+        """Allows for as much as the answer is large. Most expressions take so little that it need not be known."""
+        if not self._weighed:
+            self._weighed, taken = True, LEAST_WORK - self._left
+            self._left = MOST_WORK
+            self._left = min(MOST_WORK, LEAST_WORK + PASSES * self._weight(self._value)) - taken
+
     def _weight(self, value: Any) -> int:
         """The values in a value, as deep as they lie; of more than are left not all are counted."""
+        if isinstance(value, list | dict):
+            self._weigh()
         weight, inside = 0, [value]
         while inside and weight <= self._left:
             one = inside.pop()
@@ -171,13 +187,14 @@ _QUICK = frozenset(("abs", "ceil", "floor", "length", "not_null", "to_array", "t
 _SIZED = (str, list, dict)
 
 _CALLED = Functions()
+_OPTIONS = Options(custom_functions=_CALLED)
 
 
 def _is_ordered(value: Any) -> bool:
     return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
-def _interpreted(tree: Any) -> Callable[[Any], Any]:
+def _interpreted(tree: Any) -> Select:
     def select(value: Any) -> Any:
         try:
             return _Bounded(value).visit(tree, value)
@@ -222,7 +239,7 @@ def _is_blocked_at(keys: list[str], value: Any) -> bool:
     return value is not None and not isinstance(value, dict)
 
 
-def _followed(keys: list[str]) -> Callable[[Any], Any]:
+def _followed(keys: list[str]) -> Select:
     """A plain path without the interpreter: most are, and rows come by the thousand."""
     if not keys:
         return lambda value: value
@@ -238,6 +255,47 @@ def _followed(keys: list[str]) -> Callable[[Any], Any]:
         return value
 
     return select
+
+
+def _quick(tree: Any) -> Select | None:
+    """The same as the interpreter for expressions that go through no list: comparisons, alternatives and the like."""
+    kind, children = tree["type"], [child for child in tree["children"] if isinstance(child, dict)]
+    parts = [part for child in children if (part := _quick(child))]
+    if len(parts) < len(children):
+        return None
+    match kind:
+        case "field":
+            return _followed([tree["value"]])
+        case "current" | "identity":
+            return _followed([])
+        case "literal":
+            return lambda _, literal=tree["value"]: literal  # type: ignore[misc]
+        case "index":
+            return lambda value, at=tree["value"]: _at(value, at)  # type: ignore[misc]
+        case "subexpression" | "index_expression" | "pipe":
+            return lambda value: reduce(lambda so_far, part: part(so_far), parts, value)
+        case "comparator" if tree["value"] in ("eq", "ne"):
+            compare, left, right = TreeInterpreter.COMPARATOR_FUNC[tree["value"]], *parts
+            return lambda value: compare(left(value), right(value))
+        case "and_expression":
+            left, right = parts
+            return lambda value: right(value) if is_true(found := left(value)) else found
+        case "or_expression":
+            left, right = parts
+            return lambda value: found if is_true(found := left(value)) else right(value)
+        case "not_expression":
+            (only,) = parts
+            return lambda value: not is_true(only(value))
+    return None
+
+
+def _at(value: Any, index: int) -> Any:
+    return value[index] if isinstance(value, list) and -len(value) <= index < len(value) else None
+
+
+def is_true(value: object) -> bool:
+    """JMESPath's truth: nothing, false and what is empty are false; 0 is true."""
+    return not (value is None or value is False or value in ("", [], {}))
 
 
 _FUNCTIONS = (

@@ -17,7 +17,7 @@ from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.tasks import Clock, Observation, Reason
 from exporter.vendors.declared.auth import Scheme
-from exporter.vendors.declared.expressions import Expression, ExpressionFailed
+from exporter.vendors.declared.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
 from exporter.vendors.declared.rows import RowReader
 from exporter.vendors.declared.words import Words, plain
@@ -311,11 +311,6 @@ def is_other(where: Expression, row: object) -> bool:
         return not is_true(where(row))
     except ExpressionFailed:
         return False
-
-
-def is_true(value: object) -> bool:
-    """JMESPath's truth: nothing, false and what is empty are false; 0 is true."""
-    return not (value is None or value is False or value in ("", [], {}))
 
 
 def _or_none(select: Expression | None, body: object) -> Any:
