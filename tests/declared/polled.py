@@ -24,9 +24,11 @@ class Acme:
     """What Acme knows. Lists show `rows` in their order, details a row with what `more` tells of it."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Any] = []
         self.more: dict[str, dict[str, Any]] = {}
         """What only the detail tells, by id."""
+        self.hidden: set[str] = set()
+        """Ids that the list does not show."""
         self.gone: set[str] = set()
         """Ids that the detail does not know."""
         self.instead: Callable[[str, list[str]], httpx.Response | None] = lambda what, ids: None
@@ -47,9 +49,9 @@ class Acme:
         size = int(query.get("size", "50"))
         page_start = (int(query.get("page", "1")) - 1) * size
         start = int(query["after"].partition("-")[0]) if "after" in query else page_start
-        page = self.rows[start : start + size]
+        rows = [row for row in self.rows if not isinstance(row, dict) or row["id"] not in self.hidden]
         end = start + size
-        return answer({"data": {"renders": page, "next": f"{end}-" if end < len(self.rows) else None}})
+        return answer({"data": {"renders": rows[start:end], "next": f"{end}-" if end < len(rows) else None}})
 
     def _details(self, ids: list[str], alone: bool) -> httpx.Response:
         self.calls.append(("detail", ids))

@@ -283,15 +283,17 @@ async def test_the_first_sweep_does_not_wait_for_a_long_history(acme: Acme) -> N
     assert polled.counted("history_gaps_total") == {}
 
 
-async def test_tasks_in_flight_are_looked_up_before_a_long_history(acme: Acme) -> None:
-    acme.rows = [running("a"), running("b")]
-    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="4000/s", poll_interval="100ms", page_size=500)
-    await polled.sweep(2, after=0.1)
-    acme.rows = [*history(1500), failed("a", NOW), failed("b", NOW)]
+async def test_tasks_in_flight_are_looked_up_before_ends_that_wait(acme: Acme) -> None:
+    acme.rows = [running("a"), running("b"), {**failed(0), "status": "done"}]
+    polled = await Polled.open(FILLED, acme)
+    await polled.sweep(2)
+    acme.rows = [failed("c", NOW), failed("d", NOW), *acme.rows]
+    acme.hidden = {"r-a", "r-b"}
+    tell(acme, "c", "d")
     acme.calls.clear()
-    tell(acme, *range(1500), "a", "b")
-    await polled.sweep(after=0.1)
-    assert polled.loop.status.up
+    await polled.sweep()
+    assert [ids for what, ids in acme.calls if what == "detail"] == [["r-a"], ["r-b"], ["r-c"], ["r-d"]]
+    assert polled.ends == {"succeeded": 1, "failed": 2}
 
 
 class Stopped(BaseException):
@@ -366,7 +368,19 @@ async def test_ids_that_wait_are_let_go_once_they_are_counted(acme: Acme) -> Non
     assert len(await ledger.store.watched(*polled.tracker.feed)) == 10
     await polled.sweep(3)
     assert await ledger.store.watched(*polled.tracker.feed) == []
+    assert len(polled.loop._fills) == 0
     assert polled.ends == {"failed": 10}
+
+
+async def test_ends_that_wait_are_known_ground(acme: Acme) -> None:
+    acme.rows = history(100)
+    acme.instead = lambda what, ids: answer({}, 500) if ids else None
+    polled = await Polled.open(FILLED, acme, page_size=20)
+    await polled.sweep()
+    assert sum(what == "list" for what, _ in acme.calls) == 6
+    acme.calls.clear()
+    await polled.sweep()
+    assert sum(what == "list" for what, _ in acme.calls) == 1
 
 
 async def test_a_list_that_breaks_off_counts_no_new_end_before_it_is_whole(acme: Acme) -> None:
@@ -390,8 +404,8 @@ async def test_a_late_pass_over_ends_that_wait_finds_no_gap(acme: Acme) -> None:
         return answer({}, 500) if ids and len(acme.calls) % 3 else None
 
     acme.instead = slow
-    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="300/s", poll_interval="100ms", page_size=20)
-    await polled.sweep(30, after=STEP)
+    polled = await Polled.open(FILLED, acme, paced=True, rate_limit="60/s", poll_interval="100ms", page_size=20)
+    await polled.sweep(45, after=STEP)
     assert polled.counted("history_gaps_total") == {}
     assert polled.ends == {"failed": 200}
 

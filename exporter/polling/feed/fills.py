@@ -170,14 +170,9 @@ class Fills:
                 held.told = _filled(held.listed, detail, self._feed.fills)
         return answered
 
-    async def settle(self) -> None:
-        """Lets those go that a complete sweep has shown, once they are in the ledger. Raises StoreError."""
-        told = [task_id for task_id, held in self._held.items() if held.told is not None]
-        kept = [task_id for task_id in told if self._held[task_id].kept]
-        for task_id in told:
-            del self._held[task_id]
-        if kept:
-            await self._ledger.store.unwatch(*self._tracker.feed, kept)
+    def settle(self) -> None:
+        """Lets those go that a complete sweep has shown, once they are in the ledger."""
+        self._held = dict(self._waiting)
 
 
 def _filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:

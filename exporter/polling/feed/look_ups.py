@@ -145,16 +145,13 @@ class Round:
     failures: dict[str, CallError] = field(default_factory=dict)
     alone: set[str] = field(default_factory=set)
     """Those whose own look-up failed, not one of several."""
-    parted: int = 0
-    """How many batches failed as a whole, and were asked for in parts."""
     stopped: CallError | None = None
     """What allows no look-up at all now: the vendor has asked for a pause, or there is no token."""
 
     @property
     def is_over(self) -> bool:
         """Whether no further look-up is to be made."""
-        in_vain = not self.answered and (len(self.failures) >= GIVE_UP or self.parted >= 2 * GIVE_UP)
-        if self.stopped or (self.gives_up and in_vain):
+        if self.stopped or (self.gives_up and not self.answered and len(self.failures) >= GIVE_UP):
             return True
         return bool(self.answered or self.failures) and time.monotonic() >= self.until
 
@@ -245,7 +242,7 @@ class LookUps:
 
     async def _look_up(self, made: Round, sweep: Sweep, ids: Sequence[str]) -> None:
         """Looks ids up together. Where that fails of one of them, or leaves some out, fewer are asked for at once."""
-        batches, failure = [ids], None
+        batches = [ids]
         while batches and not made.is_over:
             batch = batches.pop()
             try:
@@ -258,7 +255,6 @@ class LookUps:
             except CallError as error:
                 if len(batch) > 1 and isinstance(error, _OF_ONE):
                     batches += _halves(batch)
-                    failure, made.parted = error, made.parted + 1
                 else:
                     self._failed(made, sweep, batch, error)
             else:
@@ -267,9 +263,6 @@ class LookUps:
                     batches.append(left_out)
                     batch = [task_id for task_id in batch if task_id in found]
                 await self._answered(made, sweep, batch, found)
-        if failure and not made.answered:
-            for batch in batches:
-                self._failed(made, sweep, batch, failure)
 
     def _failed(self, made: Round, sweep: Sweep, ids: Sequence[str], error: CallError) -> None:
         if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):

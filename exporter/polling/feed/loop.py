@@ -268,7 +268,7 @@ class FeedLoop:
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
         if sweep.complete:
-            await self._fills.settle()
+            self._fills.settle()
 
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
