@@ -3,9 +3,9 @@
     GET /api/jobs?limit=N&after=CURSOR    {"ok": true, "result": {"jobs": [...], "after": CURSOR or null}}, newest first
     GET /api/jobs/UID                     {"ok": true, "result": {"job": {...}}}
 
-The header X-Orbit-Key holds the key. A refusal is HTTP 200 around {"ok": false, "err": {"no": NUMBER, "say": TEXT}};
-number 44 is an unknown job. Times are those of HTTP headers; one that is not set is of the year 1. Why a job broke only
-its detail tells.
+The header X-Orbit-Key holds the key, or the parameter `key`. A refusal is HTTP 200 around {"ok": false, "err": {"no":
+NUMBER, "say": TEXT}}; number 44 is an unknown job. Times are those of HTTP headers; one that is not set is of the year
+1. Why a job broke only its detail tells.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Orbit:
         return JSONResponse({"ok": False, "err": {"no": 44, "say": "no such job"}})
 
     async def _fault(self, request: Request) -> Response | None:
-        if request.headers.get("X-Orbit-Key") != KEY:
+        if KEY not in (request.headers.get("X-Orbit-Key"), request.query_params.get("key")):
             return JSONResponse({"ok": False, "err": {"no": 1, "say": "who are you"}})
         path = request.url.path
         if path in self._failed or self._lot.random() >= self.storms:

@@ -216,7 +216,7 @@ def test_the_doctor_tells_what_orbit_says_and_no_credential(
     assert feed["understood"]["broken"] == {}
     assert KEY not in exporter.stdout + exporter.stderr
     # The same where the key goes into the query, and is refused.
-    path.write_text(path.read_text().replace("type: header, name: X-Orbit-Key", "type: query, name: key"))
+    path.write_text(path.read_text().replace("type: header, name: X-Orbit-Key", "type: query, name: api"))
     exporter = start("doctor", f"--config.file={path}")
     assert exporter.process.wait(60) == 1
     assert "auth" in exporter.stdout
@@ -244,13 +244,16 @@ def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, tmp_p
     vendor = Orbit(time.time, [*lives(5, 60, began - 600, 8, 100), *lives(6, 80, began + 2, 0.25, 6)], hang=2.0)
     with served(vendor.app) as url:
         path = config(tmp_path, url, interval="300ms", timeout="600ms")
+        path.write_text(path.read_text().replace("type: header, name: X-Orbit-Key", "type: query, name: key"))
         vendor.storms = 0.1
-        arguments = f"--config.file={path}", "--web.listen-address=127.0.0.1:0"
+        arguments = f"--config.file={path}", "--web.listen-address=127.0.0.1:0", "--log.level=debug"
         exporter = start(*arguments)
         exporter.wait_for("its first sweep", lambda: re.search(r"(?m)^videotask_up{.*} 1", exporter.get("metrics")))
+        told = ""
         for _ in range(3):
             calls = vendor.calls.total()
             exporter.wait_for("some sweeps", lambda calls=calls: vendor.calls.total() > calls + 40)  # type: ignore[misc]
+            told += exporter.get() + exporter.get("api/v1/providers") + exporter.stderr
             exporter.process.kill()
             exporter.process.wait()
             exporter = start(*arguments)
@@ -267,7 +270,7 @@ def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, tmp_p
             "every end", lambda: shown().get("finished_total", {}) | ends == shown().get("finished_total")
         )
         found = shown()
-        body = exporter.get("metrics") + exporter.stderr
+        told += exporter.get("metrics") + exporter.get() + exporter.stderr
         assert exporter.end() == 0
     assert {state: count for state, count in found["finished_total"].items() if count} == ends
     assert {reason: count for reason, count in found["failures_total"].items() if count} == truth.reasons
@@ -278,5 +281,6 @@ def test_the_real_process_counts_exactly_though_it_is_killed(start: Start, tmp_p
     for end, total in truth.total_seconds.items():
         assert found["total_duration_seconds_sum"][STATES[end]] == total
     assert not any(found["tasks"].values())
-    assert KEY not in body
-    assert "harbour" not in body
+    assert KEY not in told
+    assert "harbour" not in told
+    assert "timeout" in told  # what failed is there to be seen
