@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -42,12 +41,6 @@ LEAVE_WITHIN = 0.5
 """Seconds that threads get after everything has been closed."""
 
 
-LARGE_BLOCK = 1024 * 1024
-"""Bytes of a block of memory that is a mapping of its own."""
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-
-
 @dataclass(frozen=True)
 class Options:
     """How the exporter is run, beside what its configuration says."""
@@ -71,13 +64,9 @@ def tune() -> None:
     docs/performance.md has the figures. After each system call the loop waits for a thread that computes to give way,
     by default for 5 ms. A full collection looks at every task there is, 80 ms for 100,000; those of the young are short
     as long as there are few of them.
-
-    And gives large blocks back to the system: glibc would come to keep those of up to 32 MiB (mallopt(3)).
     """
     sys.setswitchinterval(0.0005)
     gc.set_threshold(1000, 10, 20_000)
-    with suppress(AttributeError):  # other C libraries have no such call
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def run_process(life: Coroutine[Any, Any, int]) -> int:
