@@ -50,6 +50,7 @@ _FLAGS = {
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
     "--speed": "speed of the simulated tasks (default 10)",
+    "--vendors": "all, seeds (those of the first release), or names with commas between them",
     "--arrivals-for": "no new tasks after this time (default: never)",
     "--poll-interval": "time between two sweeps of a feed (default 1s)",
     "--log.level": "lowest level that is logged (default info)",
@@ -159,6 +160,8 @@ def parser() -> argparse.ArgumentParser:
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
     flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
+    flag("--vendors", demo, type=_simulated, default="default", metavar="NAMES")
+    flag("--vendors", simulate, type=_simulated, default="all", metavar="NAMES")
     flag("--log.level", run, demo, simulate, choices=logs.LEVELS, default="info")
     flag("--log.format", run, demo, simulate, choices=logs.FORMATS, default="logfmt")
     return whole
@@ -178,6 +181,21 @@ def _interval(text: str) -> float:
     if seconds < 0.01:
         raise argparse.ArgumentTypeError("too short; the shortest is 10ms")
     return seconds
+
+
+def _simulated(text: str) -> tuple[str, ...]:
+    from exporter.config.mistakes import slips
+    from exporter.simulator.fakes import DEMO, SEEDS, names
+
+    sets = {"all": names(), "seeds": SEEDS, "default": DEMO}
+    if text in sets:
+        return sets[text]
+    chosen = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in chosen:
+        if name not in names():
+            meant = slips.hint(name, names())
+            raise argparse.ArgumentTypeError(f"no simulated vendor {name!r}{meant}; allowed: {', '.join(names())}")
+    return chosen
 
 
 def _speed(text: str) -> float:

@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from exporter import __version__
-from exporter.simulator import PREFIXES, hang
+from exporter.simulator import IAM, fake_of, hang, names
 from tests.harness import Exporter, Site, Start, account
 
 ROOT = Path(__file__).parent.parent
@@ -259,7 +259,7 @@ def test_a_signal_in_the_middle_of_a_sweep_ends_it_with_the_ledger_closed(
     live_site.fake.faults["chanjing"] = hang
     write(tmp_path, facewap(vendors), chanjing(vendors))
     exporter = start("--config.file=config.yaml", ANYWHERE)
-    exporter.wait_for("a request that hangs", lambda: live_site.fake.chanjing.requests.total() == 2)
+    exporter.wait_for("a request that hangs", lambda: live_site.fake.vendors["chanjing"].requests.total() == 2)
     exporter.wait_for("a sweep of the other", lambda: exporter.value(up("swaps", "face_swap")) == 1)
     assert exporter.end(number) == 0  # long before the request's deadline
     assert exporter.stderr.splitlines()[-1].endswith("level=info msg=stopped")
@@ -565,9 +565,9 @@ def test_a_demo_may_be_told_that_nothing_more_arrives(start: Start) -> None:
 def test_the_simulator_says_where_each_vendor_is(start: Start) -> None:
     exporter = start("simulate", ANYWHERE)
     exporter.wait_for("all that it prints", lambda: "ends them" in exporter.stdout)
-    places = dict(re.findall(r"(?m)^  (\S+|\(the truth\)) +(http://127\.0\.0\.1:\d+\S+)", exporter.stdout))
+    places = dict(re.findall(r"(?m)^  (\w+|\(.+\)) +(http://127\.0\.0\.1:\d+\S+)", exporter.stdout))
     ends = {name: re.sub(r"http://[^/]+", "", place) for name, place in places.items()}
-    assert ends == PREFIXES | {"(the truth)": "/truth"}
+    assert ends == {name: fake_of(name).prefix for name in names()} | {"huawei_iam": IAM, "(the truth)": "/truth"}
     with urllib.request.urlopen(places["(the truth)"], timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
     assert exporter.end() == 0

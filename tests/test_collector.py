@@ -38,6 +38,7 @@ from exporter.simulator import (
     World,
     hang,
 )
+from exporter.simulator.vendors.chanjing import Chanjing
 from exporter.tasks import Cause, Phase, Reason, State
 from tests.harness import (
     ALL_FEEDS,
@@ -1268,7 +1269,7 @@ async def test_two_feeds_use_one_token_and_keep_it_across_a_restart(site: Site, 
         await polled.sweep(2)
         assert polled.all_up()
         store.close()
-    assert site.fake.chanjing.tokens_issued == 1
+    assert site.fake.the(Chanjing).tokens_issued == 1
 
 
 # --- Sweeps that are cut off
@@ -1315,7 +1316,7 @@ def kinds(rig: Rig) -> list[str]:
 async def test_every_feed_is_polled_in_a_loop_of_its_own(site: Site, rig: Rig) -> None:
     await rig.collector.apply([site.settings(vendor, poll_interval="20ms") for vendor in ("chanjing", "facewap")])
     assert kinds(rig) == ["lip_sync", "video", "face_swap"]
-    asked = site.fake.chanjing.requests, site.fake.facewap.requests
+    asked = site.fake.vendors["chanjing"].requests, site.fake.vendors["facewap"].requests
     await until(
         "three sweeps of each",
         lambda: min(asked[0]["lip_sync/list"], asked[0]["video/list"], asked[1]["face_swap/list"]) >= 3,
@@ -1370,9 +1371,9 @@ async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, rig: Rig
     assert after["face_swap"].tracker is before["face_swap"].tracker
     assert after["face_swap"].tracker.interval == 0.02
     await until("a sweep of each", lambda: all(loop.status.up for loop in after.values()))
-    asked = site.fake.deerapi.requests["sora/list"]
+    asked = site.fake.vendors["deerapi"].requests["sora/list"]
     await asyncio.sleep(0.1)
-    assert site.fake.deerapi.requests["sora/list"] == asked
+    assert site.fake.vendors["deerapi"].requests["sora/list"] == asked
 
 
 async def test_reloads_at_the_same_time_end_with_the_last_one(site: Site, rig: Rig) -> None:
@@ -1482,7 +1483,7 @@ async def test_the_event_loop_waits_for_no_commit_to_reload_or_to_keep_a_token(s
 async def test_stopping_does_not_wait_for_a_vendor_that_hangs(site: Site, rig: Rig) -> None:
     site.fake.faults["facewap"] = hang
     await rig.collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
-    await until("a call", lambda: site.fake.facewap.requests["face_swap/list"] == 1)
+    await until("a call", lambda: site.fake.vendors["facewap"].requests["face_swap/list"] == 1)
     async with asyncio.timeout(PATIENCE):
         await rig.collector.stop()
     assert [one.provider for one in rig.polled.by_name.values()] == []
@@ -1504,7 +1505,7 @@ async def test_a_loop_that_does_not_come_round_is_started_anew(
     site.fake.faults["facewap"] = hang
     await rig.collector.apply([site.settings("facewap", poll_interval="10ms", request_timeout="1h")])
     loop = rig.loop
-    asked = site.fake.facewap.requests
+    asked = site.fake.vendors["facewap"].requests
     await until("a call", lambda: asked["face_swap/list"] == 1)
     del site.fake.faults["facewap"]
     rig.collector.check(time.monotonic())
@@ -1535,7 +1536,7 @@ async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> N
     loop = rig.loop
     await until("the first sweep", lambda: loop.status.up)
     clock.broken = True
-    asked = site.fake.facewap.requests
+    asked = site.fake.vendors["facewap"].requests
     await until("the death", lambda: not any(task.get_name() == "facewap/face_swap" for task in asyncio.all_tasks()))
     clock.broken = False
     before = asked["face_swap/list"]
@@ -1565,7 +1566,7 @@ async def test_a_loop_that_stays_stuck_makes_the_exporter_unhealthy_until_it_goe
     try:
         await rig.collector.apply([site.settings("facewap", poll_interval="10ms")])
         loop = rig.loop
-        await until("a call", lambda: site.fake.facewap.requests["face_swap/list"] >= 1)
+        await until("a call", lambda: site.fake.vendors["facewap"].requests["face_swap/list"] >= 1)
         rig.collector.check(time.monotonic() + MUCH_LATER)
         assert is_healthy(loop)
         rig.collector.check(time.monotonic() + MUCH_LATER)
@@ -1698,7 +1699,7 @@ async def test_a_token_that_others_renew_is_told_with_the_call_that_was_refused(
     polled = poll(LIP_SYNC, **RENEWED)
     for _ in range(4):
         await polled.sweep(after=0.1)
-        site.fake.chanjing.renew_elsewhere()
+        site.fake.the(Chanjing).renew_elsewhere()
     status = polled.loop.status
     assert "another holder renews it too" in outage_of(polled.loop).words
     assert outage_of(polled.loop).advice.startswith("Another program requests tokens with the same secret_key")

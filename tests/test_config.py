@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 from exporter.config import schema as config_schema
 from exporter.config.load import Config, ConfigError, ConfigFile, LedgerSettings, LogSettings
 from exporter.config.models import DURATION_BUCKETS, PollSettings, Settings, WatchSettings
+from exporter.simulator import SEEDS
 from exporter.vendors.builtin import deerapi
 from tests.harness import VENDORS, load
 
@@ -791,9 +792,9 @@ ENVIRONMENT = {
 }
 
 
-def test_the_example_is_good_and_has_every_vendor() -> None:
+def test_the_example_is_good_and_has_the_first_vendors() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
-    assert sorted(one.type for one in config.providers) == list(VENDORS)
+    assert {*SEEDS} <= {one.type for one in config.providers}
 
 
 def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from random import Random
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.simulator import Simulator, World, app, serve
-from tests.harness import VENDORS, Exporter, Start, account
+from exporter.simulator import SEEDS, Simulator, World, app, serve
+from tests.harness import Exporter, Start, account
 
 Scrape = dict[str, float]
 
@@ -57,7 +57,7 @@ COUNTED = re.compile(
 
 def settings(url: str, ledger: Path) -> dict[str, object]:
     """Every feed of every vendor at the simulator with this URL."""
-    providers = [account(vendor, url) for vendor in VENDORS]
+    providers = [account(vendor, url) for vendor in SEEDS]
     return {"poll_interval": "50ms", "ledger": {"path": str(ledger)}, "providers": providers}
 
 

@@ -34,6 +34,7 @@ from exporter.simulator import (
     FACE_SWAP,
     LIP_SYNC,
     MARKERS,
+    SEEDS,
     SORA,
     VIDEO,
     Credentials,
@@ -46,10 +47,11 @@ from exporter.simulator import (
     running,
     serve,
 )
+from exporter.simulator.vendors.chanjing import Chanjing
 from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, State
 from exporter.vendors.registry import connect
-from tests.harness import ALL_FEEDS, UNLISTED, VENDORS, Door, Site, Start, page_of, settings_of, until
+from tests.harness import ALL_FEEDS, UNLISTED, Door, Site, Start, page_of, settings_of, until
 from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 
 pytestmark = pytest.mark.anyio
@@ -186,7 +188,7 @@ async def test_each_feed_of_each_provider_is_examined_once(practice: Practice) -
 
 
 async def test_providers_can_be_chosen_by_name(practice: Practice) -> None:
-    await practice.run_doctor(*(practice.account(vendor) for vendor in VENDORS), names=["facewap", "deerapi"])
+    await practice.run_doctor(*(practice.account(vendor) for vendor in SEEDS), names=["facewap", "deerapi"])
     assert [one["provider"] for one in json.loads(practice.said[-1])["feeds"]] == ["deerapi", "facewap"]
 
 
@@ -380,17 +382,17 @@ class TestTokens:
     """Tokens that the exporter asks for: a new one logs the other holders out."""
 
     async def test_a_new_token_is_asked_for_only_if_that_is_said(self, practice: Practice) -> None:
-        issued = practice.fake.chanjing.tokens_issued
+        issued = practice.fake.the(Chanjing).tokens_issued
         report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
         assert causes(report) == [("trouble", "token_not_fetched")]
         assert report["calls"] == []
-        assert practice.fake.chanjing.tokens_issued == issued
+        assert practice.fake.the(Chanjing).tokens_issued == issued
 
         report = await practice.report(LIP_SYNC, expect=0, fetch_token=True, **APPLICATION)
         assert causes(report) == [("warning", "token_fetched")]
         assert report["calls"][0]["request"] == "POST /open/v1/access_token"
         assert json.loads(report["calls"][0]["body"]) == {"app_id": "<secret>", "secret_key": "<secret>"}
-        assert practice.fake.chanjing.tokens_issued == issued + 1
+        assert practice.fake.the(Chanjing).tokens_issued == issued + 1
         assert TAG not in practice.said[-1]
 
     async def test_a_token_that_ends_no_other_is_asked_for_as_it_is_needed(self, practice: Practice) -> None:
@@ -401,16 +403,16 @@ class TestTokens:
 
     async def test_the_token_in_the_ledger_serves(self, practice: Practice, tmp_path: Path) -> None:
         exporter = await self.held(practice, tmp_path)
-        issued = practice.fake.chanjing.tokens_issued
+        issued = practice.fake.the(Chanjing).tokens_issued
         practice.said.clear()
         report = await practice.report(LIP_SYNC, expect=0, **APPLICATION)
         assert [call["endpoint"] for call in report["calls"]] == ["list", "detail"]
-        assert practice.fake.chanjing.tokens_issued == issued
+        assert practice.fake.the(Chanjing).tokens_issued == issued
         exporter.close()
 
     async def test_a_token_in_the_ledger_that_is_refused_is_told(self, practice: Practice, tmp_path: Path) -> None:
         exporter = await self.held(practice, tmp_path)
-        practice.fake.chanjing.renew_elsewhere()
+        practice.fake.the(Chanjing).renew_elsewhere()
         report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
         assert causes(report) == [("trouble", "token"), ("trouble", "token_not_fetched")]
         assert "at some vendors each new token ends the old one" in report["findings"][0]["advice"]
@@ -466,7 +468,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
     if fault:
         practice.fake.faults.update(dict.fromkeys(practice.fake.vendors, fault))
     providers = [
-        *(practice.account(vendor) for vendor in VENDORS),
+        *(practice.account(vendor) for vendor in SEEDS),
         practice.account("huawei_metastudio", name="iam", access_key=None, secret_key=None, iam=practice.iam),
         practice.account("huawei_metastudio", name="token", access_key=None, secret_key=None, auth_token=f"{TAG}-x"),
         practice.account("chanjing", name="application", **APPLICATION),
@@ -550,9 +552,9 @@ class TestCommand:
             exporter.wait_for("a sweep", lambda: exporter.value(up) == 1)
             doctor = start("doctor", "--config.file=config.yaml")
             assert doctor.end(None) == 0, doctor.stdout
-            assert fake.chanjing.tokens_issued == 1
-            asked = fake.chanjing.requests["lip_sync/list"]
-            exporter.wait_for("another sweep", lambda: fake.chanjing.requests["lip_sync/list"] > asked + 1)
+            assert fake.the(Chanjing).tokens_issued == 1
+            asked = fake.vendors["chanjing"].requests["lip_sync/list"]
+            exporter.wait_for("another sweep", lambda: fake.vendors["chanjing"].requests["lip_sync/list"] > asked + 1)
             assert exporter.value(up) == 1
             assert exporter.end() == 0
 

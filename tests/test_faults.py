@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import FACE_SWAP, PREFIXES, Feed, Life
+from exporter.simulator import FACE_SWAP, SEEDS, Feed, Life
 from exporter.tasks import State
-from tests.harness import ALL_FEEDS, NOW, STEP, VENDORS, Door, Poll, Rig, Site, until
+from tests.harness import ALL_FEEDS, NOW, STEP, Door, Poll, Rig, Site, until
 from tests.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 
 Values = dict[str, float]
@@ -133,8 +133,7 @@ async def others_keep_their_interval(faults: Sequence[Fault]) -> None:
             site.world.add(*(Life(f"done-{n}", *feed, NOW - 60 - n, 0.0, 5.0, State.SUCCEEDED) for n in range(4)))
         rig = Rig(site.clock)
         interval = f"{INTERVAL * 1000:.0f}ms"
-        simulated = [vendor for vendor in VENDORS if vendor in PREFIXES]
-        await rig.collector.apply([site.settings(vendor, poll_interval=interval) for vendor in simulated])
+        await rig.collector.apply([site.settings(vendor, poll_interval=interval) for vendor in SEEDS])
         others = [loop for loop in rig.loops if loop.feed.kind != "face_swap"]
         await until("a sweep of each", rig.all_up)
         try:

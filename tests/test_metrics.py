@@ -14,10 +14,10 @@ from starlette.responses import Response
 from benchmarks.reference import Reference
 from exporter.metrics.exposition import prefers_openmetrics
 from exporter.polling.feed.loop import FeedLoop
-from exporter.simulator import HandClock, World
+from exporter.simulator import SEEDS, HandClock, World
 from exporter.snapshot import Reloads
 from exporter.tasks import Field, Observation, Phase, Reason, State
-from tests.harness import VENDORS, Door, Rig, Site
+from tests.harness import Door, Rig, Site
 from tests.harness.rig import families_in
 
 # DESIGN section 6: name -> type and labels.
@@ -95,7 +95,7 @@ def sora(rig: Rig) -> FeedLoop:
 def all_vendors(rig: Rig, door: Door, history: float = 0.0, task_series_limit: int = 3) -> Site:
     """Every feed of every vendor. With a history there are tasks of every kind in every state that they have."""
     door.behind = site = Site(World(seed=6, clock=rig.clock, history=history, rate=1 if history else 0), door.url)
-    for vendor in VENDORS:
+    for vendor in SEEDS:
         rig.add(site.settings(vendor, task_series_limit=task_series_limit, max_requests_per_day=10_000))
     return site
 
@@ -161,7 +161,7 @@ async def test_the_process_and_python_tell_of_themselves(rig: Rig) -> None:
 
 
 async def test_before_the_first_sweep_there_is_nothing_of_the_tasks(rig: Rig) -> None:
-    for vendor in VENDORS:
+    for vendor in SEEDS:
         rig.connect(vendor)
     shown = {name for name, one in rig.families().items() if one.samples and name.startswith("videotask_")}
     assert shown == ALWAYS
@@ -181,7 +181,7 @@ async def test_the_budget_of_requests_and_the_interval_it_makes_are_shown(rig: R
     all_vendors(rig, door)
     for _ in range(3):
         await rig.sweep()
-    left = dict.fromkeys(VENDORS, 9_997) | {"chanjing": 9_994}
+    left = dict.fromkeys(SEEDS, 9_997) | {"chanjing": 9_994}
     assert rig.values("videotask_request_budget_remaining", "provider") == left
     intervals = rig.values("videotask_poll_interval_seconds", "provider", "kind")
     assert intervals["facewap", "face_swap"] == 15
@@ -211,7 +211,7 @@ async def test_closed_labels_start_at_zero(rig: Rig, door: Door) -> None:
         assert rig.values(f"videotask_{name}", "provider", "kind") == dict.fromkeys(feeds, 0)
     assert rig.values("videotask_queue_duration_seconds_count", "provider", "kind") == dict.fromkeys(feeds, 0)
     assert rig.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
-    assert rig.values("videotask_task_series_dropped", "provider") == dict.fromkeys(VENDORS, 0)
+    assert rig.values("videotask_task_series_dropped", "provider") == dict.fromkeys(SEEDS, 0)
     errors = rig.values("videotask_api_errors_total", "provider", "endpoint", "error")
     assert (len(errors), set(errors.values())) == (4 * 3 * 10, {0})
     assert {name for name, one in rig.families().items() if not one.samples} == {
@@ -484,10 +484,10 @@ async def test_the_poll_interval_is_that_of_the_settings(rig: Rig) -> None:
 
 
 async def test_infos_name_the_type_and_the_clock(rig: Rig) -> None:
-    for vendor in VENDORS:
+    for vendor in SEEDS:
         rig.connect(vendor, name=f"my-{vendor}")
     assert rig.values("videotask_provider_info", "provider", "type") == {
-        (f"my-{vendor}", vendor): 1 for vendor in VENDORS
+        (f"my-{vendor}", vendor): 1 for vendor in SEEDS
     }
     assert rig.values("videotask_feed_info", "kind", "clock") == {
         ("sora", "provider"): 1,

@@ -15,9 +15,9 @@ from exporter.client.client import Exchange
 from exporter.client.errors import TaskNotFound
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
-from exporter.simulator import PREFIXES, Credentials, World
+from exporter.simulator import SEEDS, Credentials, World
 from exporter.vendors.registry import connect
-from tests.harness import RENEWED, VENDORS, Door, Site, page_of
+from tests.harness import RENEWED, Door, Site, page_of
 
 ROOT = Path(__file__).parent.parent
 CODE = {
@@ -59,7 +59,7 @@ async def test_it_lists_looks_up_and_asks_for_tokens_and_does_nothing_else_at_a_
     observer, store = Observer(), SqliteStore(SqliteFile(":memory:"))
     door.behind = site = Site(World(seed=1, speed=10, rate=2, history=60), door.url)
     obtaining = {"chanjing": RENEWED, "huawei_metastudio": {"access_key": None, "secret_key": None, "iam": site.iam}}
-    for vendor in VENDORS.keys() & PREFIXES:  # all that are simulated
+    for vendor in SEEDS:
         provider = connect(site.settings(vendor, **obtaining.get(vendor, {})), store)
         provider.client.observer = observer
         for feed in provider.feeds:

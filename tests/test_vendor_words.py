@@ -16,8 +16,11 @@ OWN = ("vendors/builtin", "simulator")
 """The vendors' files, and their fakes."""
 GENERAL = {"access_key", "access_token", "api_key", "auth_token", "bearer", "secret_key", "token"}
 """Settings whose names are what the field calls such a credential."""
-ENGLISH = {"open", "video"}
-"""Declared words that are also plain English."""
+ENGLISH = {
+    *("open", "video", "where", "generation", "task", "job", "prediction", "request", "operation"),
+    *("clip", "talk", "translation", "lipsync", "ark"),
+}
+"""Declared words that are also plain English, or settings of any vendor."""
 OF_FILES = {"chanjing": {"蝉豆"}, "huawei_metastudio": {"apigw"}}
 """Words that are in no declaration, by vendor."""
 ALLOWED = {

@@ -13,9 +13,8 @@ from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider
-from exporter.simulator import PREFIXES, Credentials, Feed, HandClock, Life, World, app, running
+from exporter.simulator import Credentials, Feed, HandClock, Life, World, app, fake_of, running
 from exporter.simulator.vendor import Vendor
-from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import built_in
 
@@ -26,7 +25,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "huawei_metastudio": {"project_id": KEYS.huawei_project_id, "auth_token": KEYS.huawei_auth_token},
     "facewap": {"token": KEYS.facewap_token},
 }
-"""The credentials without which a vendor tells nothing."""
+"""The credentials without which a vendor of the first release tells nothing; the fakes have those of the others."""
 LISTING: dict[str, dict[str, Any]] = {"deerapi": {"user_token": KEYS.deerapi_user_token}}
 """What more it takes to have tasks listed."""
 
@@ -50,8 +49,8 @@ async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[t
     vendor, kind = feed
     simulator = app(world, KEYS, limits={})
     async with running(simulator) as url:
-        written = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "100000/s"}
-        written |= LEAST[vendor] | (LISTING.get(vendor, {}) if listed else {})
+        written = {"name": vendor, "type": vendor, "base_url": url + fake_of(vendor).prefix, "rate_limit": "100000/s"}
+        written |= (LEAST.get(vendor) or fake_of(vendor).keys) | (LISTING.get(vendor, {}) if listed else {})
         settings = built_in()[vendor].settings.model_validate(written | {"feeds": [kind]})
         ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 86400.0)
         polled = await PolledProvider.open(settings, ledger, world.clock)
@@ -69,7 +68,7 @@ async def sweeps(feed: Feed, counts: Sequence[int], *, listed: bool = True) -> l
     The tasks wait for ever and nothing is known of how long others took, so that no look-up is put off.
     """
     clock = HandClock()
-    world = World(clock=clock, rate=0)
+    world = World(clock=clock, rate=0, profiles=fake_of(feed[0]).profiles)
     each = []
     async with _polling(feed, world, listed=listed) as (loop, shoulder, vendor):
         for more in _growth(counts):
@@ -94,17 +93,21 @@ def _growth(counts: Sequence[int]) -> Iterable[range]:
 def scene(feed: Feed, now: float) -> list[Life]:
     """Tasks that wait, run, have succeeded and have failed."""
     begun = now - 1000
+    (profile,) = (one for one in fake_of(feed[0]).profiles if one.feed == feed)
+    told: dict[str, Any] = {"model": profile.models[0] if profile.models else "", "cost": 3.0 if profile.cost else 0.0}
     return [
         Life("waiting", *feed, begun, None),
         Life("running", *feed, begun, 100.0, 2000.0),
-        Life("succeeded", *feed, begun, 100.0, 200.0, State.SUCCEEDED, output_seconds=5.0),
-        Life("failed", *feed, begun, 100.0, 200.0, State.FAILED, PROFILES[feed].failures[0].reason),
+        Life("succeeded", *feed, begun, 100.0, 200.0, State.SUCCEEDED, output_seconds=5.0, **told),
+        Life("failed", *feed, begun, 100.0, 200.0, State.FAILED, profile.failures[0].reason),
     ]
 
 
 async def shown(feed: Feed) -> list[Observation]:
-    """What the list shows of such tasks."""
-    world = World(clock=HandClock(), rate=0)
+    """What the list shows of such tasks; where there is none, what look-ups do."""
+    world = World(clock=HandClock(), rate=0, profiles=fake_of(feed[0]).profiles)
     world.add(*scene(feed, world.now()))
     async with _polling(feed, world, listed=True) as (loop, _, _):
-        return list((await loop.feed.list_page()).observations)
+        if loop.feed.lists:
+            return list((await loop.feed.list_page()).observations)
+        return [one for life in world.listed(feed) for one in await loop.feed.look_up(life.id)]

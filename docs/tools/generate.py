@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import api, command_line, configuration, declaration, metrics, reliability, sizing, vendor_pages
+from docs.tools import (
+    api,
+    command_line,
+    configuration,
+    declaration,
+    metrics,
+    reliability,
+    sizing,
+    vendor_pages,
+    vendors,
+)
 from docs.tools.markdown import DOCS
 from exporter.config import schema
 from exporter.vendors.registry import built_in
 
 WRITTEN: dict[Path, Callable[[], str]] = {
+    DOCS.parent / "README.md": vendors.readme,
     DOCS / "metrics.md": metrics.page,
     DOCS / "reliability.md": reliability.page,
     DOCS / "openapi.json": api.description,

@@ -13,34 +13,32 @@ from pathlib import Path
 from docs.tools import asking
 from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.client.client import Exchange
-from exporter.simulator import PREFIXES
+from exporter.simulator import fake_of, names
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.api import Vendor
-from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
-from exporter.vendors.declared.declaration import FeedDeclaration
-from exporter.vendors.registry import built_in
+from exporter.vendors.builtin import deerapi
+from exporter.vendors.registry import built_in, declaration_of
 
 DAY = 86400
 IN_FLIGHT = (0, 10, 100, 300)
 """Tasks in flight for which requests are counted."""
 
-FEEDS: Mapping[str, FeedDeclaration] = {
-    kind: feed for module in (chanjing, huawei_metastudio, facewap) for kind, feed in module.DECLARATION.feeds.items()
-}
-"""Those that are declared, by kind."""
 
-STATES: Mapping[str, Mapping[str, State]] = {"sora": deerapi.STATES} | {
-    kind: {word: state for state, words_ in feed.states.items() for word in words_} for kind, feed in FEEDS.items()
-}
-REASONS: Mapping[str, Mapping[str, Reason]] = {"deerapi": deerapi.CODES} | {
-    name: {
-        word: reason
-        for kind in built_in()[name].kinds
-        for reason, words_ in FEEDS[kind].reasons.items()
-        for word in words_
-    }
-    for name in ("chanjing", "huawei_metastudio", "facewap")
-}
+def states_of(vendor: Vendor, kind: str) -> Mapping[str, State]:
+    """The vendor's words for states."""
+    declaration = declaration_of(vendor.name)
+    if declaration is None:
+        return deerapi.STATES
+    return {word: state for state, words_ in declaration.feeds[kind].states.items() for word in words_}
+
+
+def reasons_of(vendor: Vendor) -> Mapping[str, Reason]:
+    """The vendor's codes and words for reasons."""
+    declaration = declaration_of(vendor.name)
+    if declaration is None:
+        return deerapi.CODES
+    feeds = declaration.feeds.values()
+    return {word: reason for feed in feeds for reason, words_ in feed.reasons.items() for word in words_}
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class Asked:
     """What came of asking about one feed."""
 
     kind: str
+    lists: bool
     listed: list[list[Exchange]]
     """The calls of a sweep, for each of the numbers of tasks."""
     alone: list[list[Exchange]]
@@ -63,15 +62,17 @@ def page(vendor: Vendor) -> str:
 
 
 PAGES: dict[Path, Callable[[], str]] = {
-    DOCS / "vendors" / f"{name}.md": partial(page, built_in()[name]) for name in asking.LEAST if name in built_in()
+    DOCS / "vendors" / f"{name}.md": partial(page, built_in()[name]) for name in names() if name in built_in()
 }
 
 
 async def _asked(vendor: Vendor) -> list[Asked]:
     async def about(kind: str) -> Asked:
         feed = (vendor.name, kind)
+        lists = vendor.tells[kind].listed
         alone = asking.sweeps(feed, IN_FLIGHT if vendor.name in asking.LISTING else (), listed=False)
-        return Asked(kind, *await asyncio.gather(asking.sweeps(feed, IN_FLIGHT), alone, asking.shown(feed)))
+        most = asking.sweeps(feed, IN_FLIGHT, listed=lists)
+        return Asked(kind, lists, *await asyncio.gather(most, alone, asking.shown(feed)))
 
     return await asyncio.gather(*map(about, vendor.kinds))
 
@@ -82,18 +83,27 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
     shown = [feed.shown for feed in feeds]
     flying = [[one for one in each if not one.state.is_end] for each in shown]
     rows: dict[str, Iterable[str]] = {
-        "list": (f"`{_request(calls[0], vendor)}`" for calls in most),
-        "tasks in flight that it does not show": (f"`{_request(calls[-1], vendor)}`" for calls in most),
+        "list": (f"`{_request(one.listed[-1][0], vendor)}`" if one.lists else "none" for one in feeds),
+        "tasks in flight that it does not show": (_elsewhere(calls, vendor) for calls in most),
         "tasks that wait": (_yes(one.state is State.QUEUED for one in each) for each in shown),
         "time of submission": (_whose(one.submitted for one in each) for each in shown),
         "time of start": (_whose(one.started for one in each) for each in shown),
         "time of end": (_whose(one.ended for one in each) for each in shown),
         "progress of running tasks": (_yes(one.progress is not None for one in each) for each in flying),
         "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
+        "model": (_yes(one.model for one in each) for each in shown),
+        "cost": (_yes(one.usage for one in each) for each in shown),
     }
     yield "## What is read, and what is known\n"
     yield from table(("", *(f"`{feed.kind}`" for feed in feeds)), ((name, *cells) for name, cells in rows.items()))
     yield ""
+
+
+def _elsewhere(calls: Sequence[Exchange], vendor: Vendor) -> str:
+    """How tasks are found that the first page does not show."""
+    first, last = _request(calls[0], vendor), _request(calls[-1], vendor)
+    pages = first != last and re.sub(r"\d+", "", first) == re.sub(r"\d+", "", last)
+    return "more pages, all of them at each sweep" if pages else f"`{last}`"
 
 
 def _yes(known: Iterable[object]) -> str:
@@ -106,8 +116,9 @@ def _whose(times: Iterable[float | None]) -> str:
 
 def _request(exchange: Exchange, vendor: Vendor) -> str:
     """A request's method and path, with names for what is ours in them."""
-    path = exchange.request.url.raw_path.decode().removeprefix(PREFIXES[vendor.name])
-    path = re.sub(r"task-\d+", "{id}", path).replace(asking.KEYS.huawei_project_id, "{project_id}")
+    path = exchange.request.url.raw_path.decode().removeprefix(fake_of(vendor.name).prefix)
+    path = re.sub(r"task-\d+((,|%2C)task-\d+)*", "{id}", path)
+    path = re.sub(r"(?<==)\d{9,}", "{time}", path).replace(asking.KEYS.huawei_project_id, "{project_id}")
     return f"{exchange.request.method} {path}"
 
 
@@ -148,10 +159,14 @@ def _states(vendor: Vendor) -> Iterator[str]:
     for kind in vendor.kinds:
         yield from table((f"the vendor's, in `{kind}`", "state"), ())
         by_state: dict[State, list[str]] = {}
-        for value, state in STATES[kind].items():
+        for value, state in states_of(vendor, kind).items():
             by_state.setdefault(state, []).append(value)
         yield from (row((_spans(values), f"`{state}`")) for state, values in by_state.items())
         yield ""
+
+
+def _beginning(code: str) -> str:
+    return f"{code[1:]}*" if code.startswith("^") else code
 
 
 def _spans(values: Sequence[str]) -> str:
@@ -166,7 +181,9 @@ def _reasons(vendor: Vendor) -> Iterator[str]:
     yield "## Reasons\n"
     yield from table(("the vendor's code", "reason"), ())
     by_reason: dict[Reason, list[str]] = {}
-    for code, reason in REASONS[vendor.name].items():
+    for code, reason in reasons_of(vendor).items():
         by_reason.setdefault(reason, []).append(code.upper() if "." in code else code)
-    yield from (row((words(codes), f"`{reason}`")) for reason, codes in by_reason.items())
+    yield from (row((words(map(_beginning, codes)), f"`{reason}`")) for reason, codes in by_reason.items())
+    if any("^" in code for codes in by_reason.values() for code in codes):
+        yield "\n`*` stands for any end."
     yield "\nWhere no code tells the reason, words of the vendor's text do, English or Chinese; else it is `unknown`."

@@ -6,11 +6,13 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from exporter import simulator
 from exporter.commands.run import Options, serve, signals, url_of
 from exporter.config.load import Config, LedgerSettings
 from exporter.vendors.registry import built_in
+from exporter.vendors.vendor import Vendor
 from exporter.web.server.place import Place
 from exporter.web.server.server import Server, listen
 
@@ -46,15 +48,17 @@ async def serve_simulator(arguments: argparse.Namespace) -> int:
     async with signals(server, None), _arrivals(fake, arguments):
         url = url_of(sockets[0]).rstrip("/")
         print("Simulated vendors; their base URLs:")
-        for name, prefix in simulator.PREFIXES.items():
-            print(f"  {name:18} {url}{prefix}")
-        print(f"  {'(the truth)':18} {url}/truth\nCtrl+C ends them.", flush=True)
+        for name, end in (*fake.prefixes.items(), ("(the truth)", "/truth")):
+            print(f"  {name:18} {url}{end}")
+        print("Ctrl+C ends them.", flush=True)
         await server.serve(sockets)
     return 0
 
 
 def _simulator(arguments: argparse.Namespace) -> simulator.Simulator:
-    world = simulator.World(arguments.seed, arguments.speed, rate=RATE / arguments.speed, history=HISTORY)
+    profiles = simulator.profiles_of(arguments.vendors)
+    rate = RATE / arguments.speed
+    world = simulator.World(arguments.seed, arguments.speed, rate=rate, history=HISTORY, profiles=profiles)
     return simulator.app(world, limits={})
 
 
@@ -73,8 +77,7 @@ async def _arrivals(fake: simulator.Simulator, arguments: argparse.Namespace) ->
 
 def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config:
     """Every feed of every vendor, at the simulator, with the keys that it takes."""
-    keys = fake.credentials
-    vendors = {name: vendor for name, vendor in built_in().items() if name in simulator.PREFIXES}
+    known = built_in()
     common = {
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",
@@ -82,15 +85,27 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "task_series_limit": "20",
     }
     settings = [
-        vendor.settings.model_validate(
+        known[name].settings.model_validate(
             {
                 **common,
-                **keys.to_renew_with(name),
+                **_keys(fake, name),
+                **_ids(url, known[name]),
                 "name": name,
                 "type": name,
-                "base_url": url + simulator.PREFIXES[name],
+                "base_url": url + vendor.prefix,
             }
         )
-        for name, vendor in vendors.items()
+        for name, vendor in fake.vendors.items()
     ]
     return Config(ledger=LedgerSettings(path=":memory:"), providers=settings)
+
+
+def _keys(fake: simulator.Simulator, name: str) -> dict[str, Any]:
+    """What lets the exporter in, as a program that asks for its tokens itself."""
+    return fake.credentials.to_renew_with(name) or fake.vendors[name].lets_in(fake.credentials)
+
+
+def _ids(url: str, vendor: Vendor) -> dict[str, Any]:
+    """Where the ids of tasks come from that the vendor does not list."""
+    listed = any(tells.listed for tells in vendor.tells.values())
+    return {} if listed else {"watch": {"http": [f"{url}/ids/{vendor.name}"]}}

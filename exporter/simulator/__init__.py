@@ -1,11 +1,12 @@
 """Fake vendors that speak the documented protocols over real HTTP: for the demo, the tests and the benchmarks.
 
 A `World` has the tasks and the truth about them, `app` puts the vendors in front of it, `serve` (from a thread) and
-`running` (in an event loop) make it reachable. The server's URL followed by `PREFIXES[type]` is a provider's base_url,
-and `Credentials()` has the keys that it takes.
+`running` (in an event loop) make it reachable. The server's URL followed by `fake_of(type).prefix` is a provider's
+base_url, and `Credentials()` has the keys that it takes.
 """
 
-from exporter.simulator.app import DOCUMENTED_LIMITS, PREFIXES, Simulator, app
+from exporter.simulator.app import IAM, Simulator, app
+from exporter.simulator.fakes import SEEDS, fake_of, names, profiles_of
 from exporter.simulator.server import Address, running, serve
 from exporter.simulator.vendor import Credentials, hang
 from exporter.simulator.world.content import MARKERS
@@ -15,11 +16,11 @@ from exporter.simulator.world.world import HandClock, World
 
 __all__ = [
     "DIGITAL_HUMAN",
-    "DOCUMENTED_LIMITS",
     "FACE_SWAP",
+    "IAM",
     "LIP_SYNC",
     "MARKERS",
-    "PREFIXES",
+    "SEEDS",
     "SORA",
     "VIDEO",
     "Address",
@@ -31,7 +32,10 @@ __all__ = [
     "Simulator",
     "World",
     "app",
+    "fake_of",
     "hang",
+    "names",
+    "profiles_of",
     "running",
     "serve",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,39 +12,30 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from exporter.simulator.fakes import fake_of
 from exporter.simulator.vendor import Credentials, RateLimit, Vendor
-from exporter.simulator.vendors.chanjing import Chanjing
-from exporter.simulator.vendors.deerapi import DeerAPI, Dialect
-from exporter.simulator.vendors.facewap import FaceWap
+from exporter.simulator.vendors.deerapi import Dialect
 from exporter.simulator.vendors.huawei_metastudio import MetaStudio
+from exporter.simulator.world.profiles import Feed
 from exporter.simulator.world.world import World
 
 Limits = Mapping[str, tuple[int, float]]
 
-# Where the documents state a limit: endpoint -> (requests, in so many seconds).
-DOCUMENTED_LIMITS: Limits = {
-    "deerapi/sora/list": (180, 180),
-    "chanjing/lip_sync/list": (10, 1),
-    "chanjing/lip_sync/detail": (10, 1),
-    "huawei_metastudio/digital_human/list": (20, 1),
-    "huawei_metastudio/digital_human/detail": (20, 1),
-}
+IAM = "/huawei-iam"
+"""Where Huawei's IAM stands, which gives out tokens."""
 
-# The base_url of a provider type is the simulator's address with this after it; "huawei_iam" is the IAM endpoint.
-PREFIXES = {
-    "deerapi": "/deerapi",
-    "chanjing": "/chanjing",
-    "huawei_metastudio": "/huawei",
-    "huawei_iam": "/huawei-iam",
-    "facewap": "/facewap",
-}
+V = TypeVar("V", bound=Vendor)
+
+MOST_IDS = 1000
+"""Of a feed, told at once; the newest."""
 
 
 class Simulator(Starlette):
     """The simulator of a world.
 
-    `credentials` are what it accepts; `limits` replaces the documented rate limits ({} for none); `dialect` is that of
-    DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is the callers' clock, for Huawei's signatures.
+    The vendors are those of the world's feeds. `credentials` are what they accept; `limits` replaces the documented
+    rate limits ({} for none); `dialect` is that of DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is
+    the callers' clock, for Huawei's signatures.
 
     `faults` begins empty. An entry, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers
     all that comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it,
@@ -63,19 +55,41 @@ class Simulator(Starlette):
         self.world = world
         self.credentials = credentials or Credentials()
         self.faults: dict[str, ASGIApp] = {}
-        chosen = DOCUMENTED_LIMITS if limits is None else limits
+        types = dict.fromkeys(name for name, _ in world.profiles)
+        stated = {f"{name}/{key}": limit for name in types for key, limit in fake_of(name).documented.items()}
+        chosen = stated if limits is None else limits
         self.limits = {key: RateLimit(requests, seconds) for key, (requests, seconds) in chosen.items()}
         common = (world, self.credentials, self.limits, self.faults)
-        self.deerapi = DeerAPI(*common, dialect=dialect)
-        self.chanjing = Chanjing(*common)
-        self.huawei_metastudio = MetaStudio(*common, wall=wall)
-        self.facewap = FaceWap(*common, bearer=bearer)
-        self.vendors: dict[str, Vendor] = {
-            vendor.type: vendor for vendor in (self.deerapi, self.chanjing, self.huawei_metastudio, self.facewap)
+        odd: dict[str, Mapping[str, Any]] = {
+            "deerapi": {"dialect": dialect},
+            "facewap": {"bearer": bearer},
+            "huawei_metastudio": {"wall": wall},
         }
-        mounts = [Mount(PREFIXES[vendor.type], routes=vendor.routes()) for vendor in self.vendors.values()]
-        iam = Mount(PREFIXES["huawei_iam"], routes=self.huawei_metastudio.iam_routes())
-        super().__init__(routes=[Route("/truth", self._truth), iam, *mounts])
+        self.vendors: dict[str, Vendor] = {name: fake_of(name)(*common, **odd.get(name, {})) for name in types}
+        self.prefixes = {name: vendor.prefix for name, vendor in self.vendors.items()}
+        """Where each stands; beside them, Huawei's IAM."""
+        mounts = [Mount(vendor.prefix, routes=vendor.routes()) for vendor in self.vendors.values()]
+        huawei = self.vendors.get("huawei_metastudio")
+        if isinstance(huawei, MetaStudio):
+            mounts.append(Mount(IAM, routes=huawei.iam_routes()))
+            self.prefixes["huawei_iam"] = IAM
+        ours = [Route("/truth", self._truth), Route("/ids/{type}", self._ids)]
+        super().__init__(routes=[*ours, *mounts])
+
+    def the(self, fake: type[V]) -> V:
+        """The vendor of this class. Raises LookupError where it is not simulated here."""
+        vendor = self.vendors[fake.type]
+        if not isinstance(vendor, fake):
+            raise LookupError(fake.type)
+        return vendor
+
+    async def _ids(self, request: Request) -> JSONResponse:
+        """The ids of a vendor's tasks by feed, as the programs that submit them would tell."""
+        feeds = [feed for feed in self.world.profiles if feed[0] == request.path_params["type"]]
+        return JSONResponse({kind: self._newest((name, kind)) for name, kind in feeds})
+
+    def _newest(self, feed: Feed) -> list[str]:
+        return [life.id for life in self.world.listed(feed)[:MOST_IDS]]
 
     async def _truth(self, request: Request) -> JSONResponse:
         return JSONResponse(self.world.truth())

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.simulator.world.profiles import Profile
 from exporter.simulator.world.world import World
 
 WELL = "simulator.well"
@@ -44,7 +45,7 @@ class Credentials:
     facewap_token: str = "demo-facewap-token"  # noqa: S105
 
     def of(self, provider_type: str) -> dict[str, str]:
-        """The settings with which a provider of this type is let in: one way where there are several."""
+        """The settings with which a provider of one of the first types is let in: one way where there are several."""
         return {
             "deerapi": {
                 "api_key": self.deerapi_api_key,
@@ -58,7 +59,7 @@ class Credentials:
                 "secret_key": self.huawei_secret_key,
             },
             "facewap": {"token": self.facewap_token},
-        }[provider_type]
+        }.get(provider_type, {})
 
     def to_renew_with(self, provider_type: str) -> dict[str, str]:
         """The same, but the way by which the provider asks for tokens itself where that needs no other address."""
@@ -106,11 +107,24 @@ class Vendor(ABC):
     """
 
     type: ClassVar[str]
+    profiles: ClassVar[tuple[Profile, ...]]
+    """How tasks go, for each feed."""
+    prefix: ClassVar[str]
+    """Where it stands at the simulator, with the path of the vendor's own base_url at the end."""
+    keys: ClassVar[Mapping[str, Any]] = {}
+    """The settings with which a provider is let in, where `Credentials` has none."""
+    documented: ClassVar[Mapping[str, tuple[int, float]]] = {}
+    """The limits that documents state: endpoint -> (requests, in so many seconds)."""
     world: World
     credentials: Credentials
     limits: Mapping[str, RateLimit]
     faults: Mapping[str, ASGIApp]
     requests: Counter[str] = field(default_factory=Counter, init=False)
+
+    @classmethod
+    def lets_in(cls, credentials: Credentials) -> dict[str, Any]:
+        """The settings with which a provider is let in: one way where there are several."""
+        return {**credentials.of(cls.type), **cls.keys}
 
     @abstractmethod
     def routes(self) -> list[BaseRoute]:

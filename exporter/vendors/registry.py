@@ -91,10 +91,13 @@ class Registry(Types[Vendor]):
 
 
 def _declared(declared: Declared) -> Vendor:
-    declaration = declared.declaration
-    if not isinstance(declaration, Declaration):
+    return vendor_of(declared.name, _declaration_in(declared))
+
+
+def _declaration_in(declared: Declared) -> Declaration:
+    if not isinstance(declared.declaration, Declaration):
         raise TypeError("not a declaration of a vendor")
-    return vendor_of(declared.name, declaration)
+    return declared.declaration
 
 
 @cache
@@ -118,11 +121,22 @@ def _of_module(name: str) -> Vendor:
 
 
 def _of_file(name: str) -> Vendor:
+    declaration = declaration_of(name)
+    if declaration is None:
+        raise LookupError(f"no declaration of {name}")
+    return vendor_of(name, declaration)
+
+
+@cache
+def declaration_of(name: str) -> Declaration | None:
+    """What is declared of a built-in vendor, with or without hooks; None where it is code alone."""
+    if not (resources.files("exporter.vendors.builtin") / f"{name}.yaml").is_file():
+        return getattr(import_module(f"exporter.vendors.builtin.{name}"), "DECLARATION", None)
     with resources.as_file(resources.files("exporter.vendors.builtin") / f"{name}.yaml") as path:
         file = VendorFile(path, Registry({}), None)
     if file.faults:
         raise ConfigError(file.faults)
-    return _declared(file.vendors[name])
+    return _declaration_in(file.vendors[name])
 
 
 @cache

@@ -132,6 +132,20 @@ def test_a_body_without_placeholders_is_sent_as_it_is(body: Any) -> None:
     assert (request.method, request.url) == ("POST", "/v2/renders")
 
 
+@pytest.mark.parametrize(
+    ("task_id", "path"),
+    [
+        ("models/veo-3.1/operations/op1", "/v1beta/models/veo-3.1/operations/op1"),
+        ("op1", "/v1beta/op1"),
+        ("../../secrets", "/v1beta/%2E%2E/%2E%2E/secrets"),
+        ("//host/a?b#c", "/v1beta/host/a%3Fb%23c"),
+    ],
+)
+def test_a_plus_leaves_the_slashes_of_an_id_and_nothing_else(task_id: str, path: str) -> None:
+    request = filled({"id": task_id}, "/v1beta/{+id}", body={"operationName": "{+id}"})
+    assert (request.url, request.json) == (path, {"operationName": task_id})
+
+
 def test_no_body_is_none() -> None:
     assert filled().json is None
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.tools.reader import PAGES, ROOT, Block, Page
-from exporter.simulator import LIP_SYNC, SORA, Credentials, Life, World, app, serve
+from exporter.simulator import LIP_SYNC, SEEDS, SORA, Credentials, Life, World, app, serve
 from exporter.tasks import State
-from tests.harness import VENDORS, account, wait_for
+from tests.harness import account, wait_for
 
 if TYPE_CHECKING:
     Program = Callable[..., str]
@@ -105,7 +105,7 @@ def vendors() -> Iterator[str]:
 
 def configuration(url: str, ledger: str) -> str:
     """Every vendor, as `config.yaml`; JSON is YAML."""
-    providers = [account(name, url) for name in VENDORS]
+    providers = [account(name, url) for name in SEEDS]
     return json.dumps({"poll_interval": "500ms", "ledger": {"path": ledger}, "providers": providers})
 
 

@@ -13,7 +13,7 @@ from docs.tools import asking, generate
 from exporter import cli
 from exporter.commands.doctor import run_doctor
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
-from exporter.simulator import PREFIXES, Feed, World, app, running
+from exporter.simulator import SEEDS, Feed, World, app, fake_of, running
 from exporter.simulator.world.profiles import PROFILES
 from exporter.vendors import plug_ins
 from tests.harness import VENDORS, load
@@ -90,7 +90,7 @@ VARIABLES = {
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("vendor", [name for name in VENDORS if name in PREFIXES])
+@pytest.mark.parametrize("vendor", SEEDS)
 async def test_the_configuration_on_a_vendors_page_is_good_and_the_doctor_finds_all_well(
     vendor: str, tmp_path: Path
 ) -> None:
@@ -105,7 +105,7 @@ async def test_the_configuration_on_a_vendors_page_is_good_and_the_doctor_finds_
     for feed in PROFILES:
         world.add(*asking.scene(feed, world.now()))
     async with running(app(world, limits={})) as url:
-        at_simulator = provider.model_copy(update={"base_url": url + PREFIXES[vendor]})
+        at_simulator = provider.model_copy(update={"base_url": url + fake_of(vendor).prefix})
         config = config.model_copy(update={"providers": [at_simulator]})
         assert await run_doctor(config, (), fetch_token=False, in_json=True, tell=said.append) == 0, said
     found = {one["kind"]: one["findings"] for one in json.loads(said[-1])["feeds"]}

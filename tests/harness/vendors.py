@@ -16,8 +16,8 @@ from exporter.config.models import ProviderSettings
 from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
+    IAM,
     LIP_SYNC,
-    PREFIXES,
     SORA,
     VIDEO,
     Credentials,
@@ -27,6 +27,7 @@ from exporter.simulator import (
     Simulator,
     World,
     app,
+    fake_of,
     serve,
 )
 from exporter.tasks import State
@@ -67,8 +68,8 @@ async def page_of(feed: api.Feed, index: int = 0, *, received: int = 0, in_fligh
 
 def account(vendor: str, url: str = NOWHERE, keys: Credentials | None = None, **given: Any) -> dict[str, Any]:
     """A provider at the simulator with this URL, as a configuration has it; what is given as None is left out."""
-    common = {"name": vendor, "type": vendor, "base_url": url + PREFIXES[vendor], "rate_limit": "2000/s"}
-    merged = {**common, **(keys or Credentials()).of(vendor), **given}
+    common = {"name": vendor, "type": vendor, "base_url": url + fake_of(vendor).prefix, "rate_limit": "2000/s"}
+    merged = {**common, **fake_of(vendor).lets_in(keys or Credentials()), **given}
     return {name: value for name, value in merged.items() if value is not None}
 
 
@@ -128,7 +129,7 @@ class Site:
         """A user of IAM here, of whom MetaStudio's tokens are asked for."""
         keys = self.fake.credentials
         names = {"domain": keys.huawei_domain, "username": keys.huawei_username, "password": keys.huawei_password}
-        return {"endpoint": self.url + PREFIXES["huawei_iam"], **names}
+        return {"endpoint": self.url + IAM, **names}
 
     def settings(self, vendor: str, **given: Any) -> ProviderSettings:
         return settings_of(self.account(vendor, **given))

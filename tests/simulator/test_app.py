@@ -81,7 +81,7 @@ def test_requests_are_counted_by_endpoint_refused_or_not(http: httpx.Client, sim
     simulator.faults["chanjing"] = Response(status_code=500)
     http.post(VIDEO_LIST)
     http.get("/chanjing/open/v1/video?id=x")
-    assert simulator.chanjing.requests == {"video/list": 3, "video/detail": 1}
+    assert simulator.vendors["chanjing"].requests == {"video/list": 3, "video/detail": 1}
 
 
 def test_a_fault_answers_for_one_endpoint_until_it_is_removed(http: httpx.Client, simulator: Simulator) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from exporter.simulator import LIP_SYNC, VIDEO, HandClock, Life, Simulator, World, app
+from exporter.simulator.vendors.chanjing import Chanjing
 from exporter.tasks import Reason, State
 
 START = int(HandClock().now)
@@ -104,14 +105,14 @@ def test_a_new_token_logs_the_old_one_out(http: httpx.Client, simulator: Simulat
     second = call(http, "POST", "/access_token", json=APP)["data"]
     assert call(http, "POST", "/video_list", token=first["access_token"])["code"] == 10400
     assert call(http, "POST", "/video_list", token=second["access_token"])["code"] == 0
-    assert simulator.chanjing.tokens_issued == simulator.chanjing.requests["token"] == 2
+    assert simulator.the(Chanjing).tokens_issued == simulator.vendors["chanjing"].requests["token"] == 2
 
 
 def test_another_holder_can_take_the_account_over(http: httpx.Client, simulator: Simulator) -> None:
-    theirs = simulator.chanjing.renew_elsewhere()
+    theirs = simulator.the(Chanjing).renew_elsewhere()
     assert call(http, "POST", "/video_list")["code"] == 10400
     assert call(http, "POST", "/video_list", token=theirs)["code"] == 0
-    assert simulator.chanjing.tokens_issued == 0
+    assert simulator.the(Chanjing).tokens_issued == 0
 
 
 def test_a_token_expires_after_a_day(http: httpx.Client, clock: HandClock) -> None:

@@ -207,7 +207,7 @@ def test_iam_gives_out_tokens_that_live_side_by_side(http: httpx.Client, simulat
     assert tokens[0] != tokens[1]
     for token in tokens:
         assert http.get(LIST, headers={"X-Auth-Token": token}).status_code == 200
-    assert simulator.huawei_metastudio.requests["token"] == 2
+    assert simulator.vendors["huawei_metastudio"].requests["token"] == 2
 
 
 def test_an_iam_token_lives_a_day(world: World, reach: Reach) -> None:

@@ -18,7 +18,6 @@ from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
     LIP_SYNC,
-    PREFIXES,
     SORA,
     VIDEO,
     Feed,
@@ -26,6 +25,7 @@ from exporter.simulator import (
     Simulator,
     World,
     app,
+    fake_of,
     serve,
 )
 from exporter.simulator.vendor import WELL
@@ -76,9 +76,9 @@ class Account:
         return {
             "name": self.name,
             "type": type_,
-            "base_url": f"{url}/{self.name}{PREFIXES[type_]}",
+            "base_url": f"{url}/{self.name}{fake_of(type_).prefix}",
             "feeds": [kind for _, kind in self.feeds],
-            **self.fake.credentials.of(type_),
+            **fake_of(type_).lets_in(self.fake.credentials),
             **self.settings,
         }
 

@@ -357,8 +357,8 @@ async def test_an_outage_lets_no_id_go(site: Site, rig: Rig, http: httpx.AsyncCl
     denial = Denial(rig)
     await ask(http, "nowhere")
     await denial.after(0)
-    key, site.fake.credentials = site.fake.deerapi.credentials, site.fake.credentials
-    site.fake.deerapi.credentials = type(key)(deerapi_api_key="another")
+    key, site.fake.credentials = site.fake.vendors["deerapi"].credentials, site.fake.credentials
+    site.fake.vendors["deerapi"].credentials = type(key)(deerapi_api_key="another")
     denial.ticks += 2 * 86400.0
     await denial.loop.sweep()
     assert denial.loop.status.up is False

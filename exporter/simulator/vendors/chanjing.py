@@ -10,7 +10,7 @@ import math
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import LIP_SYNC, VIDEO, Feed
+from exporter.simulator.world.profiles import LIP_SYNC, PROFILES, VIDEO, Feed
 from exporter.tasks import State
 
 TOKEN_SECONDS = 24 * 3600
@@ -32,6 +32,9 @@ class Chanjing(Vendor):
     """`access_token` is the token valid now, until `expires`; `tokens_issued` counts those given out over HTTP."""
 
     type = "chanjing"
+    profiles = (PROFILES[LIP_SYNC], PROFILES[VIDEO])
+    prefix = "/chanjing"
+    documented: ClassVar = {"lip_sync/list": (10, 1), "lip_sync/detail": (10, 1)}
     expires: float = field(default=math.inf, init=False)
     tokens_issued: int = field(default=0, init=False)
 
@@ -135,3 +138,6 @@ def _video_status(life: Life, moment: Moment) -> int:
     if moment.state is State.SUCCEEDED:
         return 30
     return int(life.code or 50) if moment.state.is_end else GENERATING
+
+
+FAKE = Chanjing

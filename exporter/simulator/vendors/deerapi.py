@@ -11,7 +11,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute
 from exporter.simulator.vendor import Vendor, VendorJSON, query_int
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import SORA
+from exporter.simulator.world.profiles import PROFILES, SORA
 from exporter.tasks import State
 
 Dialect = Literal["new", "old"]
@@ -33,6 +33,9 @@ NOT_START_UNTIL, SUBMITTED_UNTIL = 0.1, 0.3  # shares of the wait; the rest of i
 @dataclass(eq=False)
 class DeerAPI(Vendor):
     type = "deerapi"
+    profiles = (PROFILES[SORA],)
+    prefix = "/deerapi"
+    documented: ClassVar = {"sora/list": (180, 180)}
     dialect: Dialect = "new"
 
     def routes(self) -> list[BaseRoute]:
@@ -213,3 +216,6 @@ def _generation(life: Life, created: str) -> dict[str, Any]:
         "url": signed_url(life.id, "watermarked.mp4"),
         "user": {"id": user(life.id), "username": None},
     }
+
+
+FAKE = DeerAPI

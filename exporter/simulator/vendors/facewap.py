@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import FACE_SWAP
+from exporter.simulator.world.profiles import FACE_SWAP, PROFILES
 from exporter.tasks import State
 
 BEIJING = 8 * 3600  # seconds
@@ -28,6 +28,8 @@ class FaceWap(Vendor):
     """With `bearer`, `Authorization: Bearer TOKEN` is accepted beside the bare token."""
 
     type = "facewap"
+    profiles = (PROFILES[FACE_SWAP],)
+    prefix = "/facewap"
     bearer: bool = False
 
     def routes(self) -> list[BaseRoute]:
@@ -125,3 +127,6 @@ def _details(life: Life, moment: Moment) -> dict[str, Any]:
         "imageList": images if moment.state is State.SUCCEEDED else [],
         "taskList": [],
     }
+
+
+FAKE = FaceWap

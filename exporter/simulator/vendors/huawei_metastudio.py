@@ -13,17 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from exporter.simulator import huawei_signature
 from exporter.simulator.vendor import Vendor, VendorJSON, json_object, query_int
-from exporter.simulator.vendors import huawei_signature
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import DIGITAL_HUMAN
+from exporter.simulator.world.profiles import DIGITAL_HUMAN, PROFILES
 from exporter.tasks import State
 
 TOKEN_SECONDS = 24 * 3600
@@ -44,6 +44,9 @@ class MetaStudio(Vendor):
     """`wall` (Unix seconds) is the clock by which signatures and tokens age: the callers' clock, not the world's."""
 
     type = "huawei_metastudio"
+    profiles = (PROFILES[DIGITAL_HUMAN],)
+    prefix = "/huawei"
+    documented: ClassVar = {"digital_human/list": (20, 1), "digital_human/detail": (20, 1)}
     wall: Callable[[], float] = time.time
     tokens: dict[str, float] = field(default_factory=dict, init=False)
     """Issued by IAM, with their expiry; a new one leaves the others alone."""
@@ -230,3 +233,6 @@ def _unauthenticated(detail: str) -> Response:
 
 def _iam_error(status: int, title: str, message: str) -> Response:
     return VendorJSON({"error": {"code": status, "message": message, "title": title}}, status)
+
+
+FAKE = MetaStudio

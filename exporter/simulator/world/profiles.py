@@ -1,7 +1,8 @@
 """How tasks usually go at each vendor: how often they come, how long they take, and how they fail.
 
 The failures are the ones that the vendors' documents name, with the reason those documents give or imply. Times and
-shares are plausible inventions: no vendor publishes any.
+shares are plausible inventions: no vendor publishes any. `PROFILES` are those of the first vendors; the others have
+theirs with their fakes.
 """
 
 from __future__ import annotations
@@ -49,30 +50,32 @@ class Profile:
     blocked: float = 0.0
     unseen_start: float = 0.0  # share whose start the vendor misses, so that they end straight out of the queue
     output: Callable[[Random], float] | None = None  # seconds of clip; None: the vendor never says
+    models: tuple[str, ...] = ()
+    cost: Callable[[Random], float] | None = None  # of a success, in the vendor's unit; None: the vendor never says
+    failures_cost: bool = False  # whether a failure costs as much
 
-
-def documented_failure(feed: Feed, reason: Reason) -> Failure:
-    """The first failure of this reason that the feed's vendor documents. Raises ValueError if it names none."""
-    for failure in PROFILES[feed].failures:
-        if failure.reason is reason:
-            return failure
-    raise ValueError(f"no document names a failure of {feed} by reason {reason}: give words and code")
+    def documented_failure(self, reason: Reason) -> Failure:
+        """The first failure of this reason that the vendor documents. Raises ValueError if it names none."""
+        for failure in self.failures:
+            if failure.reason is reason:
+                return failure
+        raise ValueError(f"no document names a failure of {self.feed} by reason {reason}: give words and code")
 
 
 def _task_id(rng: Random) -> str:
     return "task_" + "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26))
 
 
-def _hex_id(rng: Random) -> str:
+def hex_id(rng: Random) -> str:
     return f"{rng.getrandbits(128):032x}"
 
 
-def _uuid(rng: Random) -> str:
-    digits = _hex_id(rng)
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+def uuid(rng: Random) -> str:
+    text = hex_id(rng)
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def _digits(rng: Random) -> str:
+def digits(rng: Random) -> str:
     return str(rng.randrange(10**14, 10**15))  # longer than 32 bits on purpose, as in the vendor's sample
 
 
@@ -117,7 +120,7 @@ PROFILES: dict[Feed, Profile] = {
             queue=(5, 60),
             run=(30, 240),
             output=lambda rng: rng.randrange(5_000, 60_000) / 1000,
-            new_id=_hex_id,
+            new_id=hex_id,
             failures=(
                 *(Failure(reason, words, "30", weight=2) for words, reason in _SPEECH_FAILURES),
                 Failure(_R.UNKNOWN, "生成失败", "30"),  # a text that no document lists
@@ -129,7 +132,7 @@ PROFILES: dict[Feed, Profile] = {
             queue=None,
             run=(60, 600),
             output=lambda rng: float(rng.randrange(10, 120)),
-            new_id=_hex_id,
+            new_id=hex_id,
             failures=(
                 *(
                     Failure(reason, words, "50" if reason is _R.PROVIDER_INTERNAL else "40", weight=2)
@@ -150,7 +153,7 @@ PROFILES: dict[Feed, Profile] = {
             cancelled=0.03,
             blocked=0.04,
             output=lambda rng: float(rng.randrange(10, 180)),
-            new_id=_uuid,
+            new_id=uuid,
             failures=(
                 Failure(_R.INVALID_INPUT, "Invalid parameter", "MSS.00000003", weight=2),
                 Failure(_R.INVALID_INPUT, "asset_name contains illegal characters", "MSS.20010019"),
@@ -166,7 +169,7 @@ PROFILES: dict[Feed, Profile] = {
             per_minute=3,
             queue=(5, 30),
             run=(20, 180),
-            new_id=_digits,
+            new_id=digits,
             failures=(
                 Failure(_R.MODERATION, "new_sensitive", weight=2),
                 Failure(_R.UNKNOWN, "unknown error"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -28,6 +29,8 @@ class TallyJson(TypedDict):
     durations: dict[str, dict[str, Measured]]
     undated: int
     output_seconds: float
+    cost: dict[str, float]
+    models: dict[str, dict[str, int]]
 
 
 @dataclass(slots=True)
@@ -40,12 +43,18 @@ class Tally:
     durations: dict[Phase, dict[State, Measured]] = field(default_factory=lambda: {phase: {} for phase in Phase})
     undated: int = 0
     output_seconds: float = 0.0
+    cost: dict[State, float] = field(default_factory=lambda: dict.fromkeys((State.SUCCEEDED, State.FAILED), 0.0))
+    models: dict[str, Counter[State]] = field(default_factory=dict)
 
     def add(self, life: Life, now: float) -> None:
-        """Counters one life as it is at `now`."""
+        """Counts one life as it is at `now`."""
         moment = life.at(now)
         self.submitted += 1
         self.states[moment.state] += 1
+        if life.model:
+            self.models.setdefault(life.model, Counter())[moment.state] += 1
+        if moment.state in self.cost:
+            self.cost[moment.state] += life.cost
         if moment.state is State.FAILED:
             self.reasons[life.reason or Reason.UNKNOWN] += 1
         if moment.state is State.SUCCEEDED:
@@ -72,7 +81,8 @@ class Tally:
         `durations` has for each phase a sum per state that the tasks are in now, left out where there is none: the
         queue phase of tasks that wait at all once they have started, the other two of ended ones. Lost tasks have no
         durations, and `undated` counts the ended ones whose end the vendor does not date, which have only a queue
-        phase. `submitted` is the number of all tasks, and equals those in flight and those finished together.
+        phase. `submitted` is the number of all tasks, and equals those in flight and those finished together. `cost` is
+        what ended tasks cost, `models` the tasks of each model by state.
         """
         return {
             "submitted": self.submitted,
@@ -85,6 +95,10 @@ class Tally:
             },
             "undated": self.undated,
             "output_seconds": self.output_seconds,
+            "cost": {state.value: cost for state, cost in self.cost.items()},
+            "models": {
+                model: {state.value: count for state, count in states.items()} for model, states in self.models.items()
+            },
         }
 
     def _measure(self, phase: Phase, state: State, begin: float, end: float) -> None:

@@ -6,12 +6,12 @@ import bisect
 import math
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from exporter.simulator.world.life import Life
-from exporter.simulator.world.profiles import PROFILES, Feed, Profile, Seconds, documented_failure
+from exporter.simulator.world.profiles import PROFILES, Feed, Profile, Seconds
 from exporter.simulator.world.truth import Tally, TallyJson
 from exporter.tasks import State
 
@@ -70,7 +70,7 @@ class World:
     durations and the time between arrivals: at 60, a minute's worth of work takes a second. `rate` multiplies the
     arrivals usual for each feed, 0 generates none. `history` is for how many real seconds before now tasks have been
     arriving already. With `keep`, tasks that ended more than so many seconds ago leave the lists and the memory, but
-    not the truth. `feeds` narrows what is generated; `add` takes a task of any feed.
+    not the truth. The feeds are those of `profiles`; `feeds` narrows what is generated, `add` takes a task of any.
     """
 
     def __init__(
@@ -82,17 +82,19 @@ class World:
         history: float = 0.0,
         keep: float | None = None,
         feeds: Collection[Feed] | None = None,
+        profiles: Iterable[Profile] = tuple(PROFILES.values()),
     ) -> None:
         self.clock = clock
         self.speed = speed
         self._keep = keep
         self._lock = threading.RLock()
-        self._shelves = {feed: _Shelf() for feed in PROFILES}
+        self.profiles = {profile.feed: profile for profile in profiles}
+        self._shelves = {feed: _Shelf() for feed in self.profiles}
         self._arriving = rate > 0
         begin = clock() - history
         self._sources = [
             _Source(profile, Random(f"{seed} {feed}"), begin, speed, rate)
-            for feed, profile in PROFILES.items()
+            for feed, profile in self.profiles.items()
             if feeds is None or feed in feeds
         ]
         self._next_clearing = begin
@@ -121,7 +123,7 @@ class World:
             for life in lives:
                 complete = life
                 if life.end is State.FAILED and life.reason is not None and life.words is None:
-                    failure = documented_failure(life.feed, life.reason)
+                    failure = self.profiles[life.feed].documented_failure(life.reason)
                     complete = replace(life, words=failure.words, code=failure.code, end_dated=failure.dated)
                 self._shelves[life.feed].put(complete)
 
@@ -191,6 +193,9 @@ class _Source:
         queue = self._lasts(profile.queue) if profile.queue else 0.0
         run = self._lasts(profile.run)
         life = Life(profile.new_id(rng), *profile.feed, submitted, queue, run, State.SUCCEEDED)
+        if profile.models:
+            life = replace(life, model=rng.choice(profile.models))
+        cost = profile.cost(rng) if profile.cost else 0.0
         if rng.random() < profile.blocked:
             life = replace(life, blocked=(queue * rng.random(), (queue + run) * rng.uniform(0.1, 0.5)))
         fate = rng.random()
@@ -206,8 +211,9 @@ class _Source:
                 words=failure.words,
                 code=failure.code,
                 end_dated=failure.dated,
+                cost=cost if profile.failures_cost else 0.0,
             )
-        life = replace(life, output_seconds=profile.output(rng) if profile.output else None)
+        life = replace(life, output_seconds=profile.output(rng) if profile.output else None, cost=cost)
         if rng.random() < profile.unseen_start:
             return replace(life, queue_seconds=queue + run, run_seconds=None)
         return life

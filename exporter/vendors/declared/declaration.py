@@ -118,6 +118,12 @@ def seconds_of_offset(text: str) -> float:
     return sign * seconds_of(text.strip().lstrip("+-"))
 
 
+def as_path(text: str) -> str:
+    """A setting that is a JMESPath. Raises ValueError where it is none."""
+    expression(text)
+    return text
+
+
 def as_offset(text: str) -> str:
     """A setting that stands for an offset. Raises ValueError where it is none."""
     try:
@@ -481,5 +487,5 @@ def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
     if of.batch > 1 and not used & {"ids", "ids[]"}:
         yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
-    if of.batch == 1 and "id" not in used and used & IDS:
+    if of.batch == 1 and not used & {"id", "+id"} and used & IDS:
         yield ("batch",), "missing; {ids} asks for several tasks: write batch: 50, or use {id}"

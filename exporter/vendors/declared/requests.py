@@ -16,10 +16,10 @@ from exporter.config.mistakes.faults import told_of
 
 PAGING = frozenset({"page", "offset", "cursor", "page_size"})
 WINDOW = frozenset({"since_s", "since_ms", "since_iso", "until_s", "until_ms", "until_iso"})
-IDS = frozenset({"id", "ids", "ids[]"})
+IDS = frozenset({"id", "+id", "ids", "ids[]"})
 ALWAYS = frozenset({"uuid"})
 
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\[\])?)\}")
+_PLACEHOLDER = re.compile(r"\{(\+?[A-Za-z_][A-Za-z0-9_]*(?:\[\])?)\}")
 _LOOSE = re.compile(r"\{[^{}]*\}?")
 
 Value = str | int | float | Sequence[str] | None
@@ -61,7 +61,7 @@ class Template:
 
 def _texts(values: Values, name: str) -> Sequence[str]:
     """A value as text, several of them where it is a list."""
-    value = values.get(name.removesuffix("[]"))
+    value = values.get(name.removesuffix("[]").removeprefix("+"))
     if value is None:
         return ()
     return (str(value),) if isinstance(value, str | int | float) else value
@@ -139,7 +139,9 @@ def _ids(values: Values) -> list[str]:
 
 
 def _in_path(name: str, text: str) -> str:
-    """A value as one segment of the path; what the operator has set may be several."""
+    """A value as one segment of the path; what the operator has set may be several, and so may what a + tells."""
+    if name.startswith("+"):
+        return "/".join(_in_path(name[1:], segment) for segment in text.split("/") if segment)
     if name not in PAGING | WINDOW | IDS | ALWAYS:
         return quote(text, safe="/:")
     return _quoted(text) if text.strip(".") else "%2E" * len(text)  # dots alone would lead to another path
@@ -162,7 +164,7 @@ def _body(json: Any, values: Values) -> Any:
             if json.whole in ("ids[]", "ids"):
                 ids = _ids(values)
                 return ids if json.whole == "ids[]" else ",".join(ids)
-            return values.get(json.whole) if json.whole else json.filled(values)
+            return values.get(json.whole.removeprefix("+")) if json.whole else json.filled(values)
         case dict():
             made = ((key, value, _body(value, values)) for key, value in json.items())
             return {key: value for key, was, value in made if not _is_left_out(was, value)}

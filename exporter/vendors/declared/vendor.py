@@ -86,6 +86,9 @@ def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
     if declaration.poll_interval is not None:
         told = "time between the starts of two sweeps of a feed"
         made["poll_interval"] = (Interval, Field(default=declaration.poll_interval, description=told))
+    if any(feed.list_ for feed in declaration.feeds.values()):
+        told = "JMESPath over a row of a list: others are no tasks; in place of the vendor's own"
+        made["where"] = (Annotated[str, AfterValidator(declared.as_path)] | None, Field(default=None, description=told))
     for credential in declaration.credentials:
         made[credential] = (Secret, Field(description=f"the vendor's {credential.replace('_', ' ')}"))
     offsets = {name for _, name in declaration.offsets}
@@ -140,7 +143,7 @@ def _feed(
         reader,
         clock=feed.clock,
         document=Document(feed.title or kind, feed.document or ""),
-        listing=_listing(feed.list_),
+        listing=_listing(feed.list_, getattr(settings, "where", None)),
         detail=_detail(feed.detail),
         reasons=reader.reasons,
         page_size=settings.page_size,
@@ -205,7 +208,7 @@ def _time(part: Part, name: str, of: declared.TimeField, own: Mapping[str, Any])
     return Fact(part, name, of.path, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
 
 
-def _listing(of: declared.ListRequest | None) -> Listing | None:
+def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:
     if of is None:
         return None
     return Listing(
@@ -214,7 +217,7 @@ def _listing(of: declared.ListRequest | None) -> Listing | None:
         of.paging.type,
         first=of.paging.first,
         next=of.paging.next,
-        where=of.where,
+        where=Expression(where) if where else of.where,
         last=of.last,
         total=of.total,
         sorted=of.order == "newest_first",
