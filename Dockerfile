@@ -26,8 +26,8 @@ RUN groupadd --gid 10186 exporter \
  && useradd --uid 10186 --gid 10186 --no-create-home --home-dir /data --shell /usr/sbin/nologin exporter \
  && install -d -o 10186 -g 10186 -m 0750 /data
 COPY --from=build /opt/venv /opt/venv
-# With the threshold named, blocks of 1 MiB and more go back to the system; else glibc keeps those of up to 32 MiB.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_MMAP_THRESHOLD_=1048576
+# One heap for all threads: Python lets only one of them run at a time, and each heap keeps what is freed in it.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=1
 USER 10186:10186
 # The ledger lives in the working directory unless the configuration says otherwise.
 VOLUME /data

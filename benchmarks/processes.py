@@ -14,6 +14,8 @@ from pathlib import Path
 PATIENCE = 120.0
 """Seconds to wait for what must come."""
 STOPS_WITHIN = 10.0
+DEPLOYED = {"MALLOC_ARENA_MAX": "1"}
+"""What the image and the unit of systemd set in the exporter's environment."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def python(*arguments: str, tells: str = r"(\S+)") -> AsyncIterator[Runnin
 async def program(*command: str, tells: str) -> AsyncIterator[Running]:
     """Any program, like `python`."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, **DEPLOYED}
     )
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_read(process, re.compile(tells), told))

@@ -97,6 +97,8 @@ _BLOCKS = (
 
 _OWN_JSON = ('"cloudflare_error":true', "captcha-delivery.com", '"rgv587_flag"', '"appid":"px')
 """What marks JSON that is not the vendor's, in small letters and without blanks."""
+_PERHAPS_OWN_JSON = (b"cloudflare", b"captcha-delivery", b"rgv587", b'"appid"')
+"""Without any of these, no such mark is in a body: each answer of a vendor is looked through for them."""
 
 _CLOUDFLARE_CODE = re.compile(r"error code: ([0-9]{3,4})\s*")
 _STATUSES = frozenset((403, 405, 406, 418, 451))
@@ -109,8 +111,13 @@ _LOGIN = re.compile(
 
 def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """Who answered in the vendor's place, in words; None where it was the vendor, or its own gateway."""
+    looked_at = body[:LOOKED_AT]
+    if looked_at[:1] in (b"{", b"["):
+        small = looked_at.lower()
+        if not any(sign in small for sign in _PERHAPS_OWN_JSON):
+            return None
     coding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    text = body[:LOOKED_AT].decode(coding, "replace").lstrip("\ufeff \t\r\n")
+    text = looked_at.decode(coding, "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(("{", "[")):
         packed = "".join(text.lower().split())
         return _named(headers, packed) if any(sign in packed for sign in _OWN_JSON) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import DEPLOYED
 from exporter.cli import COMMANDS
 from tests.harness import Start
 
@@ -133,3 +134,10 @@ def test_an_engine_that_is_not_there_is_told() -> None:
     )
     told = "image-test: no buildah on PATH; name a container engine: ENGINE=podman\n"
     assert (tried.returncode, tried.stdout, tried.stderr) == (1, "", told)
+
+
+def test_the_benchmarks_run_the_exporter_as_it_is_deployed() -> None:
+    (unit,) = (ROOT / "deploy" / "systemd").glob("*.service")
+    for name, value in DEPLOYED.items():
+        assert f" {name}={value}" in DOCKERFILE
+        assert f"\nEnvironment={name}={value}\n" in unit.read_text()
