@@ -1,4 +1,4 @@
-"""The OpenAPI document, docs/openapi.json, and its operations and answers in docs/api.md."""
+"""The OpenAPI document, docs/openapi.json, and its operations in docs/api.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from docs.tools.markdown import DOCS, row, table, with_part, words
+from docs.tools.markdown import DOCS, row, table, with_part
 from exporter.web.api import openapi
 
 
@@ -16,9 +16,8 @@ def description() -> str:
 
 
 def page() -> str:
-    """The page with the present operations and answers in it."""
-    document = openapi.document()
-    text = "\n".join((*_operations(document["paths"]), *_models(document["components"]["schemas"])))
+    """The page with the present operations in it."""
+    text = "\n".join(_operations(openapi.document()["paths"]))
     return with_part(DOCS / "api.md", "the API", f"\n{text}\n")
 
 
@@ -37,22 +36,10 @@ def _operations(paths: dict[str, Any]) -> Iterator[str]:
         yield row((f"`{one['name']}`", _type(one["schema"]), one["description"] + default))
 
 
-def _models(schemas: dict[str, Any]) -> Iterator[str]:
-    for name, schema in sorted(schemas.items()):
-        yield f"\n## {name}\n\n{schema.get('description', '')}".rstrip()
-        if "enum" in schema:
-            yield f"\nOne of {words(schema['enum'])}."
-        if "properties" in schema:
-            fields = ((f"`{key}`", _type(of), of.get("description", "")) for key, of in schema["properties"].items())
-            yield ""
-            yield from table(("field", "type", "meaning"), fields)
-
-
 def _type(schema: dict[str, Any]) -> str:
     """The type of a value, in words."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return f"`{schema['$ref'].rpartition('/')[2]}`"
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if schema["type"] == "array":

@@ -24,7 +24,11 @@ COUNTED: dict[Shown, str] = {
 def faults() -> str:
     """The table of faults."""
     shown = ("`up`", "`api_errors_total`", "`history_gaps_total`", "in-flight gauges", "task counters")
-    return "\n".join(table(("fault of a feed", *shown), map(_fault, MATRIX)))
+    by_effect: dict[tuple[str, ...], list[str]] = {}
+    for fault in MATRIX:
+        name, *effect = _fault(fault)
+        by_effect.setdefault(tuple(effect), []).append(name)
+    return "\n".join(table(("fault of a feed", *shown), (("; ".join(names), *one) for one, names in by_effect.items())))
 
 
 def _fault(fault: Fault) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def test_the_page_of_metrics_has_each_metric_once() -> None:
 
 def test_the_page_of_reliability_has_each_fault() -> None:
     page = (DOCS / "reliability.md").read_text(encoding="utf-8")
-    assert [fault.name for fault in MATRIX if f"| {fault.name}" not in page] == []
+    assert [fault.name for fault in MATRIX if not re.search(rf"(?m)^\|[^|]*\b{re.escape(fault.name)}", page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
