@@ -8,7 +8,6 @@ import re
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,13 +59,20 @@ class Answer:
         if self._values > VALUES_LIMIT:
             kind = f"not JSON of at most {VALUES_LIMIT} values"
         else:
-            with contextlib.suppress(ValueError, RecursionError):
+            try:
                 return from_json(self.body, allow_inf_nan=False)
+            except (ValueError, RecursionError):
+                pass
             with contextlib.suppress(ValueError, RecursionError):
                 return from_json(_mended(self.body), allow_inf_nan=True)
         is_page = self.body.lstrip().startswith(b"<")
         told = f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)"
         raise ContractBroken(told, cause=Cause.WRONG_URL if is_page else None)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is read in no time, whatever is in it."""
+        return len(self.body) <= MANY_VALUES
 
     @property
     def is_noticed(self) -> bool:
@@ -102,28 +108,46 @@ async def aside(answer: Answer, read: Callable[[], T]) -> T:
     return await asyncio.to_thread(read) if answer.is_noticed else read()
 
 
-async def body_of(response: httpx.Response, large: asyncio.Lock, held: AsyncExitStack) -> bytes:
+class Turn:
+    """The turn of an answer among the large ones, of which one at a time is in memory. It ends once that is read."""
+
+    __slots__ = ("_has", "_large")
+
+    def __init__(self, large: asyncio.Lock) -> None:
+        self._large = large
+        self._has = False
+
+    async def come(self) -> None:
+        """Waits for it, unless it has come."""
+        if not self._has:
+            self._has = await self._large.acquire()
+
+    def end(self) -> None:
+        if self._has:
+            self._has = False
+            self._large.release()
+
+
+async def body_of(response: httpx.Response, turn: Turn) -> bytes:
     """The body; of an error that cannot be unpacked nothing, since its status tells enough.
 
-    One that turns out to be large waits for the lock, which `held` keeps until the answer has been read. Raises
-    ContractBroken, AnswerTooLarge.
+    One that turns out to be large waits for its turn. Raises ContractBroken, AnswerTooLarge.
     """
     try:
-        return await _unpacked(response, large, held)
+        return await _unpacked(response, turn)
     except ContractBroken:
         if response.status_code < 400:
             raise
         return b""
 
 
-async def _unpacked(response: httpx.Response, large: asyncio.Lock, held: AsyncExitStack) -> bytes:
+async def _unpacked(response: httpx.Response, turn: Turn) -> bytes:
     """The decoded body, never more than SIZE_LIMIT of it in memory, however well it was packed."""
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("identity", "", "gzip", "x-gzip"):
         raise ContractBroken("the body has a content coding that was not asked for")
     unpack = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
     body = bytearray()
-    waited = False
     async for chunk in response.aiter_raw():
         more = True
         while more:
@@ -134,9 +158,8 @@ async def _unpacked(response: httpx.Response, large: asyncio.Lock, held: AsyncEx
             body += piece
             if len(body) > SIZE_LIMIT:
                 raise AnswerTooLarge(f"the body is larger than {SIZE_LIMIT // 2**20} MiB")
-            if len(body) > LARGE and not waited:
-                waited = True
-                await held.enter_async_context(large)
+            if len(body) > LARGE:
+                await turn.come()
             more = unpack is not None and len(piece) == SLICE
             if unpack and more:  # a small chunk may unfold to a large one: others have their turn in between
                 chunk = unpack.unconsumed_tail

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Protocol, TypeVar
 import httpx
 
 from exporter import __version__
-from exporter.client.answers import Answer, aside, body_of
+from exporter.client.answers import Answer, Turn, aside, body_of
 from exporter.client.errors import (
     CallError,
     ConnectionFailed,
@@ -202,34 +201,20 @@ class Client:
     ) -> T:
         started = time.perf_counter()
         answer, failure = None, None
-        async with AsyncExitStack() as held:
-            try:
-                answer = await self._exchange(endpoint, request, auth, held)
-                return await self._read(answer, read, credentials)
-            except CallError as error:
-                failure = error
-                raise
-            finally:
-                if self.observer:
-                    seconds = time.perf_counter() - started
-                    self.observer.answered(Exchange(endpoint, request, answer, seconds, failure))
-
-    async def _read(self, answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
-        """What `read` makes of an answer; in a thread where that may take long."""
-
-        def understood() -> T:
-            try:
-                if answer.status == 407:
-                    told = "the proxy refused: it wants a user and a password (HTTP 407)"
-                    raise ConnectionFailed(told, cause=Cause.PROXY)
-                if who := interceptor(answer.status, answer.headers, answer.body):
-                    raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
-                return _understood(answer, read)
-            except CallError as error:
-                error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())
-                raise
-
-        return await aside(answer, understood)
+        turn = Turn(self._large)
+        try:
+            answer = await self._exchange(endpoint, request, auth, turn)
+            if answer.is_short:
+                return _read(answer, read, credentials)
+            return await aside(answer, partial(_read, answer, read, credentials))
+        except CallError as error:
+            failure = error
+            raise
+        finally:
+            turn.end()
+            if self.observer:
+                seconds = time.perf_counter() - started
+                self.observer.answered(Exchange(endpoint, request, answer, seconds, failure))
 
     def _request(self, method: str, url: str, headers: Mapping[str, str] | None, json: object) -> httpx.Request:
         encoded = HEADERS | {name.encode(): value.encode() for name, value in (headers or {}).items()}
@@ -239,9 +224,7 @@ class Client:
         except (httpx.InvalidURL, ValueError):
             raise ConnectionFailed("the URL cannot be used") from None
 
-    async def _exchange(
-        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
-    ) -> Answer:
+    async def _exchange(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, turn: Turn) -> Answer:
         elapsed = 0.0
         try:
             for hop in range(REDIRECTS + 1):
@@ -250,7 +233,7 @@ class Client:
                 started = time.perf_counter()
                 try:
                     async with asyncio.timeout(self._timeout - elapsed):
-                        received = await self._send(endpoint, request, auth, held)
+                        received = await self._send(endpoint, request, auth, turn)
                 finally:
                     elapsed += time.perf_counter() - started
                 if isinstance(received, Answer):
@@ -263,7 +246,7 @@ class Client:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
     async def _send(
-        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, held: AsyncExitStack
+        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, turn: Turn
     ) -> Answer | httpx.Request:
         """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
         code = "error"
@@ -275,7 +258,7 @@ class Client:
                 code = str(response.status_code)
                 if further := onward(request, response):
                     return further
-                return Answer(response.status_code, response.headers, await body_of(response, self._large, held))
+                return Answer(response.status_code, response.headers, await body_of(response, turn))
             except CallError as error:
                 if not isinstance(error, ConnectionFailed):  # no whole answer came
                     error.status = response.status_code
@@ -287,6 +270,20 @@ class Client:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
+    """What `read` makes of an answer, unless somebody else than the vendor gave it."""
+    try:
+        if answer.status == 407:
+            told = "the proxy refused: it wants a user and a password (HTTP 407)"
+            raise ConnectionFailed(told, cause=Cause.PROXY)
+        if who := interceptor(answer.status, answer.headers, answer.body):
+            raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
+        return _understood(answer, read)
+    except CallError as error:
+        error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())
+        raise
 
 
 def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:

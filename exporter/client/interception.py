@@ -97,8 +97,6 @@ _BLOCKS = (
 
 _OWN_JSON = ('"cloudflare_error":true', "captcha-delivery.com", '"rgv587_flag"', '"appid":"px')
 """What marks JSON that is not the vendor's, in small letters and without blanks."""
-_PERHAPS_OWN_JSON = (b"cloudflare", b"captcha-delivery", b"rgv587", b'"appid"')
-"""Without any of these, no such mark is in a body: each answer of a vendor is looked through for them."""
 
 _CLOUDFLARE_CODE = re.compile(r"error code: ([0-9]{3,4})\s*")
 _STATUSES = frozenset((403, 405, 406, 418, 451))
@@ -112,10 +110,8 @@ _LOGIN = re.compile(
 def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """Who answered in the vendor's place, in words; None where it was the vendor, or its own gateway."""
     looked_at = body[:LOOKED_AT]
-    if looked_at[:1] in (b"{", b"["):
-        small = looked_at.lower()
-        if not any(sign in small for sign in _PERHAPS_OWN_JSON):
-            return None
+    if looked_at[:1] in (b"{", b"[") and not _has_a_mark(looked_at.lower()):
+        return None
     coding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     text = looked_at.decode(coding, "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(("{", "[")):
@@ -127,6 +123,11 @@ def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | N
     if not _is_foreign(status, headers, lowered):
         return None
     return _named(headers, lowered)
+
+
+def _has_a_mark(body: bytes) -> bool:
+    """Whether a mark of `_OWN_JSON` may be in a body. In one expression, since each answer of a vendor gets here."""
+    return b"cloudflare" in body or b"captcha-delivery" in body or b"rgv587" in body or b'"appid"' in body
 
 
 def _is_foreign(status: int, headers: Mapping[str, str], text: str) -> bool:
