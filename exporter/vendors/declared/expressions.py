@@ -45,7 +45,7 @@ class Expression:
     The language has no loops, and its functions neither call out nor read anything but the value.
     """
 
-    __slots__ = ("_plain", "_select", "text")
+    __slots__ = ("_plain", "select", "text")
 
     def __init__(self, text: str) -> None:
         """Raises ValueError where the text is no JMESPath."""
@@ -62,11 +62,11 @@ class Expression:
         self.text = text
         keys = _keys(tree)
         self._plain = [path for path in _alternatives(tree) if path]
-        self._select = (_quick(tree) or _interpreted(tree)) if keys is None else _followed(keys)
+        self.select: Select = (_quick(tree) or _interpreted(tree)) if keys is None else _followed(keys)
 
     def __call__(self, value: Any) -> Any:
         """Raises ExpressionFailed."""
-        return self._select(value)
+        return self.select(value)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"

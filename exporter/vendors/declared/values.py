@@ -37,8 +37,15 @@ _LENGTH = re.compile(
 _MONEY = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 
 
+_USUAL = 1e15
+"""Numbers below this are finite whatever they are."""
+
+
 def number(value: Any) -> float:
     """A finite number out of a number or a text. Raises ValueError."""
+    kind = type(value)
+    if (kind is int or kind is float) and -_USUAL < value < _USUAL:
+        return float(value)
     if type(value) not in (int, float, str) or (type(value) is str and len(value) > LONGEST_TEXT):
         raise ValueError("not a number")
     try:
@@ -57,10 +64,10 @@ def time_reader(offset: float = 0.0, zone: tzinfo = UTC) -> Callable[[Any], floa
     """
 
     def read(value: Any) -> float | None:
-        if _is_unset(value):
-            return None
         if type(value) is int or type(value) is float:
             seconds = _seconds(number(value))
+        elif _is_unset(value):
+            return None
         elif isinstance(value, str) and len(value) <= LONGEST_TEXT:
             text = value.strip()
             seconds = _seconds(float(text)) if _is_number(text) else _moment(text, zone)
@@ -123,10 +130,12 @@ def progress_reader(unit: str) -> Callable[[Any], float | None]:
     declared = 1.0 if unit == "ratio" else 100.0
 
     def read(value: Any) -> float | None:
-        if _is_unset(value):
-            return None
         whole = declared
+        if value is None:
+            return None
         if isinstance(value, str):
+            if not value.strip():
+                return None
             text = value.strip()
             if text.endswith("%"):
                 value, whole = text[:-1].rstrip(), 100.0

@@ -172,8 +172,8 @@ def reader_of(
     if more_reasons:
         reasons = reasons.with_first(Words[Reason](more_reasons))
     return RowReader(
-        id=fields.id,
-        state=fields.state,
+        id=fields.id.select,
+        state=fields.state.select,
         states=states,
         reasons=reasons,
         facts=tuple(_facts(fields, own or {})),
@@ -194,9 +194,11 @@ def _facts(fields: declared.Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
     if fields.dated:
         facts.append(_time(Part.ENDED, "dated", fields.dated, own))
     if fields.progress:
-        facts.append(Fact(Part.PROGRESS, "progress", fields.progress.path, progress_reader(fields.progress.unit)))
+        facts.append(
+            Fact(Part.PROGRESS, "progress", fields.progress.path.select, progress_reader(fields.progress.unit))
+        )
     if fields.output:
-        facts.append(Fact(Part.OUTPUT, "output_seconds", fields.output.path, length_reader(fields.output.unit)))
+        facts.append(Fact(Part.OUTPUT, "output_seconds", fields.output.path.select, length_reader(fields.output.unit)))
     return facts
 
 
@@ -205,7 +207,7 @@ def _time(part: Part, name: str, of: declared.TimeField, own: Mapping[str, Any])
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
         offset = float(given) if isinstance(given, int | float) else declared.seconds_of_offset(str(given))
-    return Fact(part, name, of.path, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+    return Fact(part, name, of.path.select, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
 
 
 def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:

@@ -12,6 +12,11 @@ from exporter.config.vendors.words import plain as plain
 
 W = TypeVar("W", bound=StrEnum)
 
+LATELY = 256
+"""Words whose meaning is kept in mind: each row has one, and there are few."""
+SHORT = 64
+"""Characters of such a word at the most."""
+
 
 class Words(Generic[W]):
     """What words mean."""
@@ -23,13 +28,27 @@ class Words(Generic[W]):
         prefixes = sorted((pair for pair in pairs if pair[0].startswith(PREFIX)), key=lambda pair: -len(pair[0]))
         self._prefixes = [(word.removeprefix(PREFIX), meaning) for word, meaning in prefixes]
         self._otherwise: Words[W] | None = None
+        self._lately: dict[str, W | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._prefixes or self._otherwise)
 
     def meaning(self, value: Any) -> W | None:
         """What a word means; None where the table does not say so."""
-        word = plain(value) if self else ""  # most tables of a user are empty, and each row asks
+        if not self:  # as most tables of a user are, and each row asks
+            return None
+        if type(value) is not str or len(value) > SHORT:
+            return self._looked_up(value)
+        known = self._lately.get(value, self)
+        if not isinstance(known, Words):
+            return known
+        if len(self._lately) >= LATELY:
+            self._lately.clear()
+        found = self._lately[value] = self._looked_up(value)
+        return found
+
+    def _looked_up(self, value: Any) -> W | None:
+        word = plain(value)
         return self._of(word) if word else None
 
     def _of(self, word: str) -> W | None:
