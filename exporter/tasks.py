@@ -230,7 +230,7 @@ class Task:
         return self.ended_at, self.dated, self.submitted
 
     def duration(self, phase: Phase) -> float | None:
-        """Seconds of a phase, or None where nobody can know them.
+        """Seconds of a phase, or None where they cannot be known.
 
         A difference that clocks out of step make slightly negative is 0; a larger one is no duration.
         """
@@ -265,13 +265,13 @@ class Verdict:
 
 
 UNREACHED = "unreached"
-"""Told of a task in flight that the last complete sweep did not get to: whoever loads it knows no later look."""
+"""Told of a task in flight that the last complete sweep did not get to: a reader of the ledger knows no later look."""
 
 _TOLD: dict[frozenset[str], frozenset[str]] = {}
 
 
 def shared(told: frozenset[str]) -> frozenset[str]:
-    """The one object that stands for all sets like this: tasks are many, and what is told of them differs little."""
+    """The one object that stands for all sets like this: tasks are many, and what is known of them differs little."""
     return _TOLD.setdefault(told, told)
 
 

@@ -13,7 +13,7 @@ from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
 from exporter.tasks import Clock
 
 FORGET_AT_ONCE = 1000
-"""Old ends that a sweep forgets beside twice as many as it shows: so many at the most can it have added."""
+"""Old ends that a sweep forgets beside twice as many as it shows: it can have added at most so many."""
 
 LARGE_SWEEP = 1000
 """Tasks of a sweep above which its meaning is worked out in a thread: 50,000 at the first sweep take half a second."""

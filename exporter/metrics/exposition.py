@@ -1,6 +1,6 @@
 """The body of /metrics, prepared before it is asked for.
 
-Lines are written anew only for feeds that have changed, in a thread of their own, and joined to whole bodies that take
+Lines are rewritten only for feeds that have changed, in a thread of their own, and joined to whole bodies that take
 the place of those before at once. A scrape gets what is there.
 """
 
@@ -31,13 +31,13 @@ from exporter.snapshot import AccountView, FeedSnapshot, FeedView, Labels, Reloa
 log = logging.getLogger(__name__)
 
 LONGEST_REST = 5.0
-"""Seconds after which bodies are prepared anew although no sweep has ended: calls are counted in between."""
+"""Seconds after which bodies are prepared again although no sweep has ended: calls are counted in between."""
 
 SHARE = 0.5
 """How much of the time may go into preparing, while everything changes all the time."""
 
 FORGOTTEN_AFTER = 600.0
-"""Seconds after which a format that nobody asks for is no longer prepared."""
+"""Seconds without a request after which a format is no longer prepared."""
 
 PIECE = 256 * 1024
 """Bytes of a body that are handled at once: the transport moves all it holds whenever the socket takes a part."""
@@ -182,7 +182,7 @@ class Exposition:
         self._prepare(self._take(), self._clock())
 
     async def keep_fresh(self, news: asyncio.Event) -> None:
-        """Prepares bodies anew whenever there is news, or time alone has made the last ones untrue; for ever."""
+        """Prepares bodies again whenever there is news, or time alone has made the last ones untrue; for ever."""
         try:
             while True:
                 news.clear()

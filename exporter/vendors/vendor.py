@@ -164,7 +164,7 @@ class Vendor:
     title: str = ""
     """The vendor's name, as people write it."""
     one_token: bool = False
-    """Whether a new token ends the one before, whoever holds it."""
+    """Whether a new token ends the one before, even where another program holds that one."""
     renewed_with: str = ""
     """The setting with which the exporter asks for tokens itself; empty where it cannot."""
     signed_with: str = ""

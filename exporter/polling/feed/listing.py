@@ -51,7 +51,7 @@ class LatePass:
     """When the list is read below known ground, where to go on, and how far back in time."""
 
     def __init__(self, lag: float, read: float) -> None:
-        """`read` is when the list was read last. Of a pass then nobody knows, so the first one here goes deeper."""
+        """`read` is when the list was read last. What that pass saw is unknown, so the first one here goes deeper."""
         self.lag = lag
         self.since = read - 2 * lag
         """What was submitted before this has been visible to an earlier pass."""
@@ -106,7 +106,7 @@ class ListReader:
         beat: Callable[[], object],
         fills: Fills,
     ) -> None:
-        """`called` makes each call; `beat` is told after each page; `fills` keeps ends that only look-ups complete."""
+        """`called` makes each call; `beat` follows each page; `fills` keeps ends that only look-ups complete."""
         self._feed = feed
         self._tracker = tracker
         self._ledger = ledger
@@ -261,7 +261,7 @@ class ListReader:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A page that was read: where the next one begins, which of its tasks nobody knew, whether it was the last."""
+    """A page that was read: where the next one begins, which of its tasks were new, whether it was the last."""
 
     page: Page
     next: Position

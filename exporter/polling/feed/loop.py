@@ -40,7 +40,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Tasks that are looked up between two sweeps at the most; for more than that the next sweep comes early."""
+"""At most so many tasks are looked up between two sweeps; for more than that the next sweep comes early."""
 
 
 class FeedLoop:
@@ -332,7 +332,7 @@ class FeedLoop:
             log.warning("feed is down", extra=about | {"cause": self.status.outage.label, "error": str(error)})
 
     async def _called(self, call: Awaitable[T]) -> T:
-        """What a call brings. One that fails is kept for whoever looks at the feed."""
+        """What a call brings. The error of a failed one is kept for readers of the feed."""
         try:
             return await call
         except CallError as error:
@@ -341,7 +341,7 @@ class FeedLoop:
 
 
 def _is_over(task: asyncio.Task[None]) -> bool:
-    """Whether a loop's task has ended; what it ended of is told."""
+    """Whether a loop's task has ended; why is logged."""
     if task.done() and not task.cancelled():
         log.debug("unexpected end of a loop", exc_info=task.exception())
     return task.done()

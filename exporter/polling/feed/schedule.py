@@ -23,7 +23,7 @@ LEAD = 0.95
 """How much of the time that progress leaves a task is waited: progress slows down and hurries, and is rounded."""
 
 LONGEST_GAP = 3
-"""Poll intervals between two looks at the most: what is shown of a task is no older than data may be in any case."""
+"""Poll intervals between two looks, at most: what is shown of a task is no older than data may be in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Trail:
 
 
 def next_look(task: Task, trail: Trail, now: float, learned: Learned) -> float:
-    """When to look again at a task that was just looked at: after one interval at the least, `longest` at the most.
+    """When to look again at a task that was just looked at: after at least one interval and at most `longest`.
 
     To have nearly all ends seen within one interval for the fewest looks, every sweep has to look wherever an end is
     likely; what can be left out are the stretches with the fewest ends for the time spent in them. Those are all before
@@ -172,7 +172,7 @@ class Schedule:
     def _learned(self) -> Learned:
         settings, counts = self._tracker.settings, self._tracker.counts
         interval = self._tracker.interval
-        # What nobody looks at must not count as stalled.
+        # What is not looked at must not count as stalled.
         longest = max(interval, min(LONGEST_GAP * interval, settings.stalled_after / 2))
         run, total = (Span.of(counts, phase, settings.duration_buckets) for phase in (Phase.RUN, Phase.TOTAL))
         return Learned(run, total, interval, longest)

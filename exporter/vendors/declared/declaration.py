@@ -1,6 +1,6 @@
 """What may be declared of a vendor: the format of DESIGN.md section 10, as typed settings.
 
-Faults that one value shows are told by its type. What only several values together show is told by `faults`.
+A value's type finds the faults of that value alone. `faults` finds those that only several values together show.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ LEAST_WORK = 1000
 """Values that one evaluation may touch in any case: an expression has a few hundred parts."""
 
 MOST_WORK = 2_000_000
-"""Values that one evaluation may touch at the most: an answer holds 100,000."""
+"""Values that one evaluation may touch at most: an answer holds 100,000."""
 
 TEXT = 4
 """Characters of a text that count as much as one value."""
