@@ -1,4 +1,4 @@
-"""What a vendor answered, in bounds: so large, so many values, and read where it holds nobody up."""
+"""What a vendor answered, in bounds: so large, so many values, and read where it delays nothing else."""
 
 from __future__ import annotations
 

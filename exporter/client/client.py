@@ -66,7 +66,7 @@ class Exchange:
 
 
 class Observer(Protocol):
-    """Whoever looks over the client's shoulder."""
+    """An observer of the client's calls."""
 
     def asked(self, endpoint: str) -> None:
         """Before each call. Raises CallError to prevent it."""
@@ -184,7 +184,7 @@ class Client:
                 if isinstance(error, RateLimited) or error.retry_after is not None:
                     self.limit.pause(error.retry_after)
                 self.counts.add("api_errors_total", endpoint, error.error)
-                # Whoever keeps the error must not keep the frames and inputs below: they hold the whole answer.
+                # What keeps the error must not keep the frames and inputs below: they hold the whole answer.
                 if not isinstance(error.__context__, CallError):
                     error.__context__ = None
                 raise error.with_traceback(None)  # noqa: B904  # its context, a refusal before it, stays

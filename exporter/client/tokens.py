@@ -55,7 +55,7 @@ class Token(ABC):
 
 
 class GivenToken(Token):
-    """A token out of the settings: whoever renews it writes it to its file."""
+    """A token out of the settings: another program renews it, and writes it to its file."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret

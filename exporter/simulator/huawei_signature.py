@@ -59,13 +59,13 @@ def _canonical_request(request: Request, headers: list[str], body: bytes) -> str
 
 
 def _canonical_path(request: Request) -> str:
-    """The path as it came over the wire, each segment encoded anew, with a slash at its end."""
+    """The path as it came over the wire, each segment encoded again, with a slash at its end."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     path = "/".join(quote(unquote(segment), safe="~") for segment in raw.decode("ascii").split("/"))
     return path if path.endswith("/") else path + "/"
 
 
 def _canonical_query(query: str) -> str:
-    # A "+" is a plus here, not a space: whoever signs writes a space as %20.
+    # A "+" is a plus here, not a space: signers write a space as %20.
     pairs = sorted(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)

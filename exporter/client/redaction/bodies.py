@@ -97,7 +97,7 @@ class _Place:
 
     @property
     def is_whose_id(self) -> bool:
-        """Whether a number tells whose it is."""
+        """Whether a number identifies a person or an account."""
         return self.is_whose and bool(self.own & (_WHOSE | _ID))
 
     @property
@@ -194,7 +194,7 @@ class Redactor:
         return f"+{PHONE}" if _MOBILE.fullmatch(text) else self._plain(value, text, place.own, place)
 
     def _plain(self, value: str, text: str, own: frozenset[str], place: _Place) -> str:
-        """A text that names nobody, by what its key says that it is."""
+        """A text that names no person, by what its key says that it is."""
         is_model = _MODEL_NAME.fullmatch(text) and "(credential)" not in redacted(text)
         if own & _MODEL and is_model and not self._is_ours(text):
             return value

@@ -33,7 +33,7 @@ _LONGEST_KEY = 64
 _TELLING = frozenset(
     ("code", "detail", "error", "error_code", "error_message", "error_msg", "message", "msg", "status", "title", "type")
 )
-"""Keys of an envelope whose values say what went wrong; of others only the kind of the value is told."""
+"""Keys of an envelope whose values say what went wrong; others show only the kind of their value."""
 
 _MASK = "\0"  # no character of a text that is shown
 _MASKED = re.compile(f"{_MASK}+")

@@ -20,6 +20,6 @@ def user(task_id: str) -> str:
 
 
 def signed_url(task_id: str, file: str) -> str:
-    """An address of a file made by the task, with a signature of the kind that opens it to whoever has it."""
+    """An address of a file made by the task, with a signature of the kind that opens it to anyone who has it."""
     address = f"https://media.simulator.invalid/{task_id}/{file}"
     return f"{address}?AccessKeyId=DEMO&Expires=1893456000&Signature={SIGNATURE_MARKER}-{task_id}"

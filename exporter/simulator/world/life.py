@@ -72,7 +72,7 @@ class Life:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it disappears before its end, so that nobody can ever see how it went."""
+        """Whether it disappears before its end, so that its outcome can never be seen."""
         gone, over = self.vanishes_at, self.ends_at
         return gone is not None and (over is None or gone < over)
 

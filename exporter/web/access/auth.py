@@ -101,7 +101,7 @@ class Users:
         return True
 
     def _mark(self, user: bytes, password: bytes) -> bytes:
-        """Stands for a log-in in memory: nobody can find the password from it, nor compare it with other marks."""
+        """Stands for a log-in in memory: one cannot find the password from it, nor compare it with other marks."""
         text = len(user).to_bytes(8, "big") + user + password
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 

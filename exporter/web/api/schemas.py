@@ -129,7 +129,7 @@ class UnmappedWord(_Answer):
 
 
 class Unmapped(_Answer):
-    """The vendor's words that no table maps, as the last day has shown them; 20 at the most."""
+    """The vendor's words that no table maps, as the last day has shown them; at most 20."""
 
     words: list[UnmappedWord] = Field(description="the latest last")
     settings: list[str] = Field(description="lines of YAML for the provider that map them; meanings are a guess")

@@ -92,7 +92,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong, whose it is to mend, and how."""
+    """Something that is wrong, who can mend it, and how."""
 
     whose: Whose
     what: str
@@ -148,7 +148,7 @@ class FeedCard:
 
     @property
     def follows_nothing(self) -> bool:
-        """Whether the feed can show no task: it has no list, and nobody has named an id."""
+        """Whether the feed can show no task: it has no list, and no id was named."""
         return bool(self.feed.idle_advice)
 
     @cached_property

@@ -19,7 +19,7 @@ def framed(app: ASGIApp) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         names = {name for name, _ in scope["headers"]}
         if {b"content-length", b"transfer-encoding"} <= names:
-            # Whoever stands between may go by the other one, and take the rest for a request of its own (section 6.3).
+            # A proxy between may go by the other one, and take the rest for a request of its own (section 6.3).
             await _refusal("Content-Length and Transfer-Encoding together; send one of them")(scope, receive, send)
             return
         if _SCHEME.match(scope["raw_path"]):
@@ -32,7 +32,7 @@ def framed(app: ASGIApp) -> ASGIApp:
 
         async def send_the_last(message: Message) -> None:
             if message["type"] == "http.response.start" and scope["state"]["connection"].awaits_body:
-                # Nobody asked for the rest of the body: rather than read it, the connection ends.
+                # The rest of the body is not wanted: rather than read it, the connection ends.
                 others = [one for one in message["headers"] if one[0].lower() != b"connection"]
                 message = {**message, "headers": [*others, (b"connection", b"close")]}
             await send(message)

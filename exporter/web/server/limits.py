@@ -39,7 +39,7 @@ PIECE = 256 * 1024
 
 
 class _Parser(h11.Connection):
-    """Stops after CHUNKS pieces of a body, as if more data were needed, until it is told to go on."""
+    """Stops after CHUNKS pieces of a body, as if more data were needed, until it may go on."""
 
     pieces_left = CHUNKS
 

@@ -1,4 +1,4 @@
-"""Listens and serves: the addresses, and a uvicorn that leaves signals to its owner and speaks TLS as it is told."""
+"""Listens and serves: the addresses, and a uvicorn that leaves signals to its owner and speaks TLS as configured."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class _Secured(SSLProtocol):
             asyncio.get_running_loop(),
             connection,
             context,
-            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            None,  # type: ignore[arg-type]  # nothing waits for the handshake
             server_side=True,
             ssl_handshake_timeout=opened.limits.request,  # type: ignore[arg-type]  # any number does
             ssl_shutdown_timeout=GRACE,
