@@ -122,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
-    vendors = command("vendors", _vendors, "list every known type of provider: whose it is, and what its feeds tell")
+    vendors = command("vendors", _vendors, "list every known type of provider: its origin, and what its feeds tell")
 
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
         """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""

@@ -13,13 +13,13 @@ PATIENCE = 4.0
 """Seconds for each step: to connect, to agree on TLS, to answer."""
 
 _SHOWN = 200
-"""Characters that are shown of an answer, whoever it is that answers."""
+"""Characters that are shown of an answer, which may come from another program."""
 
 
 _CERTIFICATE = (
     "if it requires client certificates, pass its --web.config.file; its certificate must be signed by that client CA"
 )
-"""What may help: an exporter ends the connection of whoever shows no certificate, or none that it accepts."""
+"""What may help: an exporter ends the connection of a client that shows no certificate, or none that it accepts."""
 
 
 class NotWell(Exception):
@@ -64,7 +64,7 @@ def _answer(connection: HTTPConnection, path: str) -> str:
 
 
 def _context() -> ssl.SSLContext:
-    """What trusts whoever answers.
+    """A TLS context that trusts any server.
 
     It is this machine, it is sent no secret, and its certificate names it as others reach it. Whether those trust that
     certificate shows where they scrape.

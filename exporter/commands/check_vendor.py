@@ -1,7 +1,7 @@
 """`videotask-exporter check-vendor`: what is wrong with a file of declared vendors, and what they make of an answer.
 
-What is told of an answer is fit for a log: states, times and numbers, ids, names of keys, codes. Whatever else stands
-in it is told by its kind.
+What is shown of an answer is fit for a log: states, times and numbers, ids, names of keys, codes. Of anything else in
+it, only the kind is shown.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Options:
     place: Place = field(default_factory=Place)
     """Under which address others reach the exporter."""
     web: WebConfig | None = None
-    """TLS and users; without it, whoever reaches the exporter reads what it knows."""
+    """TLS and users; without it, anyone who reaches the exporter reads what it knows."""
 
 
 def tune() -> None:

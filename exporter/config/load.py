@@ -76,7 +76,7 @@ class Config(PollSettings):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """All that whoever checks the file should know of."""
+        """All that someone who checks the file should know of."""
         return *(self._types.broken.values() if self._types else ()), *self._remarks
 
     @property
@@ -186,7 +186,7 @@ class _Reader:
     """Makes settings of a document, and notes in it what is wrong."""
 
     def __init__(self, document: Document, vendors: Vendors, broken: Collection[str], *, types_are_known: bool) -> None:
-        """`broken` are types whose declaration has a fault, which is told already.
+        """`broken` are types whose declaration has a fault that was reported already.
 
         Not all types are known where a file that declares some could not be read.
         """
@@ -320,7 +320,7 @@ class _Reader:
 
 
 def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those that providers can inherit; what is wrong with the others is told once, where they are written."""
+    """Those that providers can inherit; faults of the others are reported once, where they are written."""
     try:
         PollSettings.model_validate(settings)
     except ValidationError as error:

@@ -56,7 +56,7 @@ _SECRET_LIMIT = 64 * 1024
 class Secret:
     """A credential. It prints as `<secret>`; only `reveal` gives the text.
 
-    One that comes from a file is read again when the file has changed, so that whoever renews it need not restart us.
+    One that comes from a file is read again when the file has changed: renewing it needs no restart.
     """
 
     _wanted = "write the credential, ${VARIABLE}, or use the key with _file"
@@ -261,7 +261,7 @@ def _not_guessable(secret: Secret | None) -> Secret | None:
 
 
 SECRET_LENGTH = 16
-"""Characters of a callback's secret at the least: whoever guesses it may have tasks looked up."""
+"""Fewest characters of a callback's secret: someone who guesses it may have tasks looked up."""
 
 
 class WatchSettings(Settings):

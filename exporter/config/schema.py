@@ -92,7 +92,7 @@ def _vendor(vendor: VendorType) -> dict[str, Any]:
 
 
 def _provider(vendors: Vendors) -> dict[str, Any]:
-    """A provider is what its type makes it, so that a fault is told of that type alone."""
+    """A provider is what its type makes it, so that a fault names that type alone."""
     types = {"anyOf": [{"enum": list(vendors)}, {"type": "string"}]}
     every = {"type": {"description": "the vendor", **types}, "name": {}}
     cases: list[dict[str, Any]] = [

@@ -33,7 +33,7 @@ _NULL = "tag:yaml.org,2002:null"
 
 _TEMPLATE = "`{{ }}` is a template that was not filled in; write ${NAME} for an environment variable"
 
-# What the parser says by quoting the file, or in words that help nobody. The file may hold secrets.
+# What the parser says by quoting the file, or in words that do not help. The file may hold secrets.
 _YAML_FAULTS = {
     "undefined alias": "an alias to nothing; put a text that begins with `*` in quotes",
     "tag handle": "an undeclared tag; put a text that begins with `!` in quotes",

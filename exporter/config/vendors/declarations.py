@@ -200,7 +200,7 @@ class VendorFile:
 
 
 def declared_in(data: Any, name: str, vendors: Vendors) -> Mapping[str, Declared]:
-    """The vendors of a mapping type -> declaration that no file holds; `name` says whose it is. Raises ConfigError."""
+    """The vendors of a mapping type -> declaration that no file holds, called `name` in faults. Raises ConfigError."""
     document = Document(name, b"", None)
     declarations = Declarations(vendors)
     declarations.take(document, plain(data))
