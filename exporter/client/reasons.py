@@ -284,9 +284,9 @@ _HINTS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
         "network error", "no channel", "no such host", "nonetype", "not available", "overload", "please try again",
         "prediction interrupted", "preempted", "processing failed", "request failed", "resolve host", "retries",
         "retry later", "runner", "something went wrong", "task channel", "try again in", "try again later",
-        "unavailable", "unexpected eof", "unexpected error", "unknown error", "upstream", " vram", " waf", " worker",
+        "unavailable", "unexpected eof", "unexpected error", "upstream", " vram", " waf", " worker",
         "上传失败", "上游", "不可用", "任务失败", "内部", "出现异常", "出错", "发生异常", "发生错误", "服务器",
-        "未知异常", "未知错误", "渠道", "生成失败", "生成异常", "稍后", "算力紧张", "系统", "繁忙", "维护", "网络",
+        "渠道", "稍后", "算力紧张", "系统", "繁忙", "维护", "网络",
         "请求失败", "负载", "资源紧张", "过载",
     )),
 )  # fmt: skip

