@@ -21,6 +21,7 @@ from exporter.client.errors import (
 from exporter.simulator import Life
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.api import Position
+from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, counted
 from tests.vendors.conftest import OpenAccount, Scripted
 
@@ -251,3 +252,34 @@ async def test_the_fake_refuses_what_the_document_does(open_account: OpenAccount
     assert await said("POST", "/tasks", json={"start_time": "1772331300120"}) == (200, 0)
     assert await said("GET", "/tasks?task_ids=1&external_task_ids=2") == (400, 1201)
     assert await said("GET", "/account/costs") == (400, 1200)
+
+
+PACKS: list[dict[str, Any]] = [
+    {"resource_pack_id": "p1", "remaining_quantity": 820.5, "status": "online"},
+    {"resource_pack_id": "p2", "remaining_quantity": 100, "status": "online"},
+    {"resource_pack_id": "p3", "remaining_quantity": 17.0, "status": "expired"},
+    {"resource_pack_id": "p4", "remaining_quantity": 0.0, "status": "runOut"},
+    {"resource_pack_id": "p5", "remaining_quantity": 500.0, "status": "toBeOnline"},
+]
+
+
+@pytest.mark.parametrize("vendor", ["kling", "kling_legacy"])
+@pytest.mark.parametrize(("packs", "left"), [(PACKS, 920.5), (PACKS[2:], 0), ([], 0)])
+def test_the_balance_is_what_is_left_in_packs_that_are_online(vendor: str, packs: list[Any], left: float) -> None:
+    declaration = declaration_of(vendor)
+    assert declaration
+    assert declaration.account
+    body = good({"code": 0, "msg": "success", "resource_pack_subscribe_infos": packs})
+    assert declaration.account.balance.path(body) == left
+    assert declaration.account.balance.unit == "units"
+
+
+async def test_the_fake_tells_packs_of_the_last_year(open_account: OpenAccount) -> None:
+    base = open_account("kling").polled.provider.settings.base_url
+    times = {"start_time": int((NOW - 400 * DAY) * 1000), "end_time": int(NOW * 1000)}
+    async with httpx.AsyncClient(headers={"Authorization": "Bearer demo-kling-key"}) as client:
+        answer = await client.get(f"{base}/account/costs", params=times)
+    declaration = declaration_of("kling")
+    assert declaration
+    assert declaration.account
+    assert declaration.account.balance.path(answer.json()) == 820

@@ -21,6 +21,7 @@ from exporter.client.errors import (
 from exporter.simulator import Life
 from exporter.tasks import Clock, Field, Observation, Reason, State
 from exporter.vendors.api import Position
+from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, counted
 from tests.vendors.conftest import OpenAccount, Scripted
 
@@ -227,3 +228,28 @@ async def test_the_fake_refuses_what_the_document_does(open_account: OpenAccount
         client.headers["Authorization"] = "Token demo-vidu-key"
         assert (await client.get("/ent/v2/tasks?pager.pagesz=101")).status_code == 400
         assert (await client.get("/ent/v2/credits?show_detail=true")).json()["remains"]
+
+
+METERED = {"type": "metered", "credit_remain": 1180, "concurrency_limit": 5, "current_concurrency": 1, "queue_count": 2}
+TEST = {"type": "test", "credit_remain": "20"}
+CONCURRENT = {"type": "concurrent", "concurrency_limit": 10}
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ({"remains": [METERED, TEST, CONCURRENT], "general_remains": [METERED], "packages": []}, 1200),
+        ({"remaining_credits": [METERED]}, 1180),
+        ({"remains": []}, None),
+        ({"remains": [{"type": "metered", "credit_remain": 0}]}, 0),
+    ],
+)
+def test_the_balance_is_what_all_packs_have_and_counted_once(body: dict[str, Any], left: float | None) -> None:
+    declaration = declaration_of("vidu")
+    assert declaration
+    assert declaration.account
+    try:
+        found = declaration.account.balance.path(body)
+    except ValueError:
+        found = None
+    assert found == left
