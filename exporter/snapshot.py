@@ -176,6 +176,16 @@ class Snapshot:
         """The feed with these names, if it is polled."""
         return next((feed for feed in self.feeds if feed.labels == (provider, kind)), None)
 
+    def feed_at(self, provider: str, kind: str, rest: str) -> tuple[FeedSnapshot | None, str]:
+        """The feed that the path PROVIDER/KIND/REST leads to, and what is left of the path.
+
+        A kind may hold a slash, and paths come decoded, so that REST may begin with its second part.
+        """
+        second, slash, left = rest.partition("/")
+        if slash and (feed := self.feed(provider, f"{kind}/{second}")):
+            return feed, left
+        return self.feed(provider, kind), rest
+
 
 @dataclass
 class Reloads:

@@ -134,6 +134,13 @@ def test_every_fault_is_told_with_its_line(check: Check) -> None:
     assert "{pag} is an unknown placeholder; did you mean {page}?" in check.errors
 
 
+def test_a_fault_of_one_that_stands_for_a_list_has_no_place_in_it(check: Check) -> None:
+    check(ACME.replace("cost, unit: credits", "cost, unit: euros"), expect=1)
+    assert "acme.feeds.render.fields.usage.unit: `euros` is unknown" in check.errors
+    check(ACME.replace("{path: cost, unit: credits}", "[{path: cost, unit: euros}]"), expect=1)
+    assert "acme.feeds.render.fields.usage[0].unit: `euros` is unknown" in check.errors
+
+
 def test_a_file_that_is_not_there_is_told(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-vendor", "nowhere.yaml"]) == 1
     assert capsys.readouterr().err.startswith("nowhere.yaml: cannot be read: No such file")
@@ -242,6 +249,15 @@ def test_declared_fields_that_no_row_has_are_missing(check: Check) -> None:
     assert "  missing   output (`seconds`): in no row that may have it; the detail fills it\n" in text
     assert "  missing   usage (`cost`): in no row that may have it\n" in text
     assert "missing   code" not in text
+
+
+def test_costs_in_several_units_are_one_field(check: Check) -> None:
+    both = "[{path: cost, unit: units}, {path: price, unit: usd}]"
+    told = check(ACME.replace("{path: cost, unit: credits}", both), listed({**DONE, "cost": None, "price": "0.5"}))
+    assert "usage 0.5 usd" in told
+    assert "missing" not in told
+    told = check(ACME.replace("{path: cost, unit: credits}", both), listed({**DONE, "cost": None}))
+    assert "usage (`cost, price`): in no row that may have it" in told
 
 
 def test_values_that_cannot_be_read_are_told_by_what_they_are(check: Check) -> None:

@@ -9,6 +9,7 @@ from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.config import schema as config_schema
 from exporter.config.models import PollSettings, ProviderSettings
 from exporter.vendors.registry import built_in
+from exporter.vendors.vendor import Vendor
 
 HEAD = ("key", "type", "default", "meaning")
 PARTS = {
@@ -48,7 +49,7 @@ def _sections() -> Iterator[str]:
     yield from _settings({**common, "properties": common["properties"] | general}, set(every) - differing)
     for name, vendor in built_in().items():
         yield f"\n## type: {name}\n"
-        yield f"{parts[name]['description']} Feeds: {words(vendor.kinds)}."
+        yield f"{parts[name]['description']} Feeds: {words(vendor.kinds)}{_more(vendor)}."
         if vendor.settings.ways:
             ways = (" with ".join(f"`{key}`" for key in way) for way in vendor.settings.ways)
             yield f"Exactly one of these: {'; '.join(ways)}."
@@ -59,6 +60,11 @@ def _sections() -> Iterator[str]:
             yield from _part(parts, "Iam")
     for part in ("WatchSettings", "WatchUrl"):
         yield from _part(parts, part)
+
+
+def _more(vendor: Vendor) -> str:
+    """The feeds that a provider may have besides, in words."""
+    return f"; where `feeds` names them also {words(vendor.more_kinds)}" if vendor.more_kinds else ""
 
 
 def _part(parts: dict[str, Any], name: str) -> Iterator[str]:

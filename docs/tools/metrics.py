@@ -90,7 +90,7 @@ def _rows(entries: Iterable[tuple[Metric[Any], tuple[str, ...]]]) -> Iterator[st
 def _labels() -> Iterator[str]:
     yield from table(("label", "values"), ())
     yield "| `provider` | the names of the configuration |"
-    kinds = (kind for vendor in built_in().values() for kind in vendor.kinds)
+    kinds = dict.fromkeys(kind for vendor in built_in().values() for kind in (*vendor.kinds, *vendor.more_kinds))
     yield f"| `type` | {words(built_in())}, and what is declared |"
     yield f"| `kind` | {words(kinds)}, and what is declared |"
     yield f"| `state` | in flight {words(IN_FLIGHT)}; ends {words(ENDS)} |"

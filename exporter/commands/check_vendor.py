@@ -262,14 +262,13 @@ def _unreadable(one: Observation, raw: Any, declared: FeedDeclaration) -> Iterat
     told = {field for field, _ in one.strange}
     for field in sorted(one.unmapped - told):
         names = {Field.ENDED: ("ended", "dated"), Field.REASON: ("code", "text")}.get(field, (field.value,))
-        paths = [path for name in names if (path := _path(declared, name))]
+        paths = [path for name in names for path in _paths(declared, name)]
         found = [value for path in paths if (value := value_at(path, raw)) is not None]
         yield f"{field} is not readable ({_kind(found[0] if found else None)})"
 
 
-def _path(declared: FeedDeclaration, name: str) -> Expression | None:
-    told = getattr(declared.fields, name, None)
-    return told if told is None or isinstance(told, Expression) else told.path
+def _paths(declared: FeedDeclaration, name: str) -> Sequence[Expression]:
+    return declared.fields.paths(name) if name in type(declared.fields).model_fields else ()
 
 
 def _no_ids(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
@@ -290,9 +289,9 @@ def _missing(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
     for name, share in sample.found.items():
         if share.rows or not share.of:
             continue
-        path = _path(declared, name)
-        meant = slips.nearest(path.text, unused) if path else ""
-        told = f"{name} (`{path.text if path else ''}`): in no row that may have it"
+        text = ", ".join(path.text for path in _paths(declared, name))
+        meant = slips.nearest(text, unused)
+        told = f"{name} (`{text}`): in no row that may have it"
         if name in filled or (name in ("code", "text") and "reason" in filled):
             told += "; the detail fills it"
         yield _row("missing", told + (f"; did you mean {meant}?" if meant else ""))
@@ -303,7 +302,7 @@ def _missing(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
 def _unused(sample: Sample, declared: FeedDeclaration) -> Sequence[str]:
     read: set[str] = set()
     for name in type(declared.fields).model_fields:
-        if path := _path(declared, name):
+        for path in _paths(declared, name):
             read |= set(_NAMES.findall(path.text))
     if declared.list_ and declared.list_.where:
         read |= set(_NAMES.findall(declared.list_.where.text))

@@ -28,7 +28,7 @@ def as_json(types: Registry) -> str:
 
 
 def _feeds(vendor: Vendor) -> Iterator[dict[str, object]]:
-    for kind in vendor.kinds:
+    for kind in (*vendor.kinds, *vendor.more_kinds):
         tells = vendor.tells.get(kind)
         yield {
             "kind": kind,
@@ -45,6 +45,8 @@ def _lines(types: Registry) -> Iterator[str]:
         yield f"{name}: {f'{vendor.title}, ' if vendor.title else ''}{types.origin(name)}"
         for kind in vendor.kinds:
             yield f"  {kind}: {_told(vendor.tells[kind]) if kind in vendor.tells else 'what it tells is not known'}"
+        if vendor.more_kinds:
+            yield f"  with `feeds` also: {', '.join(vendor.more_kinds)}"
     for why in types.broken.values():
         yield f"not there: {why}"
 

@@ -266,21 +266,22 @@ class _Reader:
             for detail in error.errors(include_url=False, include_input=False):
                 self._note(detail, path, vendor)
             return None
+        kinds = (*vendor.kinds, *vendor.more_kinds)
         for index, kind in enumerate(settings.feeds or []):
-            if kind not in vendor.kinds:
-                self._unknown((*path, "feeds", index), "an unknown feed", vendor.kinds)
+            if kind not in kinds:
+                self._unknown((*path, "feeds", index), "an unknown feed", kinds)
         for kind in settings.watch.tasks:
-            polled = [one for one in settings.feeds or () if one in vendor.kinds] or vendor.kinds
+            polled = [one for one in settings.feeds or () if one in kinds] or vendor.kinds
             if kind not in polled:
                 self._unknown((*path, "watch", "tasks", kind), "no feed of this provider", polled, kind)
         for name in ("states", "reasons"):
             for kind, table in getattr(settings, name).items():
-                if kind not in vendor.kinds:
-                    self._unknown((*path, name, kind), "no feed of this type", vendor.kinds, kind)
+                if kind not in kinds:
+                    self._unknown((*path, name, kind), "no feed of this type", kinds, kind)
                 for place, words in faults_of_words(table):
                     self._fault((*path, name, kind, *place), words)
         if settings.feeds == []:
-            self._fault((*path, "feeds"), f"empty; allowed: {', '.join(vendor.kinds)}")
+            self._fault((*path, "feeds"), f"empty; allowed: {', '.join(kinds)}")
         return settings
 
     def _unknown(self, path: KeyPath, wrong: str, allowed: Iterable[str], written: str | None = None) -> None:

@@ -85,9 +85,10 @@ def _vendor(vendor: VendorType) -> dict[str, Any]:
     schema = vendor.settings.model_json_schema(schema_generator=_Generator)
     properties = schema["properties"]
     feeds = next(part for part in properties["feeds"]["anyOf"] if part["type"] == "array")
-    feeds |= {"items": _one_of(vendor.kinds), "minItems": 1}
+    kinds = [*vendor.kinds, *vendor.more_kinds]
+    feeds |= {"items": _one_of(kinds), "minItems": 1}
     properties |= {name: {"$ref": f"#/properties/{name}"} for name in PollSettings.model_fields}
-    properties["watch"]["properties"] = {"tasks": {"propertyNames": {"enum": list(vendor.kinds)}}}
+    properties["watch"]["properties"] = {"tasks": {"propertyNames": {"enum": kinds}}}
     return schema
 
 

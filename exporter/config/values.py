@@ -144,6 +144,11 @@ WebUrl = Annotated[
 Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A word that may become a label."""
 
+Kind = Annotated[
+    str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?$")
+]
+"""The name of a feed, which may have two parts, as a vendor's path has them."""
+
 
 def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
     if any(later <= earlier for earlier, later in pairwise(bounds)):

@@ -159,6 +159,8 @@ class Vendor:
     settings: type[ProviderSettings]
     kinds: tuple[str, ...]
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
+    more_kinds: tuple[str, ...] = ()
+    """Feeds that a provider has only where its setting `feeds` names them."""
     other_names: tuple[str, ...] = ()
     """What people may write as `type` instead, in small letters: they are asked whether they mean this vendor."""
     title: str = ""

@@ -146,6 +146,25 @@ def test_a_fault_of_a_feed_is_told_where_it_is(feed: dict[str, Any], where: str,
             "account.path",
             "{id} is an unknown placeholder",
         ),
+        (
+            {"account": {"path": "/a", "query": {"from": "{since_ms}"}, "balance": {"path": "a", "unit": "usd"}}},
+            "account.query.from",
+            "{since_ms} is an unknown placeholder",
+        ),
+        (
+            {
+                "feeds": {
+                    "render": {
+                        "optional": True,
+                        "list": {"path": "/a"},
+                        "fields": {"id": "i", "state": "s"},
+                        "states": {"running": ["r"]},
+                    }
+                }
+            },
+            "feeds",
+            "all optional",
+        ),
     ],
 )
 def test_a_fault_of_a_vendor_is_told_where_it_is(vendor: dict[str, Any], where: str, told: str) -> None:
@@ -176,6 +195,8 @@ def test_a_fault_of_a_vendor_is_told_where_it_is(vendor: dict[str, Any], where: 
         {"fields": {"submitted": {"path": "a", "when": "never"}}},
         {"fields": {"output": {"path": "a", "unit": "h"}}},
         {"fields": {"usage": "cost"}},
+        {"fields": {"usage": []}},
+        {"fields": {"usage": [{"path": "a", "unit": "usd"}, {"path": "a", "unit": "euros"}]}},
         {"fields": {"usage": {"path": "a", "unit": "euros"}}},
         {"fields": {"usage": {"path": "a", "unit": "usd", "scale": float("nan")}}},
         {"fields": {"prompt": "a"}},
@@ -216,3 +237,8 @@ def test_a_value_that_cannot_be_is_refused(feed: dict[str, Any]) -> None:
 def test_a_vendor_that_cannot_be_is_refused(vendor: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         parsed(None, **vendor)
+
+
+def test_a_request_for_the_balance_may_have_a_window() -> None:
+    account = {"path": "/a", "window": "400d", "query": {"from": "{since_ms}"}, "balance": {"path": "a", "unit": "usd"}}
+    assert list(Declaration.model_validate(declared(account=account)).faults()) == []

@@ -169,6 +169,13 @@ def test_evidence_of_an_end_is_told_where_the_state_is_unknown(
     assert (known.result, known.fault) == (False, None)
 
 
+def test_a_cost_may_be_in_several_units() -> None:
+    units = [{"path": "cost", "unit": "units"}, {"path": "price", "unit": "usd", "scale": 0.01}]
+    assert observe({"fields": {"usage": units}}, cost=2, price=150).usage == (("units", 2.0), ("usd", 1.5))
+    odd = observe({"fields": {"usage": units}}, status="done", cost="two", price=150)
+    assert (odd.usage, odd.unmapped) == ((("usd", 1.5),), frozenset({Field.USAGE}))
+
+
 @pytest.mark.parametrize("unit", ["credits", "tokens", "usd"])
 def test_a_cost_is_in_its_unit_and_scale(unit: str) -> None:
     feed = {"fields": {"usage": {"path": "cost", "unit": unit, "scale": 0.01}}}

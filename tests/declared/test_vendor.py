@@ -171,3 +171,21 @@ async def test_a_vendor_may_have_several_feeds(declare: Declare) -> None:
     assert list(line.feeds) == ["render", "dub"]
     await line.feeds["dub"].list_page()
     assert line.vendor.requests[0].url.path == "/v2/dubs"
+
+
+async def test_an_optional_feed_is_had_by_providers_that_name_it(declare: Declare) -> None:
+    declaration = declared()
+    dub = declared({"list": {"path": "/v2/dubs"}})["feeds"]["render"] | {"optional": True}
+    declaration["feeds"] |= {"dub": dub, "old/dub": dub}
+    vendor = vendor_of("acme", Declaration.model_validate(declaration))
+    assert (vendor.kinds, vendor.more_kinds) == (("render",), ("dub", "old/dub"))
+    assert list(declare(declaration, shown()).feeds) == ["render"]
+    assert list(declare(declaration, shown(), feeds=["old/dub", "render"]).feeds) == ["render", "old/dub"]
+
+
+@pytest.mark.parametrize("kind", ["/dub", "dub/", "a/b/c", "a//b", "../a", "a b"])
+def test_the_name_of_a_feed_has_two_parts_at_the_most(kind: str) -> None:
+    declaration = declared()
+    declaration["feeds"] = {kind: declaration["feeds"]["render"]}
+    with pytest.raises(ValidationError):
+        Declaration.model_validate(declaration)

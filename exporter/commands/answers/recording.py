@@ -50,7 +50,7 @@ class Recording:
             bodies = [(one, answer, _body(answer)) for one, answer in answers]
             for _, _, body in bodies:
                 redactor.learn(body, ids)
-            return list(self._written(f"{settings.name}-{kind}", bodies, redactor))
+            return list(self._written(f"{settings.name}-{kind.replace('/', '-')}", bodies, redactor))
 
     def _written(
         self, name: str, bodies: Sequence[tuple[Exchange, Answer, object]], redactor: Redactor

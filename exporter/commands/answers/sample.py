@@ -227,13 +227,13 @@ def _found(declared: FeedDeclaration, raw: Sequence[Any], tasks: Sequence[Observ
         "text": {State.FAILED},
     }
     for name in type(declared.fields).model_fields:
-        told = getattr(declared.fields, name)
-        if told is None:
+        paths = declared.fields.paths(name)
+        if not paths:
             continue
-        path = told if isinstance(told, Expression) else told.path
         states = may_have.get(name, set(State))
         rows = [one for one, task in zip(raw, tasks, strict=True) if task.state in states]
-        yield name, Share(sum(value_at(path, one) not in (None, "") for one in rows), len(rows))
+        told = (any(value_at(path, one) not in (None, "") for path in paths) for one in rows)
+        yield name, Share(sum(told), len(rows))
 
 
 async def _play(sample: Sample, feed: DeclaredFeed, form: str, ids: Sequence[str]) -> None:

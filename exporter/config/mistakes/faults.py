@@ -77,7 +77,11 @@ def note_fault(
     document: Document, detail: ErrorDetails, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
 ) -> None:
     """Notes one of these faults."""
-    path = (*base, *(step for step in detail["loc"] if step != OF_THE_KEY))
+    path = base
+    for step in detail["loc"]:
+        # One may stand for a list of one: then the document has no such place.
+        if step != OF_THE_KEY and not (isinstance(step, int) and not document.has((*path, step))):
+            path = (*path, step)
     if detail["type"] == "setting" and (key := detail["ctx"].get("key")):
         path = (*path, str(key))
     twin = (*path[:-1], f"{path[-1]}_file") if path else path

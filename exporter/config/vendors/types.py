@@ -33,6 +33,10 @@ class VendorType(Protocol):
     def kinds(self) -> tuple[str, ...]:
         """The names of its feeds."""
 
+    @property
+    def more_kinds(self) -> tuple[str, ...]:
+        """The names of feeds that a provider has only where it names them."""
+
 
 class VendorDeclaration(Settings):
     """A vendor that is declared in YAML, as far as the configuration has to know of it."""
@@ -72,7 +76,7 @@ class Types(Mapping[str, V_co]):
     @cached_property
     def kinds(self) -> frozenset[str]:
         """The names of all feeds of all types."""
-        return frozenset(kind for vendor in self.values() for kind in vendor.kinds)
+        return frozenset(kind for vendor in self.values() for kind in (*vendor.kinds, *vendor.more_kinds))
 
     @property
     @abstractmethod

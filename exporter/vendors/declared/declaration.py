@@ -6,7 +6,7 @@ A value's type finds the faults of that value alone. `faults` finds those that o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,7 +26,7 @@ from exporter.config.files.document import KeyPath, typed
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.faults import told_of
 from exporter.config.models import ProviderSettings, Settings
-from exporter.config.values import TEXT, BaseUrl, Interval, Name, Rate, WebUrl, fault, seconds_of
+from exporter.config.values import TEXT, BaseUrl, Interval, Kind, Name, Rate, WebUrl, fault, seconds_of
 from exporter.config.vendors.types import VendorDeclaration
 from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
 from exporter.tasks import Cause, Clock
@@ -79,6 +79,21 @@ class _OrPath:
     @staticmethod
     def _field(value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+
+class _OrOne:
+    """Takes one of something for a list of it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._list, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+    @staticmethod
+    def _list(value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
 
 
 def _header_name(value: str) -> str:
@@ -180,7 +195,7 @@ class UsageField(PathOnly):
 ProgressPath = Annotated[ProgressField, _OrPath()]
 TimePath = Annotated[TimeField, _OrPath()]
 LengthPath = Annotated[LengthField, _OrPath()]
-UsagePath = Annotated[UsageField, _OrPath()]
+Usages = Annotated[list[UsageField], _OrOne(), Field(min_length=1)]
 
 
 class Fields(Settings):
@@ -195,10 +210,16 @@ class Fields(Settings):
     dated: TimePath | None = Field(default=None, description="a time near its life, where the row tells none of these")
     output: LengthPath | None = Field(default=None, description="the length of the clip")
     model: Path | None = Field(default=None, description="the model's name")
-    usage: UsagePath | None = Field(default=None, description="what it cost")
+    usage: Usages | None = Field(default=None, description="what it cost; a list where that is in several units")
     code: Path | None = Field(default=None, description="the code of a failure")
     text: Path | None = Field(default=None, description="the words of a failure")
     result: Path | None = Field(default=None, description="what only a task that ended well has, such as its clip")
+
+    def paths(self, name: str) -> Sequence[Expression]:
+        """Where a row tells one of these: none where that is not declared, several where it is in several units."""
+        told = getattr(self, name)
+        parts = told if isinstance(told, list) else [] if told is None else [told]
+        return [one if isinstance(one, Expression) else one.path for one in parts]
 
 
 class Paging(Settings):
@@ -254,6 +275,7 @@ class DetailRequest(_Request):
 class FeedDeclaration(Settings):
     """One family of tasks."""
 
+    optional: bool = Field(default=False, description="whether only providers that name it under `feeds` have it")
     clock: Clock = Field(default=Clock.PROVIDER, description="whose times the durations come from")
     title: str = Field(default="", description="what the vendor's document is called")
     document: WebUrl | None = Field(default=None, description="the vendor's document")
@@ -335,6 +357,7 @@ class Balance(UsageField):
 class AccountRequest(_Request):
     """The request for the balance."""
 
+    window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
     balance: Balance = Field(description="what is left")
 
 
@@ -353,7 +376,7 @@ class Declaration(VendorDeclaration):
     headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="of every request")
     settings: dict[Name, OwnSetting] = Field(default_factory=dict, description="plain settings, and placeholders")
     answer: AnswerEnvelope = Field(default_factory=AnswerEnvelope, description="what is around every answer")
-    feeds: dict[Name, FeedDeclaration] = Field(min_length=1, description="the families of tasks")
+    feeds: dict[Kind, FeedDeclaration] = Field(min_length=1, description="the families of tasks")
     account: AccountRequest | None = Field(default=None, description="how to ask for the balance")
     advice: dict[Cause, str] = Field(default_factory=dict, description="sentences that follow the general advice")
     other_names: list[str] = Field(default_factory=list, description="what people may write as the type instead")
@@ -373,8 +396,10 @@ class Declaration(VendorDeclaration):
         for kind, feed in self.feeds.items():
             yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
         if self.account:
-            request = template_of(self.account)
-            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS))
+            request, dated = template_of(self.account), WINDOW if self.account.window else frozenset[str]()
+            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS | dated))
+        if all(feed.optional for feed in self.feeds.values()):
+            yield ("feeds",), "all optional; a provider that names none would have none: leave `optional` out of one"
         for place, one in self._requests():
             if one.body is not None and one.method == "GET":
                 yield (*place, "json"), "a GET has no body; write method: POST, or use query"

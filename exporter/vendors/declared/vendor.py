@@ -40,7 +40,7 @@ class Hooks:
 
 def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, **more: Any) -> Vendor:
     """The type of provider that a declaration describes; `more` goes to `Vendor`."""
-    kinds = tuple(declaration.feeds)
+    kinds = tuple(kind for kind, feed in declaration.feeds.items() if not feed.optional)
     settings = more.pop("settings", None) or settings_of(name, declaration)
 
     def feeds(given: ProviderSettings, client: Client, tokens: TokenStore) -> Sequence[Feed]:
@@ -51,6 +51,7 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         settings,
         kinds,
         feeds,
+        more_kinds=tuple(kind for kind, feed in declaration.feeds.items() if feed.optional),
         other_names=more.pop("other_names", ()) or tuple(declaration.other_names),
         advice=more.pop("advice", None) or dict(declaration.advice),
         signed_with=more.pop("signed_with", "") or declaration.auth.secret or "",
@@ -116,7 +117,11 @@ def feeds_of(
         {name: Template(text).filled(own) for name, text in declaration.headers.items()},
         hooks.refused,
     )
-    return [_feed(kind, feed, settings, caller, own, hooks) for kind, feed in declaration.feeds.items()]
+    return [
+        _feed(kind, feed, settings, caller, own, hooks)
+        for kind, feed in declaration.feeds.items()
+        if not feed.optional or kind in (settings.feeds or ())
+    ]
 
 
 def envelope_of(declaration: Declaration, hooks: Hooks | None = None) -> Envelope:
@@ -180,7 +185,7 @@ def reader_of(
         code=fields.code,
         text=fields.text,
         model=fields.model,
-        usage=((fields.usage.unit, fields.usage.path, amount_reader(fields.usage.scale)),) if fields.usage else (),
+        usage=tuple((one.unit, one.path, amount_reader(one.scale)) for one in fields.usage or ()),
         result=fields.result,
         in_common_words=in_common_words,
     )

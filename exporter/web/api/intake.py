@@ -117,7 +117,7 @@ def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
 
     return [
         Route("/api/v1/tasks", ask, methods=["POST"]),
-        Route(CALLBACKS + "{provider}/{kind}", call_back, methods=["POST"]),
+        Route(CALLBACKS + "{provider}/{kind:path}", call_back, methods=["POST"]),
     ]
 
 

@@ -38,11 +38,10 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
 
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
-        provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
-        feed = source.snapshot().feed(provider, kind)
+        feed, task_id = source.snapshot().feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         if feed is None:
             return refusal(404, f"no such feed; there are: {source.snapshot().names}")
-        known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
+        known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return refusal(404, "the ledger knows no such task: it was never seen, or has been forgotten")
         found, steps = known

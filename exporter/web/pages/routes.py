@@ -128,13 +128,12 @@ def routes(
         )
 
     async def task(request: Request) -> Response:
-        provider, kind, task_id = (request.path_params[name] for name in ("provider", "kind", "id"))
-        task_id = task_id or request.query_params.get("id", "")
         snapshot = source.snapshot()
-        feed = snapshot.feed(provider, kind)
+        feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
+        task_id = task_id or request.query_params.get("id", "")
         if feed is None:
             return problem(request, 404, "No such feed is polled", f"The feeds that are: {snapshot.names}.")
-        known = await source.find(provider, kind, task_id) if is_task_id(task_id) else None
+        known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
         return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
