@@ -188,12 +188,15 @@ _SIZED = (str, list, dict)
 
 
 class _Functions(Functions):
-    """The functions of the language, and what names put together of parts need."""
+    """The functions of the language, and two of JMESPath Community for texts."""
 
     @signature({"types": ["string"]}, {"types": ["string"]})
     def _func_split(self, text: str, separator: str) -> list[str]:
-        """As JMESPath Community has it."""
         return text.split(separator) if separator else list(text)
+
+    @signature({"types": ["string"]})
+    def _func_lower(self, text: str) -> str:
+        return text.lower()
 
 
 _CALLED = _Functions()
@@ -309,8 +312,8 @@ def is_true(value: object) -> bool:
 
 
 _FUNCTIONS = (
-    "abs avg ceil contains ends_with floor join keys length map max max_by merge min min_by not_null reverse sort "
-    "sort_by split starts_with sum to_array to_number to_string type values"
+    "abs avg ceil contains ends_with floor join keys length lower map max max_by merge min min_by not_null reverse "
+    "sort sort_by split starts_with sum to_array to_number to_string type values"
 )
 _KNOWN = frozenset(_FUNCTIONS.split(" "))
 
