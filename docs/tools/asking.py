@@ -27,7 +27,10 @@ LEAST: dict[str, dict[str, Any]] = {
     "facewap": {"token": KEYS.facewap_token},
 }
 """The credentials without which a vendor of the first release tells nothing; the fakes have those of the others."""
-LISTING: dict[str, dict[str, Any]] = {"deerapi": {"user_token": KEYS.deerapi_user_token}}
+LISTING: dict[str, dict[str, Any]] = {
+    "deerapi": {"user_token": KEYS.deerapi_user_token},
+    "openai_videos": {"list": True},
+}
 """What more it takes to have tasks listed."""
 
 
