@@ -459,7 +459,7 @@ def test_the_documented_defaults() -> None:
 def test_every_credential_of_every_vendor_is_a_secret_with_a_file_twin(name: str) -> None:
     settings = VENDORS[name].settings
     ordinary = set(ProviderSettings.model_fields) | {"user_id", "app_id", "project_id", "iam"}
-    ordinary |= {"bearer", "created_at_offset", "where"}
+    ordinary |= {"bearer", "created_at_offset", "where", "list", "path", "api_version", "api_key_header"}
     secrets = settings.secret_names()
     assert "proxy" in secrets, "it may hold a password"
     assert set(settings.model_fields) - ordinary == secrets - {"proxy"} != frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from exporter.client.client import Exchange
@@ -26,7 +27,10 @@ LEAST: dict[str, dict[str, Any]] = {
     "facewap": {"token": KEYS.facewap_token},
 }
 """The credentials without which a vendor of the first release tells nothing; the fakes have those of the others."""
-LISTING: dict[str, dict[str, Any]] = {"deerapi": {"user_token": KEYS.deerapi_user_token}}
+LISTING: dict[str, dict[str, Any]] = {
+    "deerapi": {"user_token": KEYS.deerapi_user_token},
+    "openai_videos": {"list": True},
+}
 """What more it takes to have tasks listed."""
 
 
@@ -95,11 +99,12 @@ def scene(feed: Feed, now: float) -> list[Life]:
     begun = now - 1000
     (profile,) = (one for one in fake_of(feed[0]).profiles if one.feed == feed)
     told: dict[str, Any] = {"model": profile.models[0] if profile.models else "", "cost": 3.0 if profile.cost else 0.0}
+    waiting, running, succeeded, failed = (profile.new_id(Random(number)) for number in range(4))
     return [
-        Life("waiting", *feed, begun, None),
-        Life("running", *feed, begun, 100.0, 2000.0),
-        Life("succeeded", *feed, begun, 100.0, 200.0, State.SUCCEEDED, output_seconds=5.0, **told),
-        Life("failed", *feed, begun, 100.0, 200.0, State.FAILED, profile.failures[0].reason),
+        Life(waiting, *feed, begun, None),
+        Life(running, *feed, begun, 100.0, 2000.0),
+        Life(succeeded, *feed, begun, 100.0, 200.0, State.SUCCEEDED, output_seconds=5.0, **told),
+        Life(failed, *feed, begun, 100.0, 200.0, State.FAILED, profile.failures[0].reason),
     ]
 
 

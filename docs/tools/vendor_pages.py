@@ -86,8 +86,8 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
         "list": (f"`{_request(one.listed[-1][0], vendor)}`" if one.lists else "none" for one in feeds),
         "tasks in flight that it does not show": (_elsewhere(calls, vendor) for calls in most),
         "tasks that wait": (_yes(one.state is State.QUEUED for one in each) for each in shown),
-        "time of submission": (_whose(one.submitted for one in each) for each in shown),
-        "time of start": (_whose(one.started for one in each) for each in shown),
+        "time of submission": (_whose((one.submitted for one in feed.shown), seen=feed.lists) for feed in feeds),
+        "time of start": (_whose((one.started for one in feed.shown), seen=_shows_starts(feed)) for feed in feeds),
         "time of end": (_whose(one.ended for one in each) for each in shown),
         "progress of running tasks": (_yes(one.progress is not None for one in each) for each in flying),
         "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
@@ -110,8 +110,13 @@ def _yes(known: Iterable[object]) -> str:
     return "yes" if any(known) else "no"
 
 
-def _whose(times: Iterable[float | None]) -> str:
-    return "the vendor's" if any(times) else "observed"
+def _whose(times: Iterable[float | None], *, seen: bool = True) -> str:
+    """Whose clock tells a time: the vendor's, or ours where the exporter sees it happen."""
+    return "the vendor's" if any(times) else "observed" if seen else "unknown"
+
+
+def _shows_starts(feed: Asked) -> bool:
+    return feed.lists or any(one.state is State.QUEUED for one in feed.shown)
 
 
 def _request(exchange: Exchange, vendor: Vendor) -> str:

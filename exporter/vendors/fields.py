@@ -7,7 +7,7 @@ of the wrong shape costs that part alone and is counted under its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
@@ -248,7 +248,10 @@ def observation(
         reason = None
     elif reason is None:
         reason, broken = Reason.UNKNOWN, broken | ({Field.REASON} if any(map(str.strip, words)) else set())
-    said = _said(words, raw) if (state is State.FAILED or fault is not None) and any(words) else ""
+    said = ""
+    if (state is State.FAILED or fault is not None) and any(words):
+        known = word if state is State.FAILED and isinstance(word, str) else ""
+        said = _said(words, raw, {*words, known})
     strange = _strange(broken, word, words) if broken else ()
     return Observation(
         task_id, state, reason, progress, submitted, started, ended, dated, output_seconds, result, fault, said, broken,
@@ -263,14 +266,17 @@ def _strange(broken: frozenset[Field], word: object, words: Sequence[str]) -> tu
     return tuple((part, text) for part, text in found if part in broken and text)
 
 
-def _said(words: Sequence[str], raw: object) -> str:
-    """The words of a failure, fit to be shown. However large the row is, the work is bounded: it is done for each."""
+def _said(words: Sequence[str], raw: object, spared: Set[str]) -> str:
+    """The words of a failure, fit to be shown. However large the row is, the work is bounded: it is done for each.
+
+    `spared` are texts of the row that they may repeat: themselves, and a word such as `failed`, which is no content.
+    """
     try:
         texts = set(_texts(raw))
     except OverflowError:
         return TOO_MUCH
     text = " ".join(one[: 2 * READ].strip() for one in words if one[: 2 * READ].strip())
-    return redacted(without(text, (one for one in texts.difference(words) if len(one) >= SHORTEST_ECHO), "(content)"))
+    return redacted(without(text, (one for one in texts - spared if len(one) >= SHORTEST_ECHO), "(content)"))
 
 
 def _texts(raw: object) -> Iterator[str]:

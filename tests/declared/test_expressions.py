@@ -68,6 +68,11 @@ ANSWER = {
         ("[!data.more, !nothing.x]", [True, True]),
         ("nothing || 'x'", "x"),
         ("'a' < 'b'", True),
+        ("split('models/veo/operations/1', '/')[1]", "veo"),
+        ("split('models/veo/operations/1', '/')[-3]", "veo"),
+        ("split('ab', '')", ["a", "b"]),
+        ("split('', '/')", [""]),
+        ("contains(lower('Refused for SAFETY'), 'safety')", True),
         ("data < `1`", None),
         ("data.more < `1`", None),
         ("`true` == `1`", False),
@@ -130,6 +135,8 @@ def test_whether_the_answer_says_that_there_is_nothing() -> None:
         "ceil(to_number('inf'))",
         "abs()",
         "map(code, data)",
+        "split(code, '/')",
+        "lower(code)",
     ],
 )
 def test_a_value_that_an_expression_does_not_suit_is_told_without_the_value(text: str) -> None:

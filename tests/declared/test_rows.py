@@ -385,3 +385,8 @@ def test_words_of_a_failure_are_shown_without_the_content_of_the_row() -> None:
     row = {"prompt": "a harbour at dawn", "image": "https://cdn.example/a.png?sig=abc"}
     seen = observe(status="failed", error={"code": "E_42", "message": "bad words: a harbour at dawn"}, input=row)
     assert seen.said == "E_42 bad words: (content)"
+
+
+def test_the_word_for_the_state_is_no_content() -> None:
+    seen = observe(status="failed", error={"message": "frame check failed: a harbour"}, input={"prompt": "a harbour"})
+    assert seen.said == "frame check failed: (content)"

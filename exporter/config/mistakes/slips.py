@@ -192,11 +192,14 @@ def of_id(text: str) -> str:
 
 def of_base_url(url: str, default: str, added: Iterable[str]) -> str:
     """What is wrong with the address at which an API starts; `added` are path segments that requests add to it."""
-    parts, vendor = urlsplit(url), urlsplit(default).hostname or ""
+    parts, usual = urlsplit(url), urlsplit(default)
+    vendor = usual.hostname or ""
     domain = "." + ".".join(vendor.split(".")[-2:])
     if vendor and parts.scheme == "http" and f".{parts.hostname}".endswith(domain):
         return "would send the credentials to the vendor in plain text; write https://"
-    if re.fullmatch(r"/v[0-9]+", parts.path):
+    if usual.path and not parts.path and parts.hostname == vendor:
+        return f"lacks {usual.path}, where the vendor's API starts; write {default}"
+    if re.fullmatch(r"/v[0-9]+", parts.path) and not usual.path:
         added = (*added, parts.path.strip("/"))
     found = [(at, one) for one in added if (at := f"{parts.path}/".find(f"/{one}/")) >= 0]
     if found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
+from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 
 from exporter.config.values import fault
@@ -186,7 +186,20 @@ _QUICK = frozenset(("abs", "ceil", "floor", "length", "not_null", "to_array", "t
 
 _SIZED = (str, list, dict)
 
-_CALLED = Functions()
+
+class _Functions(Functions):
+    """The functions of the language, and two of JMESPath Community for texts."""
+
+    @signature({"types": ["string"]}, {"types": ["string"]})
+    def _func_split(self, text: str, separator: str) -> list[str]:
+        return text.split(separator) if separator else list(text)
+
+    @signature({"types": ["string"]})
+    def _func_lower(self, text: str) -> str:
+        return text.lower()
+
+
+_CALLED = _Functions()
 _OPTIONS = Options(custom_functions=_CALLED)
 
 
@@ -299,8 +312,8 @@ def is_true(value: object) -> bool:
 
 
 _FUNCTIONS = (
-    "abs avg ceil contains ends_with floor join keys length map max max_by merge min min_by not_null reverse sort "
-    "sort_by starts_with sum to_array to_number to_string type values"
+    "abs avg ceil contains ends_with floor join keys length lower map max max_by merge min min_by not_null reverse "
+    "sort sort_by split starts_with sum to_array to_number to_string type values"
 )
 _KNOWN = frozenset(_FUNCTIONS.split(" "))
 

@@ -1,0 +1,140 @@
+"""A fake gateway with the Videos API as OpenAI published it: single videos, and the list of all of a key.
+
+Times are whole seconds, the length of a clip is a text, and a failure may lack the time of its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any, ClassVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.world.content import prompt, signed_url, user
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import Failure, Feed, Profile, hex_id
+from exporter.tasks import Reason, State
+
+VIDEO: Feed = ("openai_videos", "video")
+STATES = {
+    State.QUEUED: "queued",
+    State.RUNNING: "in_progress",
+    State.SUCCEEDED: "completed",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+KEPT = 86400
+"""Seconds from the submission to `expires_at`."""
+
+
+def _video_id(rng: Random) -> str:
+    return f"video_{hex_id(rng)}"
+
+
+@dataclass(eq=False)
+class OpenAIVideos(Vendor):
+    type = "openai_videos"
+    prefix = "/openai_videos/v1"
+    keys: ClassVar = {"api_key": "sk-demo-openai-videos-0123"}
+    profiles = (
+        Profile(
+            VIDEO,
+            per_minute=3,
+            queue=(2, 60),
+            run=(40, 240),
+            cancelled=0.02,
+            output=lambda rng: float(rng.choice((4, 8, 12))),
+            models=("sora-2", "sora-2-pro"),
+            new_id=_video_id,
+            failures=(
+                Failure(Reason.MODERATION, "Refused by moderation.", "moderation_blocked", weight=4),
+                Failure(Reason.MODERATION, "The prompt is against the content policy.", "content_policy_violation"),
+                # The word of a model behind the gateway.
+                Failure(Reason.MODERATION, "", "InputImageSensitiveContentDetected.PrivacyInformation"),
+                Failure(Reason.PROVIDER_INTERNAL, "Video generation failed.", "video_generation_failed", weight=2),
+                Failure(Reason.PROVIDER_INTERNAL, "The server had an error.", "server_error", dated=False),
+                Failure(Reason.INSUFFICIENT_BALANCE, "You exceeded your current quota.", "insufficient_quota"),
+                Failure(Reason.UNKNOWN, "", dated=False),
+            ),
+        ),
+    )
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("/videos", "video/list", self._list),
+            self.route("/videos/{task_id}", "video/detail", self._detail),
+        ]
+
+    def over_limit(self) -> Response:
+        return _error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests")
+
+    async def _list(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        limit, order = query_int(request, "limit", 20), request.query_params.get("order", "desc")
+        if limit is None or not 0 <= limit <= 100 or order not in ("asc", "desc"):
+            return _error(400, "Invalid value for limit or order.", "invalid_value")
+        lives = self.world.listed(VIDEO)
+        lives = lives[::-1] if order == "asc" else lives
+        begin = 0
+        if after := request.query_params.get("after"):
+            begin = next((place + 1 for place, life in enumerate(lives) if life.id == after), -1)
+            if begin < 0:
+                return _error(400, f"No video has the id {after}.", "invalid_value")
+        shown, now = lives[begin : begin + limit], self.world.now()
+        return VendorJSON(
+            {
+                "object": "list",
+                "data": [_row(life, life.at(now)) for life in shown],
+                "first_id": shown[0].id if shown else None,
+                "last_id": shown[-1].id if shown else None,
+                "has_more": begin + len(shown) < len(lives),
+            }
+        )
+
+    async def _detail(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        task_id = request.path_params["task_id"]
+        life = self.world.find(VIDEO, task_id)
+        if life is None:
+            return _error(404, f"Video with id '{task_id}' not found.", None)
+        return VendorJSON(_row(life, life.at(self.world.now())))
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
+            return None
+        return _error(401, "Incorrect API key provided.", "invalid_api_key")
+
+
+def _error(status: int, message: str, code: str | None, kind: str = "invalid_request_error") -> Response:
+    return VendorJSON({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
+
+
+def _row(life: Life, moment: Moment) -> dict[str, Any]:
+    failed = moment.state is State.FAILED
+    told = failed and bool(life.code or life.words)
+    return {
+        "id": life.id,
+        "object": "video",
+        "model": life.model or "sora-2",
+        "status": STATES[moment.state],
+        "progress": int(moment.progress * 100),
+        "created_at": int(life.submitted),
+        "completed_at": int(moment.ended) if moment.ended and life.end_dated else None,
+        "expires_at": int(life.submitted) + KEPT,
+        "seconds": f"{life.output_seconds or 8:g}",
+        "size": "1280x720",
+        "prompt": prompt(life.id),
+        "user": user(life.id),
+        "remixed_from_video_id": None,
+        "metadata": {"url": signed_url(life.id, "video.mp4")} if moment.state is State.SUCCEEDED else None,
+        "error": {"code": life.code, "message": life.words} if told else None,
+    }
+
+
+FAKE = OpenAIVideos

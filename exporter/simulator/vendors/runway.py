@@ -1,0 +1,123 @@
+"""A fake Runway: single tasks by their ids, with progress as a fraction and no time but that of the submission.
+
+Every other task that waits is throttled: stored, and not yet in the queue.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.world.content import signed_url
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.tasks import Reason, State
+
+TASK: Feed = ("runway", "task")
+VERSION = "2024-11-06"
+STATES = {
+    State.RUNNING: "RUNNING",
+    State.SUCCEEDED: "SUCCEEDED",
+    State.FAILED: "FAILED",
+    State.CANCELLED: "CANCELLED",
+}
+
+
+@dataclass(eq=False)
+class Runway(Vendor):
+    type = "runway"
+    prefix = "/runway/v1"
+    keys: ClassVar = {"api_key": "key_demo0123456789abcdef"}
+    profiles = (
+        Profile(
+            TASK,
+            per_minute=3,
+            queue=(2, 90),
+            run=(25, 150),
+            cancelled=0.04,
+            cost=lambda rng: float(rng.choice((25, 50, 100))),
+            new_id=uuid,
+            failures=(
+                Failure(Reason.MODERATION, "The input was refused by moderation.", "SAFETY.INPUT.TEXT", weight=3),
+                Failure(Reason.MODERATION, "The output was refused by moderation.", "SAFETY.OUTPUT.VIDEO", weight=2),
+                Failure(
+                    Reason.MODERATION,
+                    "The input was refused by moderation.",
+                    "INPUT_PREPROCESSING.SAFETY.THIRD_PARTY",
+                ),
+                Failure(Reason.INVALID_INPUT, "The asset could not be used.", "ASSET.INVALID"),
+                Failure(Reason.PROVIDER_INTERNAL, "An unexpected error occurred.", "INTERNAL.BAD_OUTPUT.CODE01"),
+                Failure(Reason.PROVIDER_INTERNAL, "An unexpected error occurred.", "THIRD_PARTY.UNAVAILABLE"),
+                Failure(Reason.UNKNOWN, ""),
+            ),
+        ),
+    )
+    balance: int = 12_345
+    """Credits."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("/tasks/{task_id}", "task/detail", self._detail),
+            self.route("/organization", "account", self._organization),
+        ]
+
+    def over_limit(self) -> Response:
+        return VendorJSON({"error": "Too many requests"}, 429)
+
+    async def _detail(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        life = self.world.find(TASK, request.path_params["task_id"])
+        if life is None:
+            return VendorJSON({"error": "Task not found"}, 404)
+        return VendorJSON(_row(life, life.at(self.world.now())))
+
+    async def _organization(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        limits = {"maxConcurrentGenerations": 2, "maxDailyGenerations": 200}
+        return VendorJSON(
+            {
+                "creditBalance": self.balance,
+                "tier": {"maxMonthlyCreditSpend": 100_000, "models": {"gen4_turbo": limits}},
+                "usage": {"models": {"gen4_turbo": {"dailyGenerations": 7}}},
+            }
+        )
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.headers.get("x-runway-version") != VERSION:
+            return VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400)
+        if request.headers.get("authorization") != f"Bearer {self.keys['api_key']}":
+            return VendorJSON({"error": "The API key in the Authorization header is not valid"}, 401)
+        return None
+
+
+def _row(life: Life, moment: Moment) -> dict[str, Any]:
+    waiting = "THROTTLED" if zlib.crc32(life.id.encode()) % 2 else "PENDING"
+    created = datetime.fromtimestamp(life.submitted, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    row: dict[str, Any] = {
+        "id": life.id,
+        "status": STATES.get(moment.state, waiting),
+        "createdAt": created,
+    }
+    if not moment.state.is_end:
+        row["estimatedCost"] = {"credits": 50}
+    if moment.state is State.RUNNING:
+        row["progress"] = round(moment.progress, 3)
+    if moment.state is State.SUCCEEDED:
+        row |= {"output": [signed_url(life.id, "video.mp4")], "cost": {"credits": int(life.cost)}}
+    if moment.state is State.FAILED:
+        row |= {"failure": life.words, "cost": {"credits": int(life.cost)}}
+        if life.code:
+            row["failureCode"] = life.code
+    return row
+
+
+FAKE = Runway
