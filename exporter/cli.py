@@ -188,14 +188,13 @@ def _simulated(text: str) -> tuple[str, ...]:
     from exporter.simulator.fakes import DEMO, SEEDS, names
 
     sets = {"all": names(), "seeds": SEEDS, "default": DEMO}
-    if text in sets:
-        return sets[text]
-    chosen = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in chosen:
-        if name not in names():
-            meant = slips.hint(name, names())
+    chosen: list[str] = []
+    for name in (part.strip() for part in text.split(",")):
+        if name not in sets and name not in names():
+            meant = slips.hint(name, (*sets, *names()))
             raise argparse.ArgumentTypeError(f"no simulated vendor {name!r}{meant}; allowed: {', '.join(names())}")
-    return chosen
+        chosen += sets.get(name, (name,))
+    return tuple(dict.fromkeys(chosen))
 
 
 def _speed(text: str) -> float:

@@ -21,7 +21,8 @@ import pytest
 import trustme
 
 from exporter import __version__
-from exporter.simulator import IAM, fake_of, hang, names
+from exporter.simulator import IAM, fake_of, hang, names, profiles_of
+from exporter.simulator.fakes import DEMO
 from tests.harness import Exporter, Site, Start, account
 
 ROOT = Path(__file__).parent.parent
@@ -111,6 +112,11 @@ def test_help_of_run_names_the_flags(start: Start) -> None:
         (["demo", "--config.file=x"], "unrecognized arguments: --config.file=x"),
         (["--config.file=x", "--log.level=loud"], "argument --log.level: invalid choice: 'loud'"),
         (["demo", "--speed=0"], "argument --speed: not a speed; write a number above 0, such as 10"),
+        (
+            ["demo", "--vendors=seeds,klng"],
+            "argument --vendors: no simulated vendor 'seeds'; allowed: deerapi, chanjing,",
+        ),
+        (["simulate", "--vendors=klng"], "argument --vendors: no simulated vendor 'klng'; did you mean kling?"),
         (["demo", "--speed=nan"], "argument --speed: not a speed; write a number above 0, such as 10"),
         (["demo", "--poll-interval=0s"], "argument --poll-interval: too short; the shortest is 10ms"),
         (["demo", "--poll-interval=1"], "argument --poll-interval: not a duration; write a number with a unit"),
@@ -539,8 +545,16 @@ def test_the_demo_says_where_to_look_and_shows_every_feed(start: Start) -> None:
     for place in places.values():
         with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310
             assert answer.status == 200
-    feeds = [up("deerapi", "sora"), up("chanjing", "lip_sync"), up("chanjing", "video")]
-    feeds += [up("huawei_metastudio", "digital_human"), up("facewap", "face_swap")]
+    feeds = [up(*profile.feed) for profile in profiles_of(DEMO)]
+    exporter.wait_for("every feed", lambda: all(exporter.value(feed) == 1 for feed in feeds))
+    assert exporter.end() == 0
+    assert not re.search("level=(warn|error)", exporter.stderr)
+
+
+def test_the_demo_can_show_all_vendors(start: Start) -> None:
+    exporter = start("demo", ANYWHERE, "--vendors=all", "--speed=100", "--poll-interval=500ms")
+    exporter.wait_for("all that it prints", lambda: "ends the demo" in exporter.stdout)
+    feeds = [up(*profile.feed) for profile in profiles_of(names())]
     exporter.wait_for("every feed", lambda: all(exporter.value(feed) == 1 for feed in feeds))
     assert exporter.end() == 0
     assert not re.search("level=(warn|error)", exporter.stderr)

@@ -17,6 +17,8 @@ from exporter.web.server.place import Place
 from exporter.web.server.server import Server, listen
 
 RATE = 10.0
+IDS_EVERY = "2s"
+"""How often the ids of tasks are asked for that a vendor does not list."""
 HISTORY = 600.0
 """Seconds before the start from which simulated tasks are there already."""
 
@@ -108,4 +110,4 @@ def _keys(fake: simulator.Simulator, name: str) -> dict[str, Any]:
 def _ids(url: str, vendor: Vendor) -> dict[str, Any]:
     """Where the ids of tasks come from that the vendor does not list."""
     listed = any(tells.listed for tells in vendor.tells.values())
-    return {} if listed else {"watch": {"http": [f"{url}/ids/{vendor.name}"]}}
+    return {} if listed else {"watch": {"http": [{"url": f"{url}/ids/{vendor.name}", "interval": IDS_EVERY}]}}
