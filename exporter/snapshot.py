@@ -154,6 +154,8 @@ class AccountSnapshot:
     task_series_limit: int
     watch_troubles: tuple[str, ...]
     """Which sources of ids cannot be used, and why."""
+    watch_sources: tuple[tuple[str, bool], ...]
+    """Each source of ids, as configured but without a URL's query, and whether its ids could be read."""
     feeds: tuple[FeedSnapshot, ...]
 
 
