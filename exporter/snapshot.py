@@ -66,6 +66,8 @@ class LookUpState:
     """Ids that are asked for less often because each of their look-ups fails."""
     unknown: int = 0
     """Ids that the vendor does not know, and that are asked for less often."""
+    some_unknown: tuple[str, ...] = ()
+    """The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)

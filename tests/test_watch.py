@@ -334,7 +334,7 @@ async def sources_of(one: Watch) -> dict[str, bool]:
 async def test_each_pattern_is_a_source_that_is_up_while_all_its_files_can_be_read(tmp_path: Path) -> None:
     missing, pattern = str(tmp_path / "ids.json"), str(tmp_path / "more/*.json")
     one = Watch("vendor", WatchSettings(files=[missing, pattern]), known=KINDS)
-    assert one.sources_up == ()  # nothing was tried
+    assert not one.sources_up  # nothing was tried
     assert await sources_of(one) == {missing: False, pattern: False}
     (tmp_path / "more").mkdir()
     write(tmp_path / "more/a.json", sora=["1"])

@@ -191,7 +191,7 @@ async def test_a_failure_keeps_the_last_good_ids_and_is_told_once_as_is_its_end(
 async def test_a_url_is_a_source_without_its_query(shop: Shop, watch: Open) -> None:
     shop.answer = told(sora=["1"])
     one = watch("/ids?key=hidden")
-    assert one.sources_up == ()
+    assert not one.sources_up
     await one.ids("sora")
     assert one.sources_up == ((f"{shop.url}/ids", True),)
     shop.answer = Response("x", 500)
