@@ -110,6 +110,13 @@ async def test_the_gateways_own_reason_goes_before_the_models_where_it_says_one(
 
 
 @every_type
+async def test_a_reason_may_be_an_object_in_a_text(scripted: Scripted, name: str) -> None:
+    said = json.dumps({"error": {"code": "E_ODD", "message": "the muse is on strike"}})
+    one = await shown(scripted(name, record(status="FAILURE", fail_reason=said)))
+    assert (one.said, one.strange) == ("E_ODD the muse is on strike", ((Field.REASON, "e_odd"),))
+
+
+@every_type
 async def test_a_reason_that_is_in_no_table_is_named_by_the_models_code(scripted: Scripted, name: str) -> None:
     data = {"error": {"code": "E_ODD", "message": "the muse is on strike"}}
     one = await shown(scripted(name, record(status="FAILURE", data=data)))

@@ -80,6 +80,8 @@ class Upstream(BaseModel):
 
 def _words(value: Any) -> tuple[str, ...]:
     """What a failure says: a text, or an object with a code and a message, as models behind the gateway write it."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = opened(value)
     if isinstance(value, dict):
         inner = value["error"] if isinstance(value.get("error"), dict) else value
         parts = [inner.get(name) for name in ("code", "type", "message", "msg", "reason")]
