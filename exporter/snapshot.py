@@ -66,6 +66,8 @@ class LookUpState:
     """Ids that are asked for less often because each of their look-ups fails."""
     unknown: int = 0
     """Ids that the vendor does not know, and that are asked for less often."""
+    some_unknown: tuple[str, ...] = ()
+    """The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class AccountSnapshot:
     task_series_limit: int
     watch_troubles: tuple[str, ...]
     """Which sources of ids cannot be used, and why."""
+    watch_sources: tuple[tuple[str, bool], ...]
+    """Each source of ids, as configured but without a URL's query, and whether its ids could be read."""
     feeds: tuple[FeedSnapshot, ...]
 
 

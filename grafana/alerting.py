@@ -15,6 +15,7 @@ FEED_NAME = "{{ $labels.kind }} of {{ $labels.provider }}"
 INSTANCE_NAME = "{{ $labels.instance }}"
 JOB_NAME = "{{ $labels.job }}"
 FIELD_NAME = "{{ $labels.field }}"
+SOURCE_NAME = "{{ $labels.source }}"
 COUNT = '{{ $value | printf "%.0f" }}'
 PERCENT = "{{ $value | humanizePercentage }}"
 LENGTH = "{{ $value | humanizeDuration }}"

@@ -18,6 +18,7 @@ from grafana.alerting import (
     LENGTH,
     PERCENT,
     PROVIDER_NAME,
+    SOURCE_NAME,
     TIMES,
     Alert,
     Subject,
@@ -194,6 +195,18 @@ def of_polling(t: Thresholds) -> list[Alert]:
             summary="Sweeps take longer than the poll interval.",
             description=f"A sweep of {FEED_NAME} takes {PERCENT} of its poll interval, so the data is older than "
             "the configuration says. First see whether the rate limit or a slow vendor is what it waits for.",
+        ),
+        Alert(
+            "watch_source_down",
+            Subject.ACCOUNT,
+            t.watch_source_down,
+            EVERYWHERE("watch_source_up"),
+            limit=1,
+            below=True,
+            summary="A source of task ids cannot be read.",
+            description=f"The ids of {SOURCE_NAME} for {PROVIDER_NAME} cannot be read: new tasks in it go unseen, the "
+            "last good ids are followed. First see the exporter's status page, which says what is wrong with the file "
+            "or the URL.",
         ),
     ]
 

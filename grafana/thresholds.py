@@ -142,6 +142,7 @@ class Thresholds(_Part):
     history_gap: Recent
     api_drift: Recent
     poll_overrun: Ratio
+    watch_source_down: Choice
 
     moderation_spike: Spike
     failure_burn_fast: Burn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
@@ -17,7 +18,7 @@ from exporter.polling.feed.loop import FeedLoop
 from exporter.simulator import SEEDS, HandClock, World
 from exporter.snapshot import Reloads
 from exporter.tasks import Field, Observation, Phase, Reason, State
-from tests.harness import Door, Rig, Site
+from tests.harness import UNLISTED, Door, Rig, Site
 from tests.harness.rig import families_in
 
 # DESIGN section 6: name -> type and labels.
@@ -53,6 +54,7 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_api_request_duration_seconds": ("histogram", {"provider", "endpoint"}),
     "videotask_rate_limit_wait_seconds_total": ("counter", {"provider"}),
     "videotask_request_budget_remaining": ("gauge", {"provider"}),
+    "videotask_watch_source_up": ("gauge", {"provider", "source"}),
     "videotask_provider_info": ("gauge", {"provider", "type"}),
     "videotask_feed_info": ("gauge", FEED | {"clock"}),
     "videotask_exporter_build_info": ("gauge", {"version", "pythonversion"}),
@@ -96,7 +98,8 @@ def all_vendors(rig: Rig, door: Door, history: float = 0.0, task_series_limit: i
     """Every feed of every vendor. With a history there are tasks of every kind in every state that they have."""
     door.behind = site = Site(World(seed=6, clock=rig.clock, history=history, rate=1 if history else 0), door.url)
     for vendor in SEEDS:
-        rig.add(site.settings(vendor, task_series_limit=task_series_limit, max_requests_per_day=10_000))
+        watch = {"files": ["nowhere/*.json"]}
+        rig.add(site.settings(vendor, task_series_limit=task_series_limit, max_requests_per_day=10_000, watch=watch))
     return site
 
 
@@ -481,6 +484,23 @@ async def test_the_last_end_of_each_state_is_dated(rig: Rig, sora: FeedLoop, clo
 async def test_the_poll_interval_is_that_of_the_settings(rig: Rig) -> None:
     rig.connect("deerapi", poll_interval="500ms")
     assert rig.values("videotask_poll_interval_seconds", "kind") == {"sora": 0.5}
+
+
+async def test_a_source_of_ids_is_up_while_it_can_be_read_and_told_without_what_a_url_asks_for(
+    rig: Rig, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text('["task_1"]')
+    bad.write_text("<html>")
+    url = {"url": "http://127.0.0.1:9/ids?key=hidden", "interval": "1h"}
+    missing = f"{tmp_path}/more/*.csv"
+    files = [str(good), str(bad), missing]
+    rig.connect("deerapi", **UNLISTED, watch={"tasks": {"sora": ["task_2"]}, "files": files, "http": [url]})
+    assert rig.values("videotask_watch_source_up", "source") == {}  # before anything was tried
+    await rig.sweep()
+    found = rig.values("videotask_watch_source_up", "source")
+    assert found == {str(good): 1, str(bad): 0, missing: 0, "http://127.0.0.1:9/ids": 0}
+    assert "hidden" not in rig.text()
 
 
 async def test_infos_name_the_type_and_the_clock(rig: Rig) -> None:

@@ -226,7 +226,7 @@ def test_a_key_without_its_space_in_braces_shows_no_credential(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("deer-api", "deerapi"), ("DeerAPI", "deerapi"), ("new-api", "deerapi"), ("huawei", "huawei_metastudio")],
+    [("deer-api", "deerapi"), ("DeerAPI", "deerapi"), ("new-api", "new_api"), ("huawei", "huawei_metastudio")],
 )
 def test_an_unknown_type_is_told_with_the_nearest(tmp_path: Path, written: str, meant: str) -> None:
     (fault,) = faults(tmp_path, GOOD.replace("type: deerapi", f"type: {written}"))

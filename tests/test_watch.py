@@ -86,6 +86,7 @@ async def test_a_kind_that_no_feed_has_is_told_and_spoils_nothing(
 
 async def test_a_bad_file_that_goes_is_no_trouble_any_more(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.json", "")
+    write(tmp_path / "b.json", sora=["1"])
     one = Watch("vendor", WatchSettings(files=[str(tmp_path / "*.json")]), known=KINDS)
     await one.ids("sora")
     assert one.troubles == [f"{path}: empty; an empty list is written []"]
@@ -261,6 +262,12 @@ FORMS = [
     pytest.param("id;kind\n" + "\n".join(f"{one.replace(chr(34), '')};SORA" for one in IDS), id="CSV of kinds"),
     pytest.param("task_id\n" + "\n".join(one.replace('"', "") for one in IDS), id="one column"),
     pytest.param(json.dumps([{"kind": "sora", "ids": [f" {one}\n" for one in IDS]}]), id="blanks within JSON"),
+    pytest.param(json.dumps({"task_ids": IDS}), id="ids by the name of a field"),
+    pytest.param(json.dumps({"ok": True, "result": {"jobs": [{"jobId": one} for one in IDS]}}), id="nested envelopes"),
+    pytest.param(json.dumps([{"uuid": one, "prompt": "x"} for one in IDS]), id="rows with another field"),
+    pytest.param("\n".join(QUOTED), id="JSON lines of ids"),
+    pytest.param("# from the log\n\nTask ID\tat\n" + "\n".join(f"{o.replace(chr(34), '')}\t1" for o in IDS), id="TSV"),
+    pytest.param("".join(f"- {one}\n" for one in IDS), id="a YAML list"),
 ]
 
 
@@ -286,6 +293,7 @@ def test_ids_are_read_in_any_common_form(tmp_path: Path, text: str, encoding: st
         (f"1\n{'x' * 513}\n3\n", "line 2: not a task id: 513 characters"),
         ("1\n2,2026-11-26\n3", "line 2: several columns without a header"),
         ("task_id,at\n1,x\n,y\n3,z", "line 3: not a task id: empty"),
+        ("# from the log\n\ntask_id,at\n1,x\n,y\n3,z", "line 5: not a task id: empty"),
         (json.dumps(["1", *[""] * 9, "3"]), "[3]: not a task id: empty; and 6 more"),
     ],
 )
@@ -306,11 +314,47 @@ def test_a_list_on_one_line_is_a_list(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told_until_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "ids.json"
-    one = watch(path, tmp_path / "more/*.json")
+    path, pattern = tmp_path / "ids.json", tmp_path / "more*.json"
+    one = watch(path, pattern)
     for _ in range(3):
         assert one.ids("sora") == []
-    assert one.troubles == [f"{path}: no such file"]
-    assert [(record.levelno, vars(record)["file"]) for record in caplog.records] == [(logging.WARNING, str(path))]
+    assert one.troubles == [f"{path}: no such file", f"{pattern}: no file matches"]
+    told = [(record.levelno, vars(record)["file"]) for record in caplog.records]
+    assert told == [(logging.WARNING, str(path)), (logging.WARNING, str(pattern))]
     write(path, sora=["1"])
-    assert (one.ids("sora"), one.troubles) == (["1"], [])
+    write(tmp_path / "more1.json", sora=["2"])
+    assert (one.ids("sora"), one.troubles) == (["1", "2"], [])
+
+
+async def sources_of(one: Watch) -> dict[str, bool]:
+    await one.ids("sora")
+    return dict(one.sources_up)
+
+
+async def test_each_pattern_is_a_source_that_is_up_while_all_its_files_can_be_read(tmp_path: Path) -> None:
+    missing, pattern = str(tmp_path / "ids.json"), str(tmp_path / "more/*.json")
+    one = Watch("vendor", WatchSettings(files=[missing, pattern]), known=KINDS)
+    assert not one.sources_up  # nothing was tried
+    assert await sources_of(one) == {missing: False, pattern: False}
+    (tmp_path / "more").mkdir()
+    write(tmp_path / "more/a.json", sora=["1"])
+    assert await sources_of(one) == {missing: False, pattern: True}
+    bad = write_text(tmp_path / "more/b.json", "{")
+    assert await sources_of(one) == {missing: False, pattern: False}
+    write_text(bad, json.dumps([{"kind": "sora", "ids": ["2", ""]}]))
+    write(tmp_path / "ids.json", sora=["3"])
+    assert await sources_of(one) == {missing: True, pattern: True}  # one bad id costs itself alone
+    assert one.troubles == [f"{bad}: [0].ids[1]: not a task id: empty"]
+
+
+async def test_the_same_pattern_twice_is_one_source(tmp_path: Path) -> None:
+    pattern = str(write(tmp_path / "a.json", sora=["1"]))
+    one = Watch("vendor", WatchSettings(files=[pattern, pattern]), known=KINDS)
+    await one.ids("sora")
+    assert one.sources_up == ((pattern, True),)
+
+
+async def test_ids_of_the_settings_are_no_source() -> None:
+    one = Watch("vendor", WatchSettings(tasks={"sora": ["1"]}))
+    await one.ids("sora")
+    assert one.sources_up == ()

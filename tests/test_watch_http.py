@@ -188,6 +188,28 @@ async def test_a_failure_keeps_the_last_good_ids_and_is_told_once_as_is_its_end(
     assert other_shop.requests == []  # neither with the token nor without
 
 
+async def test_a_url_is_a_source_without_its_query(shop: Shop, watch: Open) -> None:
+    shop.answer = told(sora=["1"])
+    one = watch("/ids?key=hidden")
+    assert not one.sources_up
+    await one.ids("sora")
+    assert one.sources_up == ((f"{shop.url}/ids", True),)
+    shop.answer = Response("x", 500)
+    await until("trouble", lambda: one.sources_up == ((f"{shop.url}/ids", False),))
+    shop.answer = told(sora=["1", ""])  # one bad id costs itself alone
+    await until("its end", lambda: one.sources_up == ((f"{shop.url}/ids", True),))
+    assert one.troubles
+
+
+async def test_two_urls_that_differ_in_their_queries_are_one_source_that_is_up_while_both_are(shop: Shop) -> None:
+    shop.answer = told(sora=["1"])
+    urls = [{"url": f"{shop.url}/ids?of={name}", "interval": "20ms"} for name in ("a", "b")]
+    one = Watch("vendor", WatchSettings.model_validate({"http": urls}), known=VENDORS.kinds)
+    await one.ids("sora")
+    assert one.sources_up == ((f"{shop.url}/ids", True),)
+    await one.aclose()
+
+
 async def test_a_kind_that_no_feed_has_is_told_once_and_spoils_nothing(
     shop: Shop, watch: Open, caplog: pytest.LogCaptureFixture
 ) -> None:

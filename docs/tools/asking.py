@@ -25,10 +25,12 @@ LEAST: dict[str, dict[str, Any]] = {
     "chanjing": {"access_token": KEYS.chanjing_access_token},
     "huawei_metastudio": {"project_id": KEYS.huawei_project_id, "auth_token": KEYS.huawei_auth_token},
     "facewap": {"token": KEYS.facewap_token},
+    "new_api": {"api_key": KEYS.deerapi_api_key},
 }
-"""The credentials without which a vendor of the first release tells nothing; the fakes have those of the others."""
+"""The credentials without which a vendor tells nothing, where they are not those of its fake."""
 LISTING: dict[str, dict[str, Any]] = {
     "deerapi": {"user_token": KEYS.deerapi_user_token},
+    "new_api": {"user_token": KEYS.deerapi_user_token},
     "openai_videos": {"list": True},
 }
 """What more it takes to have tasks listed."""

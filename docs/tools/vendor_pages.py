@@ -16,7 +16,7 @@ from exporter.client.client import Exchange
 from exporter.simulator import fake_of, names
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.api import Vendor
-from exporter.vendors.builtin import deerapi
+from exporter.vendors.builtin._gateway import words as gateways
 from exporter.vendors.registry import built_in, declaration_of
 
 DAY = 86400
@@ -28,7 +28,7 @@ def states_of(vendor: Vendor, kind: str) -> Mapping[str, State]:
     """The vendor's words for states."""
     declaration = declaration_of(vendor.name)
     if declaration is None:
-        return deerapi.STATES
+        return gateways.STATES
     return {word: state for state, words_ in declaration.feeds[kind].states.items() for word in words_}
 
 
@@ -36,7 +36,7 @@ def reasons_of(vendor: Vendor) -> Mapping[str, Reason]:
     """The vendor's codes and words for reasons."""
     declaration = declaration_of(vendor.name)
     if declaration is None:
-        return deerapi.CODES
+        return gateways.CODES
     feeds = declaration.feeds.values()
     return {word: reason for feed in feeds for reason, words_ in feed.reasons.items() for word in words_}
 

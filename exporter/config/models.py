@@ -246,7 +246,7 @@ WatchedId = Annotated[
 
 
 class WatchUrl(Settings):
-    """A URL that names ids in the form of the watch files."""
+    """A URL that names ids in the forms of the watch files."""
 
     url: WebUrl = Field(description="the URL that answers the ids")
     interval: Interval = Field(default=60.0, description="time between two requests")
@@ -268,8 +268,8 @@ class WatchSettings(Settings):
     """Ids of tasks to follow in feeds that cannot be listed."""
 
     tasks: dict[str, list[WatchedId]] = Field(default_factory=dict, description="ids of tasks, by feed")
-    files: list[str] = Field(default_factory=list, description="glob patterns of JSON files that hold kinds and ids")
-    http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer kinds and ids as JSON")
+    files: list[str] = Field(default_factory=list, description="glob patterns of files that hold ids")
+    http: list[WatchUrl] = Field(default_factory=list, description="URLs that answer ids")
     callback_secret: Annotated[Secret | None, AfterValidator(_not_guessable)] = Field(
         default=None, description="the secret that the vendor sends with callbacks"
     )

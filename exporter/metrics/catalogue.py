@@ -283,6 +283,13 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         _budget_remaining,
     ),
     Metric(
+        "watch_source_up",
+        "gauge",
+        ("provider", "source"),
+        "1 if the ids of this source, a pattern of files or a URL without its query, could be read; else 0.",
+        lambda view: [((*view.labels, source), float(is_up)) for source, is_up in view.account.watch_sources],
+    ),
+    Metric(
         "provider_info",
         "gauge",
         ("provider", "type"),

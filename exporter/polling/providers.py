@@ -100,6 +100,7 @@ class PolledProvider:
             budget_left=self.budget.remaining if self.budget else None,
             task_series_limit=settings.task_series_limit,
             watch_troubles=tuple(self.watch.troubles),
+            watch_sources=self.watch.sources_up,
             feeds=tuple(loop.snapshot() for loop in self.loops),
         )
 

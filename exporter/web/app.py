@@ -89,7 +89,10 @@ def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) ->
     async def ready(request: Request) -> Response:
         if awaited := source.awaited():
             return PlainTextResponse(f"Waiting for the first sweep of {', '.join(awaited)}.\n", 503)
-        return PlainTextResponse("The exporter is ready.\n")
+        feeds = [feed for feed in source.snapshot().feeds if feed.look_ups.unread]
+        reading = [f"{feed.followed - feed.look_ups.unread} of {feed.followed} ids of {feed.name}" for feed in feeds]
+        told = f"Read for the first time: {', '.join(reading)}.\n" if reading else ""
+        return PlainTextResponse(f"The exporter is ready.\n{told}")
 
     async def reload_config(request: Request) -> Response:
         if reload is None:

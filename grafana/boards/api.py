@@ -7,7 +7,8 @@ from grafana_foundation_sdk.models import units
 from exporter.tasks import State
 from grafana import palette, panels
 from grafana.boards import frame
-from grafana.panels import Column, columns, graph, query
+from grafana.boards.scales import UP_WORDS
+from grafana.panels import Column, columns, graph, query, timeline
 from grafana.promql import EACH_INTERVAL, Scope, by
 
 CODES = {
@@ -72,7 +73,7 @@ def api(select: Scope) -> list[panels.Panel]:
             about="What the exporter asks for. Many detail calls mean many tasks that the lists do not show, or "
             "watched ids; the vendor's rate limit bounds the sum.",
             empty=frame.NO_CALLS,
-            size=(6, 8),
+            size=(8, 8),
             unit=units.RequestsPerSecond,
             stacked=True,
         ),
@@ -85,7 +86,7 @@ def api(select: Scope) -> list[panels.Panel]:
             about="Seconds spent per second waiting for the provider's own rate_limit, summed over calls that wait at "
             "once. Good: near 0. Else raise rate_limit if the vendor allows it, or poll_interval.",
             empty=frame.NO_CALLS,
-            size=(6, 8),
+            size=(8, 8),
             unit=units.NoUnit,
         ),
         graph(
@@ -94,8 +95,18 @@ def api(select: Scope) -> list[panels.Panel]:
             about="What max_requests_per_day leaves of the last 24 hours. Good: an eighth of the budget or more; below "
             "that polling slackens, and at 0 it waits.",
             empty="No max_requests_per_day is set",
-            size=(6, 8),
+            size=(8, 8),
             unit=units.Short,
+        ),
+        timeline(
+            "Sources of ids",
+            query(f"min {by('provider', 'source')} ({select('watch_source_up')})", "{{provider}} {{source}}"),
+            about="When the ids of each file pattern and URL under watch could be read. Good: up throughout. Red: the "
+            "last good ids are followed, new tasks go unseen.",
+            empty="No files and no URLs are set under watch",
+            size=(12, 8),
+            unit=units.Short,
+            words=UP_WORDS,
         ),
         columns(
             "Who this is",
@@ -115,7 +126,7 @@ def api(select: Scope) -> list[panels.Panel]:
             about="The type of each provider, and whose clock the durations of its feeds come from: the provider's "
             "own, or what the exporter observed, which is off by up to a poll interval.",
             empty=frame.NO_EXPORTER,
-            size=(6, 8),
+            size=(12, 8),
             unit=units.Short,
         ),
     ]

@@ -187,7 +187,13 @@ def test_an_interval_that_grafana_cannot_keep_is_refused() -> None:
 
 MINUTES = 240
 TARGET = {"job": JOB, "instance": "exporter:10186"}
-OPEN = {"provider": ["deerapi"], "code": ["200", "error"], "task_id": ["task_1"], "le": ["60.0", "+Inf"]}
+OPEN = {
+    "provider": ["deerapi"],
+    "code": ["200", "error"],
+    "task_id": ["task_1"],
+    "source": ["/ids/*.json"],
+    "le": ["60.0", "+Inf"],
+}
 
 
 def catalogue(values: Callable[[str, str, Mapping[str, str]], str]) -> list[dict[str, str]]:
@@ -215,6 +221,7 @@ HEALTHY = {
     "videotask_oldest_task_timestamp_seconds": "{at}+60x{n}",
     "videotask_poll_interval_seconds": "15+0x{n}",
     "videotask_poll_duration_seconds": "2+0x{n}",
+    "videotask_watch_source_up": "1+0x{n}",
 }
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Field, Observation, Reason, State
-from exporter.vendors.builtin import chanjing, deerapi, facewap, huawei_metastudio
+from exporter.vendors.builtin import chanjing, facewap, huawei_metastudio
+from exporter.vendors.builtin._gateway import rows
 from exporter.vendors.declared.declaration import FeedDeclaration
 from exporter.vendors.declared.expressions import Expression
 from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
@@ -271,8 +272,8 @@ def rows_of(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 @ANYTHING
 @given(data=st.data())
 def test_any_json_in_any_field_of_a_row_is_survived(data: st.DataObject) -> None:
-    row, broken = deerapi.Row.read(data.draw(rows_of(named(deerapi.Row))))
-    assert named(deerapi.Row)[0] in row.model_dump(by_alias=True)
+    row, broken = rows.Row.read(data.draw(rows_of(named(rows.Row))))
+    assert named(rows.Row)[0] in row.model_dump(by_alias=True)
     assert broken <= set(Field)
 
 
@@ -295,7 +296,7 @@ def numbers_of(one: Observation) -> list[float | None]:
 @given(data=st.data())
 def test_any_row_with_a_good_id_is_an_observation(vendor: str, kind: str, data: st.DataObject) -> None:
     observe: Any = Line({"type": vendor, **SETTINGS[vendor]}).feeds[kind]
-    keys = keys_of(DECLARED[vendor].DECLARATION.feeds[kind]) if vendor in DECLARED else named(deerapi.Row)
+    keys = keys_of(DECLARED[vendor].DECLARATION.feeds[kind]) if vendor in DECLARED else named(rows.Row)
     one = observe.observe(data.draw(rows_of(keys)))
     assert isinstance(one, Observation)
     assert one.id == "a"

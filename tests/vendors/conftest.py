@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from exporter.client.client import Client
-from exporter.simulator import HandClock, Life, World, fake_of
+from exporter.simulator import Credentials, HandClock, Life, World, fake_of
 from exporter.vendors import registry
 from tests.harness import NOW, Connection, Door, MemoryVault, Rig, ScriptedVendor, Site, settings_of
 
@@ -59,7 +59,9 @@ async def scripted() -> AsyncIterator[Scripted]:
     clients: list[Client] = []
 
     def make(name: str, *answers: Any, **given: Any) -> Connection:
-        settings = settings_of({"type": name, "base_url": "https://vendor.example", **fake_of(name).keys, **given})
+        settings = settings_of(
+            {"type": name, "base_url": "https://vendor.example", **fake_of(name).lets_in(Credentials()), **given}
+        )
         vendor = ScriptedVendor(*answers)
         client = Client(settings.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
         clients.append(client)

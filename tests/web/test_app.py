@@ -18,13 +18,13 @@ from exporter.config.logs import LogfmtFormatter
 from exporter.ledger.errors import StoreError
 from exporter.metrics.exposition import Exposition
 from exporter.polling.providers import PolledProviders
-from exporter.simulator import hang
+from exporter.simulator import SORA, Life, hang
 from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Observation, State
 from exporter.web import app as web
 from exporter.web.server.address import AddressError
 from exporter.web.server.server import listen
-from tests.harness import Rig, Site, outage_of, until
+from tests.harness import NOW, UNLISTED, Rig, Site, outage_of, until
 
 from .serving import served, studio
 
@@ -185,6 +185,30 @@ async def test_it_is_ready_once_every_feed_was_tried_with_or_without_success(rig
         answer = await http.get("/-/ready")
         assert (answer.status_code, answer.text) == (200, "The exporter is ready.\n")
         assert [loop.status.up for loop in rig.loops] == [False, False]
+
+
+async def test_ready_says_how_far_the_first_reading_of_ids_is(site: Site) -> None:
+    ids = [f"task_{number}" for number in range(30)]
+    site.world.add(*(Life(name, *SORA, NOW - 5, 2.0, 1.0, State.SUCCEEDED) for name in ids))
+    rig = Rig(site.clock)
+    given = {"watch": {"tasks": {"sora": ids}}, "poll_interval": "10ms", "rate_limit": "400/s"}
+    (loop,) = rig.add(site.settings("deerapi", **UNLISTED, **given)).loops
+    async with served(rig.app()) as http:
+        assert (await http.get("/-/ready")).text == "Waiting for the first sweep of deerapi/sora.\n"
+        await loop.sweep()
+        unread = loop.following.unread
+        assert 0 < unread < 30
+        told = f"The exporter is ready.\nRead for the first time: {30 - unread} of 30 ids of deerapi/sora.\n"
+        answer = await http.get("/-/ready")
+        assert (answer.status_code, answer.text) == (200, told)
+        page = (await http.get("/")).text
+        assert f"{unread} of 30 ids are still to be looked up for the first time" in page
+        assert rig.values("videotask_finished_total", "state")["succeeded"] == 30 - unread
+        for _ in range(60):
+            site.clock.now += 0.01
+            await loop.sweep()
+        assert (await http.get("/-/ready")).text == "The exporter is ready.\n"
+    await rig.aclose()
 
 
 async def test_without_feeds_there_is_nothing_to_wait_for(rig: Rig) -> None:

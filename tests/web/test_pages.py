@@ -14,17 +14,19 @@ from urllib.parse import quote, urljoin
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from exporter import __version__
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
+from exporter.simulator import SORA, Life
 from exporter.snapshot import Reloads
 from exporter.tasks import Cause, Observation, Reason, State
 from exporter.web.app import create
 from exporter.web.pages import filters
 from exporter.web.pages.overview import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
-from tests.harness import UNLISTED, Rig, Site, outage_of, until
+from tests.harness import NOW, UNLISTED, Rig, Site, outage_of, until
 from tests.simulator import faults
 
 from .serving import served, studio
@@ -544,6 +546,23 @@ async def test_what_is_not_known_is_explained(http: httpx.AsyncClient, path: str
 async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> None:
     async with unlisted() as rig, served(rig.app()) as http:
         assert "it was not named: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
+
+
+async def test_ids_that_bring_nothing_are_named_and_the_others_are_counted(site: Site) -> None:
+    site.world.add(Life("good", *SORA, NOW - 5, 2.0, 1.0, State.SUCCEEDED))
+    site.instead = lambda path: Response("x", 500) if path.endswith("/broken") else None
+    strangers = [f"stranger-{number}" for number in range(7)]
+    rig = Rig(site.clock)
+    rig.add(site.settings("deerapi", **UNLISTED, watch={"tasks": {"sora": [*strangers, "broken", "x" * 512, "good"]}}))
+    await rig.sweep(2)
+    async with served(rig.app()) as http:
+        text = await text_of(http)
+    some = "stranger-0, stranger-1, stranger-2, stranger-3, stranger-4, ..."
+    assert f"8 ids are unknown to the vendor and asked for less and less often: {some}." in text
+    assert "1 id is asked for less and less often because each look-up fails: broken." in text
+    assert rig.values("videotask_finished_total", "state")["succeeded"] == 1
+    assert rig.all_up()
+    await rig.aclose()
 
 
 async def test_a_ledger_that_cannot_be_read_is_told_in_words(rig: Rig, http: httpx.AsyncClient) -> None:

@@ -26,7 +26,7 @@ async def exported(provider: Provider, feed: Feed, watch: Watch, ledger: Ledger,
     loop = FeedLoop(provider, feed, tracker, ledger, watch)
     await ledger.record(tracker, sweep, now)
     loop.status = FeedStatus(up=sweep.complete)
-    account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (loop.snapshot(),))
+    account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (), (loop.snapshot(),))
     text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")
     own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
     lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]

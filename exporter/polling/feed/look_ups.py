@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from exporter.client.client import CONCURRENCY
 from exporter.client.errors import (
@@ -45,6 +45,9 @@ LONGEST_GAP = 600.0
 LONGEST_COSTLY_GAP = 86400.0
 """The same for an id whose look-up earns a pause of the whole account each time."""
 
+NAMED = 6
+"""Ids that the vendor does not know that are named: there may be thousands."""
+
 NEW_AT_ONCE = CONCURRENCY // 2
 """New ids looked up at the same time where a provider has several feeds: those that hang leave the others places."""
 
@@ -71,6 +74,11 @@ class Reluctance:
     def unknown(self) -> int:
         """How many ids the vendor says it does not know."""
         return len(self._unknown)
+
+    @property
+    def some_unknown(self) -> Sequence[str]:
+        """The first few of them."""
+        return list(islice(self._unknown, NAMED))
 
     def failed(self, task_id: str, now: float, interval: float, cost: float = 0.0, longest: float = 0.0) -> None:
         """A look-up has failed, and kept others waiting for `cost` seconds; the gap grows with those at once."""

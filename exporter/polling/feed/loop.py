@@ -120,6 +120,7 @@ class FeedLoop:
         tracker, settings = self.tracker, self.provider.settings
         follows_nothing = not (self.feed.lists or self.following.ids or tracker.in_flight)
         tasks, ends = tracker.frozen
+        reluctance = self.look_ups.reluctance
         return FeedSnapshot(
             provider=self.provider.name,
             type=settings.type,
@@ -139,7 +140,7 @@ class FeedLoop:
             ends=ends,
             followed=len(self.following.ids),
             look_ups=LookUpState(
-                self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
+                self.following.unread, tuple(reluctance.failing), reluctance.unknown, tuple(reluctance.some_unknown)
             ),
             unmapped=self._unmapped.frozen,
             idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",

@@ -25,6 +25,8 @@ class _File:
     """Of the file as it was last read, well or not; None if it could not be reached."""
     kinds: Mapping[str, list[str]] = field(default_factory=dict)
     trouble: str = ""
+    is_up: bool = False
+    """Whether its ids could be read, be it not all of them."""
 
 
 class WatchedFiles:
@@ -36,8 +38,9 @@ class WatchedFiles:
         self._patterns = patterns
         self._only = only
         self._known = known
-        self._absent: list[str] = []
+        self._absent: dict[str, str] = {}  # what is wrong with patterns that no file matches
         self._files: dict[Path, _File] = {}
+        self._up: tuple[tuple[str, bool], ...] = ()
         self._refreshing = threading.Lock()
 
     def by_file(self, kind: str) -> list[Sequence[str]]:
@@ -49,17 +52,25 @@ class WatchedFiles:
     @property
     def troubles(self) -> list[str]:
         """Which files cannot be used now, or not as a whole, and why."""
-        absent = [f"{name}: no such file" for name in self._absent]
+        absent = [f"{pattern}: {trouble}" for pattern, trouble in self._absent.items()]
         return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
+
+    @property
+    def up(self) -> tuple[tuple[str, bool], ...]:
+        """Each pattern, and whether its ids could be read: there is a file, and none that cannot be used at all."""
+        return self._up
 
     def _refresh(self) -> None:
         matching = {one: glob.glob(one, recursive=True) for one in self._patterns}  # noqa: PTH207  # never raises
         found = {Path(name) for names in matching.values() for name in names}
-        # A pattern with wildcards may match nothing for now, a name may not.
-        absent = [pattern for pattern, names in matching.items() if not names and not glob.has_magic(pattern)]
-        for name in absent:
-            if name not in self._absent:
-                log.warning("a watch file is missing", extra={"provider": self._provider, "file": name})
+        absent = {
+            pattern: "no file matches" if glob.has_magic(pattern) else "no such file"
+            for pattern, names in matching.items()
+            if not names
+        }
+        for pattern in sorted(absent.keys() - self._absent.keys()):
+            about = {"provider": self._provider, "file": pattern, "error": absent[pattern]}
+            log.warning("a watch file is missing", extra=about)
         self._absent = absent
         # A new mapping, in the order of the names: a reader of the troubles keeps the old one.
         self._files = {path: self._files.get(path) or _File() for path in sorted(found)}
@@ -71,9 +82,13 @@ class WatchedFiles:
             told = "a watch file cannot be used as a whole"
             try:
                 named = groups.read(content_of(path, _SIZE_LIMIT), self._only, self._known)
-                file.kinds, file.trouble = named.kinds, named.trouble
+                file.kinds, file.trouble, file.is_up = named.kinds, named.trouble, True
             except (OSError, ValueError) as error:
-                file.trouble = str(getattr(error, "strerror", error) or "cannot be read")
+                file.trouble, file.is_up = str(getattr(error, "strerror", error) or "cannot be read"), False
                 told = "a watch file cannot be used, its last good ids are kept"
             if file.trouble:
                 log.warning(told, extra={"provider": self._provider, "file": str(path), "error": file.trouble})
+        self._up = tuple(
+            (pattern, bool(names) and all(self._files[Path(name)].is_up for name in names))
+            for pattern, names in matching.items()
+        )

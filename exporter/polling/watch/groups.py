@@ -9,6 +9,7 @@ provider is meant. What is wrong is told by its place, and repeats nothing of th
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import json
 import re
@@ -21,10 +22,19 @@ from exporter.tasks import why_no_task_id
 
 FORM = '[{"kind": "...", "ids": ["..."]}]'
 
-ID_NAMES = ("taskid", "jobid", "promptid", "videoid", "generationid", "requestid", "id")
+ID_NAMES = (
+    *("taskid", "jobid", "promptid", "videoid", "generationid", "requestid", "predictionid", "renderid"),
+    *("operation", "operationname", "id", "uuid"),
+)
 """What a column or a field of ids is called, without regard to case, `_` and `-`; the first that is there counts."""
 
-ENVELOPES = ("data", "tasks", "items", "rows", "results", "records", "list")
+_LISTS = ("ids", *(f"{name}s" for name in ID_NAMES if name.endswith("id")))
+"""What an object calls a list of ids."""
+
+ENVELOPES = (
+    *("data", "tasks", "items", "rows", "results", "result", "records", "list", "jobs", "videos", "predictions"),
+    *("generations", "requests", "operations", "payload"),
+)
 DEPTH = 4
 """How deep lists and envelopes may be nested."""
 
@@ -153,10 +163,10 @@ def _walk(named: Named, value: Any, kind: object, where: str, depth: int) -> Non
 def _walk_object(named: Named, value: dict[str, Any], kind: object, where: str, depth: int) -> None:
     kind = value.get("kind", kind)
     steps = f"{where}." if where else ""
-    if isinstance(value.get("ids"), list):
-        _walk(named, value["ids"], kind, f"{steps}ids", depth - 1)
-        return
     fields = {_plain(name): name for name in reversed(value)}
+    if several := next((fields[name] for name in _LISTS if isinstance(value.get(fields.get(name, "")), list)), None):
+        _walk(named, value[several], kind, f"{steps}{several}", depth - 1)
+        return
     if found := [fields[name] for name in ID_NAMES if name in fields]:
         name = next((one for one in found if isinstance(value[one], str)), found[0])
         named.take(value[name], kind, f"{steps}{name}")
@@ -172,26 +182,29 @@ def _walk_object(named: Named, value: dict[str, Any], kind: object, where: str, 
 
 def _read_lines(named: Named, lines: Sequence[str]) -> None:
     """Reads CSV with a header, a list of ids on one line, or an id a line; `#` begins a line that is none."""
-    delimiter = next((one for one in ",;\t|" if one in lines[0]), ",")
-    header = [_plain(cell.strip(' "')) for cell in lines[0].split(delimiter)]
+    first = next((number for number, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
+    delimiter = next((one for one in ",;\t|" if one in lines[first]), ",")
+    header = [_plain(cell.strip(' "')) for cell in lines[first].split(delimiter)]
     column = next((header.index(name) for name in ID_NAMES if name in header), None)
     if column is not None:
         kinds = header.index("kind") if "kind" in header else None
-        rows = csv.reader(lines[1:], delimiter=delimiter)
+        before = first + 1
+        rows = csv.reader(lines[before:], delimiter=delimiter)
         try:
             for row in rows:
                 if any(cell.strip() for cell in row):
                     kind = row[kinds].strip() if kinds is not None and kinds < len(row) else None
-                    named.take(row[column] if column < len(row) else "", kind or None, f"line {rows.line_num + 1}")
+                    named.take(row[column] if column < len(row) else "", kind or None, f"line {rows.line_num + before}")
         except csv.Error:
-            named.fault(f"line {rows.line_num + 1}", "not CSV")
+            named.fault(f"line {rows.line_num + before}", "not CSV")
         return
     if len(lines) == 1 and "," in lines[0].rstrip(", "):
         for index, one in enumerate(lines[0].rstrip(", ").split(","), 1):
             named.take(_unquoted(one), None, f"line 1, id {index}")
         return
+    is_list = all(line.lstrip().startswith(("- ", "#")) or not line.strip() for line in lines)  # as YAML has it
     for number, line in enumerate(lines, 1):
-        one = _unquoted(line)
+        one = _unquoted(line.lstrip().removeprefix("- ") if is_list else line)
         if not one or one.startswith("#"):
             continue
         if re.search(r"[,\t]", one):
@@ -203,6 +216,9 @@ def _read_lines(named: Named, lines: Sequence[str]) -> None:
 def _unquoted(text: str) -> str:
     """An id of a line, without the comma and the quotes that it has where it was copied out of a list."""
     text = text.strip().rstrip(",").rstrip()
+    if text.startswith('"'):
+        with contextlib.suppress(ValueError, RecursionError):
+            return str(json.loads(text)).strip()
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1].strip() if quoted else text
 

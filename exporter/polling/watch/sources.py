@@ -65,6 +65,15 @@ class Watch:
         """Which files and URLs cannot be used now, or not as a whole, and why."""
         return self._files.troubles + [url.trouble for url in self._urls if url.trouble]
 
+    @property
+    def sources_up(self) -> tuple[tuple[str, bool], ...]:
+        """Each pattern of files and each URL, without its query, and whether its ids could be read at the last try."""
+        found: dict[str, bool] = {}
+        tried = ((url.place, url.is_up) for url in self._urls if url.is_up is not None)
+        for source, is_up in chain(self._files.up, tried):
+            found[source] = found.get(source, True) and is_up
+        return tuple(found.items())
+
     async def aclose(self) -> None:
         await asyncio.gather(*(url.aclose() for url in self._urls))
 

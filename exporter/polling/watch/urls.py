@@ -31,7 +31,10 @@ class WatchedUrl:
         """`only` is the kind that is meant where the answer names none, `known` are all kinds that it may name."""
         self._provider = provider
         self._settings = settings
-        self._place = settings.url.partition("?")[0]  # a query may hold what is nobody's business
+        self.place = settings.url.partition("?")[0]
+        """The URL without its query, which may hold what is nobody's business."""
+        self.is_up: bool | None = None
+        """Whether its ids could be read, be it not all of them; None before the first try has ended."""
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
         self._only = only
         self._known = known
@@ -43,7 +46,7 @@ class WatchedUrl:
     async def ids(self, kind: str) -> Sequence[str]:
         """The ids of a feed as they were last told; waits for the first try, but not for long."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_for_ever(), name=f"{self._provider}: {self._place}")
+            self._asking = asyncio.create_task(self._ask_for_ever(), name=f"{self._provider}: {self.place}")
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._tried.wait()
@@ -54,7 +57,7 @@ class WatchedUrl:
     @property
     def trouble(self) -> str:
         """Why the URL cannot be used now, or not as a whole; empty if it can."""
-        return f"{self._place}: {self._trouble}" if self._trouble else ""
+        return f"{self.place}: {self._trouble}" if self._trouble else ""
 
     async def aclose(self) -> None:
         if self._asking:
@@ -79,14 +82,15 @@ class WatchedUrl:
         except (CallError, ValueError) as error:
             # The client speaks of vendors, whose calls are its business otherwise.
             told = str(error).replace("vendor", "server").replace("base_url", "watch.http.url")
+            self.is_up = False
             self._tell(told, "a watch URL cannot be used, its last good ids are kept")
         else:
-            self._kinds = named.kinds
+            self._kinds, self.is_up = named.kinds, True
             self._tell(named.trouble, "a watch URL cannot be used as a whole")
 
     def _tell(self, trouble: str, message: str) -> None:
         """Keeps what is wrong, and logs it once when it begins and once when it ends."""
-        about = {"provider": self._provider, "url": self._place}
+        about = {"provider": self._provider, "url": self.place}
         if trouble and not self._trouble:
             log.warning(message, extra=about | {"error": trouble})
         elif self._trouble and not trouble:

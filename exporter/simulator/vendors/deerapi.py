@@ -1,14 +1,15 @@
 """A fake DeerAPI, a gateway of the new-api family: single Sora tasks by API key, the list by user token.
 
-The list comes in two dialects. "new": pages count from 1, `page_size` up to 100, a total, refusals with HTTP 401.
+The list comes in three dialects. "new": pages count from 1, `page_size` up to 100, a total, refusals with HTTP 401.
 "old": pages count from 0 and hold 10 rows, the rows stand alone, the user id must be sent, and a wrong token is
-refused with HTTP 200.
+refused with HTTP 200. "one_hub": `page` and `size` up to 100, the rows in `data.data`, progress as a number.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
@@ -23,7 +24,7 @@ from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import PROFILES, SORA
 from exporter.tasks import State
 
-Dialect = Literal["new", "old"]
+Dialect = Literal["new", "old", "one_hub"]
 
 FILTERS = {"task_id", "status", "action", "start_timestamp", "end_timestamp"}
 UPSTREAM_EARLIER = 59  # seconds by which the upstream's creation time precedes the gateway's, as in the sample
@@ -52,7 +53,7 @@ class DeerAPI(Vendor):
         if given != f"Bearer {self.credentials.deerapi_api_key}":
             message = "无效的令牌" if given else "未提供令牌"
             return VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401)
-        life = self.world.find(SORA, request.path_params["task_id"])
+        life = self.world.find(self.profiles[0].feed, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
         return VendorJSON({"code": "success", "message": "", "data": _task(life, life.at(self.world.now()))})
@@ -62,16 +63,27 @@ class DeerAPI(Vendor):
         if refusal is not None:
             return refusal
         now = self.world.now()
-        lives = self.world.listed(SORA)
+        lives = self.world.listed(self.profiles[0].feed)
         if FILTERS & request.query_params.keys():
             lives = [life for life in lives if _asked_for(request, life, life.at(now))]
         page = max(0, query_int(request, "p", 0) or 0)
         if self.dialect == "old":
             return _success([_task(life, life.at(now)) for life in lives[page * 10 : page * 10 + 10]])
+        if self.dialect == "one_hub":
+            return self._list_of_one_hub(request, lives)
         page, size = page or 1, query_int(request, "page_size", 10) or 10
         size = min(100, size) if size > 0 else 10
         items = [_newer_task(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
         return _success({"page": page, "page_size": size, "total": len(lives), "items": items})
+
+    def _list_of_one_hub(self, request: Request, lives: Sequence[Life]) -> Response:
+        page, size = query_int(request, "page", 1) or 1, query_int(request, "size", 10) or 10
+        if page < 1 or not 0 < size <= 100:
+            return VendorJSON({"success": False, "message": "invalid page or size"})
+        now = self.world.now()
+        rows = [_newer_task(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
+        rows = [row | {"progress": int(row["progress"].removesuffix("%"))} for row in rows]
+        return _success({"data": rows, "page": page, "size": size, "total_count": len(lives)})
 
     def _refusal(self, request: Request) -> Response | None:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")

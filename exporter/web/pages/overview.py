@@ -209,11 +209,10 @@ class FeedCard:
             some = f"{unread} of {self.feed.followed} ids are"
             yield f"{some} still to be looked up for the first time; each sweep takes some of them."
         if failing := self.feed.look_ups.failing:
-            some = ", ".join(_cut(task_id) for task_id in failing[:FEW])
-            more = ", ..." if len(failing) > FEW else ""
-            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {some}{more}."
+            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {_some(failing)}."
         if unknown := self.feed.look_ups.unknown:
-            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often."
+            some = _some(self.feed.look_ups.some_unknown)
+            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often: {some}."
 
     @property
     def troubles(self) -> Iterable[Trouble]:
@@ -405,6 +404,11 @@ def _ids(count: int) -> str:
 
 def _words(count: int) -> str:
     return "1 of the unknown words is" if count == 1 else f"{count} of the unknown words are"
+
+
+def _some(ids: Sequence[str]) -> str:
+    """The first few ids."""
+    return ", ".join(map(_cut, ids[:FEW])) + (", ..." if len(ids) > FEW else "")
 
 
 def _cut(task_id: str) -> str:
