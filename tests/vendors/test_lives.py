@@ -137,7 +137,10 @@ async def test_nothing_private_gets_out(open_account: OpenAccount, feed: Feed) -
     said = account.rig.text() + json.dumps([repr(task) for task in account.rig.loop_of(kind=feed[1]).tracker.in_flight])
     assert "videotask_finished_total" in said
     assert not [marker for marker in MARKERS if marker in said]
-    assert not [key for key in fake_of(feed[0]).keys.values() if str(key) in said]
+    secrets = [
+        str(key) for key in fake_of(feed[0]).keys.values() if len(str(key)) > 4
+    ]  # shorter ones are in any number
+    assert not [key for key in secrets if key in said]
 
 
 @every_feed
