@@ -187,7 +187,7 @@ def _reasons(vendor: Vendor) -> Iterator[str]:
     yield from table(("the vendor's code", "reason"), ())
     by_reason: dict[Reason, list[str]] = {}
     for code, reason in reasons_of(vendor).items():
-        by_reason.setdefault(reason, []).append(code.upper() if "." in code else code)
+        by_reason.setdefault(reason, []).append(code.upper() if "." in code and " " not in code else code)
     yield from (row((words(map(_beginning, codes)), f"`{reason}`")) for reason, codes in by_reason.items())
     if any(code.startswith(("^", "~")) for codes in by_reason.values() for code in codes):
         yield "\n`*` stands for anything."
