@@ -342,8 +342,7 @@ SLIPS: Mapping[str, tuple[dict[str, str], list[str]]] = {
         {"states": '      states: {suceeded: [done], failed: ["^E_.*"]}'},
         [
             f"states.suceeded: `suceeded` is an unknown state; did you mean succeeded?; allowed: {STATES}",
-            "states.failed[0]: `^E_.*` looks like a regular expression; after ^ the beginning of a word stands "
-            "as it is",
+            "states.failed[0]: `^E_.*` looks like a regular expression; after ^ a part of a word stands as it is",
         ],
     ),
     "a state that only we can tell": (

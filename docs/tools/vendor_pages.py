@@ -171,7 +171,12 @@ def _states(vendor: Vendor) -> Iterator[str]:
 
 
 def _beginning(code: str) -> str:
-    return f"{code[1:]}*" if code.startswith("^") else code
+    match code[:1]:
+        case "^":
+            return f"{code[1:]}*"
+        case "~":
+            return f"*{code[1:]}*"
+    return code
 
 
 def _spans(values: Sequence[str]) -> str:
@@ -187,8 +192,8 @@ def _reasons(vendor: Vendor) -> Iterator[str]:
     yield from table(("the vendor's code", "reason"), ())
     by_reason: dict[Reason, list[str]] = {}
     for code, reason in reasons_of(vendor).items():
-        by_reason.setdefault(reason, []).append(code.upper() if "." in code else code)
+        by_reason.setdefault(reason, []).append(code.upper() if "." in code and " " not in code else code)
     yield from (row((words(map(_beginning, codes)), f"`{reason}`")) for reason, codes in by_reason.items())
-    if any("^" in code for codes in by_reason.values() for code in codes):
-        yield "\n`*` stands for any end."
+    if any(code.startswith(("^", "~")) for codes in by_reason.values() for code in codes):
+        yield "\n`*` stands for anything."
     yield "\nWhere no code tells the reason, words of the vendor's text do, English or Chinese; else it is `unknown`."

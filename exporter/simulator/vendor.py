@@ -6,7 +6,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.simulator.world.life import Life
 from exporter.simulator.world.profiles import Profile
 from exporter.simulator.world.world import World
 
@@ -170,6 +171,14 @@ class VendorJSON(JSONResponse):
     """JSON with the vendors' own characters in it, not escaped."""
 
     media_type = "application/json;charset=utf-8"
+
+
+def after(lives: Sequence[Life], token: str) -> Sequence[Life] | None:
+    """The tasks below one, whose id a vendor gave out as the token of the next page; None where it is not listed."""
+    if not token:
+        return lives
+    place = next((place for place, life in enumerate(lives) if life.id == token), None)
+    return None if place is None else lives[place + 1 :]
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:

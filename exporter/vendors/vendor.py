@@ -71,7 +71,11 @@ class Feed(ABC):
     lists: bool = True
     """Whether the vendor has a list endpoint that our credentials may read."""
     is_sorted: bool = True
-    """Whether the list shows the newest tasks first; of one in any other order all pages are read at each sweep."""
+    """Whether the list shows the newest tasks first; one in any other order is read to its end at each sweep.
+
+    Where single tasks can be asked for, a page that is older than the history ends it too, if all rows so far came
+    newest first.
+    """
     looks_up: bool = True
     """Whether single tasks can be asked for."""
     batch: int = 1

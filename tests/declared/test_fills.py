@@ -150,6 +150,29 @@ async def test_an_end_without_any_date_is_asked_for_once(acme: Acme) -> None:
     assert polled.reasons == {"moderation": 1}
 
 
+async def test_ends_that_only_details_date_before_the_history_are_asked_for_once(acme: Acme) -> None:
+    acme.rows = [{"id": f"r-{number}", "status": "done"} for number in range(30)]
+    tell(acme, *range(29), created_at=NOW - 200_000, ended_at=NOW - 190_000)
+    tell(acme, 29, created_at=NOW - 200, ended_at=NOW - 100)
+    detail = {"fills": ["submitted", "ended"]}
+    polled = await Polled.open(declared({"list": {"order": "unknown"}, "detail": detail}), acme, page_size=20)
+    await polled.sweep(4)
+    assert set(acme.asked.values()) == {1}
+    assert polled.ends == {"succeeded": 1}
+    assert await polled.ledger.store.watched(*polled.tracker.feed) == []
+
+
+async def test_an_end_before_the_history_counts_once_it_is_asked_for_by_its_id(acme: Acme) -> None:
+    acme.rows = [{"id": "r-1", "status": "done"}]
+    tell(acme, 1, created_at=NOW - 200_000, ended_at=NOW - 190_000)
+    polled = await Polled.open(declared({"detail": {"fills": ["submitted", "ended"]}}), acme)
+    await polled.sweep(2)
+    assert polled.ends == {}
+    await polled.loop.following.ask_for(["r-1"])
+    await polled.sweep(2)
+    assert polled.ends == {"succeeded": 1}
+
+
 # Details that fail.
 
 

@@ -94,6 +94,54 @@ async def test_a_list_sorted_by_the_oldest_first_is_read_like_one_in_no_known_or
     assert "r-new" in polled.in_flight
 
 
+async def test_such_a_list_ends_before_the_history_where_all_rows_came_newest_first(acme: Acme) -> None:
+    acme.rows = [task(number, submitted=NOW - number) for number in range(25)]
+    acme.rows += [task(f"old-{number}", "done", NOW - 100_000 - number) for number in range(2000)]
+    polled = await Polled.open(UNSORTED, acme, page_size=10)
+    await polled.sweep()
+    assert pages(acme) == 4  # the third page has tasks of the history, the fourth has none
+    acme.rows[:0] = [task("new", "failed", NOW + 20)]
+    await polled.sweep(5)
+    assert pages(acme) == 5 * 4
+    assert (len(polled.in_flight), polled.ends) == (25, {"failed": 1})
+    assert polled.counted("history_gaps_total") == {}
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        [task(1), task(2, submitted=NOW - 50)],
+        [task(1), task(2, submitted=None)],  # type: ignore[arg-type]
+    ],
+    ids=["one stands below an older one", "one without a date"],
+)
+async def test_such_a_list_goes_on_where_one_row_has_not_come_newest_first(
+    acme: Acme, above: list[dict[str, Any]]
+) -> None:
+    acme.rows = above + [task(f"old-{number}", "done", NOW - 100_000 - number) for number in range(48)]
+    acme.rows.append(task("new", submitted=NOW - 10))
+    polled = await Polled.open(UNSORTED, acme, page_size=10)
+    await polled.sweep()
+    assert "r-new" in polled.in_flight
+
+
+async def test_a_page_of_one_date_does_not_end_such_a_list(acme: Acme) -> None:
+    acme.rows = [task(f"old-{number}", "done", NOW - 100_000) for number in range(30)] + [task("new")]
+    polled = await Polled.open(UNSORTED, acme, page_size=10)
+    await polled.sweep()
+    assert "r-new" in polled.in_flight
+
+
+async def test_tasks_in_flight_below_the_history_are_looked_up_one_by_one(acme: Acme) -> None:
+    acme.rows = [task("a", submitted=NOW - 50), task("b", submitted=NOW - 60)]
+    polled = await Polled.open(UNSORTED, acme, page_size=2)
+    await polled.sweep()
+    acme.rows = [task(f"old-{number}", "done", NOW - 100_000 - number) for number in range(4)]
+    acme.rows += [task("a", "done", NOW - 50), task("b", submitted=NOW - 60)]
+    await polled.sweep()
+    assert (polled.in_flight.keys(), polled.ends) == ({"r-b"}, {"succeeded": 1})
+
+
 async def test_such_a_list_asks_for_its_window_at_each_sweep(acme: Acme) -> None:
     list_ = {"order": "unknown", "query": {"page": "{page}", "from": "{since_s}", "size": "{page_size}"}}
     asked: list[int] = []

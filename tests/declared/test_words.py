@@ -106,6 +106,28 @@ def test_the_words_of_a_user_go_before_ours(value: str, reason: Reason) -> None:
     assert REASONS.meaning("E_CREDIT") is Reason.INSUFFICIENT_BALANCE  # ours are as they were
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("CONTENT_BLOCKED", Reason.MODERATION),
+        ("Blocked: no credit", Reason.MODERATION),  # both parts: the first of the table
+        ("No credit left", Reason.INSUFFICIENT_BALANCE),
+        ("credit_check", Reason.TIMEOUT),  # a beginning goes before a part
+        ("~blocked", Reason.MODERATION),
+        ("block", None),
+    ],
+)
+def test_parts_may_stand_anywhere_and_come_after_whole_words_and_beginnings(value: str, reason: Reason | None) -> None:
+    table = {
+        Reason.MODERATION: ["~Blocked"],
+        Reason.INSUFFICIENT_BALANCE: ["~credit"],
+        Reason.TIMEOUT: ["^credit_"],
+    }
+    assert Words[Reason](table).meaning(value) is reason
+    assert Words[Reason]({}).with_first(Words[Reason](table)).meaning(value) is reason
+    assert Words[Reason](table).with_first(Words[Reason]({Reason.AUTH: ["~b"]})).meaning("blocked") is Reason.AUTH
+
+
 def test_a_table_without_words_is_empty() -> None:
     assert not Words[State]({})
     assert not Words[State]({State.QUEUED: []})

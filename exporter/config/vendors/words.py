@@ -17,6 +17,9 @@ from exporter.tasks import Reason, State
 PREFIX = "^"
 """What a word begins with that stands for all that begin with the rest of it."""
 
+WITHIN = "~"
+"""What a word begins with that stands for all that hold the rest of it anywhere."""
+
 LONGEST = 200
 """Characters of a word that are compared."""
 
@@ -75,10 +78,10 @@ def faults_of_words(table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[KeyPat
     for meaning, words in table.items():
         for index, word in enumerate(words):
             here, told = (meaning.value, index), slips.repeated(word[:40]) or "this word"
-            if not plain(word).removeprefix(PREFIX):
+            if not plain(word).removeprefix(PREFIX).removeprefix(WITHIN):
                 yield here, "empty; write a word of the vendor"
-            elif word.startswith(PREFIX) and _REGEX.search(word[1:]):
-                yield here, f"{told} looks like a regular expression; after ^ the beginning of a word stands as it is"
+            elif word.startswith((PREFIX, WITHIN)) and _REGEX.search(word[1:]):
+                yield here, f"{told} looks like a regular expression; after {word[0]} a part of a word stands as it is"
             elif _SURELY_REGEX.search(word):
                 yield here, f"{told} looks like a regular expression; write ^ and the beginning of a word as it is"
             elif (other := first.setdefault(plain(word), meaning)) != meaning:

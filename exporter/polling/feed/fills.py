@@ -25,6 +25,9 @@ from exporter.vendors.vendor import Feed
 TRIES = 3
 """Look-ups that may fail before an end is counted as the list tells it."""
 
+OLD_ONES = 100_000
+"""Ends from before the history that are remembered at the most, lest they are asked for again."""
+
 _PARTS = {"output": "output_seconds"}
 """Parts whose names in an observation differ from those in a declaration."""
 
@@ -58,9 +61,15 @@ class Fills:
         self._ledger = ledger
         self._ask = ask
         self._held: dict[str, _Held] = {}
+        self._old: dict[str, None] = {}
+        """Ends that only their look-ups date, before the history: the ledger keeps nothing of them."""
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._held
+
+    def knows(self, task_id: str) -> bool:
+        """Whether it waits, or is known to be too old to count."""
+        return task_id in self._held or task_id in self._old
 
     def __len__(self) -> int:
         return len(self._held)
@@ -71,6 +80,8 @@ class Fills:
             return observations
         shown = []
         for one in observations:
+            if one.id in self._old:
+                continue
             if one.id not in self._held and (one.id in sweep.ended_before or not self._is_news(one, at)):
                 shown.append(one)
                 continue
@@ -171,7 +182,11 @@ class Fills:
         return answered
 
     def settle(self) -> None:
-        """Lets those go that a complete sweep has shown, once they are in the ledger."""
+        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it."""
+        for task_id, held in self._held.items():
+            placed = believed(held.told, held.at).placed if held.told else None
+            if placed is not None and placed < self._tracker.floor(held.at) and len(self._old) < OLD_ONES:
+                self._old[task_id] = None
         self._held = dict(self._waiting)
 
 

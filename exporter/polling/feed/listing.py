@@ -8,6 +8,7 @@ outage it also reads, without a rest, what the limit of a sweep has cut off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -132,13 +133,18 @@ class ListReader:
         now = self._clock()
         floor = self._tracker.floor(now)
         reached, read_all = False, True
-        position, last = START, _NOTHING
+        position, last, lowest = START, _NOTHING, math.inf
         async for last in self._pages(sweep):
             position = last.next
             bottom = last.page.observations[-1] if last.page.observations else None
+            if bottom and not self._feed.is_sorted and self._feed.looks_up:
+                lowest, above = _descended(last.page.observations, lowest), lowest
+                if reached := -math.inf < lowest < above and _is_wholly_before(last.page.observations, floor):
+                    break
             if bottom is None or not self._feed.is_sorted or _is_oldest_first(last.page.observations):
                 continue
-            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before or bottom.id in self._fills
+            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before
+            known |= self._fills.knows(bottom.id)
             known &= bottom.id not in self.unlisted
             if (known and self._tracker.swept and position.index >= self._depth) or _is_before(bottom, floor):
                 reached = True
@@ -226,7 +232,7 @@ class ListReader:
             self._beat()
             at = self._clock()
             fresh = [one.id for one in page.observations if one.id not in sweep.listed]
-            strange = {one for one in fresh if one not in self._tracker.in_flight and one not in self._fills}
+            strange = {one for one in fresh if one not in self._tracker.in_flight and not self._fills.knows(one)}
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
             sweep.show(self._fills.completed(sweep, page.observations, at), at, listed=True)
             sweep.malformed += page.malformed
@@ -282,6 +288,22 @@ def _is_oldest_first(observations: Sequence[Observation]) -> bool:
     """Whether a page is sorted against what we ask for or assume: then no row on it proves that the rest is known."""
     dates = [one.submitted or one.dated for one in (observations[0], observations[-1])]
     return dates[0] is not None and dates[1] is not None and dates[0] < dates[1]
+
+
+def _descended(observations: Sequence[Observation], lowest: float) -> float:
+    """The last date of a page whose rows go on down from the lowest date so far; minus infinity once any does not."""
+    for one in observations:
+        at = one.submitted or one.dated
+        if at is None or at > lowest:
+            return -math.inf
+        lowest = at
+    return lowest
+
+
+def _is_wholly_before(observations: Sequence[Observation], floor: float) -> bool:
+    """Whether all rows of a page are older, and not all of one date, which would tell nothing of their order."""
+    first, last = observations[0], observations[-1]
+    return _is_before(first, floor) and (first.submitted or first.dated) != (last.submitted or last.dated)
 
 
 def _is_before(observation: Observation, floor: float) -> bool:

@@ -282,9 +282,9 @@ class FeedDeclaration(Settings):
     list_: ListRequest | None = Field(default=None, alias="list", description="the list, where there is one")
     detail: DetailRequest | None = Field(default=None, description="single tasks, where they can be asked for")
     fields: Fields = Field(description="where a row tells what")
-    states: StateWords = Field(description="the vendor's words for each state; `^` begins a prefix")
+    states: StateWords = Field(description="the vendor's words for each state; `^` begins a prefix, `~` a part")
     reasons: ReasonWords = Field(
-        default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix"
+        default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix, `~` a part"
     )
 
 

@@ -1,4 +1,4 @@
-"""States and reasons by a vendor's words: whole words without case, and beginnings, which are written with `^`."""
+"""States and reasons by a vendor's words, without case: whole words, beginnings after `^`, parts after `~`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from exporter.config.vendors.words import LONGEST as LONGEST
-from exporter.config.vendors.words import PREFIX
+from exporter.config.vendors.words import PREFIX, WITHIN
 from exporter.config.vendors.words import plain as plain
 
 W = TypeVar("W", bound=StrEnum)
@@ -23,15 +23,17 @@ class Words(Generic[W]):
 
     def __init__(self, table: Mapping[W, Iterable[str]]) -> None:
         pairs = [(plain(word), meaning) for meaning, words in table.items() for word in words]
-        self._exact = {word: meaning for word, meaning in pairs if not word.startswith(PREFIX)}
+        self._exact = {word: meaning for word, meaning in pairs if word[:1] not in (PREFIX, WITHIN)}
         # The longest first: the more a beginning says, the better.
         prefixes = sorted((pair for pair in pairs if pair[0].startswith(PREFIX)), key=lambda pair: -len(pair[0]))
         self._prefixes = [(word.removeprefix(PREFIX), meaning) for word, meaning in prefixes]
+        # In the order of the table: of several parts in one text, the first to be declared decides.
+        self._within = [(word.removeprefix(WITHIN), meaning) for word, meaning in pairs if word.startswith(WITHIN)]
         self._otherwise: Words[W] | None = None
         self._lately: dict[str, W | None] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._exact or self._prefixes or self._otherwise)
+        return bool(self._exact or self._prefixes or self._within or self._otherwise)
 
     def meaning(self, value: Any) -> W | None:
         """What a word means; None where the table does not say so."""
@@ -55,10 +57,13 @@ class Words(Generic[W]):
         found = self._exact.get(word)
         if found is None and self._prefixes:
             found = next((meaning for start, meaning in self._prefixes if word.startswith(start)), None)
+        if found is None and self._within:
+            found = next((meaning for part, meaning in self._within if part in word), None)
         return self._otherwise._of(word) if found is None and self._otherwise else found
 
     def with_first(self, other: Words[W]) -> Words[W]:
         """A table in which what `other` says goes before what this one says."""
         made = Words[W]({})
-        made._exact, made._prefixes, made._otherwise = other._exact, other._prefixes, self
+        made._exact, made._prefixes, made._within = other._exact, other._prefixes, other._within
+        made._otherwise = self
         return made
