@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -220,6 +221,25 @@ async def test_the_path_that_a_gateway_has_is_found_once(
             assert (await shown(line)).state is State.RUNNING
         assert asked(line) == [*order[:count], path, path]
         assert line.errors == {}
+
+
+async def test_a_gateway_that_shows_some_tasks_elsewhere_shows_all_of_them(scripted: Scripted) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        right = SORA if request.url.path.endswith("sora") else OPENAI
+        return gateway(right)(request)
+
+    line = scripted("deerapi", answer)
+    for task_id in ("a-sora", "a-veo", "b-sora"):
+        (one,) = await line.feed.look_up(task_id)
+        assert one.state is State.RUNNING
+    assert line.errors == {}
+
+
+@every_type
+async def test_look_ups_at_the_same_time_find_the_path_together(scripted: Scripted, name: str) -> None:
+    line = scripted(name, gateway(OPENAI))
+    found = await asyncio.gather(*(line.feed.look_up("task_1") for _ in range(8)))
+    assert [len(one) for one in found] == [1] * 8
 
 
 @every_type

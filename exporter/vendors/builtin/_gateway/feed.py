@@ -50,7 +50,7 @@ class GatewaySettings(ProviderSettings):
 
 
 class Sora(Feed):
-    """The tasks that a gateway passed on. `paths` are tried in turn until the gateway has one of them."""
+    """The tasks that a gateway passed on. `paths` are tried in turn, the one that showed the last task first."""
 
     kind = "sora"
     clock = Clock.PROVIDER
@@ -83,12 +83,16 @@ class Sora(Feed):
 
     async def look_up(self, task_id: str) -> Sequence[Observation]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.reveal()}"}
-        for path in self._paths:
+        paths = self._paths  # several look-ups may be under way
+        for path in paths:
             url = path.format(id=segment(task_id))
-            read = partial(self._detail, task_id, is_last=path == self._paths[-1])
+            read = partial(self._detail, task_id, is_last=path == paths[-1])
             shown = await self._client.call("detail", "GET", url, headers=headers, read=read)
             if shown is not None:
-                self._paths = (path,)  # the gateway has it: from now on it alone is asked
+                self._paths = (
+                    path,
+                    *(one for one in paths if one != path),
+                )  # the gateway has it: asked first from now on
                 return [shown]
         return []
 
