@@ -283,6 +283,7 @@ def test_a_callback_names_the_request() -> None:
     [
         ({}, "https://queue.fal.run"),
         ({"base_url": "http://gateway.example/fal"}, "http://gateway.example/fal"),
+        ({"base_url": "https://api.fal.ai/v1"}, "https://queue.fal.run"),
         ({"queue_url": "https://queue.example"}, "https://queue.example"),
         ({"base_url": "http://gateway.example", "queue_url": "https://queue.fal.run/"}, "https://queue.fal.run"),
     ],
@@ -379,3 +380,15 @@ async def test_the_fake_enforces_its_limits(open_account: OpenAccount, query: st
         sub_path = await http.get(f"{account.site.url}{fake.prefix}/{ENDPOINT}/requests/r-1/status")
     assert answer.status_code == status
     assert sub_path.status_code == 405
+
+
+async def test_a_quiet_day_is_no_gap(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    account.site.world.add(Life("r-1", "fal", "request", NOW - 60, run_seconds=30.0, end=State.SUCCEEDED))
+    loop = account.rig.loop_of(kind="request")
+    await account.rig.sweep(2)
+    for _ in range(3):
+        await account.rig.sweep(after=43_200 - 15.0)
+        await account.rig.sweep()
+    assert counted(loop.tracker, "finished_total") == {"succeeded": 1}
+    assert counted(loop.tracker, "history_gaps_total") == {}

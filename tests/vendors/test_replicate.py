@@ -235,5 +235,6 @@ async def test_the_fake_refuses_a_cursor_of_its_own_making_alone(open_account: O
 
 
 def test_the_vendors_own_address() -> None:
-    settings = settings_of({"type": "replicate", "api_token": "r8_0123456789"})
-    assert settings.base_url == "https://api.replicate.com/v1"
+    given = {"type": "replicate", "api_token": "r8_0123456789"}
+    written = {**given, "base_url": "https://api.replicate.com/v1/"}
+    assert settings_of(given).base_url == settings_of(written).base_url == "https://api.replicate.com/v1"

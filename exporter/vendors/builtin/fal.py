@@ -166,10 +166,10 @@ def _completed(settings: Settings, row: object, task_id: str) -> object:
         return {**row, "endpoint_id": endpoint, "request_id": task_id}
     if len(settings.endpoints) == 1:
         return row
-    endpoint, own = row.get("endpoint_id"), row.get("request_id")
-    if not (isinstance(endpoint, str) and isinstance(own, str)):
+    told = [one for key in ("endpoint_id", "request_id") if isinstance(one := row.get(key), str)]
+    if len(told) < 2:
         raise ValueError("no endpoint or no id")
-    return {**row, "request_id": f"{endpoint}:{own}"}
+    return {**row, "request_id": ":".join(told)}
 
 
 def _in_common_words(text: str) -> str:

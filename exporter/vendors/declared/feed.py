@@ -163,6 +163,7 @@ class DeclaredFeed(Feed):
         # Without a detail only the whole list tells that a task is gone.
         self.is_sorted = listing is not None and listing.sorted and detail is not None
         self.lists_in_flight = listing is not None and listing.in_flight is not None
+        self.window = listing.window if listing else None
         self.batch = detail.batch if detail else 1
         self.fills = detail.fills if detail and listing else frozenset()
         self.observe = observe
