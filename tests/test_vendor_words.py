@@ -19,6 +19,7 @@ GENERAL = {"access_key", "access_token", "api_key", "auth_token", "bearer", "sec
 ENGLISH = {
     *("open", "video", "where", "generation", "task", "job", "prediction", "request", "operation"),
     *("clip", "talk", "translation", "lipsync", "ark", "text2video", "list", "path", "videos"),
+    *("api", "headers", "endpoints"),
 }
 """Declared words that are also plain English, or settings of any vendor."""
 OF_FILES = {"chanjing": {"蝉豆"}, "huawei_metastudio": {"apigw"}}

@@ -79,7 +79,7 @@ async def sweeps(feed: Feed, counts: Sequence[int], *, listed: bool = True) -> l
     async with _polling(feed, world, listed=listed) as (loop, shoulder, vendor):
         for more in _growth(counts):
             world.add(*(Life(f"task-{n}", *feed, clock() - 60 + n / 1000, None) for n in more))
-            if not listed:
+            if not (listed and fake_of(feed[0]).lists_in_flight):
                 await loop.following.ask_for([f"task-{n}" for n in more])
             for _ in range(2):  # the first finds what is new, the second is as all that follow
                 shoulder.seen.clear()
@@ -115,6 +115,8 @@ async def shown(feed: Feed) -> list[Observation]:
     world = World(clock=HandClock(), rate=0, profiles=fake_of(feed[0]).profiles)
     world.add(*scene(feed, world.now()))
     async with _polling(feed, world, listed=True) as (loop, _, _):
-        if loop.feed.lists:
-            return list((await loop.feed.list_page()).observations)
-        return [one for life in world.listed(feed) for one in await loop.feed.look_up(life.id)]
+        listed = list((await loop.feed.list_page()).observations) if loop.feed.lists else []
+        if loop.feed.lists and fake_of(feed[0]).lists_in_flight:
+            return listed
+        others = {life.id for life in world.listed(feed)} - {one.id for one in listed}
+        return listed + [one for task_id in sorted(others) for one in await loop.feed.look_up(task_id)]

@@ -126,7 +126,8 @@ def _type(of: dict[str, Any]) -> str:
         inner = of.get("additionalProperties")
         if inner == {"$ref": "#/$defs/Declaration"}:
             return "[vendors](vendors/declaration.md), by type"
-        return f"{_type(inner)}, by kind" if inner else "[providers](#providers)"
+        by = "name" if inner and _type(inner) == "secret" else "kind"
+        return f"{_type(inner)}, by {by}" if inner else "[providers](#providers)"
     return "text"
 
 

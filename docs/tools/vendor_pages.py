@@ -38,7 +38,8 @@ def reasons_of(vendor: Vendor) -> Mapping[str, Reason]:
     if declaration is None:
         return gateways.CODES
     feeds = declaration.feeds.values()
-    return {word: reason for feed in feeds for reason, words_ in feed.reasons.items() for word in words_}
+    tables = [each for feed in feeds for each in (feed.reasons, feed.vague_reasons)]
+    return {word: reason for each in tables for reason, words_ in each.items() for word in words_}
 
 
 @dataclass(frozen=True)

@@ -109,5 +109,5 @@ def _keys(fake: simulator.Simulator, name: str) -> dict[str, Any]:
 
 def _ids(url: str, vendor: Vendor) -> dict[str, Any]:
     """Where the ids of tasks come from that the vendor does not list."""
-    listed = any(tells.listed for tells in vendor.tells.values())
+    listed = any(tells.listed for tells in vendor.tells.values()) and simulator.fake_of(vendor.name).lists_in_flight
     return {} if listed else {"watch": {"http": [{"url": f"{url}/ids/{vendor.name}", "interval": IDS_EVERY}]}}

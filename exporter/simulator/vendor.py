@@ -114,6 +114,8 @@ class Vendor(ABC):
     """Where it stands at the simulator, with the path of the vendor's own base_url at the end."""
     keys: ClassVar[Mapping[str, Any]] = {}
     """The settings with which a provider is let in, where `Credentials` has none."""
+    lists_in_flight: ClassVar[bool] = True
+    """Whether its lists, where it has some, show tasks in flight; else programs have to tell their ids."""
     documented: ClassVar[Mapping[str, tuple[int, float]]] = {}
     """The limits that documents state: endpoint -> (requests, in so many seconds)."""
     world: World

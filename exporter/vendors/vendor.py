@@ -82,6 +82,8 @@ class Feed(ABC):
     """Ids that one look-up may ask for."""
     fills: frozenset[str] = frozenset()
     """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
+    window: float | None = None
+    """Seconds back to which the vendor lists, where it says so: an older list may have nothing left."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"

@@ -390,3 +390,17 @@ def test_words_of_a_failure_are_shown_without_the_content_of_the_row() -> None:
 def test_the_word_for_the_state_is_no_content() -> None:
     seen = observe(status="failed", error={"message": "frame check failed: a harbour"}, input={"prompt": "a harbour"})
     assert seen.said == "frame check failed: (content)"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        ("ValueError", "the frames do not fit", Reason.INVALID_INPUT),
+        ("ValueError", "blocked by moderation", Reason.MODERATION),
+        ("E_UNSAFE", "the service is unavailable", Reason.MODERATION),
+        ("KeyError", "the frames do not fit", Reason.UNKNOWN),
+    ],
+)
+def test_a_vague_code_tells_less_than_the_words_beside_it(code: str, message: str, reason: Reason) -> None:
+    feed = {"vague_reasons": {"invalid_input": ["ValueError"]}}
+    assert observe(feed, status="failed", error={"code": code, "message": message}).reason is reason

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
+from exporter.client.client import Client
 from exporter.config.models import ProviderSettings
 from exporter.vendors.declared.declaration import Declaration
-from exporter.vendors.declared.vendor import settings_of, vendor_of
+from exporter.vendors.declared.vendor import Hooks, settings_of, vendor_of
 from tests.declared.conftest import declared, shown
+from tests.harness import MemoryVault, ScriptedVendor
 
 if TYPE_CHECKING:
     from tests.declared.conftest import Declare
@@ -189,3 +192,22 @@ def test_the_name_of_a_feed_has_two_parts_at_the_most(kind: str) -> None:
     declaration["feeds"] = {kind: declaration["feeds"]["render"]}
     with pytest.raises(ValidationError):
         Declaration.model_validate(declaration)
+
+
+async def test_a_vendors_own_file_says_what_ids_stand_for_and_completes_rows() -> None:
+    declaration = Declaration.model_validate(declared({"detail": {"path": "/{+id}", "row": "data"}}))
+
+    def completed(settings: ProviderSettings, row: object, task_id: str) -> object:
+        return {**row, "id": task_id or f"{settings.name}-{row['id']}"} if isinstance(row, dict) else row
+
+    hooks = Hooks(asked=lambda settings, task_id: task_id.replace("-", "/", 1), completed=completed)
+    row = {"id": "r-1", "status": "done"}
+    type_ = vendor_of("acme", declaration, hooks)
+    given = type_.settings.model_validate({"name": "test", "type": "acme", "api_key": "SECRET-api_key"})
+    vendor = ScriptedVendor({"data": {"renders": [row]}}, {"data": row})
+    client = Client(given.base_url, rate=1e9, timeout=5, transport=httpx.MockTransport(vendor))
+    (feed,) = type_.feeds(given, client, MemoryVault())
+    assert [one.id for one in (await feed.list_page()).observations] == ["test-r-1"]
+    assert [one.id for one in await feed.look_up("test-r-1")] == ["test-r-1"]
+    assert vendor.requests[1].url.path == "/test/r-1"
+    await client.aclose()

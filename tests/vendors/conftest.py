@@ -21,6 +21,7 @@ class Account:
 
     def __init__(self, name: str, door: Door, **given: Any) -> None:
         """`given` are settings."""
+        self._type = name
         world = World(rate=0, clock=HandClock(NOW), profiles=fake_of(name).profiles)
         door.behind = self.site = Site(world, door.url)
         self.rig = Rig(self.site.clock)
@@ -32,7 +33,8 @@ class Account:
         self.site.world.add(*lives)
         for loop in self.polled.loops:
             ids = [life.id for life in lives if life.kind == loop.feed.kind]
-            if ids and not loop.feed.lists:
+            shows = loop.feed.lists and fake_of(self._type).lists_in_flight
+            if ids and not shows:
                 await loop.following.ask_for(ids)
 
 

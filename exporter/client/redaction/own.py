@@ -31,3 +31,6 @@ def _secrets(value: object) -> Iterator[Secret]:
         case list():
             for one in value:
                 yield from _secrets(one)
+        case dict():
+            for one in value.values():
+                yield from _secrets(one)

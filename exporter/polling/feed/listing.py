@@ -20,7 +20,7 @@ from exporter.ledger.sweep import Sweep
 from exporter.ledger.times import EARLIEST
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.fills import Fills
-from exporter.tasks import Observation
+from exporter.tasks import CLOCK_SKEW, Observation
 from exporter.vendors.vendor import START, Feed, Page, Position
 
 PAGE_LIMIT = 100
@@ -122,6 +122,7 @@ class ListReader:
         self._late = LatePass(settings.list_lag, now if tracker.polled is None else min(now, tracker.polled))
         # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
         self._had_rows = bool(tracker.in_flight or tracker.recent(now))
+        self._newest: float | None = None  # of the rows that it had the last time, where the vendor lists a window
         self._depth = 1  # pages to read before known ground ends the reading
         self._row_limit = PAGE_LIMIT * max(settings.page_size, LEAST_PAGE)
 
@@ -155,8 +156,11 @@ class ListReader:
         self._depth = position.index if sweep.shifted and self._depth == 1 else 1
         known_ones = sweep.ended_before | (self._tracker.in_flight.keys() & sweep.listed.keys())
         ground = bool(known_ones - self.unlisted)
-        sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground))
+        sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground and not self._has_run_out(now)))
         self._had_rows = bool(sweep.listed)
+        if self._feed.window is not None:
+            dates = [at for one, _ in sweep.listed.values() if (at := _placed(one)) is not None]
+            self._newest = max(dates, default=None)
         is_due = self._late.is_due(now)
         if sweep.cut and not reached:
             self._late.cut_off(position, now)
@@ -165,6 +169,11 @@ class ListReader:
         elif is_due:
             await self._read_late(sweep, last, now)
         self._refuse_a_flood(sweep)
+
+    def _has_run_out(self, now: float) -> bool:
+        """Whether all that the list had the last time is older by now than what the vendor lists."""
+        window = self._feed.window
+        return window is not None and self._newest is not None and self._newest <= now - window + CLOCK_SKEW
 
     async def read_in_flight(self, sweep: Sweep, unseen: set[str]) -> None:
         """Reads the list of the tasks in flight until it has shown all `unseen`. Raises CallError, StoreError."""

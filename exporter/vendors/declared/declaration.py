@@ -286,6 +286,9 @@ class FeedDeclaration(Settings):
     reasons: ReasonWords = Field(
         default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix, `~` a part"
     )
+    vague_reasons: ReasonWords = Field(
+        default_factory=dict, description="the same of codes that tell less than the words beside them"
+    )
 
 
 _KEYS_OF_AUTH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -479,6 +482,7 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
                 yield ("detail", "fills", index), told_of(part, told)
     yield from ((("states", *path), words) for path, words in faults_of_words(feed.states))
     yield from ((("reasons", *path), words) for path, words in faults_of_words(feed.reasons))
+    yield from ((("vague_reasons", *path), words) for path, words in faults_of_words(feed.vague_reasons))
     if not feed.states:
         yield ("states",), "empty; write the vendor's words for each state, such as `succeeded: [done]`"
 

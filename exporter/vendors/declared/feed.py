@@ -146,9 +146,14 @@ class DeclaredFeed(Feed):
         history: float,
         own: Mapping[str, Value] | None = None,
         id_key: str = "id",
+        asked: Callable[[str], str] = str,
+        completed: Callable[[object, str], object] = lambda row, task_id: row,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`own` are the provider's values of placeholders that the vendor's declaration adds; `now` is our clock."""
+        """`own` are the provider's values of placeholders that the vendor's declaration adds; `now` is our clock.
+
+        `asked` and `completed` are the `Hooks` of these names.
+        """
         self.kind = kind  # type: ignore[misc]  # a class variable where a class stands for one feed
         self.clock = clock  # type: ignore[misc]
         self.document = document  # type: ignore[misc]
@@ -158,6 +163,7 @@ class DeclaredFeed(Feed):
         # Without a detail only the whole list tells that a task is gone.
         self.is_sorted = listing is not None and listing.sorted and detail is not None
         self.lists_in_flight = listing is not None and listing.in_flight is not None
+        self.window = listing.window if listing else None
         self.batch = detail.batch if detail else 1
         self.fills = detail.fills if detail and listing else frozenset()
         self.observe = observe
@@ -168,6 +174,8 @@ class DeclaredFeed(Feed):
         self._page_size = page_size
         self._history = history
         self._own = own or {}
+        self._asked = asked
+        self._completed = completed
         self.now = now
         self._window: dict[str, Value] = {}
 
@@ -205,7 +213,7 @@ class DeclaredFeed(Feed):
             more = False
         page = read_page(
             rows,
-            self.observe,
+            lambda row: self.observe(self._completed(row, "")),
             asked=self._page_size,
             received=at.rows,
             total=_count(_or_none(listing.total, body)),
@@ -249,9 +257,10 @@ class DeclaredFeed(Feed):
         detail = self._detail
         if detail is None:
             return {}
-        values: dict[str, Value] = {**self._own, "id": ids[0], "ids": list(ids)}
         read = partial(self._found, detail, ids)
         try:
+            asked = [self._asked(one) for one in ids]
+            values: dict[str, Value] = {**self._own, "id": asked[0], "ids": asked}
             return await self._caller.call("detail", detail.request.filled(values), read)
         except TaskNotFound:
             if len(ids) > 1:
@@ -278,7 +287,8 @@ class DeclaredFeed(Feed):
         if rows is None:
             raise ContractBroken("the detail shows no task")
         single = not isinstance(rows, list)
-        observations, _ = read_rows([rows] if single else rows, self.observe)
+        asked = ids[0] if detail.batch == 1 else ""
+        observations, _ = read_rows([rows] if single else rows, lambda row: self.observe(self._completed(row, asked)))
         if not observations:
             raise ContractBroken("the detail shows no task")
         by_id = {one.id: [one] for one in observations}

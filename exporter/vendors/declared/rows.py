@@ -41,6 +41,8 @@ class RowReader:
     state: Select
     states: Words[State]
     reasons: Words[Reason]
+    vague: Words[Reason] = Words[Reason]({})  # noqa: RUF009 (nothing changes it)
+    """By codes that tell less than the words beside them."""
     facts: tuple[Fact, ...] = ()
     code: Expression | None = None
     text: Expression | None = None
@@ -109,7 +111,7 @@ class RowReader:
         said = text if isinstance(text, str) else plain(text)
         common = self.in_common_words(said) if self.in_common_words else said
         reason = self.reasons.meaning(code) or self.reasons.meaning(text)
-        reason = reason or reason_of(code=code, text=common)
+        reason = reason or reason_of(code=code, text=common) or self.vague.meaning(code)
         if reason is None and self.state_tells:
             reason = self.reasons.meaning(word)
         told = tuple(one for one in (code_of(code) and str(code), said) if one and one.strip())

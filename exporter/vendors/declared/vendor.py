@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -36,6 +37,11 @@ class Hooks:
     """Says the vendor's texts in the words that several vendors use."""
     scheme: Callable[[Any, Client, TokenStore], Scheme] | None = None
     """Makes what signs requests."""
+    asked: Callable[[Any, str], str] | None = None
+    """What stands for a task's id in requests, by the provider's settings. Raises TaskNotFound for what is no id."""
+    completed: Callable[[Any, object, str], object] | None = None
+    """A row with what the vendor leaves out of it, by the provider's settings and the id that was asked for, which is
+    empty in a list. Raises ValueError where the row shows no task."""
 
 
 def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, **more: Any) -> Vendor:
@@ -142,6 +148,11 @@ def _feed(
     reader = reader_of(
         feed, settings.states.get(kind), settings.reasons.get(kind), own=own, in_common_words=hooks.in_common_words
     )
+    more: dict[str, Any] = {}
+    if hooks.asked:
+        more["asked"] = partial(hooks.asked, settings)
+    if hooks.completed:
+        more["completed"] = partial(hooks.completed, settings)
     return DeclaredFeed(
         kind,
         caller,
@@ -155,6 +166,7 @@ def _feed(
         history=settings.history,
         own=own,
         id_key=feed.fields.id.key or "id",
+        **more,
     )
 
 
@@ -181,6 +193,7 @@ def reader_of(
         state=fields.state.select,
         states=states,
         reasons=reasons,
+        vague=Words[Reason](feed.vague_reasons),
         facts=tuple(_facts(fields, own or {})),
         code=fields.code,
         text=fields.text,

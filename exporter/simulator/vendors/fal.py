@@ -1,0 +1,172 @@
+"""A fake fal: the platform's list of ended requests by endpoint, and the status of single ones at the queue.
+
+The two are one host here. The list tells an HTTP status and no reason; the queue tells a reason and no times, and
+knows a request by owner and application of its endpoint alone.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.world.content import prompt
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.tasks import Reason, State
+
+REQUEST: Feed = ("fal", "request")
+ENDPOINT = "fal-ai/kling-video/v2.1/master/image-to-video"
+WINDOW = 86400
+MOST_ENDPOINTS = 50
+STATUS = {
+    "generation_timeout": 504,
+    "request_timeout": 504,
+    "startup_timeout": 504,
+    "internal_server_error": 500,
+    "downstream_service_error": 500,
+    "runner_disconnected": 503,
+}
+"""HTTP statuses of failures; the others are 422."""
+
+
+@dataclass(eq=False)
+class Fal(Vendor):
+    type = "fal"
+    prefix = "/fal/v1"
+    keys: ClassVar = {"api_key": "demo-fal-id:demo-fal-secret", "endpoints": [ENDPOINT]}
+    lists_in_flight = False
+    profiles = (
+        Profile(
+            REQUEST,
+            per_minute=4,
+            queue=(1, 60),
+            run=(20, 300),
+            models=(ENDPOINT,),
+            new_id=uuid,
+            failures=(
+                Failure(
+                    Reason.MODERATION,
+                    "The content could not be processed because it was flagged.",
+                    "content_policy_violation",
+                    weight=4,
+                ),
+                Failure(Reason.INVALID_INPUT, "Could not load the image.", "image_load_error"),
+                Failure(Reason.INVALID_INPUT, "The file is not there.", "file_download_error"),
+                Failure(Reason.TIMEOUT, "The generation took too long.", "generation_timeout"),
+                Failure(Reason.TIMEOUT, "", "startup_timeout"),
+                Failure(Reason.PROVIDER_INTERNAL, "", "internal_server_error", weight=2),
+                Failure(Reason.PROVIDER_INTERNAL, "A service behind us has failed.", "downstream_service_error"),
+                Failure(Reason.PROVIDER_INTERNAL, "The runner is gone.", "runner_disconnected"),
+            ),
+        ),
+    )
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("/models/requests/by-endpoint", "request/list", self._list),
+            self.route("/account/billing", "account", self._billing),
+            self.route("/{owner}/{app}/requests/{request_id}/status", "request/detail", self._status),
+            self.route("/{owner}/{app}/{rest:path}/requests/{request_id}/status", "request/detail", self._no_such_path),
+        ]
+
+    def over_limit(self) -> Response:
+        return _error(429, "rate_limited", "Rate limit exceeded")
+
+    async def _list(self, request: Request) -> Response:
+        if not self._admits(request):
+            return _error(401, "authorization_error", "Authentication is required")
+        endpoints = {one for text in request.query_params.getlist("endpoint_id") for one in text.split(",") if one}
+        limit = query_int(request, "limit", 50)
+        try:
+            page = int(base64.b64decode(request.query_params.get("cursor", "") or b"MQ=="))
+        except ValueError:
+            return _error(400, "validation_error", "Invalid cursor")
+        if not 1 <= len(endpoints) <= MOST_ENDPOINTS or limit is None or not 1 <= limit <= 100 or page < 1:
+            return _error(400, "validation_error", "Invalid request parameters")
+        now = self.world.now()
+        moments = [(life, life.at(now)) for life in self.world.listed(REQUEST) if _endpoint_of(life) in endpoints]
+        ended = [(life, at) for life, at in moments if at.ended is not None and at.ended > now - WINDOW]
+        ended.sort(key=lambda one: one[1].ended or 0.0, reverse=True)
+        shown = ended[(page - 1) * limit : page * limit]
+        rows = [_row(life, moment) for life, moment in shown]
+        if "payloads" in request.query_params.get("expand", ""):
+            rows = [row | {"json_input": {"prompt": prompt(row["request_id"])}} for row in rows]
+        more = page * limit < len(ended)
+        following = base64.b64encode(str(page + 1).encode()).decode() if more else None
+        return VendorJSON({"items": rows, "next_cursor": following, "has_more": more})
+
+    async def _billing(self, request: Request) -> Response:
+        if not self._admits(request):
+            return _error(401, "authorization_error", "Authentication is required")
+        return VendorJSON({"username": "demo", "credits": {"current_balance": 24.5, "currency": "USD"}})
+
+    async def _status(self, request: Request) -> Response:
+        if not self._admits(request):
+            return VendorJSON({"detail": "Authentication is required to access this application"}, 401)
+        path = request.path_params
+        life = self.world.find(REQUEST, path["request_id"])
+        if life is None or _endpoint_of(life).split("/")[:2] != [path["owner"], path["app"]]:
+            return VendorJSON({"detail": "Request not found"}, 404)
+        return _queued(life, life.at(self.world.now()))
+
+    async def _no_such_path(self, request: Request) -> Response:
+        return VendorJSON({"detail": "Method Not Allowed"}, 405)
+
+    def _admits(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Key {self.keys['api_key']}"
+
+
+def _error(status: int, kind: str, message: str) -> Response:
+    return VendorJSON({"error": {"type": kind, "message": message}}, status)
+
+
+def _endpoint_of(life: Life) -> str:
+    return life.model or ENDPOINT
+
+
+def _time(at: float | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _row(life: Life, moment: Moment) -> dict[str, Any]:
+    """A request that has ended."""
+    started, ended = moment.started or life.submitted, moment.ended or moment.at
+    return {
+        "request_id": life.id,
+        "endpoint_id": _endpoint_of(life),
+        "sent_at": _time(life.submitted),
+        "started_at": _time(moment.started),
+        "ended_at": _time(moment.ended),
+        "status_code": 200 if moment.state is State.SUCCEEDED else STATUS.get(life.code, 422),
+        "duration": round(ended - started, 3),
+    }
+
+
+def _queued(life: Life, moment: Moment) -> Response:
+    own = f"https://queue.fal.run/{'/'.join(_endpoint_of(life).split('/')[:2])}/requests/{life.id}"
+    answer: dict[str, Any] = {
+        "request_id": life.id,
+        "response_url": own,
+        "status_url": f"{own}/status",
+        "cancel_url": f"{own}/cancel",
+    }
+    if moment.ended is None:
+        if moment.state is State.QUEUED:
+            return VendorJSON({"status": "IN_QUEUE", "queue_position": 0, **answer}, 202)
+        return VendorJSON({"status": "IN_PROGRESS", "logs": [{"message": prompt(life.id)}], **answer}, 202)
+    done = {"status": "COMPLETED", "logs": [], "metrics": {"inference_time": 1.5}, **answer}
+    if moment.state is not State.SUCCEEDED:
+        done |= {"error": life.words, "error_type": life.code}
+    return VendorJSON(done)
+
+
+FAKE = Fal

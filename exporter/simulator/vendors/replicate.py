@@ -1,0 +1,189 @@
+"""A fake Replicate: all predictions of an account, 100 on a page, the newest first, and a whole URL to the next page.
+
+Predictions of image models stand in the same list. Input and output are removed an hour after the end; rows stay.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.world.content import prompt, signed_url
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.tasks import Reason, State
+
+PREDICTION: Feed = ("replicate", "prediction")
+PAGE = 100
+REMOVED_AFTER = 3600.0
+IMAGES_EVERY = 7
+"""After so many predictions of videos comes one of an image."""
+STATES = {
+    State.QUEUED: "starting",
+    State.RUNNING: "processing",
+    State.SUCCEEDED: "succeeded",
+    State.FAILED: "failed",
+}
+
+
+def _prediction_id(rng: Any) -> str:
+    return "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26))
+
+
+@dataclass(eq=False)
+class Replicate(Vendor):
+    type = "replicate"
+    prefix = "/replicate/v1"
+    keys: ClassVar = {"api_token": "r8_demo-replicate-token"}
+    documented: ClassVar = {"prediction": (3000, 60)}
+    profiles = (
+        Profile(
+            PREDICTION,
+            per_minute=3,
+            queue=(1, 90),
+            run=(20, 240),
+            cancelled=0.04,
+            models=("kwaivgi/kling-v2.1", "wan-video/wan-2.2-t2v-fast", "minimax/hailuo-02"),
+            cost=lambda rng: round(rng.uniform(10, 200), 3),
+            failures_cost=True,
+            new_id=_prediction_id,
+            failures=(
+                Failure(
+                    Reason.MODERATION,
+                    "NSFW content detected. Try running it again, or try a different prompt.",
+                    weight=3,
+                ),
+                Failure(Reason.MODERATION, "The request was not accepted. Please try different inputs. (E005)"),
+                Failure(Reason.PROVIDER_INTERNAL, "CUDA out of memory. Tried to allocate 2.00 GiB", weight=2),
+                Failure(Reason.PROVIDER_INTERNAL, "Prediction interrupted; please retry (code: PA)"),
+                Failure(Reason.PROVIDER_INTERNAL, "Director: unexpected error handling prediction (E8765)"),
+                Failure(Reason.TIMEOUT, "Prediction timed out"),
+                Failure(Reason.INVALID_INPUT, "Invalid aspect ratio for this model"),
+                Failure(Reason.INVALID_INPUT, "duration must be 5 or 10"),
+                Failure(Reason.UNKNOWN, ""),
+            ),
+        ),
+    )
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("/predictions", "prediction/list", self._list),
+            self.route("/predictions/{prediction_id}", "prediction/detail", self._detail),
+        ]
+
+    def over_limit(self) -> Response:
+        return _problem(429, "Too many requests", "Request was throttled. Your rate limit resets in ~30s.")
+
+    async def _list(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        try:
+            before = _position(request.query_params.get("cursor", ""))
+        except ValueError:
+            return _problem(422, "Invalid cursor", "The cursor is not valid.")
+        now = self.world.now()
+        rows: list[dict[str, Any]] = []
+        for number, life in enumerate(reversed(self.world.listed(PREDICTION)), 1):
+            rows.append(_row(life, life.at(now)))
+            if number % IMAGES_EVERY == 0:
+                rows.append(_image(life))
+        rows = sorted((row for row in rows if before is None or _key(row) < before), key=_key, reverse=True)
+        following = None
+        if len(rows) > PAGE:
+            following = str(request.url.replace(query=f"cursor={_cursor(rows[PAGE - 1])}"))
+        return VendorJSON({"previous": None, "next": following, "results": rows[:PAGE]})
+
+    async def _detail(self, request: Request) -> Response:
+        if refused := self._refusal(request):
+            return refused
+        life = self.world.find(PREDICTION, request.path_params["prediction_id"])
+        if life is None:
+            return _problem(404, "Not found", "The requested resource could not be found.")
+        return VendorJSON(_row(life, life.at(self.world.now())) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"})
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.headers.get("authorization") == f"Bearer {self.keys['api_token']}":
+            return None
+        return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+
+
+def _problem(status: int, title: str, detail: str) -> Response:
+    return VendorJSON({"type": "about:blank", "title": title, "status": status, "detail": detail}, status)
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["created_at"], row["id"]
+
+
+def _cursor(row: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode("|".join(_key(row)).encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[str, str] | None:
+    """Where the page begins: rows before this one. Raises ValueError."""
+    if not cursor:
+        return None
+    at, _, name = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
+    return at, name
+
+
+def _time(at: float | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _row(life: Life, moment: Moment) -> dict[str, Any]:
+    is_removed = moment.ended is not None and moment.at - moment.ended > REMOVED_AFTER
+    done = moment.state is State.SUCCEEDED
+    word = STATES.get(moment.state) or ("aborted" if zlib.crc32(life.id.encode()) % 2 else "canceled")
+    row: dict[str, Any] = {
+        "id": life.id,
+        "model": life.model or "kwaivgi/kling-v2.1",
+        "version": "hidden",
+        "status": word,
+        "source": "api",
+        "input": {} if is_removed else {"prompt": prompt(life.id)},
+        "output": signed_url(life.id, "video.mp4") if done and not is_removed else None,
+        "error": (life.words or None) if moment.state is State.FAILED else None,
+        "data_removed": is_removed,
+        "created_at": _time(life.submitted),
+        "started_at": _time(moment.started),
+        "completed_at": _time(moment.ended),
+        "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id}"},
+    }
+    if moment.ended is not None and life.cost:
+        row["metrics"] = {"predict_time": life.cost, "total_time": round(moment.ended - life.submitted, 3)}
+    return row
+
+
+def _image(life: Life) -> dict[str, Any]:
+    """A finished prediction of an image model, made just after that of a video."""
+    begun = life.submitted + 1e-5
+    return {
+        "id": life.id[::-1],
+        "model": "black-forest-labs/flux-schnell",
+        "version": "hidden",
+        "status": "succeeded",
+        "source": "web",
+        "input": {"prompt": prompt(life.id)},
+        "output": [signed_url(life.id, "image.webp")],
+        "error": None,
+        "data_removed": False,
+        "created_at": _time(begun),
+        "started_at": _time(begun),
+        "completed_at": _time(begun),
+        "metrics": {"predict_time": 0.4, "total_time": 0.4},
+        "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id[::-1]}"},
+    }
+
+
+FAKE = Replicate

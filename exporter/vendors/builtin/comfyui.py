@@ -1,0 +1,147 @@
+"""ComfyUI: the jobs of a server of one's own, as long as it keeps them in its memory.
+
+Document: the server's route /api/jobs, which newer versions have; fields without a value are left out of its rows. It
+knows no credentials: the headers are those that a proxy before it may want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import httpx
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from exporter.client.client import Client
+from exporter.client.tokens import TokenStore
+from exporter.config.models import FileReference, ProviderSettings, Secret
+from exporter.tasks import Cause
+from exporter.vendors.declared.auth import Scheme
+from exporter.vendors.declared.declaration import Declaration, HeaderName, as_path
+from exporter.vendors.declared.vendor import Hooks, vendor_of
+
+
+class HeaderValue(Secret):
+    """What stands in a header, blanks included."""
+
+    _wanted = "write the header's value, ${VARIABLE}, or its name with _file"
+
+    @classmethod
+    def _clean(cls, text: str) -> str:
+        text = text.strip()
+        if not text:
+            raise ValueError("is empty")
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("holds a line break or another sign that no header can carry")
+        return text
+
+
+def _with_files(given: Any) -> Any:
+    """The headers, with those whose name ends in `_file` out of files."""
+    if not isinstance(given, dict):
+        return given
+    return {
+        name.removesuffix("_file"): FileReference(value) if name.endswith("_file") and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+
+
+class Settings(ProviderSettings):
+    """A ComfyUI server of one's own."""
+
+    added: ClassVar = ("api",)
+    type: Literal["comfyui"]
+    page_size: int = Field(default=100, ge=1, le=500, description="jobs asked for on one list page")
+    headers: Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_with_files)] = Field(
+        default_factory=dict, description="what a proxy before the server wants, by the headers' names"
+    )
+    where: Annotated[str, AfterValidator(as_path)] | None = Field(
+        default=None, description="JMESPath over a row of a list: others are no tasks"
+    )
+
+
+DECLARATION = Declaration.model_validate(
+    {
+        "title": "ComfyUI",
+        "answer": {"text": "error.message || error"},
+        "feeds": {
+            "job": {
+                "title": "Jobs, GET /api/jobs",
+                "document": "https://docs.comfy.org/development/comfyui-server/comms_routes",
+                "list": {
+                    "path": "/api/jobs",
+                    "query": {
+                        "limit": "{page_size}",
+                        "offset": "{offset}",
+                        "sort_by": "created_at",
+                        "sort_order": "desc",
+                    },
+                    "rows": "jobs",
+                    "total": "pagination.total",
+                    "last": "pagination.has_more == `false`",
+                    "paging": {"type": "offset"},
+                },
+                "detail": {"path": "/api/jobs/{id}"},
+                "fields": {
+                    "id": "id",
+                    # An interruption is a cancel, whichever way it is told.
+                    "state": "(status == 'failed' && contains(not_null(execution_error.exception_type, ''), "
+                    "'InterruptProcessing') && 'cancelled') || status",
+                    "submitted": "create_time",
+                    "started": "execution_start_time",
+                    "ended": "execution_end_time",
+                    "model": "workflow_id",
+                    "code": "execution_error.exception_type",
+                    "text": "execution_error.exception_message",
+                    "result": "preview_output",
+                },
+                "states": {
+                    "queued": ["pending"],
+                    "running": ["in_progress"],
+                    "succeeded": ["completed"],
+                    "failed": ["failed"],
+                    "cancelled": ["cancelled"],
+                },
+                "reasons": {"provider_internal": ["OutOfMemoryError", "^torch.OutOfMemoryError", "^torch.cuda."]},
+                # Nodes that call other vendors raise these too, with those vendors' words.
+                "vague_reasons": {
+                    "provider_internal": ["RuntimeError", "^torch."],
+                    "invalid_input": ["ValueError", "FileNotFoundError", "KeyError"],
+                },
+            }
+        },
+    }
+)
+
+
+class Headers(Scheme):
+    """Headers as the settings have them."""
+
+    def __init__(self, headers: Mapping[str, Secret]) -> None:
+        super().__init__(list(headers.values()))
+        self._headers = headers
+
+    @property
+    def sent(self) -> list[str]:
+        return [word for text in super().sent for word in (text, *text.split())]
+
+    def sign(self, request: httpx.Request) -> None:
+        for name, secret in self._headers.items():
+            request.headers[name] = secret.text
+
+
+def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+    return Headers(settings.headers)
+
+
+VENDOR = vendor_of(
+    "comfyui",
+    DECLARATION,
+    Hooks(scheme=_scheme),
+    settings=Settings,
+    other_names=("comfy", "comfy_ui"),
+    advice={
+        Cause.WRONG_URL: "A version of ComfyUI without /api/jobs answers so too: update it.",
+        Cause.CREDENTIALS: "ComfyUI itself knows no credentials: a proxy before it does, and `headers` are for that.",
+    },
+)
