@@ -398,7 +398,7 @@ def test_the_word_for_the_state_is_no_content() -> None:
         ("ValueError", "the frames do not fit", Reason.INVALID_INPUT),
         ("ValueError", "blocked by moderation", Reason.MODERATION),
         ("E_UNSAFE", "the service is unavailable", Reason.MODERATION),
-        ("KeyError", "the frames do not fit", Reason.UNKNOWN),
+        ("OddError", "the frames do not fit", Reason.UNKNOWN),
     ],
 )
 def test_a_vague_code_tells_less_than_the_words_beside_it(code: str, message: str, reason: Reason) -> None:
