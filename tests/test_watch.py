@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.models import WatchSettings
-from exporter.polling.watch import Watch
+from exporter.polling.watch import Watch, groups
 from exporter.polling.watch.files import WatchedFiles
 from exporter.vendors.registry import Registry
 from tests.harness import VENDORS
@@ -93,6 +93,13 @@ async def test_a_bad_file_that_goes_is_no_trouble_any_more(tmp_path: Path) -> No
     path.unlink()
     await one.ids("sora")
     assert one.troubles == []
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"), [('{"operation": ["models/veo/a", "b"]}', ["models/veo/a", "b"]), ('[{"operation": "c"}]', ["c"])]
+)
+def test_a_kind_may_have_the_name_of_a_field_of_ids(text: str, ids: list[str]) -> None:
+    assert groups.read(text.encode(), "operation", frozenset({"operation"})).kinds == {"operation": ids}
 
 
 def test_a_file_may_name_a_kind_more_than_once(tmp_path: Path) -> None:

@@ -167,12 +167,13 @@ def _walk_object(named: Named, value: dict[str, Any], kind: object, where: str, 
     if several := next((fields[name] for name in _LISTS if isinstance(value.get(fields.get(name, "")), list)), None):
         _walk(named, value[several], kind, f"{steps}{several}", depth - 1)
         return
-    if found := [fields[name] for name in ID_NAMES if name in fields]:
+    inside = [name for name in value if isinstance(value[name], list | dict)]
+    by_kind = [name for name in inside if _known(name, named.known) in named.known]
+    found = [fields[name] for name in ID_NAMES if name in fields]
+    if found := [name for name in found if name not in by_kind]:  # `operation` is also what a feed is called
         name = next((one for one in found if isinstance(value[one], str)), found[0])
         named.take(value[name], kind, f"{steps}{name}")
         return
-    inside = [name for name in value if isinstance(value[name], list | dict)]
-    by_kind = [name for name in inside if _known(name, named.known) in named.known]
     around = [name for name in ENVELOPES if name in inside]
     if not by_kind and not around:
         named.fault(where, f"not of the form {FORM}")
