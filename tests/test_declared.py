@@ -437,7 +437,7 @@ WORDS: Mapping[str, tuple[str, list[str]]] = {
         "states: {sora: {succeeded: [''], failed: ['^a.*', b], cancelled: [B]}}",
         [
             "providers[0].states.sora.succeeded[0]: empty; write a word of the vendor",
-            "providers[0].states.sora.failed[0]: `^a.*` looks like a regular expression; after ^ the beginning of a "
+            "providers[0].states.sora.failed[0]: `^a.*` looks like a regular expression; after ^ a part of a "
             "word stands as it is",
             "providers[0].states.sora.cancelled[0]: `B` already means failed; a word has one meaning",
         ],

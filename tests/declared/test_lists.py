@@ -141,6 +141,7 @@ async def test_tasks_in_flight_below_the_history_are_looked_up_one_by_one(acme: 
     await polled.sweep()
     assert set(polled.in_flight) == {"r-b"}
     assert polled.ends == {"succeeded": 1}
+    assert acme.asked == {"r-a": 1, "r-b": 1}
 
 
 async def test_such_a_list_asks_for_its_window_at_each_sweep(acme: Acme) -> None:
