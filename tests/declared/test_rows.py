@@ -150,6 +150,17 @@ def test_only_a_task_that_ended_well_has_an_output(word: str, seconds: float | N
     assert observe(status=word, seconds=5).output_seconds == seconds
 
 
+def test_frames_tell_the_length_where_no_seconds_do() -> None:
+    feed = {"fields": {"output": {"path": "seconds", "frames": "clip.frames", "frame_rate": "clip.fps"}}}
+    clip = {"frames": 120, "fps": 24}
+    assert observe(feed, status="done", clip=clip).output_seconds == 5.0
+    assert observe(feed, status="done", clip=clip, seconds=7).output_seconds == 7.0
+    assert observe(feed, status="done").output_seconds is None
+    assert observe(feed, status="failed", clip=clip).output_seconds is None
+    odd = observe(feed, status="done", clip={"frames": "many", "fps": 24})
+    assert (odd.output_seconds, odd.unmapped) == (None, frozenset({Field.OUTPUT}))
+
+
 @pytest.mark.parametrize(
     ("row", "result", "fault"),
     [

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.vendors.declared.values import amount_reader, length_reader, number, progress_reader, time_reader
+from exporter.vendors.declared.values import (
+    amount_reader,
+    framed_length_reader,
+    length_reader,
+    number,
+    progress_reader,
+    time_reader,
+)
 
 AT = 1_790_000_000.0
 """2026-09-21 14:13:20 UTC."""
@@ -291,6 +298,31 @@ def test_what_is_no_length_is_refused(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ((5000, None, None), 5.0),
+        ((5000, 241, 24), 5.0),
+        ((None, 120, 24), 5.0),
+        ((0, 120, 24), 5.0),
+        (("", "121", "24"), pytest.approx(5.0417, abs=1e-4)),
+        ((None, 120, None), None),
+        ((None, None, 24), None),
+        ((None, 0, 24), None),
+    ],
+)
+def test_the_length_of_a_clip_may_be_its_frames(values: tuple[Any, Any, Any], seconds: float | None) -> None:
+    assert framed_length_reader("ms")(values) == seconds
+
+
+@pytest.mark.parametrize(
+    "wrong", [("soon", 120, 24), (None, "many", 24), (None, 120, 0), (None, 120, -24), (None, -1, 1)]
+)
+def test_what_is_no_number_of_frames_is_refused(wrong: tuple[Any, Any, Any]) -> None:
+    with pytest.raises(ValueError):
+        framed_length_reader("s")(wrong)
+
+
+@pytest.mark.parametrize(
     ("scale", "value", "amount"),
     [
         (1.0, 5, 5.0),
@@ -331,6 +363,8 @@ def test_any_value_is_a_finite_number_or_none_or_refused(value: Any) -> None:
         progress_reader("ratio"),
         length_reader("s"),
         length_reader("ms"),
+        lambda given: framed_length_reader("s")((None, given, 24)),
+        lambda given: framed_length_reader("s")((None, 120, given)),
         amount_reader(0.01),
         number,
     ):

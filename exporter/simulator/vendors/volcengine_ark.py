@@ -1,12 +1,14 @@
 """A fake Volcengine Ark: content generation tasks of the last seven days, in rows that list and detail share.
 
-Speech has no part in it, but 3D models do: they stand in the same list. A cancelled row vanishes after a day.
+3D models stand in the same list. A cancelled row vanishes after a day. The lite model tells frames instead of seconds.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, ClassVar
 
 from starlette.requests import Request
@@ -31,7 +33,10 @@ STATES = {
 }
 
 
-def _task_id(rng: Any) -> str:
+FRAMES_A_SECOND = 24
+
+
+def _task_id(rng: Random) -> str:
     return f"cgt-20260301101500-{''.join(rng.choices('bcdfghjklmnpqrstvwxz2456789', k=8))}"
 
 
@@ -86,9 +91,10 @@ class VolcengineArk(Vendor):
         if page is None or size is None or not 1 <= page <= 500 or not 1 <= size <= 500:
             return _error(400, "InvalidParameter", "The parameter page_num or page_size is not valid.")
         now = self.world.now()
-        lives = [life for life in self.world.listed(GENERATION) if self._is_kept(life, now)]
-        shown = lives[(page - 1) * size : page * size]
-        return VendorJSON({"total": len(lives), "items": [_row(life, life.at(now)) for life in shown]})
+        kept = (life for life in self.world.listed(GENERATION) if self._is_kept(life, now))
+        rows = [*(_row(life, life.at(now)) for life in kept), *_models_of_things(now)]
+        rows.sort(key=lambda row: -int(row["created_at"]))
+        return VendorJSON({"total": len(rows), "items": rows[(page - 1) * size : page * size]})
 
     async def _detail(self, request: Request) -> Response:
         if refused := self._refusal(request):
@@ -126,7 +132,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "updated_at": int(moment.ended or moment.started or life.submitted),
         "resolution": "1080p",
         "ratio": "16:9",
-        "framespersecond": 24,
+        "framespersecond": FRAMES_A_SECOND,
         "revised_prompt": prompt(life.id),
         "service_tier": "default",
         "execution_expires_after": 172800,
@@ -135,8 +141,24 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         tokens = int(life.cost)
         row["content"] = {"video_url": signed_url(life.id, "video.mp4")}
         row["usage"] = {"completion_tokens": tokens, "total_tokens": tokens}
-        row["duration"] = int(life.output_seconds or 5)
+        if "lite" in life.model:
+            row["frames"] = int(FRAMES_A_SECOND * (life.output_seconds or 5))
+        else:
+            row["duration"] = int(life.output_seconds or 5)
     return row
+
+
+def _models_of_things(now: float) -> Sequence[dict[str, Any]]:
+    """Tasks of 3D models, which are no videos: one that runs, and one that has ended."""
+    common = {"model": "doubao-seed3d-1-0-250928", "subdivisionlevel": "medium", "fileformat": "glb", "error": None}
+    at = int(now)
+    ended = {"content": {"file_url": signed_url("3d", "thing.glb")}, "usage": {"total_tokens": 30000}}
+    return [
+        {"id": "cgt-20260301101500-3dbbb", "status": "running", "created_at": at - 9, "updated_at": at, **common},
+        {"id": "cgt-20260301101500-3daaa", "status": "succeeded", "created_at": at - 90, "updated_at": at - 40}
+        | common
+        | ended,
+    ]
 
 
 FAKE = VolcengineArk

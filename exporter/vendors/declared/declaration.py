@@ -162,6 +162,11 @@ class PathOnly(Settings):
 
     path: Path = Field(description="JMESPath over a row")
 
+    @property
+    def paths(self) -> Sequence[Expression]:
+        """All that it reads of a row."""
+        return [self.path]
+
 
 class ProgressField(PathOnly):
     """How far a task is."""
@@ -183,6 +188,19 @@ class LengthField(PathOnly):
     """The length of the clip."""
 
     unit: Literal["s", "ms"] = Field(default="s", description="of a number")
+    frames: Path | None = Field(default=None, description="how many frames it has, where `path` tells nothing")
+    frame_rate: Path | None = Field(default=None, description="how many of those a second has")
+
+    @model_validator(mode="after")
+    def _has_both(self) -> LengthField:
+        for key, other in (("frames", "frame_rate"), ("frame_rate", "frames")):
+            if getattr(self, key) is not None and getattr(self, other) is None:
+                raise fault(f"missing; {key} tells no length without it", other)
+        return self
+
+    @property
+    def paths(self) -> Sequence[Expression]:
+        return [path for path in (self.path, self.frames, self.frame_rate) if path is not None]
 
 
 class UsageField(PathOnly):
@@ -219,7 +237,7 @@ class Fields(Settings):
         """Where a row tells one of these: none where that is not declared, several where it is in several units."""
         told = getattr(self, name)
         parts = told if isinstance(told, list) else [] if told is None else [told]
-        return [one if isinstance(one, Expression) else one.path for one in parts]
+        return [path for one in parts for path in ([one] if isinstance(one, Expression) else one.paths)]
 
 
 class Paging(Settings):

@@ -171,6 +171,21 @@ def length_reader(unit: str) -> Callable[[Any], float | None]:
     return read
 
 
+def framed_length_reader(unit: str) -> Callable[[Any], float | None]:
+    """Reads the length of a clip out of three values: the length itself, else its frames and how many a second has."""
+    plain, in_seconds = length_reader(unit), length_reader("s")
+
+    def read(values: Any) -> float | None:
+        length, frames, rate = values
+        if (seconds := plain(length)) is not None or _is_unset(frames) or _is_unset(rate):
+            return seconds
+        if (in_a_second := number(rate)) <= 0:
+            raise ValueError("not a frame rate")
+        return in_seconds(number(frames) / in_a_second)
+
+    return read
+
+
 def _in_seconds(length: float, unit: str) -> float:
     if unit.startswith(("ms", "mil")):
         return length / 1000.0

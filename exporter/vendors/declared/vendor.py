@@ -23,7 +23,13 @@ from exporter.vendors.declared.expressions import Expression
 from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
 from exporter.vendors.declared.requests import RequestTemplate, Template, Value
 from exporter.vendors.declared.rows import Fact, RowReader
-from exporter.vendors.declared.values import amount_reader, length_reader, progress_reader, time_reader
+from exporter.vendors.declared.values import (
+    amount_reader,
+    framed_length_reader,
+    length_reader,
+    progress_reader,
+    time_reader,
+)
 from exporter.vendors.declared.words import Words, plain
 from exporter.vendors.vendor import Document, Feed, Tells, Vendor
 
@@ -216,8 +222,19 @@ def _facts(fields: declared.Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
             Fact(Part.PROGRESS, "progress", fields.progress.path.select, progress_reader(fields.progress.unit))
         )
     if fields.output:
-        facts.append(Fact(Part.OUTPUT, "output_seconds", fields.output.path.select, length_reader(fields.output.unit)))
+        facts.append(_length(fields.output))
     return facts
+
+
+def _length(of: declared.LengthField) -> Fact:
+    path, frames, rate = of.path.select, of.frames, of.frame_rate
+    if frames is None or rate is None:
+        return Fact(Part.OUTPUT, "output_seconds", path, length_reader(of.unit))
+
+    def select(raw: Any) -> Any:
+        return path(raw), frames(raw), rate(raw)
+
+    return Fact(Part.OUTPUT, "output_seconds", select, framed_length_reader(of.unit))
 
 
 def _time(part: Part, name: str, of: declared.TimeField, own: Mapping[str, Any]) -> Fact:
