@@ -78,6 +78,8 @@ class Feed(ABC):
     """Ids that one look-up may ask for."""
     fills: frozenset[str] = frozenset()
     """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
+    units: tuple[str, ...] = ()
+    """The units, of UNITS, in which it tells what tasks cost; empty where it does not."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"

@@ -63,7 +63,7 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
     [
         (
             "q=x",
-            "unknown parameter; allowed: provider, kind, state, reason, id, sort, direction, page, per_page",
+            "unknown parameter; allowed: provider, kind, model, state, reason, id, sort, direction, page, per_page",
         ),
         ("state=done", f"state: unknown; allowed: {STATES}"),
         ("state=Running", f"state: unknown; allowed: {STATES}"),
@@ -71,8 +71,8 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
         ("reason=bad", f"reason: unknown; allowed: {REASONS}"),
         (
             "sort=name",
-            "sort: unknown; allowed: changed, submitted, started, ended, duration, progress, provider, kind, id, "
-            "state, reason",
+            "sort: unknown; allowed: changed, submitted, started, ended, duration, progress, provider, kind, model, "
+            "id, state, reason",
         ),
         ("direction=up", "direction: unknown; allowed: asc, desc"),
         ("page=0", "page: too small; the least is 1"),

@@ -137,6 +137,8 @@ class FeedLoop:
             exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
+            models=tracker.models,
+            units=self.feed.units,
             followed=len(self.following.ids),
             look_ups=LookUpState(
                 self.following.unread, tuple(self.look_ups.reluctance.failing), self.look_ups.reluctance.unknown
