@@ -354,7 +354,7 @@ class Tracker:
             output_seconds=observation.output_seconds,
             said=observation.said if state is State.FAILED else "",
             missing=0,
-            model=model_name(observation.model) or task.model,
+            model=(model_name(observation.model) if observation.model else "") or task.model,
             told=told,
         )
 
