@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,10 +16,11 @@ from functools import cached_property
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.client.errors import FailedCall
 from exporter.config.models import PollSettings
-from exporter.ledger.counters import Counters
-from exporter.ledger.deltas import Exemplar
-from exporter.ledger.tracker import End, within
-from exporter.tasks import IN_FLIGHT, MAY_STALL, Cause, Clock, Field, State, Task
+from exporter.ledger.counters import Counters, Key, cumulative
+from exporter.ledger.counting.deltas import Exemplar
+from exporter.ledger.counting.ends import End, within
+from exporter.ledger.counting.models import OTHER, in_order
+from exporter.tasks import IN_FLIGHT, MAY_STALL, UNITS, Cause, Clock, Field, State, Task
 
 Labels = tuple[str, ...]
 
@@ -111,6 +113,10 @@ class FeedSnapshot:
     """In flight."""
     ends: tuple[End, ...]
     """Of the recent window, the oldest first, and some that have just left it."""
+    models: frozenset[str]
+    """The models with series of their own, `other` among them where there are more."""
+    units: tuple[str, ...]
+    """In which the vendor tells what tasks cost."""
     followed: int
     """How many ids are watched or were asked for."""
     look_ups: LookUpState
@@ -137,6 +143,10 @@ class FeedSnapshot:
     def stale_at(self) -> float:
         """When that will be, if no sweep succeeds before."""
         return (self.succeeded or 0.0) + self.freshness
+
+    def model_of(self, task: Task) -> str:
+        """The value of the label `model` for a task that has a model."""
+        return task.model if task.model in self.models else OTHER
 
     def recent(self, now: float) -> list[Task]:
         """The tasks that ended within the recent window."""
@@ -271,10 +281,57 @@ class FeedView:
             every: list[Labels] = [(state,) for state in states]
             for labels in every or [()]:
                 key = (metric, *labels)
-                buckets, total = self.counts.buckets(*key, bounds=self.settings.duration_buckets)
-                theirs = self.feed.exemplars.items()
-                exemplars = {other[-1]: exemplar for other, exemplar in theirs if other[:-1] == key}
-                yield labels, Distribution(buckets, total, exemplars)
+                yield labels, self._distribution(key)
+
+    def _distribution(self, key: Key) -> Distribution:
+        buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
+        return Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
+
+    @cached_property
+    def _histograms(self) -> Mapping[Key, Sequence[tuple[str, float]]]:
+        return self.counts.histograms()
+
+    @cached_property
+    def _exemplars(self) -> Mapping[Key, Mapping[str, Exemplar]]:
+        """By histogram and by bucket."""
+        found: dict[Key, dict[str, Exemplar]] = {}
+        for key, exemplar in self.feed.exemplars.items():
+            found.setdefault(key[:-1], {})[key[-1]] = exemplar
+        return found
+
+    @cached_property
+    def models(self) -> Sequence[str]:
+        """The values of the label `model`."""
+        return in_order(self.feed.models) if self.swept else ()
+
+    @cached_property
+    def units(self) -> Sequence[str]:
+        """The units of costs: those that the feed tells, and those that were counted before."""
+        counted = {key[1] for key in self.counts if key[0] == "usage_total"}
+        return [unit for unit in UNITS if unit in counted or unit in self.feed.units] if self.swept else ()
+
+    def counted_by_model(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter by model and one more label."""
+        for model in self.models:
+            for value in values:
+                yield (model, value), self.counts[metric, model, value]
+
+    def durations_by_model(self, metric: str) -> Iterator[tuple[Labels, Distribution]]:
+        for model in self.models:
+            yield (model,), self._distribution((metric, model))
+
+    def in_flight_by_model(self) -> Iterator[tuple[Labels, float]]:
+        if not (self.models and self.in_flight):
+            return
+        for model in self.models:
+            for state in self.in_flight:
+                yield (model, state), self._in_flight_by_model[model, state]
+
+    @cached_property
+    def _in_flight_by_model(self) -> Counter[tuple[str, State]]:
+        return Counter(
+            (self.feed.model_of(task), state) for state, tasks in self.in_flight.items() for task in tasks if task.model
+        )
 
     def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
         """How many recent ends there are for each value."""

@@ -103,6 +103,10 @@ class Clock(StrEnum):
     OBSERVED = "observed"
 
 
+UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
+"""What costs and balances are counted in: the values of the label `unit`. Money is in whole units."""
+
+
 class Field(StrEnum):
     """A part of an observation that a vendor's answer can spoil."""
 
@@ -201,6 +205,8 @@ class Task:
     """The vendor's own words about a failure, fit to be shown."""
     missing: int = 0
     """How many sweeps in a row did not find it at the vendor."""
+    model: str = ""
+    """The model as the label `model` writes its name; empty where the vendor tells none."""
     told: frozenset[str] = frozenset()
 
     @property

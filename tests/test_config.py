@@ -64,8 +64,8 @@ MAPPING = "not a mapping; write keys with values"
 SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
-    "duration_buckets, history, idle_poll_interval, ledger, list_lag, log, poll_interval, providers, recent_window, "
-    "request_timeout, stalled_after, task_series_limit, vendor_files, vendors"
+    "account_interval, duration_buckets, history, idle_poll_interval, ledger, list_lag, log, model_limit, "
+    "poll_interval, providers, recent_window, request_timeout, stalled_after, task_series_limit, vendor_files, vendors"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
 CHANJING_WAYS = "credentials: give exactly one of access_token, or app_id with secret_key"
@@ -228,19 +228,21 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     "an unknown key of a provider": (
         providers(FACEWAP, "    tokn: x\n"),
         [
-            "6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, bearer, ca_file, "
-            "created_at_offset, duration_buckets, feeds, history, idle_poll_interval, list_lag, max_requests_per_day, "
-            "name, page_size, poll_interval, proxy, proxy_file, rate_limit, reasons, recent_window, request_timeout, "
-            "stalled_after, states, task_series_limit, token, token_file, type, watch"
+            "6: providers[0].tokn: unknown key; did you mean token?; allowed: account_interval, base_url, bearer, "
+            "ca_file, created_at_offset, duration_buckets, feeds, history, idle_poll_interval, list_lag, "
+            "max_requests_per_day, model_limit, name, page_size, poll_interval, proxy, proxy_file, rate_limit, "
+            "reasons, recent_window, request_timeout, stalled_after, states, task_series_limit, token, token_file, "
+            "type, watch"
         ],
     ),
     "a key of another vendor": (
         providers(DEERAPI, "    bearer: true\n"),
         [
             "5: providers[0].bearer: unknown key here; it is a setting of a provider of type facewap, under "
-            "`providers`; allowed: api_key, api_key_file, base_url, ca_file, duration_buckets, feeds, history, "
-            "idle_poll_interval, list_lag, max_requests_per_day, name, page_size, poll_interval, proxy, proxy_file, "
-            "rate_limit, reasons, recent_window, request_timeout, stalled_after, states, task_series_limit, type, "
+            "`providers`; allowed: account_interval, api_key, api_key_file, base_url, ca_file, duration_buckets, "
+            "feeds, history, idle_poll_interval, list_lag, max_requests_per_day, model_limit, name, page_size, "
+            "poll_interval, proxy, proxy_file, rate_limit, reasons, recent_window, request_timeout, stalled_after, "
+            "states, task_series_limit, type, "
             "user_id, user_token, user_token_file, watch"
         ],
     ),
@@ -653,6 +655,8 @@ def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
         "recent_window": 3600.0,
         "stalled_after": 600.0,
         "task_series_limit": 0,
+        "account_interval": 300.0,
+        "model_limit": 20,
         "duration_buckets": DURATION_BUCKETS,
         "name": "deer",
         "type": "deerapi",
@@ -949,7 +953,7 @@ VALUES = {
     "poll_interval history idle_poll_interval ledger.retention providers.created_at_offset": (
         "15s | ' 15s ' | 1h30m | 0s | 9ms | 500ms | 1.5h | 3661d | 15 | 1e3s | 12:30 | ${ONE}s | ~ | ٥s"
     ),
-    "task_series_limit providers.page_size providers.max_requests_per_day": (
+    "task_series_limit model_limit providers.page_size providers.max_requests_per_day": (
         "0 | 1 | 100 | 0100 | +30 | -1 | 1_00 | '1_00' | '+30' | ' 30' | 100.0 | '100.' | 1e2 | 0x20 | ${ONE}0 | ~"
     ),
     "providers.bearer": "yes | No | on | OFF | true | T | y | TRUE | 'TRUE ' | 1 | 0 | 2 | '1' | tr | ${ONE} | nO | f",

@@ -35,6 +35,7 @@ STORIES = int(os.environ.get("MODEL_STORIES", "0"))
 START = 1_700_000_000.0
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 RETENTION = 2 * DAY
+MODEL_LIMIT = 2
 SHOWN = [state for state in State if state is not State.LOST]
 
 
@@ -61,6 +62,10 @@ class Model:
         self.missed: Counter[str] = Counter()
         self.unmapped: set[tuple[str, Field]] = set()
         self.failures: Counter[Reason] = Counter()
+        self.models: dict[str, str] = {}  # of each task as its last row tells it
+        self.ended_as: Counter[tuple[str, State]] = Counter()
+        self.paid: set[str] = set()  # tasks whose ends told a cost, which is 1 for each
+        self.owing: set[str] = set()  # tasks of which only a later row told it: it counts once, or came too late
 
     def take(self, sweep: Sweep, ancient: set[str]) -> None:
         self.swept |= sweep.complete
@@ -69,14 +74,19 @@ class Model:
             if row.state.is_end:
                 shown[name] = row, at
         for name, (row, _) in shown.items():
+            if self.ended.get(name) in MEASURED_ENDS and row.state.is_end and row.usage:
+                self.owing.add(name)
             waits = bool(sweep.listed) and not sweep.complete and name not in self.in_flight
             if name in self.ended or waits or name in ancient:
                 continue
             self.missed[name] = 0
+            self.models[name] = row.model or self.models.get(name, "")
             self.unmapped |= {(name, field) for field in row.unmapped}
             if row.state.is_end:
                 self._end(name, row.state)
                 self.failures.update([row.reason] if row.reason else [])
+                if row.usage and row.state in MEASURED_ENDS:
+                    self.paid.add(name)
             else:
                 self.in_flight[name] = row.state
         for name in sweep.missing & self.in_flight.keys() - shown.keys():
@@ -87,6 +97,8 @@ class Model:
     def _end(self, name: str, state: State) -> None:
         self.in_flight.pop(name, None)
         self.ended[name] = state
+        if model := self.models.get(name):
+            self.ended_as[model, state] += 1
 
 
 class Story(RuleBasedStateMachine):
@@ -124,7 +136,9 @@ class Story(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.ledger = Ledger(SqliteStore(self.disk), RETENTION)
-        self.tracker: Tracker = made(self.ledger.open("vendor", "kind", self.clock, PollSettings(), self.now))
+        settings = PollSettings(model_limit=MODEL_LIMIT)
+        opening = self.ledger.open("vendor", "kind", self.clock, settings, self.now, tells_usage=True)
+        self.tracker: Tracker = made(opening)
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
@@ -194,7 +208,10 @@ class Story(RuleBasedStateMachine):
             for name in some:
                 states = (State.SUCCEEDED, State.FAILED) if name in self.ancient else SHOWN
                 unmapped = data.draw(st.sampled_from([frozenset(), frozenset(), {Field.STATE}, {Field.PROGRESS}]))
-                into[name] = self.row(name, data.draw(st.sampled_from(states)), frozenset(unmapped)), self.now
+                row = self.row(name, data.draw(st.sampled_from(states)), frozenset(unmapped))
+                if data.draw(st.booleans()):
+                    row = replace(row, model="", usage=(("credits", 1.0),))
+                into[name] = row, self.now
         flying = sorted(self.model.in_flight)
         sweep.missing = set(data.draw(st.lists(st.sampled_from(flying), max_size=4), "missing")) if flying else set()
         return sweep
@@ -215,7 +232,7 @@ class Story(RuleBasedStateMachine):
         return [*names, *sorted(self.ancient)]
 
     def row(self, name: str, state: State, unmapped: frozenset[Field] = frozenset()) -> Observation:
-        facts: dict[str, Any] = {"unmapped": unmapped}
+        facts: dict[str, Any] = {"unmapped": unmapped, "model": ("", "a", "b", "c", "d")[int(name[-1]) % 5]}
         if name in self.ancient:
             facts |= {"submitted": START - 40 * DAY, "ended": START - 39 * DAY}
         elif name not in self.undated:
@@ -288,6 +305,7 @@ class Story(RuleBasedStateMachine):
         assert counted("failures_total") == self.model.failures
         assert counts[("output_seconds_total",)] == 2.0 * ends[State.SUCCEEDED]
         assert counted("unmapped_values_total") == Counter(field for _, field in self.model.unmapped)
+        self.counts_models_and_costs(counts)
         unmeasured = counted("unmeasured_durations_total")
         measured = sum(ends[state] for state in MEASURED_ENDS)
         for phase in (Phase.RUN, Phase.TOTAL):
@@ -298,6 +316,16 @@ class Story(RuleBasedStateMachine):
         known = len(self.model.in_flight) + len(self.model.ended)
         assert measured <= buckets[-1][1] + unmeasured.get(Phase.QUEUE, 0) <= known
         assert total >= 0
+
+    def counts_models_and_costs(self, counts: Counters) -> None:
+        own = {key[1] for key in counts if key[0] == "model"} - {"other"}
+        assert len(own) <= MODEL_LIMIT
+        expected: Counter[tuple[str, str]] = Counter()
+        for (model, state), count in self.model.ended_as.items():
+            expected[model if model in own else "other", state] += count
+        assert {key[1:]: n for key, n in counts.items() if key[0] == "model_finished_total"} == expected
+        spent = sum(n for key, n in counts.items() if key[0] == "usage_total")
+        assert len(self.model.paid) <= spent <= len(self.model.paid | self.model.owing)
 
 
 class StoryOnDisk(Story):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from benchmarks.reference import Reference
 from exporter.metrics.exposition import prefers_openmetrics
 from exporter.polling.feed.loop import FeedLoop
-from exporter.simulator import SEEDS, HandClock, World
+from exporter.simulator import SEEDS, HandClock, World, profiles_of
 from exporter.snapshot import Reloads
 from exporter.tasks import Field, Observation, Phase, Reason, State
 from tests.harness import UNLISTED, Door, Rig, Site
@@ -40,6 +40,13 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_total_duration_seconds": ("histogram", FEED | {"state"}),
     "videotask_unmeasured_durations_total": ("counter", FEED | {"phase"}),
     "videotask_output_seconds_total": ("counter", FEED),
+    "videotask_usage_total": ("counter", FEED | {"unit", "state"}),
+    "videotask_model_tasks": ("gauge", FEED | {"model", "state"}),
+    "videotask_model_finished_total": ("counter", FEED | {"model", "state"}),
+    "videotask_model_failures_total": ("counter", FEED | {"model", "reason"}),
+    "videotask_model_run_duration_seconds": ("histogram", FEED | {"model"}),
+    "videotask_model_total_duration_seconds": ("histogram", FEED | {"model"}),
+    "videotask_model_usage_total": ("counter", FEED | {"model", "unit"}),
     "videotask_last_finished_timestamp_seconds": ("gauge", FEED | {"state"}),
     "videotask_history_gaps_total": ("counter", FEED),
     "videotask_unmapped_values_total": ("counter", FEED | {"field"}),
@@ -94,10 +101,14 @@ def sora(rig: Rig) -> FeedLoop:
     return loop
 
 
-def all_vendors(rig: Rig, door: Door, history: float = 0.0, task_series_limit: int = 3) -> Site:
-    """Every feed of every vendor. With a history there are tasks of every kind in every state that they have."""
-    door.behind = site = Site(World(seed=6, clock=rig.clock, history=history, rate=1 if history else 0), door.url)
-    for vendor in SEEDS:
+def all_vendors(
+    rig: Rig, door: Door, history: float = 0.0, task_series_limit: int = 3, types: Collection[str] = SEEDS
+) -> Site:
+    """Every feed of these vendors. With a history there are tasks of every kind in every state that they have."""
+    profiles = profiles_of(types)
+    world = World(seed=6, clock=rig.clock, history=history, rate=1 if history else 0, profiles=profiles)
+    door.behind = site = Site(world, door.url)
+    for vendor in types:
         watch = {"files": ["nowhere/*.json"]}
         rig.add(site.settings(vendor, task_series_limit=task_series_limit, max_requests_per_day=10_000, watch=watch))
     return site
@@ -118,7 +129,7 @@ def shape(family: Metric) -> tuple[str, set[str]]:
 
 
 async def test_the_metrics_are_those_of_the_catalogue(rig: Rig, door: Door) -> None:
-    all_vendors(rig, door, HISTORY)
+    all_vendors(rig, door, HISTORY, types=(*SEEDS, "volcengine_ark"))  # which tells models and costs
     await rig.sweep()
     found = {name: one for name, one in rig.families().items() if name.startswith("videotask_")}
     assert {name: shape(one) for name, one in found.items()} == CATALOGUE
@@ -128,7 +139,7 @@ async def test_the_metrics_are_those_of_the_catalogue(rig: Rig, door: Door) -> N
 
 
 async def test_the_text_format_has_the_same_metrics(rig: Rig, door: Door) -> None:
-    all_vendors(rig, door, HISTORY)
+    all_vendors(rig, door, HISTORY, types=(*SEEDS, "volcengine_ark"))  # which tells models and costs
     await rig.sweep()
     found = {
         f"{one.name}_total" if one.type == "counter" else one.name: shape(one)
@@ -222,6 +233,7 @@ async def test_closed_labels_start_at_zero(rig: Rig, door: Door) -> None:
         "videotask_task_progress_ratio",
         "videotask_recent_duration_seconds",
         "videotask_last_finished_timestamp_seconds",
+        *(name for name in CATALOGUE if "_model_" in name or "_usage_" in name),  # no feed here tells these
     }
 
 

@@ -452,6 +452,8 @@ def test_the_documented_defaults() -> None:
         "recent_window": 3600,
         "stalled_after": 600,
         "task_series_limit": 0,
+        "account_interval": 300,
+        "model_limit": 20,
     }
 
 

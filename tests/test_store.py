@@ -49,6 +49,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "output_seconds": st.none() | st.floats(0, 1e9),
     "said": st.text(st.characters(codec="utf-8"), max_size=20),
     "missing": st.integers(0, 1000),
+    "model": st.from_regex(r"[A-Za-z0-9._:/-]{0,64}", fullmatch=True),
     "told": st.frozensets(st.sampled_from(["queue", "rejected_ended", *Field])),
 }
 tasks = st.builds(Task, **FIELDS)
@@ -479,7 +480,17 @@ CREATE TABLE watched (
 """
 
 
-@pytest.mark.parametrize(("version", "statements"), [(1, FIRST_FORMAT), (2, FIRST_FORMAT + SINCE_2)])
+SINCE_3 = """
+CREATE TABLE budgets (provider TEXT PRIMARY KEY, spent TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO budgets SELECT substr(owner, 1, length(owner) - 9), token FROM tokens WHERE substr(owner, -9) = ':requests';
+DELETE FROM tokens WHERE substr(owner, -9) = ':requests';
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "statements"),
+    [(1, FIRST_FORMAT), (2, FIRST_FORMAT + SINCE_2), (3, FIRST_FORMAT + SINCE_2 + SINCE_3)],
+)
 def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version: int, statements: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.executescript(FIRST_FORMAT)
@@ -496,6 +507,7 @@ def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version:
         (task,) = store.ended_since("vendor", "kind", 0.0)
         known = (task.id, task.reason, task.output_seconds, task.missing, task.told)
         assert known == ("a", Reason.TIMEOUT, 4.0, 1, frozenset({"queue"}))
+        assert task.model == ""
         assert (task.said, store.losses, store.watched("vendor", "kind")) == ("", 3, [])
         assert (store.load_spent("vendor"), store.load_spent("other")) == ('{"1":5}', "")
         assert (store.load_token("vendor:1"), store.load_token("vendor:requests")) == (("kept", 9.5), None)

@@ -17,7 +17,7 @@ from exporter.metrics.catalogue import (
     TASK_METRICS,
     Metric,
 )
-from exporter.tasks import ENDS, IN_FLIGHT, Clock, Field, Phase, Reason
+from exporter.tasks import ENDS, IN_FLIGHT, UNITS, Clock, Field, Phase, Reason
 from exporter.vendors.registry import built_in
 
 HEAD = """\
@@ -40,7 +40,9 @@ next success. `videotask_up` and `videotask_poll_duration_seconds` appear after 
 
 TAIL = """\
 `code` is an HTTP status, or `error` if no answer came. `task_id` is the vendor's id, in at most `task_series_limit`
-series. No vendor or user can choose values of other labels.
+series. `model` is the vendor's name of the model in at most 64 of the characters `A-Za-z0-9._:/-`; models that have
+series keep them across restarts. The sum over `model` and the tasks of which no model is known is the metric without
+`model_`. No vendor or user can choose values of other labels.
 
 `duration_buckets` sets the buckets of the duration histograms. In OpenMetrics, each bucket has an exemplar with the
 `task_id` of its latest task. In the text format, which has no gauge histograms, `videotask_progress_ratio` is a
@@ -98,6 +100,8 @@ def _labels() -> Iterator[str]:
     yield f"| `phase` | {words(Phase)} |"
     yield f"| `stat` | {words(STATS)} |"
     yield f"| `field` | {words(Field)} |"
+    yield "| `model` | the first `model_limit` models of each feed, in the vendor's words, and `other` |"
+    yield f"| `unit` | {words(UNITS)} |"
     yield f"| `clock` | {words(Clock)}: whose times a feed's durations come from |"
     yield f"| `endpoint` | {words(ENDPOINTS)} |"
     yield f"| `error` | {words(error.error for error in CALL_ERRORS)} |"

@@ -225,8 +225,17 @@ class PollSettings(Settings):
     task_series_limit: int = Field(
         default=0, ge=0, le=100_000, description="per-task series a provider may have at once; 0 = none"
     )
+    account_interval: Duration = Field(
+        default=300.0, description="time between two looks at what is left in the account; 0s = never"
+    )
     duration_buckets: Bounds = Field(
         default=DURATION_BUCKETS, description="upper bounds of the duration histograms, ascending"
+    )
+    model_limit: int = Field(
+        default=20,
+        ge=0,
+        le=1000,
+        description="models of a feed with series of their own, the first ones seen; 0 = none; the others are `other`",
     )
 
 

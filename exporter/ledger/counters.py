@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 Key = tuple[str, ...]
 """A metric's short name and its label values; buckets of a histogram add `le` and their bound, its sum adds `sum`."""
@@ -27,18 +28,32 @@ class Counters(dict[Key, float]):
         return bound
 
     def buckets(self, *key: str, bounds: Sequence[float]) -> tuple[list[tuple[str, float]], float]:
-        """The cumulative buckets of a histogram, up to +Inf, and the sum of what was observed.
-
-        Counters kept under other bounds (the setting has changed since) fall into the next larger bucket of today,
-        so that no count is lost and none goes back.
-        """
+        """The cumulative buckets of a histogram, up to +Inf, and the sum of what was observed."""
         width = len(key)
-        counted = [0.0] * (len(bounds) + 1)
-        for other, count in self.items():
-            if other[:width] == key and other[width : width + 1] == ("le",):
-                counted[bisect_left(bounds, float(other[width + 1]))] += count
-        cumulative, running = [], 0.0
-        for bound, count in zip([*(repr(float(b)) for b in bounds), "+Inf"], counted, strict=True):
-            running += count
-            cumulative.append((bound, running))
-        return cumulative, self[(*key, "sum")]
+        counted = [
+            (other[width + 1], count)
+            for other, count in self.items()
+            if other[:width] == key and other[width : width + 1] == ("le",)
+        ]
+        return cumulative(counted, bounds), self[(*key, "sum")]
+
+    def histograms(self) -> dict[Key, list[tuple[str, float]]]:
+        """What each bucket of each histogram has counted, by the histogram's key: for those who want many of them."""
+        found: dict[Key, list[tuple[str, float]]] = {}
+        for key, count in self.items():
+            if len(key) > 2 and key[-2] == "le":
+                found.setdefault(key[:-2], []).append((key[-1], count))
+        return found
+
+
+def cumulative(counted: Iterable[tuple[str, float]], bounds: Sequence[float]) -> list[tuple[str, float]]:
+    """Buckets that each hold the ones below, up to +Inf, out of what each has counted by itself.
+
+    Counters kept under other bounds (the setting has changed since) fall into the next larger bucket of today, so that
+    no count is lost and none goes back.
+    """
+    alone = [0.0] * (len(bounds) + 1)
+    for bound, count in counted:
+        alone[bisect_left(bounds, float(bound))] += count
+    names = [*(repr(float(bound)) for bound in bounds), "+Inf"]
+    return list(zip(names, accumulate(alone), strict=True))

@@ -7,10 +7,11 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
-from exporter.ledger.store import Store
+from exporter.ledger.counting.late import LATEST, MOST
+from exporter.ledger.store import FeedRecord, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
-from exporter.tasks import Clock
+from exporter.tasks import Clock, Task
 
 FORGET_AT_ONCE = 1000
 """Old ends that a sweep forgets beside twice as many as it shows: it can have added at most so many."""
@@ -31,16 +32,29 @@ class Ledger:
         self._writing = asyncio.Lock()
         self._closing = False
 
-    async def open(self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float) -> Tracker:
-        """The tracker of a feed, out of the store the first time; a known one is left as it is. Raises StoreError."""
+    async def open(
+        self, provider: str, kind: str, clock: Clock, settings: PollSettings, now: float, *, tells_usage: bool = False
+    ) -> Tracker:
+        """The tracker of a feed, out of the store the first time; a known one is left as it is. Raises StoreError.
+
+        `tells_usage` says that the vendor tells what tasks cost.
+        """
         tracker = self._trackers.get((provider, kind))
         if tracker is None:
             record = await self.store.load(provider, kind)
             recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
-            tracker = Tracker(provider, kind, clock, settings, self._retention, record, recent)
+            unpaid = await self._unpaid(provider, kind, record, now) if tells_usage else ()
+            tracker = Tracker(
+                provider, kind, clock, settings, self._retention, record, recent, unpaid, tells_usage=tells_usage
+            )
             self.take_settings(tracker, settings)
             tracker = self._trackers.setdefault((provider, kind), tracker)
         return tracker
+
+    async def _unpaid(self, provider: str, kind: str, record: FeedRecord, now: float) -> list[Task]:
+        """The tasks whose cost may still come; a clock that is ahead only now takes none of them away."""
+        since = min(now, record.polled if record.polled is not None else now) - LATEST
+        return await self.store.unpaid_since(provider, kind, since, MOST)
 
     def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
         """From now on a tracker goes by these."""
@@ -69,7 +83,8 @@ class Ledger:
             if tracker.in_doubt:
                 recent = now - tracker.settings.recent_window
                 record = await self.store.load(*tracker.feed)
-                tracker.load(record, await self.store.ended_since(*tracker.feed, recent))
+                unpaid = await self._unpaid(*tracker.feed, record, now) if tracker.tells_usage else ()
+                tracker.load(record, await self.store.ended_since(*tracker.feed, recent), unpaid)
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()

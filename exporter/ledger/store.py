@@ -63,6 +63,12 @@ class Store(Protocol):
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         """The tasks that ended at or after a time, oldest first."""
 
+    async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
+        """The tasks that succeeded or failed at or after a time and whose cost is not counted, oldest first.
+
+        Of more than `limit`, the latest.
+        """
+
     async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         """Which of these ids belong to tasks whose end is in the ledger."""
 

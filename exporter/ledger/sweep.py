@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from exporter.ledger.counting.models import model_name
 from exporter.ledger.times import concluded
 from exporter.tasks import UNREACHED, Observation, State, Task
 
@@ -81,6 +82,7 @@ def is_as_before(task: Task, observation: Observation) -> bool:
         and (observation.started is None or observation.started == task.started)
         and (observation.dated is None or observation.dated == task.dated)
         and observation.output_seconds == task.output_seconds
+        and (not observation.model or observation.model == task.model or model_name(observation.model) == task.model)
         and not task.missing
         and observation.unmapped <= task.told
         and UNREACHED not in task.told

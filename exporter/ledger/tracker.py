@@ -18,15 +18,28 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters, Key
-from exporter.ledger.deltas import Deltas, Exemplar
+from exporter.ledger.counting.deltas import Deltas, Exemplar
+from exporter.ledger.counting.ends import End, ends_of, merged, within
+from exporter.ledger.counting.late import LATEST, Unpaid
+from exporter.ledger.counting.models import model_name, with_series
 from exporter.ledger.store import Changes, FeedRecord
 from exporter.ledger.sweep import AS_BEFORE, Sweep, is_as_before
 from exporter.ledger.times import Times, believed
-from exporter.tasks import CLOCK_SKEW, UNREACHED, Clock, Field, Observation, Phase, State, Step, Task, shared
+from exporter.tasks import (
+    CLOCK_SKEW,
+    UNREACHED,
+    Clock,
+    Field,
+    Observation,
+    Phase,
+    State,
+    Step,
+    Task,
+    shared,
+)
 
 STALE_AFTER = 3
 """Poll intervals without success after which in-flight data is no longer shown, nor a transition dated."""
@@ -44,14 +57,6 @@ REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """An ended task as the recent window needs it."""
-
-    at: float
-    task: Task
-
-
 @dataclass(frozen=True)
 class Settled:
     """A sweep's changes, and what only the memory needs of them."""
@@ -66,9 +71,6 @@ class Settled:
     ends: list[End]
 
 
-_when = attrgetter("at")
-
-
 class Tracker:
     """The ledger of one feed."""
 
@@ -81,7 +83,11 @@ class Tracker:
         retention: float,
         record: FeedRecord,
         recent: Iterable[Task] = (),
+        unpaid: Iterable[Task] = (),
+        *,
+        tells_usage: bool = False,
     ) -> None:
+        """`tells_usage` says that the vendor tells what tasks cost, `unpaid` of which it may still do so."""
         self.provider = provider
         self.kind = kind
         self.clock = clock
@@ -95,9 +101,10 @@ class Tracker:
         self.revision = 0
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
-        self.load(record, recent)
+        self.tells_usage = tells_usage
+        self.load(record, recent, unpaid)
 
-    def load(self, record: FeedRecord, recent: Iterable[Task]) -> None:
+    def load(self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = ()) -> None:
         """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
         self._thaw()
         self.since = record.since
@@ -107,10 +114,12 @@ class Tracker:
         """When the last sweep ended after which all that is in flight was fresh."""
         self.counts = record.counts
         """Never changed, but replaced, like `exemplars`: a reader keeps what it has seen."""
+        self.models = with_series(self.counts)
+        """The models with series, `other` among them where there are more."""
+        self._unpaid = Unpaid(unpaid)
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
-        self._recent: deque[End] = deque()
-        self._remember(_ends(recent))
+        self._recent = deque(ends_of(recent))
 
     def _surely_seen(self, task: Task) -> float:
         """When a task out of the store was last seen, as far as that is certain."""
@@ -175,8 +184,9 @@ class Tracker:
 
     def settle(self, sweep: Sweep, now: float, forgotten: Sequence[str] = ()) -> Settled:
         """What a sweep changes. Neither the tracker nor the store is touched."""
-        deltas = Deltas(self.settings.duration_buckets)
+        deltas = Deltas(self.settings.duration_buckets, self.models, self.settings.model_limit)
         tasks: list[Task] = []
+        paid: list[Task] = []
         steps: list[Step] = []
         floor = self.floor(now)
         seen: dict[str, float] = {}
@@ -196,8 +206,10 @@ class Tracker:
             times = believed(observation, at)
             placed = self._placed(observation, times, at)
             newest = max(newest, _or(placed, newest))
-            is_old = before is None and task_id in sweep.ended_before
-            if is_old or (before is None and not self._is_news(observation, placed, sweep, floor)):
+            if before is None and task_id in sweep.ended_before:
+                paid += self._paid_late(observation, deltas)
+                continue
+            if before is None and not self._is_news(observation, placed, sweep, floor):
                 continue
             task = before or self._newcomer(
                 observation, at, is_listed=task_id in sweep.listed and task_id not in sweep.late
@@ -226,12 +238,12 @@ class Tracker:
             since=now if sweep.complete and self.since is None else self.since,
             horizon=horizon,
             polled=now if sweep.complete else self.polled,
-            tasks=tasks,
+            tasks=[*tasks, *paid],
             steps=steps,
             counts=deltas.onto(self.counts),
             forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
         )
-        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, _ends(tasks))
+        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, ends_of(tasks))
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -242,6 +254,7 @@ class Tracker:
         if settled.complete and settled.is_fresh:
             self.succeeded = changes.polled
         self.counts = Counters(self.counts | changes.counts)
+        self.models |= with_series(changes.counts)
         self.exemplars = {**self.exemplars, **settled.exemplars}
         self.last_seen.update(settled.seen)
         for task in changes.tasks:
@@ -250,20 +263,16 @@ class Tracker:
                 self.last_seen.pop(task.id, None)
             else:
                 self.in_flight[task.id] = task
-        self._remember(settled.ends)
+        self._recent = merged(self._recent, settled.ends)
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)
+        if self.tells_usage:
+            self._unpaid.take(task for task in changes.tasks if task.state.is_end)
+            self._unpaid.forget(changes.forgotten, before=oldest + self.settings.recent_window - LATEST)
         while self._recent and self._recent[0].at < oldest:
             self._recent.popleft()
         self._thaw()
-
-    def _remember(self, ends: Sequence[End]) -> None:
-        """Puts sorted ends in their places among the recent ones: two sorted runs are merged quickly."""
-        if ends and self._recent and ends[0].at < self._recent[-1].at:
-            self._recent = deque(sorted([*self._recent, *ends], key=_when))
-        else:
-            self._recent.extend(ends)
 
     def _placed(self, observation: Observation, times: Times, at: float) -> float | None:
         """The date of a row; what the horizon has come by is no future, whatever our clock says."""
@@ -307,7 +316,16 @@ class Tracker:
         after = self._queue_counted(after, deltas, at)
         if after.state.is_end:
             deltas.end(after, at)
+            after = deltas.pay(after, observation.usage)
+        elif after.model:
+            deltas.model_of(after)
         return after if is_new or after != task else task
+
+    def _paid_late(self, observation: Observation, deltas: Deltas) -> Iterable[Task]:
+        """The task, if its end has been counted and only now the vendor tells what it cost."""
+        task = self._unpaid.get(observation.id) if observation.state.is_end else None
+        if task is not None and (after := deltas.pay(task, observation.usage)) is not task:
+            yield after
 
     def _moved(
         self, task: Task, observation: Observation, times: Times, told: frozenset[str], at: float, is_new: bool
@@ -336,6 +354,7 @@ class Tracker:
             output_seconds=observation.output_seconds,
             said=observation.said if state is State.FAILED else "",
             missing=0,
+            model=(model_name(observation.model) if observation.model else "") or task.model,
             told=told,
         )
 
@@ -379,12 +398,6 @@ def _or(at: float | None, otherwise: float) -> float:
     return otherwise if at is None else at
 
 
-def within(ends: Iterable[End], now: float, window: float) -> list[Task]:
-    """The tasks of those ends that lie within a window before now."""
-    since, until = now - window, now + CLOCK_SKEW
-    return [end.task for end in ends if since <= end.at <= until]
-
-
 def _is_step(before: Task, after: Task) -> bool:
     """Whether a change is kept in the task's story: of its progress only that it came into another tenth."""
     return after.state is not before.state or _tenth(after.progress) != _tenth(before.progress)
@@ -392,8 +405,3 @@ def _is_step(before: Task, after: Task) -> bool:
 
 def _tenth(progress: float | None) -> int | None:
     return None if progress is None else int(progress * 10)
-
-
-def _ends(tasks: Iterable[Task]) -> list[End]:
-    """The ends among these, of which it is known when they were, the oldest first."""
-    return sorted((End(task.placed_at, task) for task in tasks if task.state.is_end and task.is_dated), key=_when)

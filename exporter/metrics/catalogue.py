@@ -113,7 +113,24 @@ def _durations(name: str, text: str, states: Sequence[State] = ()) -> Metric[Fee
     return Metric(name, "histogram", labels, text, lambda view: view.durations(name, states))
 
 
+def _by_model(name: str, text: str, label: str, values: Sequence[str]) -> Metric[FeedView]:
+    """A counter that the ledger keeps by model and one more label."""
+    return Metric(name, "counter", ("model", label), text, lambda view: view.counted_by_model(name, values))
+
+
+def _durations_by_model(name: str, text: str) -> Metric[FeedView]:
+    return Metric(name, "histogram", ("model",), text, lambda view: view.durations_by_model(name))
+
+
+def _usage(view: FeedView) -> Iterator[tuple[Labels, float]]:
+    for unit in view.units:
+        for state in MEASURED_ENDS:
+            yield (unit, state), view.counts["usage_total", unit, state]
+
+
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
+
+_OTHERS = 'The first model_limit models of a feed have series of their own, the others are "other".'
 
 TASK_METRICS: tuple[Metric[FeedView], ...] = (
     Metric("tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", _in_flight),
@@ -164,6 +181,31 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         Phase,
     ),
     _counter("output_seconds_total", "Seconds of video produced, where the vendor reports them."),
+    Metric(
+        "usage_total",
+        "counter",
+        ("unit", "state"),
+        "What the vendor says that ended tasks cost, by how they ended, each task once; absent where it does not say.",
+        _usage,
+    ),
+    Metric(
+        "model_tasks",
+        "gauge",
+        ("model", "state"),
+        f"Tasks in flight now, by model. {_OTHERS}",
+        FeedView.in_flight_by_model,
+    ),
+    _by_model("model_finished_total", "Tasks that have ended, by model, each counted once.", "state", ENDS),
+    _by_model("model_failures_total", "Failed tasks by model and reason, each counted once.", "reason", tuple(Reason)),
+    _durations_by_model("model_run_duration_seconds", "Time from start to end of succeeded tasks, by model."),
+    _durations_by_model("model_total_duration_seconds", "Time from submission to end of succeeded tasks, by model."),
+    Metric(
+        "model_usage_total",
+        "counter",
+        ("model", "unit"),
+        "What the vendor says that succeeded and failed tasks cost, by model, each task once.",
+        lambda view: view.counted_by_model("model_usage_total", view.units),
+    ),
     Metric(
         "last_finished_timestamp_seconds",
         "gauge",

@@ -78,7 +78,8 @@ class PolledProvider:
             limit = settings.max_requests_per_day
             budget = Budget(limit, await ledger.spending(settings.name), clock) if limit else None
             trackers = [
-                await ledger.open(settings.name, feed.kind, feed.clock, settings, clock()) for feed in provider.feeds
+                await ledger.open(settings.name, feed.kind, feed.clock, settings, clock(), tells_usage=bool(feed.units))
+                for feed in provider.feeds
             ]
         except BaseException:
             await watch.aclose()

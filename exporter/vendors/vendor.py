@@ -84,6 +84,8 @@ class Feed(ABC):
     """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
     window: float | None = None
     """Seconds back to which the vendor lists, where it says so: an older list may have nothing left."""
+    units: tuple[str, ...] = ()
+    """The units, of UNITS, in which it tells what tasks cost; empty where it does not."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
 from exporter.config.mistakes.faults import beyond_limits
+from exporter.ledger.counting.models import NAME_LENGTH
 from exporter.snapshot import FeedSnapshot, Snapshot
 from exporter.tasks import ID_LENGTH, Phase, Reason, State, Task
 
@@ -49,6 +50,7 @@ class Sort(StrEnum):
     PROGRESS = "progress"
     PROVIDER = "provider"
     KIND = "kind"
+    MODEL = "model"
     ID = "id"
     STATE = "state"
     REASON = "reason"
@@ -75,6 +77,12 @@ class TaskQuery(BaseModel):
 
     provider: str | None = Field(default=None, min_length=1, description="only tasks of this provider")
     kind: str | None = Field(default=None, min_length=1, description="only tasks of the feeds with this name")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=NAME_LENGTH,
+        description="only tasks of this model; `other` stands for all that have no series of their own",
+    )
     state: tuple[State, ...] = Field(default=(), description="only tasks in one of these states; may be repeated")
     reason: tuple[Reason, ...] = Field(
         default=(), description="only tasks that failed for one of these reasons; may be repeated"
@@ -164,13 +172,14 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
         if value is not None and value not in polled:
             raise QueryError(f"{name}: not polled; allowed: {', '.join(sorted(polled))}")
     known = total = 0
-    matches, order = _filter_of(query), _order_of(query, now)
+    order = _order_of(query, now)
     descending = query.direction is Direction.DESCENDING
     first, last = (query.page - 1) * query.per_page, query.page * query.per_page
     # Without what they are ordered by: to free that for 100,000 tasks at once would hold up everything for 15 ms.
     runs: list[tuple[FeedSnapshot, list[Task]]] = []
     for feed in snapshot.feeds:
         wanted = query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
+        matches = _filter_of(query, feed)
         recent = feed.recent(now)
         known += len(feed.tasks) + len(recent)
         for tasks in (feed.tasks, recent) if wanted else ():
@@ -201,12 +210,14 @@ def _ranked(
         yield order(feed, task), feed, task
 
 
-def _filter_of(query: TaskQuery) -> Callable[[Task], bool]:
+def _filter_of(query: TaskQuery, feed: FeedSnapshot) -> Callable[[Task], bool]:
+    model = query.model
     states, reasons, text = frozenset(query.state), frozenset(query.reason), (query.id or "").casefold()
 
     def matches(task: Task) -> bool:
         return (
-            (not states or task.state in states)
+            (model is None or (bool(task.model) and model in (task.model, feed.model_of(task))))
+            and (not states or task.state in states)
             and (not reasons or task.reason in reasons)
             and (not text or text in task.id.casefold())
         )
@@ -244,6 +255,7 @@ _VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
     Sort.PROGRESS: lambda feed, task, now: task.progress,
     Sort.PROVIDER: lambda feed, task, now: feed.provider,
     Sort.KIND: lambda feed, task, now: feed.kind,
+    Sort.MODEL: lambda feed, task, now: task.model or None,
     Sort.ID: lambda feed, task, now: task.id,
     Sort.STATE: lambda feed, task, now: task.state,
     Sort.REASON: lambda feed, task, now: task.reason,

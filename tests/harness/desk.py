@@ -53,18 +53,21 @@ class Desk:
         store: SqliteFile | None = None,
         retention: float = 7 * DAY,
         now: float = START,
+        tells_usage: bool = False,
         **settings: Any,
     ) -> None:
         self.now = now
         self.store = store or SqliteFile(":memory:")
         self.ledger = Ledger(SqliteStore(self.store), retention)
-        self.tracker = made(self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now))
+        opening = self.ledger.open("vendor", "kind", clock, PollSettings(**settings), now, tells_usage=tells_usage)
+        self.tracker = made(opening)
         self._made_of = (clock, self.store, retention)
+        self._tells_usage = tells_usage
         self._settings = settings
 
     def restarted(self, **settings: Any) -> Desk:
         """The exporter after a restart, with other settings if any are given."""
-        return Desk(*self._made_of, now=self.now, **(self._settings | settings))
+        return Desk(*self._made_of, now=self.now, tells_usage=self._tells_usage, **(self._settings | settings))
 
     async def sweep(
         self,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import httpx
@@ -172,7 +173,7 @@ async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIte
 
 
 @asynccontextmanager
-async def studio(url: str = NOWHERE, request_timeout: str = "30s") -> AsyncIterator[Rig]:
+async def studio(url: str = NOWHERE, request_timeout: str = "30s", **given: Any) -> AsyncIterator[Rig]:
     """A Chanjing account at the vendors with this address; by default, where nothing listens."""
     rig = Rig()
     rig.connect(
@@ -183,6 +184,7 @@ async def studio(url: str = NOWHERE, request_timeout: str = "30s") -> AsyncItera
         request_timeout=request_timeout,
         rate_limit="100/s",
         watch={"callback_secret": SECRET},
+        **given,
     )
     yield rig
     await rig.aclose()

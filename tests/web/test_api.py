@@ -149,6 +149,7 @@ async def test_a_task_is_told_with_its_times_and_whose_they_are(rig: Rig, http: 
             ended=now - 10,
             output_seconds=2.5,
             said='no face in "the video"',
+            model="sora-2",
         ),
         Observation("seen", State.QUEUED),
     )
@@ -157,6 +158,7 @@ async def test_a_task_is_told_with_its_times_and_whose_they_are(rig: Rig, http: 
         "provider": "studio",
         "kind": "lip_sync",
         "id": "t",
+        "model": "sora-2",
         "state": "failed",
         "stale": False,
         "reason": "invalid_input",

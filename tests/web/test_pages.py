@@ -349,6 +349,33 @@ async def test_a_row_says_all_of_a_task_at_a_glance(tasks: Rig, http: httpx.Asyn
     assert "gamma studio lip_sync failed timeout 100 % 100 % 5 min ago 3 min 20 s 5 s ago" in text
 
 
+async def test_models_have_a_column_and_a_choice_where_there_are_any(tasks: Rig, http: httpx.AsyncClient) -> None:
+    assert "Model" not in await text_of(http, "/tasks")
+    await tasks.show(Observation("zeta", State.RUNNING, model="sora-2"), Observation("eta", State.RUNNING))
+    page = Html((await http.get("/tasks?model=sora-2")).text)
+    assert "zeta studio lip_sync sora-2 running" in page.text
+    assert [attrs["name"] for tag, attrs in page.tags if tag == "select"] == ["provider", "kind", "model"]
+    assert "eta studio lip_sync – running" in await text_of(http, "/tasks?id=eta&sort=id")
+    assert "Model" not in await text_of(http, "/tasks?kind=video")
+
+
+async def test_what_is_not_found_of_a_model_is_found_of_others(tasks: Rig, http: httpx.AsyncClient) -> None:
+    text = (await http.get("/tasks?model=sora-1&kind=video")).text
+    page = Html(text)
+    assert "any model, not only sora-1" in page.text
+    assert "tasks?kind=video" in {link.removeprefix("./") for link in page.links}
+    assert "<option selected>sora-1</option>" in text
+
+
+async def test_a_task_tells_its_model_and_links_to_others_of_it(rig: Rig, http: httpx.AsyncClient) -> None:
+    await rig.show(Observation("one", State.RUNNING, model="acme/v1"), Observation("two", State.RUNNING))
+    page = Html((await http.get("/tasks/studio/lip_sync/one")).text)
+    assert "Model acme/v1" in page.text
+    (link,) = [link for link in page.links if "model=" in link]
+    assert rows_of((await http.get(urljoin("/tasks/studio/lip_sync/one", link))).text) == ["one"]
+    assert "Model" not in await text_of(http, "/tasks/studio/lip_sync/two")
+
+
 async def test_what_a_feed_that_is_down_had_in_flight_is_marked(tasks: Rig, http: httpx.AsyncClient) -> None:
     tasks.clock.now += 31
     assert (await text_of(http, "/tasks?state=queued")).count("as last seen") == 1

@@ -23,6 +23,7 @@ REASONS = "moderation, insufficient_balance, invalid_input, rate_limited, auth, 
         ("", TaskQuery()),
         ("provider=&kind=&id=&state=&page=", TaskQuery()),  # as a form sends what was not filled in
         ("provider=studio&kind=video", TaskQuery(provider="studio", kind="video")),
+        ("model=acme%2Fv1%3A2", TaskQuery(model="acme/v1:2")),
         ("state=running&state=failed", TaskQuery(state=(State.RUNNING, State.FAILED))),
         ("reason=auth&reason=timeout", TaskQuery(reason=(Reason.AUTH, Reason.TIMEOUT))),
         ("id=%3Cb%3E%22%20%E4%B8%AD%26", TaskQuery(id='<b>" 中&')),
@@ -63,7 +64,7 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
     [
         (
             "q=x",
-            "unknown parameter; allowed: provider, kind, state, reason, id, sort, direction, page, per_page",
+            "unknown parameter; allowed: provider, kind, model, state, reason, id, sort, direction, page, per_page",
         ),
         ("state=done", f"state: unknown; allowed: {STATES}"),
         ("state=Running", f"state: unknown; allowed: {STATES}"),
@@ -71,8 +72,8 @@ def test_a_query_is_written_without_what_goes_without_saying() -> None:
         ("reason=bad", f"reason: unknown; allowed: {REASONS}"),
         (
             "sort=name",
-            "sort: unknown; allowed: changed, submitted, started, ended, duration, progress, provider, kind, id, "
-            "state, reason",
+            "sort: unknown; allowed: changed, submitted, started, ended, duration, progress, provider, kind, model, "
+            "id, state, reason",
         ),
         ("direction=up", "direction: unknown; allowed: asc, desc"),
         ("page=0", "page: too small; the least is 1"),
@@ -227,6 +228,32 @@ async def test_what_is_not_polled_is_refused_with_what_is(rig: Rig, text: str, w
     with pytest.raises(QueryError) as caught:
         page(rig, text)
     assert str(caught.value) == why
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[Rig]:
+    """A feed with more models than have series of their own, and one without models."""
+    async with studio(model_limit=2) as rig:
+        await rig.show(feed=1)
+        shown = [Observation(f"{model}1", State.RUNNING, model=model) for model in ("a", "b/2", "c", "d")]
+        await rig.show(*shown, Observation("none", State.RUNNING), Observation("a2", State.SUCCEEDED, model="a"))
+        yield rig
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("model=b/2", ["b/21"]),
+        ("model=c", ["c1"]),
+        ("model=other", ["d1", "c1"]),
+        ("model=A", []),
+        ("model=c&state=queued", []),
+        ("sort=model&direction=asc&state=running", ["a1", "b/21", "c1", "d1", "none"]),
+        ("sort=model&state=running", ["d1", "c1", "b/21", "a1", "none"]),
+    ],
+)
+async def test_tasks_are_found_and_sorted_by_model(models: Rig, text: str, found: list[str]) -> None:
+    assert ids(models, text) == found
 
 
 async def test_a_feed_is_found_by_its_names(rig: Rig) -> None:

@@ -17,21 +17,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.ledger.counters import Counters, Key
+from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
 from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
 from exporter.ledger.sqlite.recovery import Damaged
-from exporter.ledger.sqlite.rows import COLUMNS, row_of, task_of
+from exporter.ledger.sqlite.rows import COLUMNS, COUNT, row_of, task_of
 from exporter.ledger.store import Changes, FeedRecord
-from exporter.tasks import Reason, State, Step, Task
+from exporter.tasks import MEASURED_ENDS, Reason, State, Step, Task
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * 20)})"  # noqa: S608  # our own constants
+_UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * (COUNT + 3))})"  # noqa: S608  # our own constants
 _IDS_AT_ONCE = 500
+_MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
 _BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
     *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
 )
@@ -212,6 +214,14 @@ class SqliteFile:
     def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         query = f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed"  # noqa: S608
         return self._read(task_of, query, self._feed(provider, kind), when)
+
+    def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
+        query = (
+            f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? AND state IN ({_MEASURED}) "  # noqa: S608
+            "AND ' ' || told || ' ' NOT LIKE ? ORDER BY placed DESC LIMIT ?"
+        )
+        found = self._read(task_of, query, self._feed(provider, kind), when, f"% {USAGE} %", limit)
+        return found[::-1]
 
     def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         wanted, feed = list(ids), self._feed(provider, kind)

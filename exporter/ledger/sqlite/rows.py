@@ -8,10 +8,12 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from exporter.ledger.counting.models import model_name
 from exporter.tasks import Reason, State, Task, shared
 
 _NAMES = [field.name for field in fields(Task)]
 COLUMNS = ", ".join(_NAMES)
+COUNT = len(_NAMES)
 _values = attrgetter(*_NAMES)
 
 
@@ -34,7 +36,7 @@ def row_of(feed: int, task: Task) -> tuple[object, ...]:
 
 def task_of(row: Sequence[Any]) -> Task:
     """The task of a row of `COLUMNS`."""
-    identity, state, first_seen, changed, appeared, reason, *facts, told = row
+    identity, state, first_seen, changed, appeared, reason, *facts, model, told = row
     return Task(
         identity,
         State(state),
@@ -42,7 +44,7 @@ def task_of(row: Sequence[Any]) -> Task:
         changed,
         bool(appeared),
         Reason(reason) if reason else None,
-        *(*facts, _told_of_text(told)),
+        *(*facts, model_name(model), _told_of_text(told)),  # equal names are one text in memory
     )
 
 

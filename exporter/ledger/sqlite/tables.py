@@ -78,7 +78,11 @@ DELETE FROM tokens WHERE substr(owner, -9) = ':requests';
 """
 """The second format kept budgets among the tokens, where an owner ends in a hash."""
 
-_STEPS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+ALTER TABLE tasks ADD COLUMN model TEXT NOT NULL DEFAULT '';
+"""
+
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 VERSION = len(_STEPS)
 

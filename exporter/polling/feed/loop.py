@@ -138,6 +138,8 @@ class FeedLoop:
             exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
+            models=tracker.models,
+            units=self.feed.units,
             followed=len(self.following.ids),
             look_ups=LookUpState(
                 self.following.unread, tuple(reluctance.failing), reluctance.unknown, tuple(reluctance.some_unknown)

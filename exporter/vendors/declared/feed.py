@@ -166,6 +166,7 @@ class DeclaredFeed(Feed):
         self.window = listing.window if listing else None
         self.batch = detail.batch if detail else 1
         self.fills = detail.fills if detail and listing else frozenset()
+        self.units = tuple(unit for unit, _, _ in observe.usage) if isinstance(observe, RowReader) else ()
         self.observe = observe
         self._caller = caller
         self._listing = listing

@@ -43,6 +43,7 @@ class TaskSummary(_Answer):
     provider: str = Field(description="the provider's name in the configuration")
     kind: str = Field(description="the feed")
     id: str = Field(description="the vendor's id")
+    model: str | None = Field(description="the model's name in characters of the label `model`, if the vendor tells it")
     state: State = Field(description="its current state")
     stale: bool = Field(description="true if its state may be outdated because the feed is down")
     reason: Reason | None = Field(description="why it failed, if it did")
@@ -205,6 +206,7 @@ def _fields(row: Row) -> dict[str, object]:
     return {name: getattr(task, name) for name in _OF_THE_TASK} | {
         "provider": row.feed.provider,
         "kind": row.feed.kind,
+        "model": task.model or None,
         "stale": row.stale,
         "submitted": _moment(task.submitted, task.submitted_at),
         "started": _moment(task.started, task.started_at),

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
+from exporter.ledger.counting.models import in_order
 from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
@@ -120,6 +121,7 @@ def routes(
             earlier=earlier,
             providers=sorted({feed.provider for feed in snapshot.feeds}),
             kinds=sorted({feed.kind for feed in snapshot.feeds}),
+            models=_models(snapshot, query),
             window=max((feed.settings.recent_window for feed in snapshot.feeds), default=0.0),
             states=(*IN_FLIGHT, *ENDS),
             reasons=tuple(Reason),
@@ -197,14 +199,26 @@ async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot
     if found.total or query.id is None or not is_task_id(query.id):
         return []
     feeds = source.snapshot().feeds
-    wanted = [feed for feed in feeds if query.provider in (None, feed.provider) and query.kind in (None, feed.kind)]
+    wanted = [feed for feed in feeds if _concerns(query, feed)]
     stories = [(feed, await source.find(feed.provider, feed.kind, query.id)) for feed in wanted]
     known = [(feed, story[0]) for feed, story in stories if story]
     return [
         (feed, task)
         for feed, task in known
-        if task.state in (query.state or ENDS) and task.reason in (query.reason or (task.reason,))
+        if task.state in (query.state or ENDS)
+        and task.reason in (query.reason or (task.reason,))
+        and query.model in (None, task.model)
     ]
+
+
+def _concerns(query: TaskQuery, feed: FeedSnapshot) -> bool:
+    return query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
+
+
+def _models(snapshot: Snapshot, query: TaskQuery) -> list[str]:
+    """The models to choose from: those with series, and the one that is asked for. None where no feed tells models."""
+    known = {model for feed in snapshot.feeds if _concerns(query, feed) for model in feed.models}
+    return in_order(known | {query.model} if query.model else known)
 
 
 def _sorted_by(query: TaskQuery, sort: Sort) -> str:
