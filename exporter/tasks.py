@@ -103,6 +103,10 @@ class Clock(StrEnum):
     OBSERVED = "observed"
 
 
+UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
+"""What costs and balances are counted in: the values of the label `unit`. Money is in whole units."""
+
+
 class Field(StrEnum):
     """A part of an observation that a vendor's answer can spoil."""
 

@@ -50,7 +50,7 @@ Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
 """A JMESPath expression."""
 
 Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
-"""What costs and balances are counted in."""
+"""What costs and balances are counted in: UNITS, as a type."""
 
 
 def _path_below(value: str) -> str:
@@ -328,14 +328,20 @@ class OwnSetting(Settings):
     description: str = Field(default="", description="what it is")
 
 
-class Balance(UsageField):
+class BalanceField(UsageField):
     """What is left in the account."""
+
+    path: Path = Field(description="JMESPath over the answer")
+    minus: Path | None = Field(default=None, description="what has been used of it, where the vendor tells that apart")
+    currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
+    unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
 
 class AccountRequest(_Request):
     """The request for the balance."""
 
-    balance: Balance = Field(description="what is left")
+    balance: BalanceField = Field(description="what is left")
+    window: Interval | None = Field(default=None, description="how far back the answer reaches, where it is asked")
 
 
 class Declaration(VendorDeclaration):
@@ -374,7 +380,7 @@ class Declaration(VendorDeclaration):
             yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
         if self.account:
             request = template_of(self.account)
-            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS))
+            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS | WINDOW))
         for place, one in self._requests():
             if one.body is not None and one.method == "GET":
                 yield (*place, "json"), "a GET has no body; write method: POST, or use query"
