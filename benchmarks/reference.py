@@ -38,7 +38,7 @@ class Reference(Collector):
     def collect(self) -> Iterator[Any]:
         feeds = [FeedView(feed, self._now) for feed in self._snapshot.feeds]
         providers = [
-            AccountView(account, [feed for feed in feeds if feed.labels[0] == account.name])
+            AccountView(account, [feed for feed in feeds if feed.labels[0] == account.name], self._now)
             for account in self._snapshot.accounts
         ]
         for metric in (*TASK_METRICS, *FEED_METRICS):

@@ -154,6 +154,41 @@ class FeedSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceSnapshot:
+    """What is left in an account, and how the reading of it goes. Times are Unix seconds."""
+
+    amount: float | None
+    """What is left; None where it cannot be read, has not been read yet, or has no limit."""
+    unit: str
+    """One of UNITS; empty without an amount."""
+    succeeded: float | None
+    """When it was last read."""
+    interval: float
+    """Seconds between two readings."""
+    pace: float | None = None
+    """What is spent in a second, by the last hours; None while that cannot be told."""
+    trouble: str = ""
+    """Why it cannot be read, fit to be shown; empty while it can."""
+    advice: str = ""
+    """What to do about that."""
+    since: float | None = None
+    """When the first of the readings ended that have failed since."""
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether the last reading is less than three intervals old."""
+        return self.succeeded is not None and abs(now - self.succeeded) <= STALE_READINGS * self.interval
+
+    @property
+    def lasts(self) -> float | None:
+        """Seconds until nothing is left, at that pace; None where nothing is spent."""
+        return max(0.0, self.amount) / self.pace if self.amount is not None and self.pace else None
+
+
+STALE_READINGS = 3
+"""Readings that must have failed before the time of the last good one is no longer told."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSnapshot:
     """One provider at one moment: its calls, and its feeds."""
 
@@ -169,6 +204,8 @@ class AccountSnapshot:
     watch_sources: tuple[tuple[str, bool], ...]
     """Each source of ids, as configured but without a URL's query, and whether its ids could be read."""
     feeds: tuple[FeedSnapshot, ...]
+    balance: BalanceSnapshot | None = None
+    """None where the vendor tells no balance, or is not to be asked."""
 
 
 @dataclass(frozen=True)
@@ -344,8 +381,9 @@ class FeedView:
 class AccountView:
     """A provider as it is to be shown at a time, with the views of its feeds."""
 
-    def __init__(self, account: AccountSnapshot, feeds: Sequence[FeedView]) -> None:
+    def __init__(self, account: AccountSnapshot, feeds: Sequence[FeedView], now: float) -> None:
         self.account = account
+        self.now = now
         self.labels: Labels = (account.name,)
         self.counts = account.counts
         self.feeds = feeds
@@ -378,14 +416,29 @@ class AccountView:
             limit = self.account.task_series_limit
             yield self.labels, max(0, self._reporting_count - limit) if limit else 0
 
+    @property
+    def _endpoints(self) -> Sequence[str]:
+        """What may be asked for: of some vendors no balance."""
+        return [one for one in ENDPOINTS if one != "account" or self.account.balance is not None]
+
+    def balance(self) -> Iterator[tuple[Labels, float]]:
+        balance = self.account.balance
+        if balance is not None and balance.amount is not None and balance.is_fresh(self.now):
+            yield (*self.labels, balance.unit), balance.amount
+
+    def balance_read(self) -> Iterator[tuple[Labels, float]]:
+        balance = self.account.balance
+        if balance is not None and balance.succeeded is not None and balance.is_fresh(self.now):
+            yield self.labels, balance.succeeded
+
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""
         seen = {key[1:] for key in self.counts if key[0] == metric}
-        for endpoint, value in sorted(seen | {(endpoint, value) for endpoint in ENDPOINTS for value in always}):
+        for endpoint, value in sorted(seen | {(endpoint, value) for endpoint in self._endpoints for value in always}):
             yield (*self.labels, endpoint, value), self.counts[metric, endpoint, value]
 
     def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
-        for endpoint in ENDPOINTS:
+        for endpoint in self._endpoints:
             key = ("api_request_duration_seconds", endpoint)
             buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
             yield (*self.labels, endpoint), Distribution(buckets, total)

@@ -62,6 +62,8 @@ CATALOGUE: Mapping[str, tuple[str, set[str]]] = {
     "videotask_rate_limit_wait_seconds_total": ("counter", {"provider"}),
     "videotask_request_budget_remaining": ("gauge", {"provider"}),
     "videotask_watch_source_up": ("gauge", {"provider", "source"}),
+    "videotask_account_balance": ("gauge", {"provider", "unit"}),
+    "videotask_account_last_success_timestamp_seconds": ("gauge", {"provider"}),
     "videotask_provider_info": ("gauge", {"provider", "type"}),
     "videotask_feed_info": ("gauge", FEED | {"clock"}),
     "videotask_exporter_build_info": ("gauge", {"version", "pythonversion"}),
@@ -131,6 +133,7 @@ def shape(family: Metric) -> tuple[str, set[str]]:
 async def test_the_metrics_are_those_of_the_catalogue(rig: Rig, door: Door) -> None:
     all_vendors(rig, door, HISTORY, types=(*SEEDS, "volcengine_ark"))  # which tells models and costs
     await rig.sweep()
+    await rig.read_balances()
     found = {name: one for name, one in rig.families().items() if name.startswith("videotask_")}
     assert {name: shape(one) for name, one in found.items()} == CATALOGUE
     assert [
@@ -141,6 +144,7 @@ async def test_the_metrics_are_those_of_the_catalogue(rig: Rig, door: Door) -> N
 async def test_the_text_format_has_the_same_metrics(rig: Rig, door: Door) -> None:
     all_vendors(rig, door, HISTORY, types=(*SEEDS, "volcengine_ark"))  # which tells models and costs
     await rig.sweep()
+    await rig.read_balances()
     found = {
         f"{one.name}_total" if one.type == "counter" else one.name: shape(one)
         for one in ours(text_families(rig.text()))
@@ -154,6 +158,7 @@ async def test_the_text_format_has_the_same_metrics(rig: Rig, door: Door) -> Non
 async def test_no_series_stands_twice(rig: Rig, door: Door) -> None:
     all_vendors(rig, door, HISTORY)
     await rig.sweep()
+    await rig.read_balances()
     lines = [line.rpartition(" ")[0] for line in rig.text().splitlines() if not line.startswith("#")]
     assert len(lines) > 1000
     assert [line for line, count in Counter(lines).items() if count > 1] == []
@@ -163,6 +168,7 @@ async def test_promtool_finds_nothing_to_complain_of(rig: Rig, door: Door, progr
     promtool = program("promtool")
     all_vendors(rig, door, HISTORY)
     await rig.sweep()
+    await rig.read_balances()
     body = rig.text()
     checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, text=True, check=False)  # noqa: ASYNC221
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -227,13 +233,16 @@ async def test_closed_labels_start_at_zero(rig: Rig, door: Door) -> None:
     assert rig.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
     assert rig.values("videotask_task_series_dropped", "provider") == dict.fromkeys(SEEDS, 0)
     errors = rig.values("videotask_api_errors_total", "provider", "endpoint", "error")
-    assert (len(errors), set(errors.values())) == (4 * 3 * 10, {0})
+    with_a_balance = 1
+    assert (len(errors), set(errors.values())) == ((4 * 3 + with_a_balance) * 10, {0})
     assert {name for name, one in rig.families().items() if not one.samples} == {
         "videotask_oldest_task_timestamp_seconds",
         "videotask_task_progress_ratio",
         "videotask_recent_duration_seconds",
         "videotask_last_finished_timestamp_seconds",
         *(name for name in CATALOGUE if "_model_" in name or "_usage_" in name),  # no feed here tells these
+        "videotask_account_balance",
+        "videotask_account_last_success_timestamp_seconds",
     }
 
 
@@ -547,6 +556,7 @@ async def test_the_exporter_tells_of_ledgers_lost(clock: HandClock) -> None:
 async def test_a_body_does_not_change_while_nothing_happens(rig: Rig, door: Door) -> None:
     all_vendors(rig, door, HISTORY)
     await rig.sweep()
+    await rig.read_balances()
     once, again = (ours(families_in(rig.openmetrics())) for _ in range(2))
     assert len(once) == len(CATALOGUE)
     assert [one.samples for one in once] == [one.samples for one in again]

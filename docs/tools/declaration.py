@@ -31,7 +31,7 @@ PARTS: tuple[tuple[str, type[Settings]], ...] = (
     ("output", declared.LengthField),
     ("usage", declared.UsageField),
     ("account", declared.AccountRequest),
-    ("balance", declared.Balance),
+    ("balance", declared.BalanceField),
 )
 """The parts in the order of the page, each by the key under which it stands."""
 

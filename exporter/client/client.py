@@ -34,7 +34,7 @@ from exporter.tasks import Cause
 
 T = TypeVar("T")
 
-ENDPOINTS = ("list", "detail", "token")
+ENDPOINTS = ("list", "detail", "token", "account")
 HEADERS = {
     b"User-Agent": f"videotask-exporter/{__version__}".encode(),
     b"Accept": b"*/*",
@@ -181,14 +181,15 @@ class Client:
                 result = await self._answered(endpoint, request, auth, read, sent)
             except CallError as error:
                 error.endpoint = endpoint
-                if isinstance(error, RateLimited) or error.retry_after is not None:
+                if endpoint != "account" and (isinstance(error, RateLimited) or error.retry_after is not None):
                     self.limit.pause(error.retry_after)
                 self.counts.add("api_errors_total", endpoint, error.error)
                 # What keeps the error must not keep the frames and inputs below: they hold the whole answer.
                 if not isinstance(error.__context__, CallError):
                     error.__context__ = None
                 raise error.with_traceback(None)  # noqa: B904  # its context, a refusal before it, stays
-        self.limit.relax()
+        if endpoint != "account":  # how the vendor likes questions about the balance says nothing of the tasks
+            self.limit.relax()
         return result
 
     async def _answered(

@@ -332,6 +332,20 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         lambda view: [((*view.labels, source), float(is_up)) for source, is_up in view.account.watch_sources],
     ),
     Metric(
+        "account_balance",
+        "gauge",
+        ("provider", "unit"),
+        "What is left in the account, as the vendor says it. Absent where the vendor tells none or it cannot be read.",
+        AccountView.balance,
+    ),
+    Metric(
+        "account_last_success_timestamp_seconds",
+        "gauge",
+        ("provider",),
+        "When the balance was last read; absent after three intervals without success.",
+        AccountView.balance_read,
+    ),
+    Metric(
         "provider_info",
         "gauge",
         ("provider", "type"),

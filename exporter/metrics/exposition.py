@@ -223,7 +223,7 @@ class Exposition:
             feeds = [FeedView(feed, now) for feed in account.feeds]
             told |= {feed.labels: self._told_of(feed) for feed in feeds}
             polling += [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in feeds]
-            view = AccountView(account, feeds)
+            view = AccountView(account, feeds, now)
             singles[account.name] = self._singles_of(view, [told[feed.labels] for feed in feeds])
             calls.append(singles[account.name].lines + _written(_CALL_FRAMES, _CALLS, view))
         self._told, self._singles = told, singles

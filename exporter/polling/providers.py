@@ -13,6 +13,7 @@ from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.tracker import Tracker
+from exporter.polling.account import AccountLoop
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Verdict, Watch
@@ -20,6 +21,9 @@ from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.registry import connect, installed
 from exporter.vendors.vendor import Provider
+
+ACCOUNT_SPREAD = 10.0
+"""Seconds within which the first reading of a balance comes: first sweeps go before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class PolledProvider:
             FeedLoop(provider, feed, tracker, ledger, watch, clock, announce, budget)
             for feed, tracker in zip(provider.feeds, trackers, strict=True)
         ]
+        self.account = AccountLoop(provider, clock, announce, budget)
 
     @classmethod
     async def open(
@@ -103,6 +108,7 @@ class PolledProvider:
             watch_troubles=tuple(self.watch.troubles),
             watch_sources=self.watch.sources_up,
             feeds=tuple(loop.snapshot() for loop in self.loops),
+            balance=self.account.snapshot(),
         )
 
     def start(self, spread: float, before: PolledProvider | None = None) -> None:
@@ -112,9 +118,10 @@ class PolledProvider:
         for loop in self.loops:
             self._ledger.take_settings(loop.tracker, self.provider.settings)
             loop.start(spread)
+        self.account.start(min(self.account.interval, ACCOUNT_SPREAD))
 
     async def stop(self) -> None:
-        await asyncio.gather(*(loop.stop() for loop in self.loops))
+        await asyncio.gather(self.account.stop(), *(loop.stop() for loop in self.loops))
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -4,7 +4,8 @@ Names here keep their meaning within a major version; everything else in this pa
 vendors by entry points of the group `videotask_exporter.vendors`. Each is a `Vendor`, or a mapping of types to
 declarations, as a file of `vendor_files` holds it.
 
-A vendor  `Vendor`, `Feed`, `Page`, `Position`, `START`, `Document`, `Tells`
+A vendor  `Vendor`, `Feed`, `Page`, `Position`, `START`, `Document`, `Tells`; `Account` and `Balance`, where it
+          tells what is left
 Settings  `ProviderSettings` and what its fields may be: `Secret`, `BaseUrl`, `WebUrl`, `Duration`, `Interval`, `Rate`,
           `Name`; `Settings` for parts of them, `fault` for what a validator finds wrong
 Calls     `Client.call` with a `read` function: it gets an `Answer`, and returns what that holds or raises an error,
@@ -50,12 +51,14 @@ from exporter.vendors.fields import (
     segment,
     shaped,
 )
-from exporter.vendors.vendor import START, Document, Feed, Page, Position, Tells, Vendor
+from exporter.vendors.vendor import START, Account, Balance, Document, Feed, Page, Position, Tells, Vendor
 
 __all__ = [
     "START",
+    "Account",
     "Answer",
     "AuthRefused",
+    "Balance",
     "BalanceExhausted",
     "BaseUrl",
     "CallError",

@@ -165,4 +165,5 @@ def connect(settings: ProviderSettings, token_store: TokenStore, types: Vendors 
         raise TypeError(f"{settings.type} is no type of provider")
     feeds = vendor.feeds(settings, client, token_store)
     chosen = [feed for feed in feeds if settings.feeds is None or feed.kind in settings.feeds]
-    return Provider(settings, client, chosen, vendor)
+    account = vendor.account(settings, client, feeds) if vendor.account and settings.account_interval else None
+    return Provider(settings, client, chosen, vendor, account)

@@ -125,6 +125,23 @@ class Feed(ABC):
         return [one for one in ids if is_task_id(one)]
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left in an account, as the vendor says it."""
+
+    amount: float
+    unit: str
+    """One of UNITS; money in whole units, not in cents."""
+
+
+class Account(ABC):
+    """What asks a vendor how much is left in an account."""
+
+    @abstractmethod
+    async def balance(self) -> Balance | None:
+        """What is left now; None where the account has no limit. Raises CallError."""
+
+
 @dataclass(frozen=True)
 class Provider:
     """One account at one vendor: its settings, its client and its feeds."""
@@ -133,6 +150,8 @@ class Provider:
     client: Client
     feeds: Sequence[Feed]
     vendor: Vendor
+    account: Account | None = None
+    """What asks for the balance; None where the vendor tells none."""
 
     @property
     def name(self) -> str:
@@ -167,6 +186,8 @@ class Vendor:
     settings: type[ProviderSettings]
     kinds: tuple[str, ...]
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
+    account: Callable[[Any, Client, Sequence[Feed]], Account | None] | None = None
+    """Makes what asks for the balance, out of settings, client and feeds; None where the vendor tells none."""
     more_kinds: tuple[str, ...] = ()
     """Feeds that a provider has only where its setting `feeds` names them."""
     other_names: tuple[str, ...] = ()

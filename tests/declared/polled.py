@@ -36,11 +36,16 @@ class Acme:
         self.asked: Counter[str] = Counter()
         """How often each id was asked for."""
         self.calls: list[tuple[str, list[str]]] = []
+        self.account: Any = {"data": {"left": 100}}
+        """What it answers about the account."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
         if "ids" in query:
             return self._details(query["ids"].split(","), alone=False)
+        if request.url.path == "/v2/account":
+            self.calls.append(("account", []))
+            return self.instead("account", []) or answer(self.account)
         if request.url.path != "/v2/renders":
             return self._details([request.url.path.rpartition("/")[2]], alone=True)
         self.calls.append(("list", []))
@@ -99,7 +104,8 @@ class Polled(Rig):
         for feed in feeds:
             assert isinstance(feed, DeclaredFeed)
             feed.now = polled.clock
-        await polled.take(Provider(given, client, feeds, type_))
+        account = type_.account(given, client, feeds) if type_.account else None
+        await polled.take(Provider(given, client, feeds, type_, account))
         if not paced:
             polled.pass_pauses()
         return polled

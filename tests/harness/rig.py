@@ -136,6 +136,10 @@ class Rig:
             self.clock.now += max([after, *pauses])
             await asyncio.gather(*(loop.sweep() for loop in self.loops))
 
+    async def read_balances(self) -> None:
+        """Reads what is left in every account whose vendor tells."""
+        await asyncio.gather(*(polled.account.ask() for polled in self.polled.by_name.values()))
+
     async def show(self, *observations: Observation, feed: int = 0, **more: Any) -> None:
         """A complete sweep of the first feed, or of the one at that place, which shows these tasks now."""
         loop, now = self.loops[feed], self.clock.now

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
-from exporter.simulator.world.content import prompt, signed_url
+from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import LIP_SYNC, PROFILES, VIDEO, Feed
 from exporter.tasks import State
@@ -25,6 +25,10 @@ from exporter.tasks import State
 TOKEN_SECONDS = 24 * 3600
 LIP_SYNC_STATUS = {State.QUEUED: 0, State.SUCCEEDED: 20, State.FAILED: 30, State.CANCELLED: 30}
 GENERATING = 10  # the one number that both feeds use alike
+
+
+VIDEO_SECONDS = 1_000_000
+"""Seconds of video that the account may make."""
 
 
 @dataclass(eq=False)
@@ -50,6 +54,7 @@ class Chanjing(Vendor):
             self.route("/open/v1/video_lip_sync/detail", "lip_sync/detail", partial(self._one, feed=LIP_SYNC)),
             self.route("/open/v1/video_list", "video/list", videos, "POST"),
             self.route("/open/v1/video", "video/detail", partial(self._one, feed=VIDEO)),
+            self.route("/open/v1/user_info", "account", self._account),
         ]
 
     def over_limit(self) -> Response:
@@ -96,6 +101,13 @@ class Chanjing(Vendor):
         if life is None:
             return _answer(40000, "参数错误")
         return _answer(0, "success", _row(life, life.at(self.world.now())))
+
+    async def _account(self, request: Request) -> Response:
+        if not self._admits(request):
+            return _refused()
+        made = self.world.truth()["chanjing"]["video"]["output_seconds"]
+        about = {"name": user("account"), "id": user("1"), "custom_person_nums": 2, "custom_person_limit": 10}
+        return _answer(0, "success", about | {"video_create_seconds": int(made), "video_create_limit": VIDEO_SECONDS})
 
     def _admits(self, request: Request) -> bool:
         return request.headers.get("access_token") == self.access_token and self.world.now() < self.expires

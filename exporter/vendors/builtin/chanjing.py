@@ -99,6 +99,11 @@ DECLARATION = Declaration.model_validate(
     {
         "title": "Chanjing",
         "answer": {"ok": "code == `0`", "code": "code", "text": "msg"},
+        # Seconds of video: what is left of the vendor's currency no call tells.
+        "account": {
+            "path": "/open/v1/user_info",
+            "balance": {"path": "data.video_create_limit", "minus": "data.video_create_seconds", "unit": "seconds"},
+        },
         "feeds": {
             "lip_sync": _feed(
                 "Lip-syncing: task list",

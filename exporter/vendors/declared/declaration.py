@@ -50,7 +50,7 @@ Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
 """A JMESPath expression."""
 
 Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
-"""What costs and balances are counted in."""
+"""What costs and balances are counted in: UNITS, as a type."""
 
 
 def _path_below(value: str) -> str:
@@ -371,15 +371,20 @@ class OwnSetting(Settings):
     description: str = Field(default="", description="what it is")
 
 
-class Balance(UsageField):
+class BalanceField(UsageField):
     """What is left in the account."""
+
+    path: Path = Field(description="JMESPath over the answer")
+    minus: Path | None = Field(default=None, description="what has been used of it, where the vendor tells that apart")
+    currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
+    unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
 
 class AccountRequest(_Request):
     """The request for the balance."""
 
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
-    balance: Balance = Field(description="what is left")
+    balance: BalanceField = Field(description="what is left")
 
 
 class Declaration(VendorDeclaration):

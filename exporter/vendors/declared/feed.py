@@ -168,13 +168,13 @@ class DeclaredFeed(Feed):
         self.fills = detail.fills if detail and listing else frozenset()
         self.units = tuple(unit for unit, _, _ in observe.usage) if isinstance(observe, RowReader) else ()
         self.observe = observe
-        self._caller = caller
+        self.caller = caller
         self._listing = listing
         self._detail = detail
-        self._reasons = reasons
+        self.reasons = reasons
         self._page_size = page_size
         self._history = history
-        self._own = own or {}
+        self.own = own or {}
         self._asked = asked
         self._completed = completed
         self.now = now
@@ -188,7 +188,7 @@ class DeclaredFeed(Feed):
             now = self.now()
             self._window = window_values(now - (listing.window or self._history), now)
         values: dict[str, Value] = {
-            **self._own,
+            **self.own,
             **self._window,
             "page": at.index + listing.first,
             "offset": at.rows,
@@ -197,10 +197,10 @@ class DeclaredFeed(Feed):
         }
         url = str(at.cursor) if listing.paging == "link" and at.cursor else ""
         request = (listing.in_flight if in_flight and listing.in_flight else listing.request).filled(values, url)
-        return await self._caller.call("list", request, partial(self._page, listing, at, request))
+        return await self.caller.call("list", request, partial(self._page, listing, at, request))
 
     def _page(self, listing: Listing, at: Position, request: Request, answer: Answer) -> Page:
-        body = self._caller.opened("list", answer, self._reasons)
+        body = self.caller.opened("list", answer, self.reasons)
         rows = _or_broken(listing.rows, body, "rows")
         if rows is None and listing.rows.is_empty_in(body):
             rows = []
@@ -236,7 +236,7 @@ class DeclaredFeed(Feed):
 
     def _link(self, link: str, request: Request) -> str:
         """A link to the same host, as a URL below ours whatever its form: another host would get the credentials."""
-        base = self._caller.client.base_url
+        base = self.caller.client.base_url
         asked = request.url if request.url.startswith(base) else base + request.url
         try:
             here, there = urlsplit(base), urlsplit(urljoin(asked, link))
@@ -261,8 +261,8 @@ class DeclaredFeed(Feed):
         read = partial(self._found, detail, ids)
         try:
             asked = [self._asked(one) for one in ids]
-            values: dict[str, Value] = {**self._own, "id": asked[0], "ids": asked}
-            return await self._caller.call("detail", detail.request.filled(values), read)
+            values: dict[str, Value] = {**self.own, "id": asked[0], "ids": asked}
+            return await self.caller.call("detail", detail.request.filled(values), read)
         except TaskNotFound:
             if len(ids) > 1:
                 raise
@@ -276,10 +276,10 @@ class DeclaredFeed(Feed):
         if answer.status in detail.missing_status and _may_be_json(answer):
             raise TaskNotFound
         if detail.missing_codes:
-            code, _ = self._caller.envelope.refused_with(answer.json())
+            code, _ = self.caller.envelope.refused_with(answer.json())
             if plain(code) in detail.missing_codes:
                 raise TaskNotFound
-        body = self._caller.opened("detail", answer, self._reasons)
+        body = self.caller.opened("detail", answer, self.reasons)
         if detail.missing_when is not None and is_true(_or_none(detail.missing_when, body)):
             return {}
         rows = _or_broken(detail.row, body, "row")

@@ -17,6 +17,7 @@ from exporter.config.values import BaseUrl, Interval, Rate
 from exporter.tasks import Field as Part
 from exporter.tasks import Reason, State
 from exporter.vendors.declared import declaration as declared
+from exporter.vendors.declared.account import DeclaredAccount, Question
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
 from exporter.vendors.declared.expressions import Expression
@@ -31,7 +32,7 @@ from exporter.vendors.declared.values import (
     time_reader,
 )
 from exporter.vendors.declared.words import Words, plain
-from exporter.vendors.vendor import Document, Feed, Tells, Vendor
+from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,18 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
     def feeds(given: ProviderSettings, client: Client, tokens: TokenStore) -> Sequence[Feed]:
         return feeds_of(declaration, given, client, tokens, hooks or Hooks())
 
+    def account(given: ProviderSettings, client: Client, feeds: Sequence[Feed]) -> Account | None:
+        """One that signs as the feeds do: a token of its own would end theirs at some vendors."""
+        asked = declaration.account
+        first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
+        return account_of(asked, first) if asked and first else None
+
     return Vendor(
         name,
         settings,
         kinds,
         feeds,
+        account=more.pop("account", None) or (account if declaration.account else None),
         more_kinds=tuple(kind for kind, feed in declaration.feeds.items() if feed.optional),
         other_names=more.pop("other_names", ()) or tuple(declaration.other_names),
         advice=more.pop("advice", None) or dict(declaration.advice),
@@ -261,6 +269,22 @@ def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | No
         window=of.window,
         in_flight=_in_flight(of),
     )
+
+
+def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
+    """What asks for the balance in the way of a feed of the same provider."""
+    balance = of.balance
+    question = Question(
+        template_of(of),
+        balance.path,
+        balance.unit,
+        amount_reader(balance.scale),
+        balance.minus,
+        balance.currency,
+        balance.unlimited,
+        of.window or 0.0,
+    )
+    return DeclaredAccount(question, feed.caller, feed.reasons, feed.own)
 
 
 def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
