@@ -406,12 +406,12 @@ def test_the_word_for_the_state_is_no_content() -> None:
 @pytest.mark.parametrize(
     ("code", "message", "reason"),
     [
-        ("ValueError", "the frames do not fit", Reason.INVALID_INPUT),
-        ("ValueError", "blocked by moderation", Reason.MODERATION),
+        ("E_VAGUE", "so it is", Reason.INVALID_INPUT),
+        ("E_VAGUE", "blocked by moderation", Reason.MODERATION),
         ("E_UNSAFE", "the service is unavailable", Reason.MODERATION),
-        ("OddError", "the frames do not fit", Reason.UNKNOWN),
+        ("E_OTHER", "so it is", Reason.UNKNOWN),
     ],
 )
 def test_a_vague_code_tells_less_than_the_words_beside_it(code: str, message: str, reason: Reason) -> None:
-    feed = {"vague_reasons": {"invalid_input": ["ValueError"]}}
+    feed = {"vague_reasons": {"invalid_input": ["E_VAGUE"]}}
     assert observe(feed, status="failed", error={"code": code, "message": message}).reason is reason
