@@ -1,6 +1,6 @@
 """Serves on one event loop, for a client in another process: our /metrics, and what it is compared with.
 
-    python -m benchmarks.served FEEDS TASKS       writes its port
+    python -m benchmarks.served FEEDS TASKS MODELS      writes its port
 
 /metrics is ours. /fixed answers for ever what /metrics answered to the first request with the same headers, in the same
 pieces. /peer is prometheus-client's own application with the same samples, in families that are made already: it only
@@ -68,8 +68,8 @@ def peer(body: bytes) -> ASGIApp:
     return app
 
 
-async def main(feeds: int, tasks: int) -> None:
-    standing = Standing(feeds, tasks)
+async def main(feeds: int, tasks: int, models: int) -> None:
+    standing = Standing(feeds, tasks, models)
     await standing.fill()
     exposition = Exposition(standing.polled.snapshot, Reloads(), time.time, standing.polled.awaited)
     ours = web.create(standing.polled, exposition)
@@ -88,4 +88,4 @@ async def main(feeds: int, tasks: int) -> None:
 
 if __name__ == "__main__":
     tune()
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(*map(int, sys.argv[1:4])))

@@ -24,10 +24,11 @@ DAY = 86400.0
 
 
 class Standing:
-    """Polled like a collector, but nothing is asked for: providers with one feed each, of so many tasks."""
+    """Polled like a collector, but nothing is asked for: providers with one feed each, of so many tasks and models."""
 
-    def __init__(self, feeds: int, tasks: int) -> None:
+    def __init__(self, feeds: int, tasks: int, models: int = 0) -> None:
         self._tasks = tasks
+        self._models = models
         self._began = time.time()
         self._turn = 0
         self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), 7 * DAY)
@@ -85,10 +86,21 @@ class Standing:
     def _running(self, number: int) -> Observation:
         begun = self._began - number % 600
         progress = (number * 37 + self._turn) % 99 / 100
-        return Observation(f"task_{number:026}", State.RUNNING, None, progress, begun - 20, begun)
+        return Observation(
+            f"task_{number:026}", State.RUNNING, None, progress, begun - 20, begun, model=self._model(number)
+        )
+
+    def _model(self, number: int) -> str:
+        return f"model-{number % self._models}" if self._models else ""
 
     def _ended(self, number: int) -> Observation:
         over = self._began - number % 3000
         return Observation(
-            f"ended_{number:026}", State.SUCCEEDED, None, None, over - 300, over - 280 + number % 90, over
+            f"ended_{number:026}",
+            State.SUCCEEDED,
+            submitted=over - 300,
+            started=over - 280 + number % 90,
+            ended=over,
+            model=self._model(number),
+            usage=(("credits", 5.0),) if self._models else (),
         )

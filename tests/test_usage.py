@@ -6,6 +6,8 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from exporter.ledger.counting.late import LATEST, MOST
 from exporter.ledger.errors import StoreError
@@ -13,7 +15,7 @@ from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.simulator import HandClock
 from exporter.tasks import Observation, Reason, State
-from tests.harness import Desk, Rig
+from tests.harness import Desk, Door, Rig
 
 
 def row(task_id: str, state: State = State.SUCCEEDED, cost: float = 0.0, **more: object) -> Observation:
@@ -189,4 +191,36 @@ async def test_a_feed_shows_0_in_its_units_before_anything_was_spent() -> None:
     await rig.show(row("1"))
     shown = rig.values("videotask_usage_total", "unit", "state")
     assert shown == {("tokens", "succeeded"): 0, ("tokens", "failed"): 0}
+    await rig.aclose()
+
+
+async def test_a_list_that_tells_costs_only_later_is_counted_exactly(door: Door) -> None:
+    rig = Rig(HandClock())
+    begun = rig.clock.now - 100
+    told: dict[str, int] = {}
+
+    async def vendor(scope: Scope, receive: Receive, send: Send) -> None:
+        rows = [
+            {
+                "id": f"cgt-{n}",
+                "model": "seedance",
+                "status": status,
+                "created_at": begun + n,
+                "updated_at": begun + 50 + n,
+                "usage": {"total_tokens": told.get(f"cgt-{n}")},
+            }
+            for n, status in enumerate(("succeeded", "failed", "running", "succeeded"))
+        ]
+        await JSONResponse({"total": len(rows), "items": rows})(scope, receive, send)
+
+    door.behind = vendor
+    rig.connect("volcengine_ark", door.url)
+    told |= {"cgt-0": 10, "cgt-2": 99}
+    await rig.sweep()
+    assert rig.counted("usage_total") == {"tokenssucceeded": 10}
+    told |= {"cgt-1": 3, "cgt-3": 30}
+    await rig.sweep(3)
+    assert rig.all_up()
+    assert rig.counted("usage_total") == {"tokenssucceeded": 40, "tokensfailed": 3}
+    assert rig.values("videotask_model_usage_total", "model", "unit") == {("seedance", "tokens"): 43}
     await rig.aclose()

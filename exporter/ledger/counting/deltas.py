@@ -50,17 +50,15 @@ class Deltas:
         if length is None:
             return False
         metric = f"{phase}_duration_seconds"
-        if phase is Phase.QUEUE:
-            self._observe((metric,), length, task, at)
-            return True
-        self._observe((metric, task.state), length, task, at)
-        if task.state is State.SUCCEEDED and (model := self.model_of(task)):
-            self._observe((f"model_{metric}", model), length, task, at)
-        return True
-
-    def _observe(self, key: Key, length: float, task: Task, at: float) -> None:
+        key: Key = (metric,) if phase is Phase.QUEUE else (metric, task.state)
         bound = self.counts.observe(*key, value=length, bounds=self.bounds)
-        self.exemplars[*key, bound] = Exemplar(task.id, length, at)
+        exemplar = self.exemplars[*key, bound] = Exemplar(task.id, length, at)
+        if task.model and task.state is State.SUCCEEDED and phase is not Phase.QUEUE:
+            key = (f"model_{metric}", self.model_of(task))
+            self.counts.add(*key, "le", bound)
+            self.counts.add(*key, "sum", by=length)
+            self.exemplars[*key, bound] = exemplar
+        return True
 
     def end(self, task: Task, at: float) -> None:
         """Counters a task's end."""
