@@ -28,6 +28,7 @@ ALLOWED = {
     ("vendors/registry.py", "*"): "names the vendors there are",
     ("tasks.py", "user_id"): "the name of a cause, for any vendor that asks for the number of a user",
     ("client/interception.py", "huawei"): "a firewall of that name, which may stand before any vendor",
+    ("client/interception.py", "aliyun"): "as the one before",
     ("client/redaction/error_words.py", "iam"): "a word of error messages of several clouds",
     ("client/redaction/error_words.py", "apigw"): "as the one before",
 }

@@ -85,11 +85,15 @@ async def test_durations_are_the_vendors_or_off_by_a_poll_interval_at_most(
 
 async def _shown(feed: VendorFeed, task_id: str) -> Observation:
     """What the vendor shows of an ended task, with what only its detail tells."""
-    if feed.looks_up and (feed.fills or not feed.lists):
+    if not feed.lists:
         (one,) = await feed.look_up(task_id)
         return one
     page = await page_of(feed)
-    return next(one for one in page.observations if one.id == task_id)
+    listed = next(one for one in page.observations if one.id == task_id)
+    if not feed.fills:
+        return listed
+    (detail,) = await feed.look_up(task_id)
+    return dataclasses.replace(listed, model=listed.model or detail.model, usage=listed.usage or detail.usage)
 
 
 @every_feed
