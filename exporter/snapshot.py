@@ -169,6 +169,7 @@ class BalanceSnapshot:
     """What is spent in a second, by the last hours; None while that cannot be told."""
     trouble: str = ""
     """Why it cannot be read, fit to be shown; empty while it can."""
+    cause: Cause | None = None
     advice: str = ""
     """What to do about that."""
     since: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -203,3 +204,43 @@ async def test_the_interval_of_none_never_asks(open_account: Open) -> None:
     account.loop.start()
     assert account.loop.snapshot() is None
     assert account.acme.calls == []
+
+
+async def page(account: Account) -> str:
+    """The status page as a person reads it."""
+    transport = httpx.ASGITransport(account.polled.app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as http:
+        text = (await http.get("/")).text
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+async def test_the_status_page_says_what_is_left_and_for_how_long(open_account: Open) -> None:
+    account = await open_account()
+    await account.polled.sweep()
+    assert "Left in the accounts" not in await page(account)
+    for left in (1_000_000, 999_990):
+        await account.ask({"data": {"left": left}}, after=864)
+    shown = await page(account)
+    assert "Left in the accounts acme 999,990 credits, 1,000 credits a day, for about 1000 d" in shown
+    assert "All is well" in shown
+
+
+async def test_the_status_page_says_first_that_a_balance_ends_soon(open_account: Open) -> None:
+    account = await open_account()
+    await account.polled.sweep()
+    for left in (100, 90):
+        await account.ask({"data": {"left": left}}, after=3600)
+    shown = await page(account)
+    assert "The balance of acme ends in about 9 h Caused by the account 90 credits are left" in shown
+    assert "All is well" not in shown
+
+
+async def test_the_status_page_says_why_a_balance_cannot_be_read(open_account: Open) -> None:
+    account = await open_account()
+    await account.polled.sweep()
+    account.acme.instead = lambda what, ids: answer({"error": {"code": "E_DENIED", "message": "no"}}, 403)
+    await account.ask()
+    shown = await page(account)
+    assert "The balance of acme cannot be read Caused by the credentials" in shown
+    assert "The tasks of the account are not affected." in shown
+    assert "1 feed up" in shown

@@ -130,6 +130,7 @@ class AccountLoop:
             interval=self.interval,
             pace=self.pace,
             trouble=words,
+            cause=cause,
             advice=self._provider.advice(cause) if cause else "",
             since=since,
         )

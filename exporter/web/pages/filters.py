@@ -68,6 +68,15 @@ def percent(ratio: float) -> str:
     return f"{100 * ratio:.0f} %"
 
 
+CURRENCIES = {"usd": "USD", "cny": "CNY"}
+
+
+def amount(number: float, unit: str) -> str:
+    """So much of a unit: "1,234 credits", "37.66 USD", "0.5 units"."""
+    shown = f"{number:,.2f}" if unit in CURRENCIES else f"{number:,.1f}".removesuffix(".0")
+    return f"{shown} {CURRENCIES.get(unit, unit)}"
+
+
 def utc(at: float) -> str:
     """The whole time, for people: `2026-11-21 01:05:45 UTC`."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
-from exporter.snapshot import FeedSnapshot, FeedView, Labels, Reloads, Snapshot
-from exporter.tasks import ENDS, IN_FLIGHT, Cause, Field, Phase, Reason, State
+from exporter.snapshot import BalanceSnapshot, FeedSnapshot, FeedView, Labels, Reloads, Snapshot
+from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
 from exporter.web.pages import filters as words
+from exporter.web.pages.troubles import (
+    WHOSE_CAUSE,
+    WHOSE_REASON,
+    Trouble,
+    Whose,
+    merged,
+    of_balances,
+    of_configuration,
+    of_watching,
+)
 from exporter.web.query import TaskQuery
 
 FEW = 5
@@ -23,56 +32,6 @@ LONGEST_ID = 40
 TOO_MANY = 0.2
 """The share of failures among recent ends from which on something is wrong."""
 
-
-class Whose(StrEnum):
-    """Where a trouble lies: who has to do something about it."""
-
-    VENDOR = "the vendor"
-    CREDENTIALS = "the credentials"
-    ACCOUNT = "the account"
-    NETWORK = "the network"
-    CONFIGURATION = "the configuration"
-    REQUESTS = "what is submitted"
-    EXPORTER = "the exporter"
-
-
-WHOSE_CAUSE = {
-    Cause.NO_ADDRESS: Whose.NETWORK,
-    Cause.REFUSED: Whose.NETWORK,
-    Cause.TLS: Whose.NETWORK,
-    Cause.PROXY: Whose.NETWORK,
-    Cause.INTERCEPTED: Whose.NETWORK,
-    Cause.CONNECTION: Whose.NETWORK,
-    Cause.TIMEOUT: Whose.NETWORK,
-    Cause.WRONG_URL: Whose.CONFIGURATION,
-    Cause.RATE: Whose.CONFIGURATION,
-    Cause.SLOW: Whose.CONFIGURATION,
-    Cause.REQUEST: Whose.CONFIGURATION,
-    Cause.SIZE: Whose.CONFIGURATION,
-    Cause.PROJECT: Whose.CREDENTIALS,
-    Cause.USER_ID: Whose.CREDENTIALS,
-    Cause.CREDENTIALS: Whose.CREDENTIALS,
-    Cause.TOKEN: Whose.CREDENTIALS,
-    Cause.TOKEN_RENEWED_ELSEWHERE: Whose.CREDENTIALS,
-    Cause.SIGNATURE: Whose.CREDENTIALS,
-    Cause.IP: Whose.ACCOUNT,
-    Cause.BALANCE: Whose.ACCOUNT,
-    Cause.VENDOR: Whose.VENDOR,
-    Cause.CONTRACT: Whose.VENDOR,
-}
-"""By the cause of a sweep's failure; the ledger and slips of ours are the exporter's."""
-
-WHOSE_REASON = {
-    Reason.MODERATION: Whose.REQUESTS,
-    Reason.INSUFFICIENT_BALANCE: Whose.ACCOUNT,
-    Reason.INVALID_INPUT: Whose.REQUESTS,
-    Reason.RATE_LIMITED: Whose.REQUESTS,
-    Reason.AUTH: Whose.CREDENTIALS,
-    Reason.PROVIDER_INTERNAL: Whose.VENDOR,
-    Reason.TIMEOUT: Whose.VENDOR,
-    Reason.UNKNOWN: Whose.VENDOR,
-}
-"""By the reason that most tasks failed for."""
 
 UNKNOWN_STATE = (
     "Until the row of such a task proves its end, it stays in flight and its end is not counted. Look the task up at "
@@ -88,23 +47,6 @@ MEANINGS = {
     "REASON": ", ".join(Reason),
 }
 """What may stand for the placeholders of a setting that maps words."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Something that is wrong, who can mend it, and how."""
-
-    whose: Whose
-    what: str
-    words: str
-    advice: str = ""
-    since: float | None = None
-    is_grave: bool = True
-    """Whether something is not seen at all; otherwise it is only worth a look."""
-    is_first: bool = False
-    """Whether it comes before what else is worth a look."""
-    settings: Sequence[str] = ()
-    """Lines of YAML that would mend it."""
 
 
 @dataclass(frozen=True)
@@ -274,14 +216,17 @@ class Overview:
     cards: Sequence[FeedCard]
     troubles: Sequence[Trouble]
     """The grave ones first."""
+    balances: Sequence[tuple[str, BalanceSnapshot]] = ()
+    """What is left, by provider, where it can be read."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float) -> Overview:
         cards = [FeedCard(feed, now) for feed in snapshot.feeds]
-        troubles = [*_of_configuration(reloads, web_trouble), *_of_watching(snapshot)]
+        troubles = [*of_configuration(reloads, web_trouble), *of_watching(snapshot), *of_balances(snapshot)]
         for card in cards:
             troubles += card.troubles
-        return cls(cards, sorted(_merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)))
+        read = [(one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None]
+        return cls(cards, sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)), read)
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
@@ -345,53 +290,6 @@ def shares(
         found.append(Share(word, count, round(start, 3), round(width, 3), query))
         before += count
     return found
-
-
-def _of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
-    if not reloads.successful:
-        told = "The last valid configuration stays in force."
-        yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
-    for remark in reloads.remarks:
-        yield Trouble(
-            Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
-        )
-    for plug_in in reloads.plug_ins:
-        told = "The rest runs. Mend or remove the package, and restart the exporter."
-        yield Trouble(
-            Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told, is_grave=False
-        )
-    if web_trouble:
-        told = "The last valid TLS settings and users stay in force."
-        yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
-
-
-def _of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
-    for account in snapshot.accounts:
-        for trouble in account.watch_troubles:
-            told = (
-                "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
-            )
-            what = f"A source of ids of {account.name} cannot be used as a whole"
-            yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
-
-
-def _merged(troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Feeds that cannot be read for the same reason are told of together: it is one trouble."""
-    found: dict[tuple[object, ...], list[Trouble]] = {}
-    for trouble in troubles:
-        alike = (trouble.whose, trouble.words, trouble.advice) if trouble.since else (trouble.what, trouble.words)
-        found.setdefault(alike, []).append(trouble)
-    return [_together(several) for several in found.values()]
-
-
-def _together(several: Sequence[Trouble]) -> Trouble:
-    first = several[0]
-    if len(several) == 1:
-        return first
-    names = [trouble.what.removesuffix(" cannot be read") for trouble in several]
-    since = min(trouble.since for trouble in several if trouble.since is not None)
-    what = f"{', '.join(names[:-1])} and {names[-1]} cannot be read"
-    return Trouble(first.whose, what, first.words, first.advice, since)
 
 
 def _feeds(count: int) -> str:

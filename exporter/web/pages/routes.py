@@ -67,7 +67,7 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
 _TEMPLATES.filters.update(
-    {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso")},
+    {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso", "amount")},
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
     segment=lambda text: quote(text, safe=""),
     # Browsers take a last segment of one dot or two for a step up, however it is encoded.

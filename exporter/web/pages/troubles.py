@@ -1,0 +1,146 @@
+"""What is wrong, who can mend it, and how: the first thing on the status page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.snapshot import Reloads, Snapshot
+from exporter.tasks import Cause, Reason
+from exporter.web.pages import filters as words
+
+SOON = 24 * 3600.0
+"""Seconds within which a balance that ends is worth a look."""
+
+
+class Whose(StrEnum):
+    """Where a trouble lies: who has to do something about it."""
+
+    VENDOR = "the vendor"
+    CREDENTIALS = "the credentials"
+    ACCOUNT = "the account"
+    NETWORK = "the network"
+    CONFIGURATION = "the configuration"
+    REQUESTS = "what is submitted"
+    EXPORTER = "the exporter"
+
+
+WHOSE_CAUSE = {
+    Cause.NO_ADDRESS: Whose.NETWORK,
+    Cause.REFUSED: Whose.NETWORK,
+    Cause.TLS: Whose.NETWORK,
+    Cause.PROXY: Whose.NETWORK,
+    Cause.INTERCEPTED: Whose.NETWORK,
+    Cause.CONNECTION: Whose.NETWORK,
+    Cause.TIMEOUT: Whose.NETWORK,
+    Cause.WRONG_URL: Whose.CONFIGURATION,
+    Cause.RATE: Whose.CONFIGURATION,
+    Cause.SLOW: Whose.CONFIGURATION,
+    Cause.REQUEST: Whose.CONFIGURATION,
+    Cause.SIZE: Whose.CONFIGURATION,
+    Cause.PROJECT: Whose.CREDENTIALS,
+    Cause.USER_ID: Whose.CREDENTIALS,
+    Cause.CREDENTIALS: Whose.CREDENTIALS,
+    Cause.TOKEN: Whose.CREDENTIALS,
+    Cause.TOKEN_RENEWED_ELSEWHERE: Whose.CREDENTIALS,
+    Cause.SIGNATURE: Whose.CREDENTIALS,
+    Cause.IP: Whose.ACCOUNT,
+    Cause.BALANCE: Whose.ACCOUNT,
+    Cause.VENDOR: Whose.VENDOR,
+    Cause.CONTRACT: Whose.VENDOR,
+}
+"""By the cause of a sweep's failure; the ledger and slips of ours are the exporter's."""
+
+WHOSE_REASON = {
+    Reason.MODERATION: Whose.REQUESTS,
+    Reason.INSUFFICIENT_BALANCE: Whose.ACCOUNT,
+    Reason.INVALID_INPUT: Whose.REQUESTS,
+    Reason.RATE_LIMITED: Whose.REQUESTS,
+    Reason.AUTH: Whose.CREDENTIALS,
+    Reason.PROVIDER_INTERNAL: Whose.VENDOR,
+    Reason.TIMEOUT: Whose.VENDOR,
+    Reason.UNKNOWN: Whose.VENDOR,
+}
+"""By the reason that most tasks failed for."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong, who can mend it, and how."""
+
+    whose: Whose
+    what: str
+    words: str
+    advice: str = ""
+    since: float | None = None
+    is_grave: bool = True
+    """Whether something is not seen at all; otherwise it is only worth a look."""
+    is_first: bool = False
+    """Whether it comes before what else is worth a look."""
+    settings: Sequence[str] = ()
+    """Lines of YAML that would mend it."""
+
+
+def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
+    if not reloads.successful:
+        told = "The last valid configuration stays in force."
+        yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
+    for remark in reloads.remarks:
+        yield Trouble(
+            Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
+        )
+    for plug_in in reloads.plug_ins:
+        told = "The rest runs. Mend or remove the package, and restart the exporter."
+        yield Trouble(
+            Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told, is_grave=False
+        )
+    if web_trouble:
+        told = "The last valid TLS settings and users stay in force."
+        yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
+
+
+def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
+    for account in snapshot.accounts:
+        for trouble in account.watch_troubles:
+            told = (
+                "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
+            )
+            what = f"A source of ids of {account.name} cannot be used as a whole"
+            yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
+
+
+def merged(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Feeds that cannot be read for the same reason are told of together: it is one trouble."""
+    found: dict[tuple[object, ...], list[Trouble]] = {}
+    for trouble in troubles:
+        alike = (trouble.whose, trouble.words, trouble.advice) if trouble.since else (trouble.what, trouble.words)
+        found.setdefault(alike, []).append(trouble)
+    return [_together(several) for several in found.values()]
+
+
+def _together(several: Sequence[Trouble]) -> Trouble:
+    first = several[0]
+    if len(several) == 1:
+        return first
+    names = [trouble.what.removesuffix(" cannot be read") for trouble in several]
+    since = min(trouble.since for trouble in several if trouble.since is not None)
+    what = f"{', '.join(names[:-1])} and {names[-1]} cannot be read"
+    return Trouble(first.whose, what, first.words, first.advice, since)
+
+
+def of_balances(snapshot: Snapshot) -> Iterable[Trouble]:
+    """Balances that cannot be read, and those that end within a day at the pace of the last hours."""
+    for account in snapshot.accounts:
+        balance = account.balance
+        if balance is None:
+            continue
+        if balance.trouble:
+            what = f"The balance of {account.name} cannot be read"
+            told = f"{balance.advice} The tasks of the account are not affected."
+            whose = WHOSE_CAUSE.get(balance.cause, Whose.VENDOR) if balance.cause else Whose.VENDOR
+            yield Trouble(whose, what, balance.trouble, told.strip(), balance.since, is_grave=False)
+        elif balance.lasts is not None and balance.lasts < SOON:
+            what = f"The balance of {account.name} ends in about {words.lasting(balance.lasts)}"
+            told = f"{words.amount(balance.amount or 0.0, balance.unit)} are left, at the pace of the last six hours."
+            yield Trouble(Whose.ACCOUNT, what, told, "Top the account up, or submit less.", is_grave=False)
