@@ -13,6 +13,7 @@ from exporter.config.models import Settings
 from exporter.config.vendors.words import STATES
 from exporter.tasks import Reason
 from exporter.vendors.declared import declaration as declared
+from exporter.vendors.declared import row_fields
 from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW
 
 PARTS: tuple[tuple[str, type[Settings]], ...] = (
@@ -25,11 +26,11 @@ PARTS: tuple[tuple[str, type[Settings]], ...] = (
     ("paging", declared.Paging),
     ("detail", declared.DetailRequest),
     ("missing", declared.Missing),
-    ("fields", declared.Fields),
-    ("progress", declared.ProgressField),
-    ("submitted, started, ended, dated", declared.TimeField),
-    ("output", declared.LengthField),
-    ("usage", declared.UsageField),
+    ("fields", row_fields.Fields),
+    ("progress", row_fields.ProgressField),
+    ("submitted, started, ended, dated", row_fields.TimeField),
+    ("output", row_fields.LengthField),
+    ("usage", row_fields.UsageField),
     ("account", declared.AccountRequest),
     ("balance", declared.BalanceField),
 )

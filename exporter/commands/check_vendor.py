@@ -23,7 +23,7 @@ from exporter.config.mistakes import slips
 from exporter.config.vendors.declarations import VendorFile
 from exporter.tasks import Field, Observation
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
-from exporter.vendors.declared.expressions import Expression
+from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.meaning import PLACEHOLDERS, choice, likely, setting
 from exporter.vendors.registry import Registry
 

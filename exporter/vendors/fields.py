@@ -19,7 +19,7 @@ from exporter.client.errors import ContractBroken
 from exporter.client.redaction.redaction import READ, redacted, without
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
-from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.vendor import Page
 
 M = TypeVar("M", bound=BaseModel)

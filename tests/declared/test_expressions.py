@@ -17,7 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from exporter.vendors.declared.expressions import DEEPEST, LONGEST, MOST_WORK, Expression, ExpressionFailed, expression
+from exporter.vendors.declared.reading.expressions import (
+    DEEPEST,
+    LONGEST,
+    MOST_WORK,
+    Expression,
+    ExpressionFailed,
+    expression,
+)
 
 ANSWER = {
     "code": 0,

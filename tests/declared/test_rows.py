@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.client.answers import Answer
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.declared.declaration import Declaration
-from exporter.vendors.declared.rows import MODEL_LENGTH, RowReader
+from exporter.vendors.declared.reading.rows import MODEL_LENGTH, RowReader
 from exporter.vendors.declared.vendor import reader_of
 from tests.declared.conftest import declared
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.vendors.declared.values import (
+from exporter.vendors.declared.reading.values import (
     amount_reader,
     framed_length_reader,
     length_reader,

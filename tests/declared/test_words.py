@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.tasks import Reason, State
-from exporter.vendors.declared.words import LONGEST, Words, plain
+from exporter.vendors.declared.reading.words import LONGEST, Words, plain
 
 STATES = Words[State](
     {

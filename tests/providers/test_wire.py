@@ -19,7 +19,7 @@ from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.builtin import chanjing, facewap, huawei_metastudio
 from exporter.vendors.builtin._gateway import rows
 from exporter.vendors.declared.declaration import FeedDeclaration
-from exporter.vendors.declared.expressions import Expression
+from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
 from tests.harness import VENDORS, Line
 

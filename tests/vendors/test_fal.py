@@ -25,7 +25,7 @@ from exporter.simulator.vendors.fal import ENDPOINT
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.api import Position
 from exporter.vendors.builtin.fal import Settings
-from exporter.vendors.declared.values import amount_reader
+from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, VENDORS, counted, load, page_of, settings_of, told
 from tests.vendors.conftest import OpenAccount, Scripted

@@ -10,7 +10,7 @@ import pytest
 from exporter.client.errors import AuthRefused, BalanceExhausted, CallError, RateLimited, RequestInvalid, VendorFailed
 from exporter.simulator import Life, fake_of
 from exporter.tasks import Field, Observation, Reason, State
-from exporter.vendors.declared.values import amount_reader
+from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, counted, page_of
 from tests.vendors.conftest import OpenAccount, Scripted

@@ -27,8 +27,8 @@ from exporter.ledger.times import believed, concluded
 from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
-from exporter.vendors.declared.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.feed import DeclaredFeed, is_other
+from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.vendor import envelope_of
 from exporter.vendors.vendor import Provider, Vendor
 

@@ -17,7 +17,8 @@ from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
-from exporter.vendors.declared.declaration import Declaration, as_path
+from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 
 PLATFORM = "https://api.fal.ai/v1"

@@ -22,9 +22,9 @@ from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
-from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.auth import Header, Scheme
-from exporter.vendors.declared.declaration import Declaration
+from exporter.vendors.declared.declaration import Declaration, HeaderName
+from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, feeds_of, tells_of, vendor_of
 from exporter.vendors.vendor import Feed
 
@@ -41,14 +41,14 @@ class Settings(ProviderSettings):
     rate_limit: Rate = Field(default=2.0, description="maximum rate of requests to this provider")
     page_size: int = Field(default=100, ge=1, le=100, description="tasks asked for on one list page")
     api_key: Secret = Field(description="an API key")
-    api_key_header: declared.HeaderName | None = Field(
+    api_key_header: HeaderName | None = Field(
         default=None, description="a header for the key in place of `Authorization: Bearer`, such as api-key at Azure"
     )
     api_version: str = Field(default="", description="the parameter api-version, which Azure may want: preview")
     path: str = Field(
         default="videos", description="below base_url; video/generations/jobs for Azure's jobs of the first Sora"
     )
-    where: Annotated[str, AfterValidator(declared.as_path)] | None = Field(
+    where: Annotated[str, AfterValidator(as_path)] | None = Field(
         default=None, description="JMESPath over a row of the list: others are no tasks"
     )
     list: bool = Field(default=False, description="whether the gateway lists the videos of the key: GET /v1/videos")

@@ -11,10 +11,10 @@ from typing import Any
 from exporter.client.answers import Answer
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Reason
-from exporter.vendors.declared.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.feed import Caller
+from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
+from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.declared.requests import RequestTemplate, Value, window_values
-from exporter.vendors.declared.words import Words
 from exporter.vendors.vendor import Account, Balance
 
 CURRENCIES = {"usd": "usd", "us$": "usd", "$": "usd", "cny": "cny", "rmb": "cny", "¥": "cny", "credits": "credits"}

@@ -17,10 +17,10 @@ from exporter.client.errors import ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.tasks import Clock, Observation, Reason
 from exporter.vendors.declared.auth import Scheme
-from exporter.vendors.declared.expressions import Expression, ExpressionFailed, is_true
+from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
+from exporter.vendors.declared.reading.rows import RowReader
+from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
-from exporter.vendors.declared.rows import RowReader
-from exporter.vendors.declared.words import Words, plain
 from exporter.vendors.fields import read_page, read_rows
 from exporter.vendors.vendor import START, Document, Feed, Page, Position
 

@@ -20,18 +20,19 @@ from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.account import DeclaredAccount, Question
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
-from exporter.vendors.declared.expressions import Expression
 from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
-from exporter.vendors.declared.requests import RequestTemplate, Template, Value
-from exporter.vendors.declared.rows import Fact, RowReader
-from exporter.vendors.declared.values import (
+from exporter.vendors.declared.reading.expressions import Expression
+from exporter.vendors.declared.reading.rows import Fact, RowReader
+from exporter.vendors.declared.reading.values import (
     amount_reader,
     framed_length_reader,
     length_reader,
     progress_reader,
     time_reader,
 )
-from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.declared.reading.words import Words, plain
+from exporter.vendors.declared.requests import RequestTemplate, Template, Value
+from exporter.vendors.declared.row_fields import Fields, LengthField, TimeField, as_offset, as_path, seconds_of_offset
 from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
 
 
@@ -109,13 +110,13 @@ def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
         made["poll_interval"] = (Interval, Field(default=declaration.poll_interval, description=told))
     if any(feed.list_ for feed in declaration.feeds.values()):
         told = "JMESPath over a row of a list: others are no tasks; in place of the vendor's own"
-        made["where"] = (Annotated[str, AfterValidator(declared.as_path)] | None, Field(default=None, description=told))
+        made["where"] = (Annotated[str, AfterValidator(as_path)] | None, Field(default=None, description=told))
     for credential in declaration.credentials:
         made[credential] = (Secret, Field(description=f"the vendor's {credential.replace('_', ' ')}"))
     offsets = {name for _, name in declaration.offsets}
     for key, own in declaration.settings.items():
         about = own.description or f"the value of {{{key}}} in requests"
-        kind = Annotated[str, AfterValidator(declared.as_offset)] if key in offsets else str
+        kind = Annotated[str, AfterValidator(as_offset)] if key in offsets else str
         if own.default is None:
             made[key] = (kind, Field(min_length=1, description=about))
         else:
@@ -218,7 +219,7 @@ def reader_of(
     )
 
 
-def _facts(fields: declared.Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
+def _facts(fields: Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
     facts = []
     for part, of in ((Part.SUBMITTED, fields.submitted), (Part.STARTED, fields.started), (Part.ENDED, fields.ended)):
         if of:
@@ -234,7 +235,7 @@ def _facts(fields: declared.Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
     return facts
 
 
-def _length(of: declared.LengthField) -> Fact:
+def _length(of: LengthField) -> Fact:
     path, frames, rate = of.path.select, of.frames, of.frame_rate
     if frames is None or rate is None:
         return Fact(Part.OUTPUT, "output_seconds", path, length_reader(of.unit))
@@ -245,11 +246,11 @@ def _length(of: declared.LengthField) -> Fact:
     return Fact(Part.OUTPUT, "output_seconds", select, framed_length_reader(of.unit))
 
 
-def _time(part: Part, name: str, of: declared.TimeField, own: Mapping[str, Any]) -> Fact:
+def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
     offset = of.offset
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
-        offset = float(given) if isinstance(given, int | float) else declared.seconds_of_offset(str(given))
+        offset = float(given) if isinstance(given, int | float) else seconds_of_offset(str(given))
     return Fact(part, name, of.path.select, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
 
 

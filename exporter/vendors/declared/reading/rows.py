@@ -8,8 +8,8 @@ from typing import Any
 
 from exporter.client.reasons import code_of, reason_of
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
-from exporter.vendors.declared.expressions import Expression, ExpressionFailed
-from exporter.vendors.declared.words import Words, plain
+from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed
+from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.fields import observation
 
 Select = Callable[[Any], Any]

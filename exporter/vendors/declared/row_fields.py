@@ -1,0 +1,181 @@
+"""Where a row tells what: the fields of a declaration, as typed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.config.mistakes import slips
+from exporter.config.models import Settings
+from exporter.config.values import TEXT, fault, seconds_of
+from exporter.vendors.declared.reading.expressions import Expression, expression
+from exporter.vendors.declared.requests import Template
+
+_PATH: JsonSchemaValue = {"title": "JMESPath", **TEXT, "minLength": 1, "examples": ["data.items", "status"]}
+
+Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
+"""A JMESPath expression."""
+
+Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
+"""What costs and balances are counted in: UNITS, as a type."""
+
+
+class _OrPath:
+    """Takes a path alone for a field that has nothing but one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._field, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [_PATH, handler(schema)]}
+
+    @staticmethod
+    def _field(value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class _OrOne:
+    """Takes one of something for a list of it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._list, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+    @staticmethod
+    def _list(value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+
+def _offset(value: Any) -> float | str:
+    if isinstance(value, str) and Template(value).whole:
+        return value
+    return seconds_of_offset(as_offset(value if isinstance(value, str) else ""))
+
+
+def seconds_of_offset(text: str) -> float:
+    """The seconds of a duration that may have a sign, such as `8h` or `-30m`. Raises ValueError."""
+    sign = -1.0 if text.strip().startswith("-") else 1.0
+    return sign * seconds_of(text.strip().lstrip("+-"))
+
+
+def as_path(text: str) -> str:
+    """A setting that is a JMESPath. Raises ValueError where it is none."""
+    expression(text)
+    return text
+
+
+def as_offset(text: str) -> str:
+    """A setting that stands for an offset. Raises ValueError where it is none."""
+    try:
+        seconds_of_offset(text)
+    except ValueError as error:
+        raise fault(str(error)) from None
+    return text
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        meant = slips.hint(value, available_timezones())
+        raise fault(f"not a time zone; write a name such as Asia/Shanghai or UTC{meant}") from None
+    return value
+
+
+class PathOnly(Settings):
+    """A value of a row."""
+
+    path: Path = Field(description="JMESPath over a row")
+
+    @property
+    def paths(self) -> Sequence[Expression]:
+        """All that it reads of a row."""
+        return [self.path]
+
+
+class ProgressField(PathOnly):
+    """How far a task is."""
+
+    unit: Literal["percent", "ratio"] = Field(default="percent", description="0 to 100, or 0 to 1")
+
+
+class TimeField(PathOnly):
+    """A time: seconds, milliseconds by magnitude, ISO 8601, RFC 1123."""
+
+    offset: Annotated[float | str, BeforeValidator(_offset)] = Field(
+        default=0.0, description="added, as 8h or -30m, or a setting in braces"
+    )
+    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
+    when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
+
+
+class LengthField(PathOnly):
+    """The length of the clip."""
+
+    unit: Literal["s", "ms"] = Field(default="s", description="of a number")
+    frames: Path | None = Field(default=None, description="how many frames it has, where `path` tells nothing")
+    frame_rate: Path | None = Field(default=None, description="how many of those a second has")
+
+    @model_validator(mode="after")
+    def _has_both(self) -> LengthField:
+        for key, other in (("frames", "frame_rate"), ("frame_rate", "frames")):
+            if getattr(self, key) is not None and getattr(self, other) is None:
+                raise fault(f"missing; {key} tells no length without it", other)
+        return self
+
+    @property
+    def paths(self) -> Sequence[Expression]:
+        return [path for path in (self.path, self.frames, self.frame_rate) if path is not None]
+
+
+class UsageField(PathOnly):
+    """What a task cost."""
+
+    unit: Unit = Field(description="what it is counted in")
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="what the number is multiplied with")
+
+
+ProgressPath = Annotated[ProgressField, _OrPath()]
+TimePath = Annotated[TimeField, _OrPath()]
+LengthPath = Annotated[LengthField, _OrPath()]
+Usages = Annotated[list[UsageField], _OrOne(), Field(min_length=1)]
+
+
+class Fields(Settings):
+    """Where a row tells what."""
+
+    id: Path = Field(description="the task's id")
+    state: Path = Field(description="the word for its state, or an expression that makes one")
+    progress: ProgressPath | None = Field(default=None, description="how far it is")
+    submitted: TimePath | None = Field(default=None, description="when it was submitted")
+    started: TimePath | None = Field(default=None, description="when its work began")
+    ended: TimePath | None = Field(default=None, description="when it ended")
+    dated: TimePath | None = Field(default=None, description="a time near its life, where the row tells none of these")
+    output: LengthPath | None = Field(default=None, description="the length of the clip")
+    model: Path | None = Field(default=None, description="the model's name")
+    usage: Usages | None = Field(default=None, description="what it cost; a list where that is in several units")
+    code: Path | None = Field(default=None, description="the code of a failure")
+    text: Path | None = Field(default=None, description="the words of a failure")
+    result: Path | None = Field(default=None, description="what only a task that ended well has, such as its clip")
+
+    def paths(self, name: str) -> Sequence[Expression]:
+        """Where a row tells one of these: none where that is not declared, several where it is in several units."""
+        told = getattr(self, name)
+        parts = told if isinstance(told, list) else [] if told is None else [told]
+        return [path for one in parts for path in ([one] if isinstance(one, Expression) else one.paths)]
