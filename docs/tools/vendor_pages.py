@@ -23,6 +23,9 @@ DAY = 86400
 IN_FLIGHT = (0, 10, 100, 300)
 """Tasks in flight for which requests are counted."""
 
+_NUMBERED = re.compile(r"[a-z]+\.\d+")
+"""A code that its vendor writes in capitals."""
+
 
 def states_of(vendor: Vendor, kind: str) -> Mapping[str, State]:
     """The vendor's words for states."""
@@ -193,7 +196,7 @@ def _reasons(vendor: Vendor) -> Iterator[str]:
     yield from table(("the vendor's code", "reason"), ())
     by_reason: dict[Reason, list[str]] = {}
     for code, reason in reasons_of(vendor).items():
-        by_reason.setdefault(reason, []).append(code.upper() if "." in code and " " not in code else code)
+        by_reason.setdefault(reason, []).append(code.upper() if _NUMBERED.fullmatch(code) else code)
     yield from (row((words(map(_beginning, codes)), f"`{reason}`")) for reason, codes in by_reason.items())
     if any(code.startswith(("^", "~")) for codes in by_reason.values() for code in codes):
         yield "\n`*` stands for anything."
