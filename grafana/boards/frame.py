@@ -13,6 +13,7 @@ from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope
 TITLES = {
     identity.OVERVIEW: "Video tasks: overview",
     identity.PROVIDER: "Video tasks: provider",
+    identity.ACCOUNTS: "Video tasks: accounts",
     identity.EXPORTER: "Video tasks: exporter",
 }
 
