@@ -5,10 +5,10 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
 
-from exporter.tasks import UNITS, Reason
+from exporter.tasks import UNITS, Reason, State
 from grafana import identity, palette, panels
 from grafana.boards import frame
-from grafana.boards.scales import ANY_IS_NOTABLE
+from grafana.boards.scales import ANY_IS_NOTABLE, FEED
 from grafana.boards.verdict import verdict
 from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
@@ -21,6 +21,11 @@ DAY = 86400
 LASTS_STEPS = [(0, palette.BAD), (DAY, palette.WARNING), (3 * DAY, palette.GOOD)]
 READ_STEPS = [(0, palette.GOOD), (1800, palette.WARNING)]
 
+COST = by("provider", "kind", "unit")
+MODEL_COST = by("provider", "kind", "model", "unit")
+WASTE_STEPS = [(0, palette.GOOD), (0.05, palette.WARNING), (0.2, palette.BAD)]
+
+NO_COSTS = "No costs: no task ended, or the vendor does not say what tasks cost"
 NO_BALANCE = "No balance: the vendor tells none, the account has no limit, or it cannot be read"
 NOTHING_SPENT = "Nothing was spent within six hours, or no balance is known"
 
@@ -30,6 +35,7 @@ def accounts(select: Scope = CHOSEN) -> dashboard.Dashboard:
     rows: frame.Rows = {
         "": [verdict(select), *_numbers(select), _table(select)],
         "What is left": _balances(select),
+        "What it is spent on": _costs(select),
         "What goes wrong": _trouble(select),
     }
     about = "What is left in the accounts, how long it lasts, and what it is spent on. Balances and costs are as the "
@@ -117,6 +123,120 @@ def _table(select: Scope) -> panels.Panel:
         unit=units.NoUnit,
         signed=True,
     )
+
+
+def _costs(select: Scope) -> list[panels.Panel]:
+    def grown(metric: str, group: str, window: str, **labels: State) -> str:
+        return f"sum {group} (increase({select(metric, **labels)}[{window}]))"
+
+    def per_success(window: str) -> str:
+        succeeded = grown("finished_total", FEED, window, state=State.SUCCEEDED)
+        return f"{grown('usage_total', COST, window)} / on (provider, kind) group_left () ({succeeded} > 0)"
+
+    def per_success_of_model(window: str) -> str:
+        succeeded = grown("model_finished_total", by("provider", "kind", "model"), window, state=State.SUCCEEDED)
+        cost = grown("model_usage_total", MODEL_COST, window)
+        return f"{cost} / on (provider, kind, model) group_left () ({succeeded} > 0)"
+
+    def wasted(group: str, window: str) -> str:
+        failed = grown("usage_total", group, window, state=State.FAILED)
+        return f"{failed} / ({grown('usage_total', group, window)} > 0)"
+
+    def per_day(metric: str, group: str) -> str:
+        return f"{DAY} * sum {group} (rate({select(metric)}[{EACH_INTERVAL}])) > 0"
+
+    of_provider = grown("model_usage_total", BALANCE, WHOLE_RANGE)
+    of_model = grown("model_usage_total", MODEL_COST, WHOLE_RANGE)
+    return [
+        columns(
+            "What tasks cost",
+            {"provider": Column("Provider"), "kind": Column("Kind"), "unit": Column("Unit", width=90)},
+            [
+                (Column("Cost", units.NoUnit), grown("usage_total", COST, WHOLE_RANGE)),
+                (Column("Of failures", units.NoUnit), grown("usage_total", COST, WHOLE_RANGE, state=State.FAILED)),
+                (Column("Failures' share", units.PercentUnit, steps=WASTE_STEPS), wasted(COST, WHOLE_RANGE)),
+                (Column("Per success", units.NoUnit), per_success(WHOLE_RANGE)),
+            ],
+            about="What the tasks that ended in the time range cost, what failed ones cost of it, and what each video "
+            "cost in the end: all costs, those of failures too, by the tasks that succeeded. A dash: nothing ended.",
+            empty=NO_COSTS,
+            size=(12, 8),
+            unit=units.NoUnit,
+        ),
+        columns(
+            "What models cost",
+            {
+                "provider": Column("Provider"),
+                "kind": Column("Kind"),
+                "model": Column("Model", width=160),
+                "unit": Column("Unit", width=90),
+            },
+            [
+                (Column("Cost", units.NoUnit), of_model),
+                (
+                    Column("Share", units.PercentUnit, width=80),
+                    f"{of_model} / on (provider, unit) group_left () ({of_provider} > 0)",
+                ),
+                (Column("Per success", units.NoUnit), per_success_of_model(WHOLE_RANGE)),
+            ],
+            about="What the tasks of each model cost in the time range, which part of the provider's costs that is, "
+            "and what each video cost in the end, failures included. Good: the dear ones are those that are worth it.",
+            empty=f"{NO_COSTS}, or of which model they are",
+            size=(12, 8),
+            unit=units.NoUnit,
+        ),
+        graph(
+            "Costs per day",
+            query(per_day("usage_total", COST), "{{provider}} {{kind}} {{unit}}"),
+            about="What ended tasks cost, as the vendors say, at the pace of each 30 minutes or more. Compare with the "
+            "burn above: what is missing here is spent by others, or on tasks that are still in flight.",
+            empty=NO_COSTS,
+            size=(12, 8),
+            unit=units.NoUnit,
+            interval="30m",
+        ),
+        graph(
+            "Costs per day by model",
+            query(per_day("model_usage_total", MODEL_COST), "{{provider}} {{kind}} {{model}} {{unit}}"),
+            about="The same by model. No value is good or bad: a rise is more tasks, longer ones, or a dearer model; "
+            "the table above tells which.",
+            empty=f"{NO_COSTS}, or of which model they are",
+            size=(12, 8),
+            unit=units.NoUnit,
+            interval="30m",
+        ),
+        graph(
+            "Cost per success",
+            query(per_success(EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
+            about="All costs in each hour or more, those of failures too, by the tasks that succeeded in it. Good: "
+            "steady. A rise is longer videos, a dearer model, or failures that cost.",
+            empty=NO_COSTS,
+            size=(8, 8),
+            unit=units.NoUnit,
+            interval="1h",
+        ),
+        graph(
+            "Cost per success by model",
+            query(per_success_of_model(EACH_INTERVAL), "{{provider}} {{kind}} {{model}} {{unit}}"),
+            about="The same by model: what a video costs in the end, failures included. Good: steady.",
+            empty=f"{NO_COSTS}, or of which model they are",
+            size=(8, 8),
+            unit=units.NoUnit,
+            interval="1h",
+        ),
+        graph(
+            "Failures' share of the costs",
+            query(wasted(COST, EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
+            about="Which part of the costs in each hour or more was for tasks that failed. Good: 0, where vendors do "
+            "not charge for failures. Else see the reasons on the Provider dashboard.",
+            empty=NO_COSTS,
+            size=(8, 8),
+            unit=units.PercentUnit,
+            maximum=1,
+            interval="1h",
+            steps=WASTE_STEPS,
+        ),
+    ]
 
 
 def _trouble(select: Scope) -> list[panels.Panel]:

@@ -76,19 +76,7 @@ def test_a_dashboard_that_the_code_does_not_make_does_not_lie_about() -> None:
     assert {path for path in DASHBOARDS.iterdir() if path.name[0] != "."} == set(generate.dashboard_files())
 
 
-UNDRAWN = {metric for metric in CATALOGUE if metric.startswith(("model_", "usage_"))}
-"""Metrics whose dashboards are still to come; once one is drawn, its test says so here."""
-
-
-@pytest.mark.parametrize(
-    "metric",
-    [
-        pytest.param(metric, marks=pytest.mark.xfail(strict=True, reason="its dashboard is to come"))
-        if metric in UNDRAWN
-        else metric
-        for metric in CATALOGUE
-    ],
-)
+@pytest.mark.parametrize("metric", CATALOGUE)
 def test_a_metric_that_is_renamed_in_the_catalogue_alone_fails(metric: str) -> None:
     """Which shows as well that each is on a dashboard."""
     series = re.compile(rf"{PREFIX}{metric}(_bucket|_count|_sum|_gcount|_gsum)?")
