@@ -101,7 +101,9 @@ def test_recordings_are_named_for_level_metric_and_operation() -> None:
     assert recorded
     assert len(set(recorded)) == len(recorded)
     assert [
-        name for name in recorded if not re.fullmatch(r"feed:videotask_[a-z_]+:(ratio|mean|increase|p95)_\w+", name)
+        name
+        for name in recorded
+        if not re.fullmatch(r"(feed|model|account):videotask_[a-z_]+:(ratio|mean|increase|p95|spent)_\w+", name)
     ] == []
 
 
