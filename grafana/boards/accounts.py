@@ -54,8 +54,8 @@ def spent(select: Scope, **labels: str | tuple[str, ...]) -> str:
 
 
 def lasts(select: Scope) -> str:
-    """Seconds until nothing is left at that pace."""
-    return f"{DAY} * clamp_min({left(select)}, 0) / ({spent(select)} > 0)"
+    """Seconds until nothing is left at that pace; not of accounts that are billed later."""
+    return f"{DAY} * ({left(select)} >= 0) / ({spent(select)} > 0)"
 
 
 def _numbers(select: Scope) -> list[panels.Panel]:
@@ -117,7 +117,7 @@ def _table(select: Scope) -> panels.Panel:
             (Column("Lasts", units.Seconds, steps=LASTS_STEPS), lasts(select)),
         ],
         about="What is left in each account, what is spent in a day at the pace of the last six hours, and how long it "
-        "lasts at that pace. A dash: nothing is spent. A balance may be negative where the vendor bills later.",
+        "lasts at that pace. A dash: nothing is spent, or the balance is negative because the vendor bills later.",
         empty=NO_BALANCE,
         size=(24, 7),
         unit=units.NoUnit,
@@ -160,7 +160,7 @@ def _costs(select: Scope) -> list[panels.Panel]:
             about="What the tasks that ended in the time range cost, what failed ones cost of it, and what each video "
             "cost in the end: all costs, those of failures too, by the tasks that succeeded. A dash: nothing ended.",
             empty=NO_COSTS,
-            size=(12, 8),
+            size=(24, 6),
             unit=units.NoUnit,
         ),
         columns(
@@ -168,7 +168,7 @@ def _costs(select: Scope) -> list[panels.Panel]:
             {
                 "provider": Column("Provider"),
                 "kind": Column("Kind"),
-                "model": Column("Model", width=160),
+                "model": Column("Model", width=240),
                 "unit": Column("Unit", width=90),
             },
             [
@@ -182,7 +182,7 @@ def _costs(select: Scope) -> list[panels.Panel]:
             about="What the tasks of each model cost in the time range, which part of the provider's costs that is, "
             "and what each video cost in the end, failures included. Good: the dear ones are those that are worth it.",
             empty=f"{NO_COSTS}, or of which model they are",
-            size=(12, 8),
+            size=(24, 8),
             unit=units.NoUnit,
         ),
         graph(
@@ -280,7 +280,7 @@ def _balances(select: Scope) -> list[panels.Panel]:
         return graph(
             title,
             query(balance, "{{provider}} {{unit}}"),
-            query(f"clamp_min({balance} - {spent(select, unit=which)}, 0)", "{{provider}} {{unit}} in 24 h"),
+            query(f"clamp_min(({balance} >= 0) - {spent(select, unit=which)}, 0)", "{{provider}} {{unit}} in 24 h"),
             about=f"{about} The second line of an account is what will be left 24 hours later at the pace of the last "
             "six: where it lies at 0, top up. A gap is a balance that could not be read.",
             empty=NO_BALANCE,
