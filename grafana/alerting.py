@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from grafana.identity import EXPORTER, PROVIDER
+from grafana.identity import ACCOUNTS, EXPORTER, PROVIDER
 from grafana.thresholds import Choice, Thresholds
 
 PREFIX = "VideoTask"
@@ -16,10 +16,12 @@ INSTANCE_NAME = "{{ $labels.instance }}"
 JOB_NAME = "{{ $labels.job }}"
 FIELD_NAME = "{{ $labels.field }}"
 SOURCE_NAME = "{{ $labels.source }}"
+UNIT_NAME = "{{ $labels.unit }}"
 COUNT = '{{ $value | printf "%.0f" }}'
 PERCENT = "{{ $value | humanizePercentage }}"
 LENGTH = "{{ $value | humanizeDuration }}"
 TIMES = '{{ $value | printf "%.1f" }}'
+AMOUNT = f'{{{{ $value | printf "%.2f" }}}} {UNIT_NAME}'
 
 
 class Subject(Enum):
@@ -27,6 +29,7 @@ class Subject(Enum):
 
     FEED = (PROVIDER, ("provider", "kind"))
     ACCOUNT = (PROVIDER, ("provider",))
+    BALANCE = (ACCOUNTS, ("provider",))
     INSTANCE = (EXPORTER, ("job", "instance"))
     JOB = (EXPORTER, ("job",))
 

@@ -9,6 +9,7 @@ before there is one. And a ratio of nothing is NaN, which is above nothing.
 from __future__ import annotations
 
 from exporter.tasks import ENDS, Reason, State
+from grafana.account_alerts import of_accounts
 from grafana.alerting import (
     COUNT,
     FEED_NAME,
@@ -341,6 +342,7 @@ def alerts(thresholds: Thresholds, recordings: Recordings) -> dict[str, list[Ale
     return {
         "videotask-exporter": of_exporter(thresholds),
         "videotask-polling": of_polling(thresholds),
+        "videotask-accounts": of_accounts(thresholds),
         "videotask-outcomes": of_outcomes(thresholds, recordings),
         "videotask-waiting": of_waiting(thresholds),
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 OVERVIEW = "videotask-overview"
 PROVIDER = "videotask-provider"
+MODELS = "videotask-models"
+ACCOUNTS = "videotask-accounts"
 EXPORTER = "videotask-exporter"
 """The uids of the dashboards."""
 

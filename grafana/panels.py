@@ -1,7 +1,7 @@
 """The kinds of panel that the dashboards are made of, one function each.
 
 Every panel says what it shows, what good looks like and what to do (`about`), and why it may be empty (`empty`).
-Numbers have a unit, decimals that fit it, and an axis that begins at 0: nothing here is ever negative.
+Numbers have a unit, decimals that fit it, and an axis that begins at 0: only a balance is ever negative (`signed`).
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Options(TypedDict):
     """Width in the 24 columns of the grid, and height."""
     unit: Required[str]
     maximum: NotRequired[float]
+    signed: NotRequired[bool]
+    """Whether values may be negative; the axis then begins at 0 or below."""
     steps: NotRequired[Steps]
     colours: NotRequired[Mapping[str, str]]
     """The colours of series by their names: by the last word of the legend."""
@@ -110,7 +112,9 @@ def _common(builder: B, title: str, queries: Sequence[prometheus.Dataquery], opt
     named = [each.ref_id(letter) for each, letter in zip(queries, ascii_uppercase, strict=False)]
     builder.id(identity(title)).title(title).description(options["about"]).datasource(DATASOURCE)
     builder.span(width).height(height).targets([*named]).no_value(options["empty"])
-    builder.unit(options["unit"]).decimals(DECIMALS[options["unit"]]).min(0)
+    builder.unit(options["unit"]).decimals(DECIMALS[options["unit"]])
+    if not options.get("signed"):
+        builder.min(0)
     if "maximum" in options:
         builder.max(options["maximum"])
     if "interval" in options:
@@ -155,6 +159,8 @@ def graph(
     panel.draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
     panel.fill_opacity(60 if bars or stacked else 0).show_points(common.VisibilityMode.AUTO)
     panel.span_nulls(False)
+    if options.get("signed"):
+        panel.axis_soft_min(0)
     if stacked:
         panel.stacking(parts.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if "steps" in options:

@@ -21,7 +21,7 @@ from exporter.metrics.catalogue import (
     TASK_METRICS,
     Metric,
 )
-from exporter.tasks import Clock, Field, Phase, Reason, State
+from exporter.tasks import UNITS, Clock, Field, Phase, Reason, State
 
 STANDARD = {
     "up": "gauge",
@@ -46,6 +46,7 @@ CLOSED: Mapping[str, frozenset[str]] = {
     "stat": frozenset(STATS),
     "field": frozenset(Field),
     "clock": frozenset(Clock),
+    "unit": frozenset(UNITS),
     "endpoint": frozenset(ENDPOINTS),
     "error": frozenset(error.error for error in CALL_ERRORS),
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from grafana.promql import EVERYWHERE, SERVED, Value
 
 FEED = ("provider", "kind")
+MODEL = (*FEED, "model")
 ACCOUNT = ("provider",)
 """The labels that say whose tasks or calls are meant."""
 

@@ -1,14 +1,16 @@
 """The recording rules: ratios and means over long windows, which alerts and dashboards then need not work out again.
 
-A name says level:metric:operation; the level `feed` is what `provider` and `kind` tell apart.
+A name says level:metric:operation; the level `feed` is what `provider` and `kind` tell apart, `model` is finer by
+`model`, and `account` is what `provider` and `unit` tell apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.tasks import ENDS, Reason, State
-from grafana.queries import FEED, Selected, increase, total
+from exporter.tasks import ENDS, MEASURED_ENDS, Reason, State
+from grafana.promql import EVERYWHERE
+from grafana.queries import FEED, MODEL, Selected, increase, total
 from grafana.thresholds import Thresholds
 
 
@@ -28,6 +30,9 @@ class Recordings:
         self._made: dict[str, Recording] = {}
         for phase in ("queue", "run"):
             self.p95(phase, thresholds.run_time_high.window)
+        self.p95_of_models("run", thresholds.run_time_high.window)
+        self.success_of_models(thresholds.run_time_high.window)
+        self.spent(thresholds.balance_running_out.window)
 
     @property
     def all(self) -> list[Recording]:
@@ -61,6 +66,29 @@ class Recordings:
         grown = total(increase(f"{phase}_duration_seconds_bucket", window), of=(*FEED, "le"))
         return self._record(
             f"feed:videotask_{phase}_duration_seconds:p95_{window}", f"histogram_quantile(0.95, {grown})"
+        )
+
+    def p95_of_models(self, phase: str, window: str) -> str:
+        """The name of the 95th percentile of a phase's duration by model, in seconds, of tasks that succeeded."""
+        grown = total(increase(f"model_{phase}_duration_seconds_bucket", window), of=(*MODEL, "le"))
+        return self._record(
+            f"model:videotask_{phase}_duration_seconds:p95_{window}", f"histogram_quantile(0.95, {grown})"
+        )
+
+    def success_of_models(self, window: str) -> str:
+        """The name of the share of tasks that succeeded, of those that succeeded or failed, by model."""
+        succeeded, measured = (
+            total(increase("model_finished_total", window, state=states), of=MODEL)
+            for states in (State.SUCCEEDED, tuple(MEASURED_ENDS))
+        )
+        return self._record(f"model:videotask_success:ratio_{window}", f"{succeeded} / {measured}")
+
+    def spent(self, window: str) -> str:
+        """The name of what was spent of an account, in its unit: all steps down, without top-ups and refunds."""
+        balance = EVERYWHERE("account_balance")
+        return self._record(
+            f"account:videotask_account_balance:spent_{window}",
+            f"sum_over_time(clamp_min({balance} offset 1m - {balance}, 0)[{window}:1m])",
         )
 
     def _bad(self, window: str) -> tuple[Selected, Selected]:

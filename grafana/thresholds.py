@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from exporter.config.files.document import Document
 from exporter.config.values import BaseUrl, Interval
 from exporter.tasks import Reason
+from exporter.vendors.declared.declaration import Unit
 
 FILE = Path(__file__).with_name("thresholds.yaml")
 
@@ -81,6 +82,18 @@ class Ratio(Choice):
     ratio: Factor
 
 
+class Balances(Choice):
+    """Balances by unit, of which less should not be left."""
+
+    below: dict[Unit, Annotated[float, Field(ge=0)]] = Field(min_length=1)
+
+
+class Forecast(Recent):
+    """What becomes of a trend `ahead` of now."""
+
+    ahead: Window
+
+
 class Spike(RecentTasks):
     """A share that is high, and higher than it was."""
 
@@ -143,6 +156,10 @@ class Thresholds(_Part):
     api_drift: Recent
     poll_overrun: Ratio
     watch_source_down: Choice
+
+    balance_low: Balances
+    balance_running_out: Forecast
+    balance_unreadable: Recent
 
     moderation_spike: Spike
     failure_burn_fast: Burn

@@ -13,6 +13,8 @@ from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope
 TITLES = {
     identity.OVERVIEW: "Video tasks: overview",
     identity.PROVIDER: "Video tasks: provider",
+    identity.MODELS: "Video tasks: models",
+    identity.ACCOUNTS: "Video tasks: accounts",
     identity.EXPORTER: "Video tasks: exporter",
 }
 
@@ -34,6 +36,7 @@ TASK_PAGE = "http://${__data.fields.instance:raw}/tasks/" + "/".join(
 
 NO_TASKS = "Appears after the feed's first complete sweep"
 WITHDRAWN = "Nothing to show: no sweep yet, or none succeeded for three poll intervals"
+NO_MODELS = "No task of a known model yet: the vendor names none, or model_limit is 0"
 NO_CALLS = "No calls to this vendor yet"
 NO_EXPORTER = "No exporter reports: see the top of this page"
 

@@ -67,8 +67,9 @@ def test_alerts_are_silenced_by_alerts_about_the_same(rule: dict[str, Any]) -> N
     ("cause", "symptoms"),
     [
         ("VideoTaskExporterDown", {"VideoTaskFeedDown", "VideoTaskDataStale"}),
-        ("VideoTaskAuthFailing", {"VideoTaskFeedDown"}),
+        ("VideoTaskAuthFailing", {"VideoTaskFeedDown", "VideoTaskBalanceUnreadable"}),
         ("VideoTaskBalanceExhausted", {"VideoTaskFeedDown", "VideoTaskFailureBurnFast", "VideoTaskNoSuccess"}),
+        ("VideoTaskBalanceExhausted", {"VideoTaskBalanceLow", "VideoTaskBalanceRunningOut"}),
         ("VideoTaskFeedDown", {"VideoTaskDataStale", "VideoTaskQueuedTooLong", "VideoTaskStalled"}),
         ("VideoTaskQueueGrowing", {"VideoTaskQueuedTooLong", "VideoTaskStalled"}),
     ],

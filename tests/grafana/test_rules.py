@@ -101,7 +101,9 @@ def test_recordings_are_named_for_level_metric_and_operation() -> None:
     assert recorded
     assert len(set(recorded)) == len(recorded)
     assert [
-        name for name in recorded if not re.fullmatch(r"feed:videotask_[a-z_]+:(ratio|mean|increase|p95)_\w+", name)
+        name
+        for name in recorded
+        if not re.fullmatch(r"(feed|model|account):videotask_[a-z_]+:(ratio|mean|increase|p95|spent)_\w+", name)
     ] == []
 
 
@@ -165,6 +167,7 @@ def test_every_threshold_reaches_both_outputs(path: tuple[str, ...]) -> None:
         ("not_counted: [moderation", "not_counted: [moderating", "not_counted", "moderation"),
         ("age: 30m", "age: soon", "queued_too_long.age", "not a duration"),
         ("grafana: http://localhost:3000", "grafana: localhost", "links.grafana", "not a URL"),
+        ("    credits: 1000", "    credit: 1000", "balance_low.below.credit", "credits"),
         ("history_gap: {severity: warning", "feed_down: {severity: warning", "feed_down", "given twice"),
     ],
 )
@@ -220,6 +223,7 @@ HEALTHY = {
     "videotask_last_successful_poll_timestamp_seconds": "{at}+60x{n}",
     "videotask_oldest_task_timestamp_seconds": "{at}+60x{n}",
     "videotask_poll_interval_seconds": "15+0x{n}",
+    "videotask_account_balance": "5000000+0x{n}",
     "videotask_poll_duration_seconds": "2+0x{n}",
     "videotask_watch_source_up": "1+0x{n}",
 }

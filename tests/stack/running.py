@@ -37,6 +37,7 @@ FAST: dict[str, dict[str, object]] = {
     "data_stale": {"age": "10s", "for": "4s"},
     "history_gap": {"window": "1m"},
     "poll_overrun": {"ratio": 6},
+    "balance_running_out": {"ahead": "1h"},
     "moderation_spike": {"baseline": "1m"},
     "failure_burn_fast": {"long": WINDOW, "short": "10s"},
     "failure_burn_slow": {"long": "20s", "short": "10s", "tasks": 8},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from exporter.simulator import (
     DIGITAL_HUMAN,
     FACE_SWAP,
     LIP_SYNC,
+    SEEDS,
     SORA,
     VIDEO,
     Feed,
@@ -26,9 +28,11 @@ from exporter.simulator import (
     World,
     app,
     fake_of,
+    profiles_of,
     serve,
 )
 from exporter.simulator.vendor import WELL
+from exporter.simulator.vendors.volcengine_ark import GENERATION
 from exporter.tasks import Reason, State
 from tests.simulator import faults
 
@@ -39,11 +43,22 @@ BUCKETS = ["1s", "2s", "5s", "20s"]
 HISTORY = 20
 """Seconds before the start from which there are tasks already."""
 
+PROFILES = profiles_of((*SEEDS, GENERATION[0]))
+"""The vendors that there are."""
+
 Course = Mapping[str, Any]
 """How a task goes: fields of `Life`."""
 
-USUAL: Course = {"queue_seconds": 1.0, "run_seconds": 2.0, "end": State.SUCCEEDED, "output_seconds": 8.0}
+USUAL: Course = {
+    "queue_seconds": 1.0,
+    "run_seconds": 2.0,
+    "end": State.SUCCEEDED,
+    "output_seconds": 8.0,
+    "cost": 900.0,
+}
 SPOILT: Course = {"run_seconds": 1.0, "end": State.FAILED, "reason": Reason.INVALID_INPUT, "output_seconds": None}
+OWN: Mapping[Feed, Course] = {GENERATION: {"run_seconds": 8.0}}
+"""Its starts are observed, and its ends are in whole seconds: a short run would be measured as anything."""
 SPOILT_EVERY = 20
 """Each twentieth task fails, and its user is to blame."""
 UNDOCUMENTED = {SORA: "invalid input", FACE_SWAP: "invalid input"}
@@ -58,14 +73,14 @@ class Account:
     feeds: Sequence[Feed]
     settings: Mapping[str, str] = field(default_factory=dict)
     course: Course = field(default_factory=lambda: USUAL)
-    fake: Simulator = field(default_factory=lambda: app(World(rate=0), limits={}))
+    fake: Simulator = field(default_factory=lambda: app(World(rate=0, profiles=PROFILES), limits={}))
     _numbers: Iterator[int] = field(default_factory=count)
 
     def arrive(self, at: float) -> None:
         """Lets a task come to each feed."""
         number = next(self._numbers)
         for feed in self.feeds:
-            course = dict(self.course)
+            course = {**self.course, **OWN.get(feed, {})}
             if self.course is USUAL and number % SPOILT_EVERY == 0:
                 course |= {**SPOILT, "words": UNDOCUMENTED.get(feed)}
             self.fake.world.add(Life(f"{self.name}-{feed[1]}-{number}", *feed, at, **course))
@@ -88,6 +103,7 @@ HEALTHY: Mapping[str, Sequence[Feed]] = {
     "chanjing": [LIP_SYNC, VIDEO],
     "huawei_metastudio": [DIGITAL_HUMAN],
     "facewap": [FACE_SWAP],
+    "volcengine_ark": [GENERATION],
 }
 
 
@@ -99,10 +115,12 @@ class Scene:
     course: Course | None = None
     feed: Feed = SORA
     settings: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str = ""
+    """Where the fault is; at all endpoints if empty."""
 
     def befall(self, account: Account) -> None:
         if self.fault is not None:
-            account.fake.faults[self.feed[0]] = self.fault
+            account.fake.faults["/".join(filter(None, (self.feed[0], self.endpoint)))] = self.fault
         if self.course is not None:
             account.course = self.course
 
@@ -111,6 +129,18 @@ async def crawl(scope: Scope, receive: Receive, send: Send) -> None:
     """An answer that takes far longer than the time between two sweeps."""
     await asyncio.sleep(8 * INTERVAL)
     await scope[WELL](scope, receive, send)
+
+
+def running_out() -> ASGIApp:
+    """Fewer seconds of video are left with each question for them."""
+    asked = count()
+
+    def less(body: bytes) -> bytes:
+        answer = json.loads(body)
+        answer["data"] |= {"video_create_limit": 900, "video_create_seconds": 10 * next(asked)}
+        return json.dumps(answer).encode()
+
+    return faults.said(less)
 
 
 def _failing(reason: Reason, words: str) -> Course:
@@ -133,6 +163,8 @@ SCENES: Mapping[str, Scene] = {
     "stalled": Scene(course={"queue_seconds": 0.0}, feed=FACE_SWAP, settings={"stalled_after": "6s"}),
     "frozen": Scene(course={"queue_seconds": 999.0, "blocked": (0.0, 999.0)}, feed=DIGITAL_HUMAN),
     "slow": Scene(course={**USUAL, "run_seconds": 12.0}),
+    "poor": Scene(running_out(), feed=VIDEO, endpoint="account"),
+    "unaccountable": Scene(faults.answering(500), feed=VIDEO, endpoint="account"),
 }
 """By the name of the account."""
 
@@ -158,6 +190,7 @@ class Street:
         """The configuration of an exporter that polls these accounts."""
         return {
             "poll_interval": f"{INTERVAL:g}s",
+            "account_interval": f"{INTERVAL:g}s",
             "duration_buckets": BUCKETS,
             "providers": [account.configured(self.url) | {"rate_limit": "100/s"} for account in accounts],
         }

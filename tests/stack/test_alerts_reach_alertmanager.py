@@ -42,6 +42,8 @@ CAUSED: dict[str, tuple[str, ...]] = {
     "stalled": ("stalled", "running_too_long"),
     "frozen": ("blocked",),
     "slow": ("run_time_high",),
+    "poor": ("balance_low", "balance_running_out"),
+    "unaccountable": ("balance_unreadable",),
     # The exporters
     "whole": ("config_reload_failed",),
     "ended": ("exporter_down",),
@@ -66,6 +68,8 @@ def expected(stack: Stack, subject: str, name: str) -> dict[str, str]:
         labels["kind"] = scenes.SCENES[subject].feed[1]
     if name == "api_drift":
         labels["field"] = "state"
+    if name in ("balance_low", "balance_running_out"):
+        labels["unit"] = "seconds"
     return labels
 
 
@@ -115,7 +119,7 @@ def test_what_alerts_say_is_complete(fired: list[dict[str, Any]]) -> None:
             assert labels.get(label, "") in said["description"]
         assert urlsplit(said["runbook_url"]).path == f"/runbook/{labels['alertname']}"
         link = urlsplit(said["dashboard_url"])
-        assert link.path in [f"/d/{uid}" for uid in (identity.PROVIDER, identity.EXPORTER)]
+        assert link.path in [f"/d/{uid}" for uid in (identity.PROVIDER, identity.ACCOUNTS, identity.EXPORTER)]
         chosen = {name.removeprefix("var-"): values for name, values in parse_qs(link.query).items()}
         assert chosen == {name: [labels[name]] for name in chosen}
         assert chosen

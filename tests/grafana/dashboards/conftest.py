@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grafana import identity
+from grafana.boards import frame
 
 DASHBOARDS = Path(__file__).parents[3] / "grafana" / "dashboards"
 
@@ -73,7 +73,7 @@ def substituted(expr: str) -> str:
     return re.sub(r"\$\w+", lambda found: SUBSTITUTES[found[0]], expr)
 
 
-@pytest.fixture(params=[identity.OVERVIEW, identity.PROVIDER, identity.EXPORTER])
+@pytest.fixture(params=sorted(frame.TITLES))
 def board(request: pytest.FixtureRequest) -> Board:
     """Each dashboard that is checked in."""
     return Board(json.loads((DASHBOARDS / f"{request.param}.json").read_text(encoding="utf-8")))
