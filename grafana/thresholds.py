@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from exporter.config.files.document import Document
 from exporter.config.values import BaseUrl, Interval
 from exporter.tasks import Reason
-from exporter.vendors.declared.declaration import Unit
+from exporter.vendors.declared.row_fields import Unit
 
 FILE = Path(__file__).with_name("thresholds.yaml")
 
