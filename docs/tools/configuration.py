@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Any
 
 from docs.tools.markdown import DOCS, row, table, with_part, words
@@ -29,12 +30,10 @@ def page() -> str:
 
 
 def _sections() -> Iterator[str]:
-    schema = config_schema.document(built_in())
+    schema = _schema()
     parts = schema["$defs"]
     common = parts["deerapi"]
     shared = PollSettings.model_fields.keys()
-    every = [key for key in ProviderSettings.model_fields if key not in shared]
-    differing = {key for key in every if len({_row(key, parts[name])[2:] for name in built_in()}) > 1}
 
     yield "## For all providers, or for one\n"
     yield "At the top of the file for all providers, in a provider for that one.\n"
@@ -46,20 +45,45 @@ def _sections() -> Iterator[str]:
     yield "\n## providers\n"
     yield "Besides the settings for all providers, each has these, and those of its type.\n"
     general = {"type": {"description": "the vendor", "enum": list(built_in())}, "feeds": FEEDS}
-    yield from _settings({**common, "properties": common["properties"] | general}, set(every) - differing)
-    for name, vendor in built_in().items():
-        yield f"\n## type: {name}\n"
-        yield f"{parts[name]['description']} Feeds: {words(vendor.kinds)}{_more(vendor)}."
-        if vendor.settings.ways:
-            ways = (" with ".join(f"`{key}`" for key in way) for way in vendor.settings.ways)
-            yield f"Exactly one of these: {'; '.join(ways)}."
-        yield f"[More about it](vendors/{name}.md).\n" if (DOCS / "vendors" / f"{name}.md").exists() else ""
-        mine = parts[name]["properties"].keys() - shared
-        yield from _settings(parts[name], [key for key in mine if key not in every or key in differing])
-        if name == "huawei_metastudio":
-            yield from _part(parts, "Iam")
+    yield from _settings({**common, "properties": common["properties"] | general}, set(_every()) - _differing())
+    pages = ", ".join(f"[{name}](vendors/{name}.md#settings)" for name in built_in())
+    yield f"\nThe settings of each `type` are on its page: {pages}."
     for part in ("WatchSettings", "WatchUrl"):
         yield from _part(parts, part)
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return config_schema.document(built_in())
+
+
+def _every() -> list[str]:
+    """What each provider has, whatever its type."""
+    return [key for key in ProviderSettings.model_fields if key not in PollSettings.model_fields]
+
+
+@cache
+def _differing() -> frozenset[str]:
+    """Those of them whose default or meaning depends on the type."""
+    parts = _schema()["$defs"]
+    return frozenset(key for key in _every() if len({_row(key, parts[name])[2:] for name in built_in()}) > 1)
+
+
+def of_type(vendor: Vendor) -> Iterator[str]:
+    """The settings of one type, for its page."""
+    parts = _schema()["$defs"]
+    part = parts[vendor.name]
+    yield "## Settings\n"
+    yield f"Feeds: {words(vendor.kinds)}{_more(vendor)}."
+    if vendor.settings.ways:
+        ways = (" with ".join(f"`{key}`" for key in way) for way in vendor.settings.ways)
+        yield f"Exactly one of these: {'; '.join(ways)}."
+    yield "What all providers have is in [configuration](../configuration.md#providers).\n"
+    mine = part["properties"].keys() - PollSettings.model_fields.keys() - {"type"}
+    yield from _settings(part, [key for key in mine if key not in _every() or key in _differing()])
+    if vendor.name == "huawei_metastudio":
+        yield from _part(parts, "Iam")
+    yield ""
 
 
 def _more(vendor: Vendor) -> str:

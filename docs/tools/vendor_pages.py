@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from docs.tools import asking
+from docs.tools import asking, configuration
 from docs.tools.markdown import DOCS, row, table, with_part, words
 from exporter.client.client import Exchange
 from exporter.simulator import fake_of, names
@@ -61,7 +61,15 @@ class Asked:
 def page(vendor: Vendor) -> str:
     """A vendor's page with the present numbers in it."""
     feeds = asyncio.run(_asked(vendor))
-    text = "\n".join((*_known(vendor, feeds), *_requests(vendor, feeds), *_states(vendor), *_reasons(vendor)))
+    text = "\n".join(
+        (
+            *configuration.of_type(vendor),
+            *_known(vendor, feeds),
+            *_requests(vendor, feeds),
+            *_states(vendor),
+            *_reasons(vendor),
+        )
+    )
     return with_part(DOCS / "vendors" / f"{vendor.name}.md", "the numbers", f"\n{text}\n")
 
 
