@@ -27,6 +27,7 @@ class Recordings:
 
     def __init__(self, thresholds: Thresholds) -> None:
         self._counted = tuple(reason for reason in Reason if reason not in thresholds.not_counted)
+        self._step = thresholds.evaluation_interval
         self._made: dict[str, Recording] = {}
         for phase in ("queue", "run"):
             self.p95(phase, thresholds.run_time_high.window)
@@ -85,10 +86,10 @@ class Recordings:
 
     def spent(self, window: str) -> str:
         """The name of what was spent of an account, in its unit: all steps down, without top-ups and refunds."""
-        balance = EVERYWHERE("account_balance")
+        balance, step = EVERYWHERE("account_balance"), self._step
         return self._record(
             f"account:videotask_account_balance:spent_{window}",
-            f"sum_over_time(clamp_min({balance} offset 1m - {balance}, 0)[{window}:1m])",
+            f"sum_over_time(clamp_min({balance} offset {step} - {balance}, 0)[{window}:{step}])",
         )
 
     def _bad(self, window: str) -> tuple[Selected, Selected]:

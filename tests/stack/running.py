@@ -69,6 +69,8 @@ class Stack:
     """One that has been ended."""
     revived: str
     """One that was started again, and found its ledger damaged."""
+    street: str
+    """The address of the vendors, and of the sources of ids."""
     accounts: list[str]
     early_alerts: list[dict[str, Any]]
     """The alerts while all was well."""
@@ -140,6 +142,7 @@ def running(folder: Path, program: Callable[..., str]) -> Iterator[Stack]:
             prometheus,
             alertmanager,
             **addresses,
+            street=street.url,
             accounts=[account.name for account in street.accounts],
             early_alerts=early,
             deadline=time.monotonic() + PATIENCE,

@@ -12,7 +12,9 @@ from itertools import count
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.simulator import (
@@ -32,6 +34,7 @@ from exporter.simulator import (
     serve,
 )
 from exporter.simulator.vendor import WELL
+from exporter.simulator.vendors import heygen
 from exporter.simulator.vendors.volcengine_ark import GENERATION
 from exporter.tasks import Reason, State
 from tests.simulator import faults
@@ -43,7 +46,7 @@ BUCKETS = ["1s", "2s", "5s", "20s"]
 HISTORY = 20
 """Seconds before the start from which there are tasks already."""
 
-PROFILES = profiles_of((*SEEDS, GENERATION[0]))
+PROFILES = profiles_of((*SEEDS, GENERATION[0], heygen.VIDEO[0]))
 """The vendors that there are."""
 
 Course = Mapping[str, Any]
@@ -65,6 +68,11 @@ UNDOCUMENTED = {SORA: "invalid input", FACE_SWAP: "invalid input"}
 """What a vendor says of such a failure, where its documents do not tell."""
 
 
+def source_of(street: str, name: str) -> str:
+    """Where an account's ids are, by the address of the street."""
+    return f"{street}/ids/{name}"
+
+
 @dataclass
 class Account:
     """One provider: what its vendor is asked to do, a task a second in each feed unless `course` says otherwise."""
@@ -73,6 +81,8 @@ class Account:
     feeds: Sequence[Feed]
     settings: Mapping[str, str] = field(default_factory=dict)
     course: Course = field(default_factory=lambda: USUAL)
+    source: int = 200
+    """The HTTP status of its source of ids, of which it names none."""
     fake: Simulator = field(default_factory=lambda: app(World(rate=0, profiles=PROFILES), limits={}))
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -93,6 +103,7 @@ class Account:
             "type": type_,
             "base_url": f"{url}/{self.name}{fake_of(type_).prefix}",
             "feeds": [kind for _, kind in self.feeds],
+            "watch": {"http": [{"url": source_of(url, self.name), "interval": f"{INTERVAL:g}s"}]},
             **fake_of(type_).lets_in(self.fake.credentials),
             **self.settings,
         }
@@ -117,8 +128,11 @@ class Scene:
     settings: Mapping[str, str] = field(default_factory=dict)
     endpoint: str = ""
     """Where the fault is; at all endpoints if empty."""
+    source: int = 200
+    """The HTTP status of its source of ids from then on."""
 
     def befall(self, account: Account) -> None:
+        account.source = self.source
         if self.fault is not None:
             account.fake.faults["/".join(filter(None, (self.feed[0], self.endpoint)))] = self.fault
         if self.course is not None:
@@ -132,12 +146,12 @@ async def crawl(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def running_out() -> ASGIApp:
-    """Fewer seconds of video are left with each question for them."""
+    """Less is left in the wallet with each question for it."""
     asked = count()
 
     def less(body: bytes) -> bytes:
         answer = json.loads(body)
-        answer["data"] |= {"video_create_limit": 900, "video_create_seconds": 10 * next(asked)}
+        answer["data"]["wallet"]["remaining_balance"] = 15 - 0.1 * next(asked)
         return json.dumps(answer).encode()
 
     return faults.said(less)
@@ -163,7 +177,8 @@ SCENES: Mapping[str, Scene] = {
     "stalled": Scene(course={"queue_seconds": 0.0}, feed=FACE_SWAP, settings={"stalled_after": "6s"}),
     "frozen": Scene(course={"queue_seconds": 999.0, "blocked": (0.0, 999.0)}, feed=DIGITAL_HUMAN),
     "slow": Scene(course={**USUAL, "run_seconds": 12.0}),
-    "poor": Scene(running_out(), feed=VIDEO, endpoint="account"),
+    "unguided": Scene(source=500),
+    "poor": Scene(running_out(), feed=heygen.VIDEO, endpoint="account"),
     "unaccountable": Scene(faults.answering(500), feed=VIDEO, endpoint="account"),
 }
 """By the name of the account."""
@@ -185,6 +200,10 @@ class Street:
         """Lets everything happen."""
         for name, scene in SCENES.items():
             scene.befall(self.scenes[name])
+
+    async def ids(self, request: Request) -> Response:
+        (account,) = [one for one in self.accounts if one.name == request.path_params["name"]]
+        return JSONResponse([{"kind": account.feeds[0][1], "ids": []}], account.source)
 
     def config(self, accounts: Sequence[Account]) -> dict[str, object]:
         """The configuration of an exporter that polls these accounts."""
@@ -212,7 +231,8 @@ def opened() -> Iterator[Street]:
             account.arrive(now + second)
     stop = threading.Event()
     work = threading.Thread(target=street.work, args=(stop,), name="work", daemon=True)
-    with serve(Starlette(routes=[Mount(f"/{one.name}", one.fake) for one in street.accounts])) as address:
+    vendors = [Mount(f"/{one.name}", one.fake) for one in street.accounts]
+    with serve(Starlette(routes=[Route("/ids/{name}", street.ids), *vendors])) as address:
         street.url = address.url
         work.start()
         try:

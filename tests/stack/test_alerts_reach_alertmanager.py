@@ -42,6 +42,7 @@ CAUSED: dict[str, tuple[str, ...]] = {
     "stalled": ("stalled", "running_too_long"),
     "frozen": ("blocked",),
     "slow": ("run_time_high",),
+    "unguided": ("watch_source_down",),
     "poor": ("balance_low", "balance_running_out"),
     "unaccountable": ("balance_unreadable",),
     # The exporters
@@ -69,7 +70,9 @@ def expected(stack: Stack, subject: str, name: str) -> dict[str, str]:
     if name == "api_drift":
         labels["field"] = "state"
     if name in ("balance_low", "balance_running_out"):
-        labels["unit"] = "seconds"
+        labels["unit"] = "usd"
+    if name == "watch_source_down":
+        labels["source"] = scenes.source_of(stack.street, subject)
     return labels
 
 

@@ -28,9 +28,6 @@ pytestmark = pytest.mark.slow
 Labels = dict[str, str]
 
 QUERIES = asked.queries()
-UNSIMULATED = {"Money and its forecast"}
-"""Panels of what no simulated vendor tells: a balance in money."""
-SHOWN = [query for query in QUERIES if query.panel not in UNSIMULATED]
 TABLES = [
     pytest.param(path.stem, panel, id=f"{path.stem}: {panel['title']}")
     for path in DASHBOARDS
@@ -64,14 +61,14 @@ def test_there_is_something_to_ask() -> None:
     assert len(TABLES) >= 3
 
 
-@pytest.mark.parametrize("query", SHOWN, ids=str)
+@pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_a_query_returns_data_with_the_labels_of_its_legend(stack: Stack, query: Query) -> None:
     wait_for(f"data for {query.expr}", lambda: answer(stack.prometheus, query), patience=stack.patience, pause=0.2)
     lacking = [one for one in answer(stack.prometheus, query) if not all(map(one.get, query.legend_labels))]
     assert lacking == []
 
 
-@pytest.mark.parametrize("query", SHOWN, ids=str)
+@pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_a_query_returns_data_if_everything_is_chosen_by_name(stack: Stack, query: Query) -> None:
     """The names have characters in them that mean something in regular expressions."""
     choice = {
