@@ -173,6 +173,9 @@ def test_the_feed_of_a_sample_is_named(check: Check) -> None:
 # What a sample means
 
 
+MODEL = 'model="acme-1.5"'
+
+
 def test_a_list_is_told_row_by_row_with_the_samples_that_result(check: Check) -> None:
     rows = [
         DONE,
@@ -201,6 +204,9 @@ def test_a_list_is_told_row_by_row_with_the_samples_that_result(check: Check) ->
         '            videotask_unmeasured_durations_total{kind="render",phase="run",provider="acme"} 1.0',
         '            videotask_unmeasured_durations_total{kind="render",phase="total",provider="acme"} 1.0',
         '            videotask_output_seconds_total{kind="render",provider="acme"} 8.0',
+        '            videotask_usage_total{kind="render",provider="acme",state="succeeded",unit="credits"} 3.0',
+        f'            videotask_model_run_duration_seconds_count{{kind="render",{MODEL},provider="acme"}} 1.0',
+        f'            videotask_model_total_duration_seconds_count{{kind="render",{MODEL},provider="acme"}} 1.0',
         '            videotask_unmapped_values_total{field="task",kind="render",provider="acme"} 1.0',
         '            videotask_up{kind="render",provider="acme"} 1.0',
     ]

@@ -53,7 +53,7 @@ BAD_FAULTS = (
     "config.yaml:3: providers[0].token: missing; the token of a logged-in user",
     "config.yaml:5: providers[0].base_url: `facewap.example` is not a URL; write http:// or https://, a host and, if "
     "needed, a port and a path",
-    "config.yaml:6: providers[0].tokn: unknown key; did you mean token?; allowed: base_url, ",
+    "config.yaml:6: providers[0].tokn: unknown key; did you mean token?; allowed: account_interval, ",
 )
 
 

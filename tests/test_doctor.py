@@ -372,10 +372,10 @@ async def test_a_watch_file_that_cannot_be_used_is_told(practice: Practice, tmp_
     )
 
 
-async def test_watched_ids_that_are_not_there_yet_are_no_trouble(practice: Practice, tmp_path: Path) -> None:
+async def test_watched_ids_that_are_not_there_yet_are_told_and_are_no_error(practice: Practice, tmp_path: Path) -> None:
     watch = {"files": [str(tmp_path / "*.json")]}
     report = await practice.report(SORA, expect=0, **UNLISTED, watch=watch)
-    assert causes(report) == [("warning", "nothing_to_watch")]
+    assert causes(report) == [("warning", "nothing_to_watch"), ("warning", "watch")]
 
 
 class TestTokens:

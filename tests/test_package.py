@@ -26,7 +26,8 @@ from pathlib import Path
 import pytest
 
 import exporter
-from exporter.simulator import names
+from exporter.simulator import names, profiles_of
+from exporter.simulator.fakes import DEMO
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.slow
@@ -286,6 +287,10 @@ def test_it_checks_the_example_that_comes_with_it(place: Place) -> None:
     assert "config.yaml: good; providers: 4, feeds: 5" in done.stdout
 
 
+FEEDS = len(profiles_of(DEMO))
+"""Of the demo."""
+
+
 def get(url: str) -> str:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
         return str(answer.read().decode())
@@ -298,7 +303,7 @@ def test_the_demo_shows_every_feed_and_pages_with_all_that_they_need(place: Plac
         wait_for("all that it prints", lambda: "ends the demo" in out())
         (status,) = re.findall(r"status page +(\S+)", out())
         up = re.compile(r"(?m)^videotask_up\{.*\} 1\.0$")
-        wait_for("every feed", lambda: len(up.findall(get(f"{status}metrics"))) == 5)
+        wait_for("every feed", lambda: len(up.findall(get(f"{status}metrics"))) == FEEDS)
         for page in ("", "tasks"):
             html = get(status + page)
             files = set(re.findall(r'"\./(static/[^"]+)"', html))

@@ -8,6 +8,7 @@ and the API's models need no proof: pydantic has an engine that is linear by its
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -28,6 +29,8 @@ parser: Any = importlib.import_module("re._parser")
 MODULES = sorted(
     one.name for one in pkgutil.walk_packages(exporter.__path__, "exporter.") if "__main__" not in one.name
 )
+MADE = {("exporter.client.reasons", "re.compile('|'.join(patterns))")}
+"""Calls that put patterns together while a module is imported, for its constants, where they are found."""
 WHOLE = {"match", "fullmatch"}
 """Methods that try a pattern at one place only."""
 LENGTH = 8192
@@ -47,6 +50,8 @@ def kept(value: object, name: str) -> Iterator[tuple[str, re.Pattern[str]]]:
         yield name, re.compile(text.decode("ascii"), value.flags) if isinstance(text, bytes) else value
     elif isinstance(value, dict):
         yield from kept((*value.keys(), *value.values()), name)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from kept([getattr(value, field.name) for field in dataclasses.fields(value)], name)
     elif isinstance(value, list | tuple | set | frozenset):
         for position, one in enumerate(value):
             yield from kept(one, f"{name}[{position}]")
@@ -93,6 +98,8 @@ def found() -> Iterator[tuple[str, re.Pattern[str] | None, bool]]:
                 yield f"{name}.{place}", pattern, bool(methods) and methods <= WHOLE
         for call in in_functions(ast.parse(source)):
             assert isinstance(call.func, ast.Attribute)
+            if (name, ast.unparse(call)) in MADE:
+                continue
             text = spelt_out(call.args[0])
             yield f"{name}:{call.lineno}", None if text is None else re.compile(text), call.func.attr in WHOLE
 

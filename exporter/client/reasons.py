@@ -304,7 +304,7 @@ _HUMP = re.compile(r"([a-z])([A-Z])|([A-Z])([A-Z][a-z]{2})")
 _SPACED = str.maketrans({"_": " ", "-": " ", "’": "'"})
 _BREAKS = str.maketrans(dict.fromkeys("!\"#$%&'()*+,./:;<=>?@[\\]^`{|}~，。；：！？、（）【】“”《》", " "))
 _LATIN, _ALONE = re.compile(r"[a-z0-9]+"), r" \g<0> "
-_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_ESCAPED = re.compile(r"\\{1,8}u([0-9a-fA-F]{4})")
 _ADDRESS = re.compile(r"https?://[!#-&(-;=?-~]+")
 _MEDIA_FILE = re.compile(r"\.(?:png|jpe?g|webp|gif|bmp|heic|mp4|mov|webm|mp3|wav|m4a)\b", re.IGNORECASE)
 _SHORT_INTEGER = 10**15

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from exporter.simulator import profiles_of
+from exporter.simulator.fakes import DEMO
 from grafana.identity import JOB
 from tests.harness import Start, wait_for
 
@@ -67,13 +69,13 @@ def look(prometheus: Prometheus, alertmanager: str) -> None:
 
     def every_feed_is_up() -> bool:
         prometheus.look()
-        return len(prometheus.ask("videotask_up == 1", "provider", "kind")) == 5
+        return len(prometheus.ask("videotask_up == 1", "provider", "kind")) == len(profiles_of(DEMO))
 
     def alertmanager_is_known() -> bool:
         known = prometheus.api("alertmanagers")["activeAlertmanagers"]
         return [one["url"] for one in known] == [f"http://{alertmanager}/api/v2/alerts"]
 
-    wait_for("all five feeds in Prometheus", every_feed_is_up, PATIENCE)
+    wait_for("all feeds in Prometheus", every_feed_is_up, PATIENCE)
     wait_for("the Alertmanager that Prometheus tells", alertmanager_is_known, PATIENCE)
     wait_for("exemplars", lambda: prometheus.exemplars("videotask_total_duration_seconds_bucket"), PATIENCE)
     assert prometheus.ask(f'up{{job="{JOB}"}}', "instance") == {("localhost:10186",): 1}

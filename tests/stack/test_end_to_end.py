@@ -48,6 +48,7 @@ def test_prometheus_tells_the_truth_about_the_demo(start: Start, program: Callab
         "--poll-interval=500ms",
         "--arrivals-for=5s",
         "--seed=7",
+        "--vendors=seeds",
     )
     target = demo.url.removeprefix("http://").rstrip("/")
     with servers.prometheus(command, tmp_path / "prometheus", {"videotask": [target]}) as prometheus:
