@@ -105,6 +105,7 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
         "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
         "model": (_yes(one.model for one in each) for each in shown),
         "cost": (_yes(one.usage for one in each) for each in shown),
+        "balance of the account": (_yes([vendor.account]) for _ in feeds),
     }
     yield "## What is read, and what is known\n"
     yield from table(("", *(f"`{feed.kind}`" for feed in feeds)), ((name, *cells) for name, cells in rows.items()))
@@ -160,7 +161,7 @@ def _requests(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
     yield textwrap.fill(
         "Counted while the tasks in flight are the newest of all. More than one list page is read for tasks in flight "
         "that it does not show: because there are too many of them, or because newer ones have ended. All feeds "
-        f"together send {rate * DAY:,.0f} requests a day at the most, for `rate_limit`. A sweep of more than "
+        f"together send at most {rate * DAY:,.0f} requests a day, because of `rate_limit`. A sweep of more than "
         f"{rate * interval:.0f} takes longer than the interval, and the next one follows at once.",
         width=120,
     )

@@ -31,6 +31,10 @@ UPSTREAM_EARLIER = 59  # seconds by which the upstream's creation time precedes 
 NOT_START_UNTIL, SUBMITTED_UNTIL = 0.1, 0.3  # shares of the wait; the rest of it is QUEUED
 
 
+CREDIT, CENTS_A_TASK = 1000, 25.0
+"""What the key may spend, in dollars, and what a success costs."""
+
+
 @dataclass(eq=False)
 class DeerAPI(Vendor):
     type = "deerapi"
@@ -43,16 +47,22 @@ class DeerAPI(Vendor):
         return [
             self.route("/sora/v1/videos/{task_id}", "sora/detail", self._detail),
             self.route("/api/task/self", "sora/list", self._list),
+            *self.billing(),
+        ]
+
+    def billing(self) -> list[BaseRoute]:
+        """What is left of the key's credit."""
+        return [
+            self.route("/v1/dashboard/billing/subscription", "account", self._subscription),
+            self.route("/v1/dashboard/billing/usage", "account", self._usage),
         ]
 
     def over_limit(self) -> Response:
         return Response(status_code=429)  # no body at all
 
     async def _detail(self, request: Request) -> Response:
-        given = request.headers.get("authorization", "")
-        if given != f"Bearer {self.credentials.deerapi_api_key}":
-            message = "无效的令牌" if given else "未提供令牌"
-            return VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401)
+        if not self._has_key(request):
+            return self._no_key(request)
         life = self.world.find(self.profiles[0].feed, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
@@ -84,6 +94,30 @@ class DeerAPI(Vendor):
         rows = [_newer_task(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
         rows = [row | {"progress": int(row["progress"].removesuffix("%"))} for row in rows]
         return _success({"data": rows, "page": page, "size": size, "total_count": len(lives)})
+
+    async def _subscription(self, request: Request) -> Response:
+        if not self._has_key(request):
+            return self._no_key(request)
+        told = {
+            "has_payment_method": True,
+            "soft_limit_usd": CREDIT,
+            "system_hard_limit_usd": CREDIT,
+            "access_until": 0,
+        }
+        return VendorJSON({"object": "billing_subscription", "hard_limit_usd": CREDIT, **told})
+
+    async def _usage(self, request: Request) -> Response:
+        if not self._has_key(request):
+            return self._no_key(request)
+        tasks = sum(kind["finished"]["succeeded"] for kind in self.world.truth()[self.type].values())
+        return VendorJSON({"object": "list", "total_usage": tasks * CENTS_A_TASK})
+
+    def _has_key(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.credentials.deerapi_api_key}"
+
+    def _no_key(self, request: Request) -> Response:
+        message = "无效的令牌" if request.headers.get("authorization") else "未提供令牌"
+        return VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401)
 
     def _refusal(self, request: Request) -> Response | None:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")

@@ -30,6 +30,7 @@ class NewAPI(DeerAPI):
         return [
             self.route("/v1/video/generations/{task_id}", "sora/detail", self._detail),
             self.route("/api/task/self", "sora/list", self._list),
+            *self.billing(),
             self.route("/{path:path}", "sora/nowhere", self._nowhere),
         ]
 

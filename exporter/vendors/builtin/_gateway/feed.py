@@ -15,6 +15,7 @@ from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import Rate, fault
 from exporter.tasks import Cause, Clock, Observation
+from exporter.vendors.builtin._gateway.account import GatewayAccount
 from exporter.vendors.builtin._gateway.answers import (
     Dialect,
     UserRefused,
@@ -25,7 +26,7 @@ from exporter.vendors.builtin._gateway.answers import (
 )
 from exporter.vendors.builtin._gateway.rows import observe
 from exporter.vendors.fields import UsersWords, read_page, read_task, segment
-from exporter.vendors.vendor import START, Document, Feed, Page, Position, Tells
+from exporter.vendors.vendor import START, Account, Document, Feed, Page, Position, Tells
 
 SORA_PATH, ENVELOPE_PATH, OPENAI_PATH = "/sora/v1/videos/{id}", "/v1/video/generations/{id}", "/v1/videos/{id}"
 """Where gateways show a task: DeerAPI's own path, new-api's record, and the OpenAI video object, which tells less."""
@@ -132,10 +133,14 @@ def vendor_parts(document: Document, paths: Sequence[str]) -> Mapping[str, Any]:
     def feeds(settings: GatewaySettings, client: Client, token_store: TokenStore) -> Sequence[Feed]:
         return [Sora(settings, client, document, paths)]
 
+    def account(settings: GatewaySettings, client: Client, feeds: Sequence[Feed]) -> Account:
+        return GatewayAccount(client, settings.api_key)
+
     parts = ("submitted", "started", "ended", "progress", "output", "reason")
     return {
         "kinds": (Sora.kind,),
         "feeds": feeds,
+        "account": account,
         "tells": {Sora.kind: Tells(list_needs="user_token", parts=parts)},
         "advice": {
             Cause.USER_ID: (
