@@ -553,6 +553,7 @@ def test_the_demo_can_show_all_vendors(start: Start) -> None:
     exporter.wait_for("all that it prints", lambda: "ends the demo" in exporter.stdout)
     feeds = [up(*profile.feed) for profile in profiles_of(names())]
     exporter.wait_for("every feed", lambda: all(exporter.value(feed) == 1 for feed in feeds))
+    exporter.wait_for("that all is well", lambda: "nothing to show" not in exporter.get())
     assert exporter.end() == 0
     assert not re.search("level=(warn|error)", exporter.stderr)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -86,12 +86,13 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "stalled_after": "1m",
         "task_series_limit": "20",
     }
+    keys = {name: _keys(fake, name) for name in fake.vendors}
     settings = [
         known[name].settings.model_validate(
             {
                 **common,
-                **_keys(fake, name),
-                **_ids(url, known[name]),
+                **keys[name],
+                **_ids(url, known[name], keys[name]),
                 "name": name,
                 "type": name,
                 "base_url": url + vendor.prefix,
@@ -107,7 +108,9 @@ def _keys(fake: simulator.Simulator, name: str) -> dict[str, Any]:
     return fake.credentials.to_renew_with(name) or fake.vendors[name].lets_in(fake.credentials)
 
 
-def _ids(url: str, vendor: Vendor) -> dict[str, Any]:
-    """Where the ids of tasks come from that the vendor does not list."""
-    listed = any(tells.listed for tells in vendor.tells.values()) and simulator.fake_of(vendor.name).lists_in_flight
+def _ids(url: str, vendor: Vendor, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the ids of tasks come from that the vendor does not list with what is given."""
+    tells = vendor.tells.values()
+    may_list = any(one.listed and (not one.list_needs or one.list_needs in given) for one in tells)
+    listed = may_list and simulator.fake_of(vendor.name).lists_in_flight
     return {} if listed else {"watch": {"http": [{"url": f"{url}/ids/{vendor.name}", "interval": IDS_EVERY}]}}
