@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docs.tools.markdown import DOCS, table, with_part, words
-from exporter.simulator import SEEDS
+from exporter.simulator import SEEDS, fake_of
 from exporter.tasks import Clock
 from exporter.vendors.registry import built_in
 from exporter.vendors.vendor import Vendor
@@ -34,5 +34,7 @@ def _read(vendor: Vendor) -> str:
     tells = vendor.tells.values()
     if not any(one.listed for one in tells):
         return "by id"
+    if not fake_of(vendor.name).lists_in_flight:
+        return "ended ones from a list, in flight by id"
     needs = next((one.list_needs for one in tells if one.list_needs), "")
     return f"from a list, with `{needs}`; or by id" if needs else "from a list"
