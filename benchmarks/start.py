@@ -13,9 +13,11 @@ import httpx
 
 from benchmarks.goals import Result, at_most, in_turns, runs
 from benchmarks.processes import PATIENCE, python, until
+from exporter import simulator
+from exporter.simulator import fakes
 
 DEMO = ("-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0", "--log.level=error")
-FEEDS = 5
+FEEDS = len(simulator.profiles_of(fakes.DEMO))
 IN_FLIGHT = re.compile(r'^videotask_tasks\{.*state="queued"', re.MULTILINE)
 IMPORTS = "import httpx, jinja2, prometheus_client, pydantic, sqlite3, starlette.applications, uvicorn, yaml"
 

@@ -270,7 +270,7 @@ def run_demo(image: str, data: Data, health: list[str]) -> None:
             well = [*health, *([] if container.port == 10186 else [listen])]
             wait_for(f"{shlex.join(well)}: exit code 0", lambda: container.beside(*well).returncode == 0)
             up = re.compile(r"(?m)^videotask_up\{.*\} 1(\.0)?$")
-            wait_for("/metrics of the demo: five feeds are up", lambda: len(up.findall(container.metrics())) == 5)
+            wait_for("/metrics of the demo: all nine feeds are up", lambda: len(up.findall(container.metrics())) == 9)
             end()
 
 

@@ -11,7 +11,7 @@ from exporter.simulator.world.profiles import Profile
 
 SEEDS = ("deerapi", "chanjing", "huawei_metastudio", "facewap")
 """The types of the first release."""
-DEMO = (*SEEDS, "volcengine_ark", "kling", "vidu", "runway")
+DEMO = (*SEEDS, "volcengine_ark", "kling", "vidu", "minimax")
 """What the demo shows unless told otherwise: it is to start fast."""
 
 
