@@ -245,7 +245,7 @@ _WORDS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
         "系统错误", "请求上游地址失败",
     )),
 )  # fmt: skip
-"""By what words a failure is told, in the order of looking. A space at an end of a word is the edge of a word there."""
+"""The words that tell a reason, in the order of looking. A space at an end of a word is the edge of a word there."""
 
 _HINTS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
     (Reason.PROVIDER_INTERNAL, None, (

@@ -10,7 +10,7 @@ LATEST = 86400.0
 """Seconds after the end for which a cost is waited for."""
 
 MOST = 5000
-"""Tasks of a feed that are waited for at the most; of more, the oldest are given up."""
+"""Most tasks of a feed whose costs are awaited; beyond it, the oldest are given up."""
 
 USAGE = "usage"
 """Told of a task whose cost has been counted."""
