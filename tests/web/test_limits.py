@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -23,7 +24,7 @@ from tests.harness import PATIENCE, Start, until
 from .serving import TLS, Address, Folder, all_of, serving, users
 
 HOST = b"Host: localhost\r\n"
-QUICK = Limits(request=0.3, answer=0.3, idle=1)
+QUICK = Limits(request=1, answer=1, idle=4)
 
 
 def status_of(answer: bytes) -> int | None:
@@ -252,9 +253,11 @@ async def slowly(address: Address, start: bytes) -> bytes:
 )
 async def test_one_who_sends_slowly_is_cut_off(start: bytes, status: int | None) -> None:
     async with serving(limits=QUICK) as address:
-        slow = asyncio.create_task(slowly(address, start))
+        slow, served = asyncio.create_task(slowly(address, start)), 0
         while not slow.done():
-            assert (await address.get("/metrics")).status_code == 200
+            with contextlib.suppress(httpx.ReadError):  # a busy machine may make this request a slow one, too
+                served += (await address.get("/metrics")).status_code == 200
+        assert served > 0
         assert status_of(await slow) == status
 
 

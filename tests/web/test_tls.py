@@ -280,14 +280,15 @@ async def test_a_handshake_that_does_not_come_is_given_up(folder: Folder) -> Non
 
 
 async def test_one_who_sends_slowly_is_cut_off(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(folder.config(TLS), Limits(request=0.3)) as address:
-        context = folder.client()
+    async with serving(folder.config(TLS), Limits(request=1)) as address:
+        context, served = folder.client(), 0
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
         ended = asyncio.create_task(all_of(reader))
         while not ended.done():
             writer.write(b"a")
             await asyncio.sleep(0.02)
-            assert await answers(address, context)
+            served += await answers(address, context)  # not each: a busy machine may make this request a slow one, too
+        assert served > 0
         writer.close()
         await until("the connection is gone", lambda: address.open == 0)
     assert [one for one in caplog.records if one.name != "asyncio" and one.levelno >= logging.WARNING] == []
