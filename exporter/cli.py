@@ -219,12 +219,15 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from exporter.commands.ledgers.opening import check_driver
     from exporter.config.load import check_environment, load
     from exporter.vendors.registry import installed
     from exporter.web.access.webconfig import WebConfig
 
     config = load(arguments.config_file, vendors=installed())
     check_environment(config)
+    if config.ledger.url:
+        check_driver()
     web = WebConfig(arguments.web_config_file) if arguments.web_config_file else None
     for remark in config.warnings:
         print(f"warning: {remark}")
