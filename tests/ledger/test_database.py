@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from docs.tools.reader import ROOT, Page
 from exporter.config.models import Secret
 from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.database import Connection, Database, shown
 from exporter.ledger.postgresql.schema import MIGRATIONS, VERSION, prepare
+from exporter.ledger.postgresql.store import PostgresqlStore
+from exporter.ledger.store import Changes
+from exporter.tasks import State, Task
 from tests.harness.postgresql import Server
 
 
@@ -107,12 +111,31 @@ async def test_a_role_with_no_more_than_rows_will_do_where_the_tables_are(postgr
     )
     url = postgresql.url(role="limited")
     try:
-        assert "the role may not read and write budgets, counts, feeds, " in await refused(url)
+        assert "the role may not read and write budgets, copies, counts, feeds, " in await refused(url)
         postgresql.execute("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA videotask TO limited")
         async with Database(url) as database:
             await prepare(database)
     finally:
         postgresql.execute("DROP SCHEMA videotask CASCADE", "DROP ROLE limited")
+
+
+async def test_what_the_document_grants_is_enough(postgresql: Server) -> None:
+    page = Page(ROOT / "docs" / "high-availability.md")
+    setup, grants = [block.text.split(";\n") for block in page.blocks if block.language == "sql"]
+    try:
+        postgresql.execute(*setup)
+        async with Database(postgresql.url("videotask", role="exporter")) as database:
+            await prepare(database)  # as the owner
+        postgresql.execute("DROP DATABASE videotask WITH (FORCE)", "CREATE DATABASE videotask")
+        async with Database(postgresql.url("videotask")) as database:
+            await prepare(database)  # as someone who may, for another
+        postgresql.execute(*grants, database="videotask")
+        store = await PostgresqlStore.open(postgresql.url("videotask", role="exporter"))
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, [Task("a", State.RUNNING, 1.0, 1.0)]))
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, forgotten=["a"]))
+        await store.close()
+    finally:
+        postgresql.execute("DROP DATABASE IF EXISTS videotask WITH (FORCE)", "DROP ROLE IF EXISTS exporter")
 
 
 async def test_an_encoding_that_cannot_hold_every_text_is_refused(postgresql: Server) -> None:
