@@ -333,7 +333,6 @@ class Tracker:
         """The task as the observation shows it, with the times at which it was seen to start and to end."""
         state = observation.state
         changed = is_new or state is not task.state or observation.progress != task.progress
-        witnessed = self._witnessed(task, is_new, at)
         # Out of `blocked` and `unknown` a task may go on with what it had begun before.
         starts = state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED)
         ends = state.is_end and not is_new
@@ -349,8 +348,8 @@ class Tracker:
             started=times.started if times.started is not None else task.started,
             ended=times.ended if state.is_end else None,
             dated=times.dated if times.dated is not None else task.dated,
-            seen_started=at if starts and witnessed else task.seen_started,
-            seen_ended=at if ends and witnessed else task.seen_ended,
+            seen_started=at if starts and self._witnessed(task, is_new, at) else task.seen_started,
+            seen_ended=at if ends and self._witnessed(task, is_new, at) else task.seen_ended,
             output_seconds=observation.output_seconds,
             said=observation.said if state is State.FAILED else "",
             missing=0,

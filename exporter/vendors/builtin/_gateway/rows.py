@@ -17,13 +17,13 @@ from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, UsersWor
 
 RESULTS = ("result_url", "video_url", "url")
 
-OTHER_NAMES = {
-    "task_id": ("id",),
-    "status": ("state", "task_status"),
-    "submit_time": ("created_at",),
-    "finish_time": ("completed_at",),
-    "fail_reason": ("error",),
-}
+_OTHER_NAMES = (
+    ("task_id", ("id",)),
+    ("status", ("state", "task_status")),
+    ("submit_time", ("created_at",)),
+    ("finish_time", ("completed_at",)),
+    ("fail_reason", ("error",)),
+)
 """The gateway's fields, and what the OpenAI video object and other models call them."""
 
 NESTED = 5
@@ -80,6 +80,8 @@ class Upstream(BaseModel):
 
 def _words(value: Any) -> tuple[str, ...]:
     """What a failure says: a text, or an object with a code and a message, as models behind the gateway write it."""
+    if value == "":  # as nearly all rows have it
+        return ()
     if isinstance(value, str) and value.lstrip().startswith("{"):
         value = opened(value)
     if isinstance(value, dict):
@@ -232,13 +234,15 @@ def _as_task(raw: object) -> object:
     """
     if not isinstance(raw, dict):
         return raw
-    given = {
-        name: raw[other]
-        for name, others in OTHER_NAMES.items()
-        if not raw.get(name)
-        for other in reversed(others)
-        if raw.get(other)
-    }
+    given = {}
+    for name, others in _OTHER_NAMES:
+        if not raw.get(name):
+            for other in others:
+                if raw.get(other):
+                    given[name] = raw[other]
+                    break
+    if not given:
+        return raw
     if not isinstance(given.get("task_id", ""), str):
         del given["task_id"]
-    return raw | given if given else raw
+    return raw | given
