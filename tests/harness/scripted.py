@@ -11,8 +11,8 @@ import httpx
 
 from exporter.client.client import Client
 from exporter.tasks import Observation
-from exporter.vendors.api import Feed, Page
-from tests.harness.vendors import connected, page_of, settings_of
+from exporter.vendors.api import Balance, Feed, Page
+from tests.harness.vendors import VENDORS, connected, page_of, settings_of
 
 
 class ScriptedVendor:
@@ -93,6 +93,12 @@ class Line(Connection):
         """A page of the list of the first feed, or of the one of that kind. Raises CallError."""
         feed = self.feeds[kind] if kind else self.feed
         return await page_of(feed, index, received=received, in_flight=in_flight)
+
+    async def balance(self) -> Balance | None:
+        """What is left in the account. Raises CallError."""
+        vendor = VENDORS[self.settings.type]
+        account = vendor.account and vendor.account(self.settings, self.client, list(self.feeds.values()))
+        return await account.balance() if account else None
 
 
 Connect = Callable[..., Line]

@@ -168,6 +168,17 @@ def test_the_balance_is_that_of_all_plans_together() -> None:
     assert (declaration.account.path, declaration.account.balance.unit) == ("/credits", "credits")
 
 
+async def test_an_account_that_never_had_credits_has_no_balance_and_that_is_no_trouble(
+    open_account: OpenAccount,
+) -> None:
+    account = open_account("d_id")
+    account.site.fake.the(DID).credits = None
+    await account.rig.read_balances()
+    shown = account.polled.snapshot().balance
+    assert shown is not None
+    assert (shown.amount, shown.trouble) == (None, "")
+
+
 async def test_pages_of_the_history_are_read_and_no_more(open_account: OpenAccount) -> None:
     account = open_account("d_id", page_size=10)
     young = (Life(f"t{n}", "d_id", "talk", NOW - 50 + n, 5.0, 60.0, State.SUCCEEDED) for n in range(15))

@@ -111,11 +111,11 @@ class ListRequest(_Request):
 
 
 class Missing(Settings):
-    """How the vendor answers that it does not know a task."""
+    """How the vendor answers that it does not know a task, or has no balance to tell."""
 
     status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
-    when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
+    when: Path | None = Field(default=None, description="over a good answer: true where it shows none")
 
 
 class DetailRequest(_Request):
@@ -223,6 +223,7 @@ class AccountRequest(_Request):
     """The request for the balance."""
 
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
+    missing: Missing = Field(default_factory=Missing, description="an account that has no balance")
     balance: BalanceField = Field(description="what is left")
 
 

@@ -116,15 +116,32 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Denial:
+    """How the vendor answers that there is nothing of what was asked for."""
+
+    status: frozenset[int] = frozenset()
+    codes: frozenset[str] = frozenset()
+    when: Expression | None = None
+
+    def is_refusal(self, answer: Answer, envelope: Envelope) -> bool:
+        """Whether an answer refuses for that reason. Raises ContractBroken for a body that is no JSON."""
+        if answer.status in self.status and _may_be_json(answer):
+            return True
+        return bool(self.codes) and plain(envelope.refused_with(answer.json())[0]) in self.codes
+
+    def is_shown_in(self, body: object) -> bool:
+        """Whether the body of a good answer says so."""
+        return self.when is not None and is_true(_or_none(self.when, body))
+
+
+@dataclass(frozen=True)
 class Detail:
     """How tasks are asked for by their ids."""
 
     request: RequestTemplate
     row: Expression
     batch: int = 1
-    missing_status: frozenset[int] = frozenset({404})
-    missing_codes: frozenset[str] = frozenset()
-    missing_when: Expression | None = None
+    missing: Denial = field(default_factory=lambda: Denial(frozenset({404})))
     fills: frozenset[str] = frozenset()
 
 
@@ -273,14 +290,10 @@ class DeclaredFeed(Feed):
 
         Raises CallError, and TaskNotFound where the answer is that the vendor does not know what was asked for.
         """
-        if answer.status in detail.missing_status and _may_be_json(answer):
+        if detail.missing.is_refusal(answer, self.caller.envelope):
             raise TaskNotFound
-        if detail.missing_codes:
-            code, _ = self.caller.envelope.refused_with(answer.json())
-            if plain(code) in detail.missing_codes:
-                raise TaskNotFound
         body = self.caller.opened("detail", answer, self.reasons)
-        if detail.missing_when is not None and is_true(_or_none(detail.missing_when, body)):
+        if detail.missing.is_shown_in(body):
             return {}
         rows = _or_broken(detail.row, body, "row")
         if rows in ([], {}, "") or (rows is None and detail.row.is_empty_in(body)):

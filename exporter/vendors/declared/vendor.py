@@ -20,7 +20,7 @@ from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.account import DeclaredAccount, Question
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Denial, Detail, Envelope, Listing, Refused
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.reading.rows import Fact, RowReader
 from exporter.vendors.declared.reading.values import (
@@ -272,7 +272,7 @@ def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | No
     )
 
 
-def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
+def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> DeclaredAccount:
     """What asks for the balance in the way of a feed of the same provider."""
     balance = of.balance
     question = Question(
@@ -284,6 +284,7 @@ def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
         balance.currency,
         balance.unlimited,
         of.window or 0.0,
+        _denial(of.missing),
     )
     return DeclaredAccount(question, feed.caller, feed.reasons, feed.own)
 
@@ -297,11 +298,11 @@ def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
     if of is None:
         return None
-    missing = of.missing
-    codes = frozenset(plain(code) for code in missing.code)
-    return Detail(
-        template_of(of), of.row, of.batch, frozenset(missing.status), codes, missing.when, frozenset(of.fills)
-    )
+    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills))
+
+
+def _denial(of: declared.Missing) -> Denial:
+    return Denial(frozenset(of.status), frozenset(plain(code) for code in of.code), of.when)
 
 
 def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:

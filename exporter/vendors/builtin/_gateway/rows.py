@@ -112,7 +112,18 @@ class Row(Wire):
     finish_time: Annotated[Timestamp, tasks.Field.ENDED] = None
     seconds: Annotated[Length, tasks.Field.OUTPUT] = None
     metadata: Metadata | None = None
+    properties: Any = None
+    model: Any = None
     data: Any = None
+
+    @property
+    def model_name(self) -> str:
+        """The model that was asked for; where only that is told, the one behind the gateway that did the work."""
+        given = self.properties if isinstance(self.properties, dict) else {}
+        for name in (given.get("origin_model_name"), given.get("upstream_model_name"), self.model):
+            if name and isinstance(name, str):
+                return name
+        return ""
 
     @property
     def upstream(self) -> Upstream:
@@ -142,7 +153,7 @@ def observe(raw: object, users_words: UsersWords) -> Observation:
             reason = reason or TELLING.get(status)
     if state is State.SUCCEEDED or is_unknown:
         length = row.upstream.output_seconds or row.seconds or (row.metadata and row.metadata.duration) or None
-    return observation(
+    made = observation(
         row.task_id,
         state,
         broken,
@@ -158,6 +169,8 @@ def observe(raw: object, users_words: UsersWords) -> Observation:
         ended=row.finish_time,
         output_seconds=length,
     )
+    made.model = row.model_name
+    return made
 
 
 def id_of(row: object) -> object:
