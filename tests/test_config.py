@@ -557,7 +557,7 @@ ONLY_WE_CAN_TELL = {
     *("a variable that is not set", "a variable that is not set, deep within", "a variable that is empty"),
     *("a secret where a word belongs", "a secret of two lines"),
 }
-ENDLESS = {"aliases that multiply", "merges that multiply", "deep nesting"}
+ENDLESS = {"aliases that multiply", "merges that multiply", "deep nesting", "too many values"}
 """What editors, too, had better not read to its end."""
 
 
@@ -978,6 +978,7 @@ CHANGES = st.sampled_from(list(VALUES)).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     provider=st.sampled_from((DEERAPI, CHANJING, METASTUDIO, FACEWAP)),
