@@ -901,6 +901,7 @@ def test_the_schema_in_docs_is_the_present_one() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(config_schema.document(VENDORS)), "run make docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [SCHEMA, SCHEMA.with_name("vendor-file.schema.json")])
 def test_the_schema_is_one(schema: Path) -> None:
     assert checked("--check-metaschema", schema) == (0, "ok -- validation done\n")
@@ -909,6 +910,7 @@ def test_the_schema_is_one(schema: Path) -> None:
     assert [one for one in patterns if re.search(r"\(\?[^:=!]|\\\\[AZz]", one)] == []
 
 
+@pytest.mark.slow
 def test_an_editor_likes_the_example() -> None:
     assert checked("--schemafile", SCHEMA, EXAMPLE) == (0, "ok -- validation done\n")
 
