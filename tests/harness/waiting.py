@@ -41,7 +41,7 @@ async def until(what: str, holds: Callable[[], object]) -> None:
 
 
 async def side_by_side(cases: Mapping[str, Coroutine[Any, Any, None]]) -> None:
-    """Runs cases that mostly wait at the same time. Fails with the errors of all cases that failed, under their names."""
+    """Runs cases that mostly wait at the same time. Fails with the errors of all that failed, under their names."""
     found = await asyncio.gather(*cases.values(), return_exceptions=True)
     errors = []
     for name, error in zip(cases, found, strict=True):
