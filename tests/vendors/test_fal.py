@@ -238,9 +238,7 @@ async def test_refused_calls(scripted: Scripted, status: int, body: Any, error: 
 
 async def test_an_unknown_id_is_an_answer(scripted: Scripted) -> None:
     fal = scripted("fal", (404, {"detail": "Request not found"}), **ONLY)
-    with pytest.raises(TaskNotFound):
-        await fal.feed.look_up("r-1")
-    assert fal.errors == {}
+    await fal.knows_not("r-1")
 
 
 async def test_another_request_than_that_asked_for_breaks_the_contract(scripted: Scripted) -> None:
