@@ -137,6 +137,18 @@ class Vendor(ABC):
     def over_limit(self) -> Response:
         """What the vendor answers beyond its rate limit."""
 
+    def refusal(self, request: Request) -> Response | None:
+        """What the vendor answers to credentials that it does not know; None where they are right.
+
+        Each request is checked before a handler gets it. Vendors whose endpoints take different credentials check in
+        their handlers.
+        """
+        return None
+
+    def knows(self, request: Request, scheme: str = "Bearer", key: str = "api_key") -> bool:
+        """Whether the header Authorization has this one of the `keys`."""
+        return request.headers.get("authorization") == f"{scheme} {self.keys[key]}"
+
     def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
         """A route that counts, fails and limits as told, and else is answered by `handler`."""
         return Route(path, _Endpoint(self, endpoint, handler), methods=[method])
@@ -159,8 +171,9 @@ class _Endpoint:
     async def _well(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = nearest(self._vendor.limits, f"{self._vendor.type}/{self._endpoint}")
         allowed = limit is None or limit.allows()
-        answer = await self._handler(Request(scope, receive)) if allowed else self._vendor.over_limit()
-        await answer(scope, receive, send)
+        request = Request(scope, receive)
+        answer = self._vendor.refusal(request) if allowed else self._vendor.over_limit()
+        await (answer or await self._handler(request))(scope, receive, send)
 
 
 async def hang(scope: Scope, receive: Receive, send: Send) -> None:

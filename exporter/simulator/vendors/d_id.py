@@ -87,8 +87,6 @@ class DID(Vendor):
         return _error(429, "TooManyRequestsError", "too many requests")
 
     async def _list(self, feed: Feed, name: str, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit = query_int(request, "limit", 100)
         lives = after(self.world.listed(feed), request.query_params.get("token", ""))
         if limit is None or limit < 1 or lives is None:
@@ -99,25 +97,19 @@ class DID(Vendor):
         return VendorJSON(answer | ({"token": shown[-1].id} if len(lives) > limit else {}))
 
     async def _detail(self, feed: Feed, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(feed, request.path_params["task_id"])
         if life is None:
             return _error(404, "NotFoundError", "not found")
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _credits(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         if self.credits is None:
             return _error(404, "NotFoundError", "no credits found")
         plan = {"remaining": self.credits, "total": 1000, "plan_group": "deid-pro", "owner_id": user("owner")}
         return VendorJSON({"credits": [plan], "remaining": self.credits, "total": 1000})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Basic {self.keys['api_key']}":
-            return None
-        return _error(401, "AuthorizationError", "user unauthenticated")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request, "Basic") else _error(401, "AuthorizationError", "user unauthenticated")
 
 
 def _error(status: int, kind: str, description: str) -> Response:

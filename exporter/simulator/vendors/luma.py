@@ -71,8 +71,6 @@ class Luma(Vendor):
         return VendorJSON({"detail": "Too many requests"}, 429)
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
         if limit is None or offset is None or not 1 <= limit <= 100 or offset < 0:
             return VendorJSON({"detail": "Invalid request"}, 400)
@@ -92,20 +90,16 @@ class Luma(Vendor):
         )
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(GENERATION, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"detail": "Generation not found"}, 404)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _credits(self, request: Request) -> Response:
-        return self._refusal(request) or VendorJSON({"credit_balance": self.balance})
+        return VendorJSON({"credit_balance": self.balance})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
-            return None
-        return VendorJSON({"detail": "Not authenticated"}, 403)
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request) else VendorJSON({"detail": "Not authenticated"}, 403)
 
 
 def _time(at: float) -> str:

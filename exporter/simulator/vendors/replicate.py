@@ -83,8 +83,6 @@ class Replicate(Vendor):
         return _problem(429, "Too many requests", "Request was throttled. Your rate limit resets in ~30s.")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         try:
             before = _position(request.query_params.get("cursor", ""))
         except ValueError:
@@ -102,17 +100,17 @@ class Replicate(Vendor):
         return VendorJSON({"previous": None, "next": following, "results": rows[:PAGE]})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(PREDICTION, request.path_params["prediction_id"])
         if life is None:
             return _problem(404, "Not found", "The requested resource could not be found.")
         return VendorJSON(_row(life, life.at(self.world.now())) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_token']}":
-            return None
-        return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+    def refusal(self, request: Request) -> Response | None:
+        return (
+            None
+            if self.knows(request, key="api_token")
+            else _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+        )
 
 
 def _problem(status: int, title: str, detail: str) -> Response:

@@ -72,16 +72,12 @@ class Runway(Vendor):
         return VendorJSON({"error": "Too many requests"}, 429)
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(TASK, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"error": "Task not found"}, 404)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _organization(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limits = {"maxConcurrentGenerations": 2, "maxDailyGenerations": 200}
         return VendorJSON(
             {
@@ -91,7 +87,7 @@ class Runway(Vendor):
             }
         )
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         if request.headers.get("x-runway-version") != VERSION:
             return VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400)
         if request.headers.get("authorization") != f"Bearer {self.keys['api_key']}":
