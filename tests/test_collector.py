@@ -1000,7 +1000,7 @@ async def test_look_ups_that_all_fail_do_not_go_on_for_ever(site: Site, poll: Po
 
 def deadline(fault: ASGIApp) -> str:
     """Short where it will be waited for, but not so short that a busy machine misses it when all is well."""
-    return "2s" if fault is hang else "10s"
+    return "1s" if fault is hang else "10s"
 
 
 BROKEN: dict[str, ASGIApp] = {
