@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from starlette.requests import Request
@@ -206,6 +207,11 @@ async def json_object(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def utc(at: float | None, digits: str = "milliseconds") -> str | None:
+    """A Unix time as most vendors write it: 2026-03-01T10:15:00.000Z."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec=digits).replace("+00:00", "Z")
 
 
 def as_int(value: object) -> int | None:

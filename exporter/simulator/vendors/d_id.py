@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int, utc
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -116,12 +115,6 @@ def _error(status: int, kind: str, description: str) -> Response:
     return VendorJSON({"kind": kind, "description": description}, status)
 
 
-def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     done, failed = moment.state is State.SUCCEEDED, moment.state is State.FAILED
     row: dict[str, Any] = {
@@ -129,14 +122,14 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "user_id": user(life.id),
         "created_by": user(life.id),
         "status": "rejected" if failed and life.code in REJECTED else STATES[moment.state],
-        "created_at": _time(life.submitted),
-        "started_at": _time(moment.started),
-        "modified_at": _time(moment.ended or moment.started or life.submitted),
+        "created_at": utc(life.submitted),
+        "started_at": utc(moment.started),
+        "modified_at": utc(moment.ended or moment.started or life.submitted),
         "source_url": signed_url(life.id, "source.jpg"),
         "script": {"type": "text", "input": prompt(life.id)},
     }
     if life.feed == CLIP:
-        row["completed_at"] = _time(moment.ended)
+        row["completed_at"] = utc(moment.ended)
     if failed and life.code:
         row["error"] = {"kind": life.code, "description": life.words}
     if done:

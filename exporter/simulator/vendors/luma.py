@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -102,10 +101,6 @@ class Luma(Vendor):
         return None if self.knows(request) else VendorJSON({"detail": "Not authenticated"}, 403)
 
 
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     done = moment.state is State.SUCCEEDED
     assets = {"video": signed_url(life.id, "video.mp4"), "image": None, "progress_video": None}
@@ -114,7 +109,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "generation_type": "video",
         "state": STATES[moment.state],
         "failure_reason": (life.words or None) if moment.state is State.FAILED else None,
-        "created_at": _time(life.submitted),
+        "created_at": utc(life.submitted),
         "model": life.model or "ray-2",
         "assets": assets if done else None,
         "request": {
@@ -135,7 +130,7 @@ def _image(life: Life) -> dict[str, Any]:
         "generation_type": "image",
         "state": "completed",
         "failure_reason": None,
-        "created_at": _time(life.submitted),
+        "created_at": utc(life.submitted),
         "model": "photon-1",
         "assets": {"video": None, "image": signed_url(life.id, "image.jpg"), "progress_video": None},
         "request": {"generation_type": "image", "prompt": prompt(life.id), "aspect_ratio": "16:9"},

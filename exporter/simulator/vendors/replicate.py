@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Vendor, VendorJSON, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -133,12 +132,6 @@ def _position(cursor: str) -> tuple[str, str] | None:
     return at, name
 
 
-def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     is_removed = moment.ended is not None and moment.at - moment.ended > REMOVED_AFTER
     done = moment.state is State.SUCCEEDED
@@ -153,9 +146,9 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "output": signed_url(life.id, "video.mp4") if done and not is_removed else None,
         "error": (life.words or None) if moment.state is State.FAILED else None,
         "data_removed": is_removed,
-        "created_at": _time(life.submitted),
-        "started_at": _time(moment.started),
-        "completed_at": _time(moment.ended),
+        "created_at": utc(life.submitted, "microseconds"),
+        "started_at": utc(moment.started, "microseconds"),
+        "completed_at": utc(moment.ended, "microseconds"),
         "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id}"},
     }
     if moment.ended is not None and life.cost:
@@ -176,9 +169,9 @@ def _image(life: Life) -> dict[str, Any]:
         "output": [signed_url(life.id, "image.webp")],
         "error": None,
         "data_removed": False,
-        "created_at": _time(begun),
-        "started_at": _time(begun),
-        "completed_at": _time(begun),
+        "created_at": utc(begun, "microseconds"),
+        "started_at": utc(begun, "microseconds"),
+        "completed_at": utc(begun, "microseconds"),
         "metrics": {"predict_time": 0.4, "total_time": 0.4},
         "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id[::-1]}"},
     }

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Vendor, VendorJSON, utc
 from exporter.simulator.world.content import signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
@@ -97,7 +96,7 @@ class Runway(Vendor):
 
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     waiting = "THROTTLED" if zlib.crc32(life.id.encode()) % 2 else "PENDING"
-    created = datetime.fromtimestamp(life.submitted, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    created = utc(life.submitted)
     row: dict[str, Any] = {
         "id": life.id,
         "status": STATES.get(moment.state, waiting),
