@@ -262,6 +262,15 @@ class Step:
     progress: float | None = None
 
 
+def is_step(before: Task, after: Task) -> bool:
+    """Whether a change is kept as a step: one of the state, or of the progress into another tenth."""
+    return after.state is not before.state or _tenth(after.progress) != _tenth(before.progress)
+
+
+def _tenth(progress: float | None) -> int | None:
+    return None if progress is None else int(progress * 10)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""

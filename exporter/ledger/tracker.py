@@ -38,6 +38,7 @@ from exporter.tasks import (
     State,
     Step,
     Task,
+    is_step,
     shared,
 )
 
@@ -217,7 +218,7 @@ class Tracker:
             after = self._advance(task, observation, times, at, deltas)
             if after is not before:
                 tasks.append(after)
-                if before is None or _is_step(before, after):
+                if before is None or is_step(before, after):
                     steps.append(Step(task_id, at, after.state, after.progress))
             if not after.state.is_end:
                 seen[task_id] = at
@@ -395,12 +396,3 @@ class Tracker:
 
 def _or(at: float | None, otherwise: float) -> float:
     return otherwise if at is None else at
-
-
-def _is_step(before: Task, after: Task) -> bool:
-    """Whether a change is kept in the task's story: of its progress only that it came into another tenth."""
-    return after.state is not before.state or _tenth(after.progress) != _tenth(before.progress)
-
-
-def _tenth(progress: float | None) -> int | None:
-    return None if progress is None else int(progress * 10)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.simulator import Feed, HandClock, World
+from exporter.simulator import Feed, HandClock, World, running
 from tests.harness.rig import Poll, Rig
 from tests.harness.vendors import NOW, Door, Site
 
@@ -44,6 +44,20 @@ def live_site(door: Door) -> Site:
 @pytest.fixture
 async def poll(site: Site) -> AsyncIterator[Poll]:
     """Makes a rig with one provider at the site: of this type, or with this feed alone, and these settings."""
+    async with polling(site) as poll:
+        yield poll
+
+
+@asynccontextmanager
+async def own_site() -> AsyncIterator[tuple[Site, Poll]]:
+    """A site with a server and a clock of its own, and what polls it, for cases side by side."""
+    site = Site()
+    async with running(site) as site.url, polling(site) as poll:
+        yield site, poll
+
+
+@asynccontextmanager
+async def polling(site: Site) -> AsyncIterator[Poll]:
     async with AsyncExitStack() as stack:
 
         def make(what: str | Feed, store: SqliteFile | str = ":memory:", *, paces: bool = True, **settings: Any) -> Rig:

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
+import pytest
 
 from exporter.client.client import Client
+from exporter.client.errors import CallError, TaskNotFound
 from exporter.tasks import Observation
 from exporter.vendors.api import Balance, Feed, Page
 from tests.harness.vendors import VENDORS, connected, page_of, settings_of
@@ -72,6 +74,25 @@ class Connection:
         (observation,) = await self.feed.look_up(task_id)
         assert isinstance(observation, Observation)
         return observation
+
+    async def listed(self) -> Observation:
+        """The one observation of the list."""
+        (observation,) = (await page_of(self.feed)).observations
+        assert isinstance(observation, Observation)
+        return observation
+
+    async def refuses(self, error: type[CallError], task_id: str | None = None) -> None:
+        """Asserts that the list, or a look-up of an id, fails so, and that the failed call is counted once."""
+        with pytest.raises(error) as refused:
+            await (page_of(self.feed) if task_id is None else self.feed.look_up(task_id))
+        assert self.errors == {("list" if task_id is None else "detail", refused.value.error): 1}
+        assert error in (CallError, type(refused.value)) or error.error == refused.value.error
+
+    async def knows_not(self, task_id: str = "asked-for") -> None:
+        """Asserts that there is no task of an id, which is an answer and no error."""
+        with pytest.raises(TaskNotFound):
+            await self.feed.look_up(task_id)
+        assert self.errors == {}
 
     @property
     def errors(self) -> dict[tuple[str, str], float]:

@@ -16,7 +16,6 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -181,8 +180,7 @@ async def test_a_time_of_creation_may_be_missing(scripted: Scripted) -> None:
     ],
 )
 async def test_an_unknown_video(scripted: Scripted, answer: Any) -> None:
-    with pytest.raises(TaskNotFound):
-        await scripted("heygen", answer).observe()
+    await scripted("heygen", answer).knows_not()
 
 
 @pytest.mark.parametrize(
@@ -204,9 +202,7 @@ async def test_an_unknown_video(scripted: Scripted, answer: Any) -> None:
 )
 async def test_refused_lists(scripted: Scripted, status: int, code: str, error: type[CallError]) -> None:
     heygen = scripted("heygen", (status, {"error": {"code": code, "message": "No.", "param": None, "doc_url": None}}))
-    with pytest.raises(error):
-        await page_of(heygen.feed)
-    assert heygen.errors == {("list", error.error): 1}
+    await heygen.refuses(error)
 
 
 @pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
