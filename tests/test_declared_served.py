@@ -145,6 +145,18 @@ def test_the_doctor_examines_a_declared_vendor(vendor: str, start: Callable[...,
     assert KEY not in doctor.stdout
 
 
+def test_the_doctor_asks_for_no_detail_where_there_is_none(
+    vendor: str, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    write(tmp_path, vendor)
+    declared = tmp_path / "vendors" / "acme.yaml"
+    declared.write_text(declared.read_text().replace('      detail: {path: "/renders/{id}", row: data}\n', ""))
+    doctor = start("doctor", "--json", "--config.file=config.yaml")
+    assert doctor.end(None) == 0, doctor.stdout
+    (feed,) = json.loads(doctor.stdout)["feeds"]
+    assert feed["findings"] == []
+
+
 def test_the_doctor_tells_what_a_declared_vendor_refuses(
     vendor: str, start: Callable[..., Any], tmp_path: Path
 ) -> None:
