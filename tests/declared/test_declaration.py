@@ -89,6 +89,7 @@ RENDER = "feeds.render."
         ({"detail": {"batch": 5}}, "detail.batch", "no {ids} or {ids[]}"),
         ({"detail": {"path": "/{ids}"}}, "detail.batch", "missing; {ids} asks for several tasks"),
         ({"detail": {"json": {"id": "{id}"}}}, "detail.json", "a GET has no body"),
+        ({"list": None, "detail": {"fills": ["submitted"]}}, "detail.fills", "without effect in a feed without a list"),
         ({"detail": {"path": "/{id}/{page}"}}, "detail.path", "{page} is an unknown placeholder"),
         ({"states": {"running": ["a"], "failed": ["b", "A "]}}, "states.failed.1", "already means running"),
         ({"states": {"running": ["^a"], "failed": ["^A"]}}, "states.failed.0", "already means running"),

@@ -337,6 +337,8 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
         yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
     if feed.detail is not None:
         yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
+        if feed.detail.fills and feed.list_ is None:
+            yield ("detail", "fills"), "without effect in a feed without a list, whose details tell all; leave it out"
         for index, part in enumerate(feed.detail.fills):
             names = ("code", "text") if part == "reason" else (part,)
             if all(getattr(feed.fields, name) is None for name in names):
