@@ -222,6 +222,14 @@ def test_a_list_that_goes_on_is_told_so(check: Check) -> None:
     assert "with 1 row, and pages follow" in check(ACME, listed(DONE, more=True))
 
 
+def test_a_list_that_ends_though_there_are_more_rows_is_told(check: Check) -> None:
+    link = ACME.replace("page: \"{page}\", ", "").replace("paging: {type: page}", "paging: {type: link, next: Link}")
+    link = link.replace("        last: data.more == `false`\n", "        total: data.total\n")
+    told = "  paging    `Link` finds no next page in the answer, though there are 166 rows; where a header tells it, "
+    assert f"{told}write type: page or offset\n" in check(link, listed(DONE, total=166))
+    assert "  paging " not in check(link, listed(DONE, total=1))
+
+
 def test_what_no_table_maps_comes_with_the_line_to_add(check: Check) -> None:
     rows = [DONE | {"id": f"r-{n}", "status": word} for n, word in enumerate(("weird", "done_ok", "weird"))]
     rows += [{"id": "f", "type": "video", "status": "failed", "error": {"code": "E_ODD_1"}}]

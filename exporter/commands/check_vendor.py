@@ -105,6 +105,7 @@ def _content(sample: str) -> bytes:
 
 def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str) -> Iterator[str]:
     yield f"{name}: {_what_it_is(sample, feed)}"
+    yield from _cut_short(sample, declared)
     if sample.trouble:
         yield _row("trouble", sample.trouble)
     if sample.refusal:
@@ -141,6 +142,17 @@ def _what_it_is(sample: Sample, feed: str) -> str:
         on = {True: ", the last page", False: ", and pages follow", None: ""}[sample.is_last]
         return f"a list of {feed} with {rows}{on}"
     return f"a detail of {feed}" if len(sample.rows) == 1 else f"a detail of {feed} with {rows}"
+
+
+def _cut_short(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
+    """A page after which nothing follows though the vendor tells of more rows."""
+    of = declared.list_
+    if sample.form != "list" or not sample.is_last or of is None or of.total is None or of.paging.next is None:
+        return
+    total, rows = str(value_at(of.total, sample.body)), len(sample.rows) + sample.left_out
+    if total.isdecimal() and len(total) < 10 and int(total) > rows:
+        told = f"`{of.paging.next.text}` finds no next page in the answer, though there are {total} rows"
+        yield _row("paging", f"{told}; where a header tells it, write type: page or offset")
 
 
 def _is_shown(code: object) -> bool:
