@@ -18,8 +18,15 @@ from exporter.vendors.declared.requests import RequestTemplate, Value, window_va
 from exporter.vendors.vendor import Account, Balance
 
 CURRENCIES = {
-    **{"usd": "usd", "us$": "usd", "$": "usd", "cny": "cny", "rmb": "cny", "¥": "cny"},
-    **{"eur": "eur", "€": "eur", "credits": "credits"},
+    "usd": "usd",
+    "us$": "usd",
+    "$": "usd",
+    "cny": "cny",
+    "rmb": "cny",
+    "¥": "cny",
+    "eur": "eur",
+    "€": "eur",
+    "credits": "credits",
 }
 """Units by what vendors call them."""
 

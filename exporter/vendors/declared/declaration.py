@@ -84,7 +84,7 @@ class Paging(Settings):
 
     type: Literal["page", "offset", "cursor", "link", "none"] = Field(description="what names the next page")
     first: int = Field(default=1, ge=0, le=1, description="the number of the first page")
-    next: Path | None = Field(default=None, description="the next cursor or link in the answer")
+    next: Path | None = Field(default=None, description="the next cursor or link in the body of the answer")
 
 
 class _Request(Settings):
@@ -125,7 +125,7 @@ class DetailRequest(_Request):
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
     fills: list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]] = Field(
-        default_factory=list, description="what only the detail tells of an ended task"
+        default_factory=list, description="what only the detail tells of an ended task, where there is a list too"
     )
 
 
@@ -163,7 +163,7 @@ class Auth(Settings):
     """How requests prove whose they are."""
 
     type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
-    credential: str | None = Field(default=None, description="the credential that is sent")
+    credential: str | None = Field(default=None, description="the credential that is sent; basic: the user")
     name: str | None = Field(default=None, description="of the header or the parameter")
     prefix: HeaderText = Field(default="", description="before the credential in the header, with its blank")
     password: str | None = Field(default=None, description="basic: the credential that is the password")
