@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, create_model
 
@@ -32,7 +31,15 @@ from exporter.vendors.declared.reading.values import (
 )
 from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.declared.requests import RequestTemplate, Template, Value
-from exporter.vendors.declared.row_fields import Fields, LengthField, TimeField, as_offset, as_path, seconds_of_offset
+from exporter.vendors.declared.row_fields import (
+    Fields,
+    LengthField,
+    TimeField,
+    as_offset,
+    as_path,
+    seconds_of_offset,
+    zone_of,
+)
 from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
 
 
@@ -251,7 +258,7 @@ def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
         offset = float(given) if isinstance(given, int | float) else seconds_of_offset(str(given))
-    return Fact(part, name, of.path.select, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+    return Fact(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
 
 
 def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:
@@ -298,7 +305,8 @@ def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
     if of is None:
         return None
-    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills))
+    ended = Detail(template_of(of.ended), of.ended.row, fills=frozenset(of.ended.fills)) if of.ended else None
+    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills), ended)
 
 
 def _denial(of: declared.Missing) -> Denial:
