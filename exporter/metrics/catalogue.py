@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads
+from exporter.snapshot import Labels, Reloads
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
+from exporter.views import AccountView, Distribution, FeedView
 
 PREFIX = "videotask_"
 PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
