@@ -26,7 +26,7 @@ MODEL_COST = by("provider", "kind", "model", "unit")
 WASTE_STEPS = [(0, palette.GOOD), (0.05, palette.WARNING), (0.2, palette.BAD)]
 
 NO_COSTS = "No costs: no task ended, or the vendor does not say what tasks cost"
-NO_BALANCE = "No balance: the vendor tells none, the account has no limit, or it cannot be read"
+NO_BALANCE = "No balance: the vendor reports none, the account has no limit, or it cannot be read"
 NOTHING_SPENT = "Nothing was spent within six hours, or no balance is known"
 
 
@@ -299,8 +299,8 @@ def _balances(select: Scope) -> list[panels.Panel]:
         graph(
             "Burn per day",
             query(f"{spent(select)} > 0", "{{provider}} {{unit}}"),
-            about="What is spent in a day at the pace of the last six hours, whatever for: other users of the account "
-            "count too. Top-ups and refunds are left out. Good: steady.",
+            about="What the account spends in a day at the pace of the last six hours, by the exporter's tasks and by "
+            "other users of the account. Top-ups and refunds are left out. Good: steady.",
             empty=NOTHING_SPENT,
             size=(12, 8),
             unit=units.NoUnit,
@@ -309,7 +309,7 @@ def _balances(select: Scope) -> list[panels.Panel]:
             "How long accounts last",
             query(lasts(select), "{{provider}} {{unit}}"),
             about="Time until nothing is left at the pace of the last six hours. Good: above three days. A line that "
-            "falls by a day each day is an account that nobody tops up.",
+            "falls by a day each day means that the account is not topped up.",
             empty=NOTHING_SPENT,
             size=(12, 8),
             unit=units.Seconds,

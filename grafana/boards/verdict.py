@@ -91,8 +91,8 @@ def findings(select: Scope) -> list[Finding]:
         ),
         Finding(
             fails(*THE_REQUESTS),
-            "The requests': many tasks are refused for what they ask. Provider: the reasons. Ask those who submit "
-            "them.",
+            "The requests': the vendor refuses many tasks for what they ask. Provider: the reasons. Ask the people who "
+            "submit them.",
             palette.WARNING,
         ),
         Finding(
@@ -125,7 +125,7 @@ def verdict(select: Scope = CHOSEN) -> stat.Panel:
         "Is anything wrong, and whose fault is it?",
         panels.latest("\nor ".join([*numbered, f"vector({all_well})"])),
         about="The worst thing that is true now, and who can mend it: the operator of the exporter (ours), the vendor, "
-        "or those who submit tasks (the requests'). Good: that nothing stands out. Alerts tell more, with patience. "
+        "or the people who submit tasks (the requests'). Good: nothing stands out. Alerts tell more, but later. "
         f"Ratios count from {FEW} ends within the recent window on.",
         empty="Prometheus does not answer: check the data source",
         size=(24, 3),

@@ -82,7 +82,7 @@ CASES: Mapping[str, tuple[Mapping[str, str | None], str]] = {
     ),
     "many are refused by moderation": (
         FAILING | {f'videotask_recent_failures{{{FEED},reason="moderation"}}': "3x60"},
-        "The requests': many tasks",
+        "The requests': the vendor refuses many",
     ),
     "few fail, but of few": (
         {
