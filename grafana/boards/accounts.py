@@ -7,17 +7,16 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import UNITS, Reason, State
 from grafana import identity, palette, panels
+from grafana.balances import BALANCE, DAY, lasts, left, spent
 from grafana.boards import frame
 from grafana.boards.scales import ANY_IS_NOTABLE, FEED
 from grafana.boards.verdict import verdict
 from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
-BALANCE = by("provider", "unit")
 MONEY = ("usd", "cny")
 OTHERS = tuple(unit for unit in UNITS if unit not in MONEY)
 
-DAY = 86400
 LASTS_STEPS = [(0, palette.BAD), (DAY, palette.WARNING), (3 * DAY, palette.GOOD)]
 READ_STEPS = [(0, palette.GOOD), (1800, palette.WARNING)]
 
@@ -40,22 +39,6 @@ def accounts(select: Scope = CHOSEN) -> dashboard.Dashboard:
     }
     about = "What is left in the accounts, how long it lasts, and what it is spent on. Balances and costs are as the "
     return frame.board(identity.ACCOUNTS, f"{about}vendors tell them; not all do.", rows, select)
-
-
-def left(select: Scope, **labels: str | tuple[str, ...]) -> str:
-    """What is left, once for each account and unit, however many exporters read it."""
-    return f"max {BALANCE} ({select('account_balance', **labels)})"
-
-
-def spent(select: Scope, **labels: str | tuple[str, ...]) -> str:
-    """What is spent in a day at the pace of the last six hours: all steps down; top-ups and refunds are left out."""
-    balance = select("account_balance", **labels)
-    return f"1440 * max {BALANCE} (avg_over_time(clamp_min({balance} offset 1m - {balance}, 0)[6h:1m]))"
-
-
-def lasts(select: Scope) -> str:
-    """Seconds until nothing is left at that pace; not of accounts that are billed later."""
-    return f"{DAY} * ({left(select)} >= 0) / ({spent(select)} > 0)"
 
 
 def _numbers(select: Scope) -> list[panels.Panel]:

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import Reason, State
 from grafana import palette, panels
+from grafana.balances import DAY, lasts, left
 from grafana.boards.frame import once_ours
 from grafana.promql import CHOSEN, Scope, by
 
@@ -75,6 +76,11 @@ def findings(select: Scope) -> list[Finding]:
             palette.BAD,
         ),
         Finding(
+            f"count({left(select)} == 0)",
+            "Ours: nothing is left in an account. Accounts: which one. Top it up at the vendor.",
+            palette.BAD,
+        ),
+        Finding(
             f"count({select('videotask_up')} == 0)",
             "The vendor's or the network's: a feed cannot be read. Overview: which one. Provider: the errors.",
             palette.BAD,
@@ -93,6 +99,11 @@ def findings(select: Scope) -> list[Finding]:
             fails(*THE_REQUESTS),
             "The requests': the vendor refuses many tasks for what they ask. Provider: the reasons. Ask the people who "
             "submit them.",
+            palette.WARNING,
+        ),
+        Finding(
+            f"count({lasts(select)} < {DAY})",
+            "Ours: an account will be empty within a day. Accounts: which one. Top it up at the vendor.",
             palette.WARNING,
         ),
         Finding(
