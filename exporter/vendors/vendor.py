@@ -86,6 +86,8 @@ class Feed(ABC):
     """Seconds back to which the vendor lists, where it says so: an older list may have nothing left."""
     units: tuple[str, ...] = ()
     """The units, of UNITS, in which it tells what tasks cost; empty where it does not."""
+    lists_ends_alone: bool = False
+    """Whether the list shows tasks once they have ended, and tells more of the end than a look-up does."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"
