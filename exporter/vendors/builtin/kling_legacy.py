@@ -108,8 +108,11 @@ DECLARATION = Declaration.model_validate(
             # Packs are found by when they were bought, and may be a year old.
             "window": "400d",
             "query": {"start_time": "{since_ms}", "end_time": "{until_ms}"},
+            # Who pays by use has no packs. A refusal stands inside a good answer.
+            "missing": {"when": "data.code == `0` && !data.resource_pack_subscribe_infos"},
             "balance": {
-                "path": "sum(data.resource_pack_subscribe_infos[?status == 'online'].remaining_quantity)",
+                "path": "data.code == `0` && sum(data.resource_pack_subscribe_infos[?status == 'online']"
+                ".remaining_quantity)",
                 "unit": "units",
             },
         },
