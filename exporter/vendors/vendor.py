@@ -13,7 +13,7 @@ from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
-from exporter.tasks import Cause, Clock, Observation, Reason, State, is_task_id
+from exporter.tasks import Cause, Clock, Field, Observation, Reason, State, is_task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,11 @@ def filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> O
     told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
     if "reason" in names:
         told |= {"said": detail.said or listed.said}
-        unmapped = listed.unmapped | detail.unmapped
+        unmapped, strange = listed.unmapped | detail.unmapped, detail.strange or listed.strange
         if detail.reason not in (None, Reason.UNKNOWN) or not detail.unmapped:
-            unmapped -= {part for part in unmapped if part.value == "reason"}
-        told |= {"unmapped": unmapped, "strange": detail.strange or listed.strange}
+            unmapped -= {Field.REASON}
+            strange = tuple((part, word) for part, word in strange if part is not Field.REASON)
+        told |= {"unmapped": unmapped, "strange": strange}
     return replace(listed, **told)
 
 

@@ -22,6 +22,7 @@ from exporter.config.load import ConfigError
 from exporter.config.mistakes.accounts import configured_twice
 from exporter.simulator import Life, fake_of
 from exporter.simulator.vendors.fal import ENDPOINT, Fal
+from exporter.snapshot import UnmappedWords
 from exporter.tasks import Field, Observation, Phase, Reason, State
 from exporter.vendors.api import Position
 from exporter.vendors.builtin.fal import Settings
@@ -356,6 +357,20 @@ async def test_a_failure_that_the_list_explains_needs_no_look_up(open_account: O
     assert account.site.fake.vendors["fal"].requests["request/detail"] == 1
     failures = counted(account.rig.loop_of(kind="request").tracker, "failures_total")
     assert {reason: count for reason, count in failures.items() if count} == {"timeout": 1, "moderation": 1}
+
+
+async def test_a_status_that_the_queue_explains_is_no_word_to_be_mapped(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    ended = {"type": "fal", "kind": "request", "submitted": NOW - 60, "run_seconds": 30.0, "end": State.FAILED}
+    account.site.world.add(
+        Life("r-1", **ended, reason=Reason.MODERATION, words="Flagged.", code="content_policy_violation"),  # type: ignore[arg-type]
+    )
+    loop = account.rig.loop_of(kind="request")
+    await account.rig.sweep(2)
+    assert loop.snapshot().unmapped == UnmappedWords()
+    account.site.world.add(Life("r-2", **ended, reason=Reason.UNKNOWN, words="", code="zork"))  # type: ignore[arg-type]
+    await account.rig.sweep(2)
+    assert loop.snapshot().unmapped.words == ((Field.REASON, "zork"),)
 
 
 @pytest.mark.parametrize(

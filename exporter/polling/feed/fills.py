@@ -91,9 +91,13 @@ class Fills:
                 sweep.listed.setdefault(one.id, (AS_BEFORE, at))
         return shown
 
+    def explains(self, one: Observation) -> bool:
+        """Whether a look-up may tell what this row of a list does not, so that its words are not the last."""
+        return bool(self._feed.fills) and one.state.is_end and lacks(one, self._feed.fills)
+
     def _is_news(self, one: Observation, at: float) -> bool:
         """Whether it is an end that will be counted, and of which a look-up may tell more."""
-        if not one.state.is_end or not lacks(one, self._feed.fills):
+        if not self.explains(one):
             return False
         placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
         return placed is None or placed >= self._tracker.floor(at)
@@ -173,13 +177,18 @@ class Fills:
                 held.told = filled(held.listed, detail, self._feed.fills)
         return answered
 
-    def settle(self) -> None:
-        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it."""
+    def settle(self) -> Sequence[Observation]:
+        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it.
+
+        Returns them.
+        """
+        told = [held.told for held in self._held.values() if held.told]
         for task_id, held in self._held.items():
             placed = believed(held.told, held.at).placed if held.told else None
             if placed is not None and placed < self._tracker.floor(held.at) and len(self._old) < OLD_ONES:
                 self._old[task_id] = None
         self._held = dict(self._waiting)
+        return told
 
 
 class Undated:

@@ -273,7 +273,7 @@ class FeedLoop:
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
         if sweep.complete:
-            self._fills.settle()
+            self._unmapped.take(self._fills.settle())
 
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
@@ -317,7 +317,7 @@ class FeedLoop:
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
-        self._unmapped.take(page.observations)
+        self._unmapped.take(one for one in page.observations if not self._fills.explains(one))
         return page
 
     def _tell(self, error: Exception | None) -> None:
