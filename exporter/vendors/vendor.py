@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from exporter.client.advice import advice
+from exporter.client.advice import advice, credentials
 from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.client.tokens import TokenStore
@@ -240,6 +240,9 @@ class Vendor:
 
     def advise(self, cause: Cause, settings: ProviderSettings) -> str:
         """What to do about a trouble with an account at this vendor, in words."""
+        holds_token = bool(self.renewed_with) or any("token" in name for name in credentials(settings))
+        if cause is Cause.TOKEN and not holds_token:
+            cause = Cause.CREDENTIALS  # some vendors call a key a token
         renews = not self.renewed_with or getattr(settings, self.renewed_with) is not None
         general, own = advice(cause, settings, renews), self.advice.get(cause, "")
         return f"{general} {own}" if own else general
