@@ -15,6 +15,7 @@ from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
+from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Header, JwtHs256, Scheme
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
@@ -135,4 +136,5 @@ VENDOR = vendor_of(
     settings=Settings,
     other_names=("kling_v1", "kling_jwt"),
     signed_with="access_key",
+    advice={Cause.WRONG_URL: "Where other kinds answer, your site does not have this one: take it out of `feeds`."},
 )
