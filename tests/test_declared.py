@@ -378,8 +378,8 @@ SLIPS: Mapping[str, tuple[dict[str, str], list[str]]] = {
     "a key that is elsewhere": (
         {"rows": "        rows: renders\n        states: {}"},
         [
-            "list.states: unknown key here; it is a setting of `feeds`; allowed: headers, in_flight, json, last, "
-            "method, order, paging, path, query, rows, total, where, window"
+            "list.states: unknown key here; it is a setting of `feeds`; allowed: ends_alone, headers, in_flight, "
+            "json, last, method, order, paging, path, query, rows, total, where, window"
         ],
     ),
     "a placeholder without quotes": (

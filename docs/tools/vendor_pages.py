@@ -139,7 +139,7 @@ def _once_ended(vendor: Vendor, kind: str) -> Collection[str]:
     """The parts that only the look-up of a task that has ended tells."""
     declaration = declaration_of(vendor.name)
     detail = declaration.feeds[kind].detail if declaration else None
-    return detail.fills if detail else ()
+    return {*detail.fills, *(detail.ended.fills if detail.ended else ())} if detail else ()
 
 
 def _yes(known: Iterable[object], *, perhaps: bool = False) -> str:

@@ -146,7 +146,20 @@ def _mend(entry: Any, place: KeyPath, attempt: int) -> None:
 
 
 _HARMLESS = frozenset(
-    ("rows", "where", "last", "total", "order", "window", "in_flight", "row", "missing", "fills", "headers")
+    (
+        "rows",
+        "where",
+        "last",
+        "total",
+        "order",
+        "window",
+        "ends_alone",
+        "in_flight",
+        "row",
+        "missing",
+        "fills",
+        "headers",
+    )
 )
 """What a request may be without, and still be checked as it is."""
 

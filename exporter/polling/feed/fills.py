@@ -91,13 +91,15 @@ class Fills:
                 sweep.listed.setdefault(one.id, (AS_BEFORE, at))
         return shown
 
-    def explains(self, one: Observation) -> bool:
-        """Whether a look-up may tell what this row of a list does not, so that its words are not the last."""
-        return bool(self._feed.fills) and one.state.is_end and lacks(one, self._feed.fills)
+    def final(self, observations: Sequence[Observation]) -> Sequence[Observation]:
+        """Those rows of a list whose words are the last, for no look-up tells more."""
+        if not self._feed.fills:
+            return observations
+        return [one for one in observations if not (one.state.is_end and lacks(one, self._feed.fills))]
 
     def _is_news(self, one: Observation, at: float) -> bool:
         """Whether it is an end that will be counted, and of which a look-up may tell more."""
-        if not self.explains(one):
+        if not one.state.is_end or not lacks(one, self._feed.fills):
             return False
         placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
         return placed is None or placed >= self._tracker.floor(at)

@@ -317,7 +317,7 @@ class FeedLoop:
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
-        self._unmapped.take(one for one in page.observations if not self._fills.explains(one))
+        self._unmapped.take(self._fills.final(page.observations))
         return page
 
     def _tell(self, error: Exception | None) -> None:
