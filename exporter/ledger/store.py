@@ -104,3 +104,14 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Ends what is being written. Later calls raise StoreError; closing again does nothing."""
+
+
+class SharedStore(Store, Protocol):
+    """A store that several replicas share."""
+
+    def under(self, provider: str, epoch: int) -> Store:
+        """The same store for one provider, as long as its lease has this epoch.
+
+        What is written is checked in its own transaction: once another replica has the lease, LeaseLost is raised and
+        nothing is written. To close it does nothing.
+        """

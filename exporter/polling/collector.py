@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.ledger import Ledger
+from exporter.polling.held import Alone, Among
 from exporter.polling.providers import PolledProvider, PolledProviders
 from exporter.vendors.registry import installed
 
@@ -30,10 +31,13 @@ SPREAD = 0.05
 class Collector:
     """All loops of all providers."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
-        self._ledger = ledger
+    def __init__(self, held: Ledger | Among, clock: Callable[[], float] = time.time) -> None:
+        """With a ledger every provider is polled; with what is held `Among` replicas, those are."""
+        self._held = Alone(held) if isinstance(held, Ledger) else held
         self._clock = clock
-        self.polled = PolledProviders()
+        self.polled = PolledProviders(held=self._held)
+        self._wanted: dict[str, ProviderSettings] = {}
+        self._types: Vendors = installed()
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
         self._watchdog: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
@@ -51,27 +55,62 @@ class Collector:
 
     async def _apply(self, wanted: dict[str, ProviderSettings], types: Vendors) -> None:
         async with self._changing:
-            same = {
-                name
-                for name, polled in self.polled.by_name.items()
-                if wanted.get(name) == polled.provider.settings and polled.is_of(types)
-            }
-            fresh = await self._made([one for name, one in wanted.items() if name not in same], types)
-            # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
-            spread = SPREAD * sum(len(one.loops) for one in fresh.values())
-            changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
-            for start in range(0, len(changing), AT_ONCE):
-                await self._change(changing[start : start + AT_ONCE], fresh, spread)
-            self.polled.by_name = {name: self.polled.by_name[name] for name in wanted}
-            self.news.set()
+            await self._change_to(wanted, types)
+            self._wanted, self._types = wanted, types
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
+            if keeper := self._held.keeper:
+                keeper.wants(list(wanted))
+                keeper.start(self)
 
-    async def _made(self, wanted: Sequence[ProviderSettings], types: Vendors) -> dict[str, PolledProvider]:
+    async def follow(self) -> None:
+        """Polls those of the providers that are held now; what is no longer held ends first.
+
+        Returns once nothing is written any more for what has ended. Raises StoreError where something could not begin.
+        """
+        await asyncio.shield(asyncio.create_task(self._follow()))
+
+    async def _follow(self) -> None:
+        self.news.set()
+        await self._stop(self._lost)  # at once, also while something else changes
+        async with self._changing:
+            lost = self._lost
+            await self._stop(lost)
+            self.polled.by_name = {name: one for name, one in self.polled.by_name.items() if one not in lost}
+            await self._held.finish()
+            await self._change_to(self._wanted, self._types)
+
+    @property
+    def _lost(self) -> list[PolledProvider]:
+        """What is polled and no longer held."""
+        held = set(self.polled.held)
+        return [one for one in self.polled.by_name.values() if one not in held]
+
+    async def _change_to(self, wanted: dict[str, ProviderSettings], types: Vendors) -> None:
+        epochs = self._held.epochs(wanted)
+        same = {
+            name
+            for name, polled in self.polled.by_name.items()
+            if polled.epoch == epochs.get(name) and wanted[name] == polled.provider.settings and polled.is_of(types)
+        }
+        fresh = await self._made([wanted[name] for name in epochs if name not in same], epochs, types)
+        # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
+        spread = SPREAD * sum(len(one.loops) for one in fresh.values())
+        changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
+        for start in range(0, len(changing), AT_ONCE):
+            await self._change(changing[start : start + AT_ONCE], fresh, spread)
+        self.polled.by_name = {name: self.polled.by_name[name] for name in epochs}
+        self.news.set()
+
+    async def _made(
+        self, wanted: Sequence[ProviderSettings], epochs: Mapping[str, int], types: Vendors
+    ) -> dict[str, PolledProvider]:
         """All of these providers, or none. Raises StoreError."""
         made: dict[str, PolledProvider] = {}
         try:
             for one in wanted:
-                made[one.name] = await PolledProvider.open(one, self._ledger, self._clock, self.news.set, types)
+                epoch = epochs[one.name]
+                ledger = self._held.ledger(one.name, epoch)
+                made[one.name] = await PolledProvider.open(one, ledger, self._clock, self.news.set, types, epoch)
         except BaseException:
             await _together(polled.aclose() for polled in made.values())
             raise
@@ -99,6 +138,10 @@ class Collector:
                 self.check(now)
 
     async def stop(self) -> None:
+        """Stops all loops. Leases are released once everything is written, for other replicas to go on at once."""
+        keeper = self._held.keeper
+        if keeper:
+            await keeper.pause()
         async with self._changing:
             if self._watchdog:
                 self._watchdog.cancel()
@@ -106,8 +149,14 @@ class Collector:
                     await self._watchdog
                 self._watchdog = None
             polled, self.polled.by_name = list(self.polled.by_name.values()), {}
-            for start in range(0, len(polled), AT_ONCE):
-                await _together(one.stop() for one in polled[start : start + AT_ONCE])
+            await self._stop(polled)
+            await self._held.finish_all()
+        if keeper:
+            await keeper.stop()
+
+    async def _stop(self, polled: Sequence[PolledProvider]) -> None:
+        for start in range(0, len(polled), AT_ONCE):
+            await _together(one.stop() for one in polled[start : start + AT_ONCE])
 
 
 async def _together(ends: Iterable[Awaitable[None]]) -> None:

@@ -16,6 +16,7 @@ from exporter.ledger.tracker import Tracker
 from exporter.polling.account import AccountLoop
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.held import EVERYTHING, Held
 from exporter.polling.watch import Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
@@ -52,9 +53,11 @@ class PolledProvider:
         budget: Budget | None = None,
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
+        epoch: int = 0,
     ) -> None:
-        """`trackers` are those of the provider's feeds, in their order."""
+        """`trackers` are those of the provider's feeds, in their order; `epoch` is that of the provider's lease."""
         self.provider = provider
+        self.epoch = epoch
         self.watch = watch
         self._ledger = ledger
         self.budget = budget
@@ -72,6 +75,7 @@ class PolledProvider:
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         types: Vendors | None = None,
+        epoch: int = 0,
     ) -> PolledProvider:
         """The provider that these settings describe, with what the ledger knows of it. Its type is one of `types`.
 
@@ -90,7 +94,7 @@ class PolledProvider:
             await watch.aclose()
             await provider.aclose()
             raise
-        return cls(provider, watch, ledger, trackers, budget, clock, announce)
+        return cls(provider, watch, ledger, trackers, budget, clock, announce, epoch)
 
     def is_of(self, types: Vendors) -> bool:
         """Whether it would be the same with these types."""
@@ -102,6 +106,7 @@ class PolledProvider:
         return AccountSnapshot(
             name=settings.name,
             type=settings.type,
+            epoch=self.epoch,
             counts=Counters(self.provider.client.counts),
             budget_left=self.budget.remaining if self.budget else None,
             task_series_limit=settings.task_series_limit,
@@ -138,17 +143,28 @@ def _connected(settings: ProviderSettings, token_store: TokenStore, types: Vendo
 class PolledProviders:
     """All providers that are polled, in the order of the configuration."""
 
-    def __init__(self, polled: Iterable[PolledProvider] = ()) -> None:
+    def __init__(self, polled: Iterable[PolledProvider] = (), held: Held = EVERYTHING) -> None:
+        """`held` tells which of them may be polled and shown."""
+        self._held = held
         self.by_name: Mapping[str, PolledProvider] = {one.provider.name: one for one in polled}
         """Never changed, but replaced: a reader sees the providers of one moment."""
 
     @property
+    def held(self) -> list[PolledProvider]:
+        """Those that may be shown now. A lease may have ended although nothing has noticed it yet."""
+        return [polled for polled in self.by_name.values() if self._held.holds(polled.provider.name, polled.epoch)]
+
+    @property
     def loops(self) -> list[FeedLoop]:
-        return [loop for polled in self.by_name.values() for loop in polled.loops]
+        return [loop for polled in self.held for loop in polled.loops]
 
     def snapshot(self) -> Snapshot:
         """All that is polled as it is now, as frozen values."""
-        return Snapshot(tuple(polled.snapshot() for polled in self.by_name.values()))
+        return Snapshot(tuple(polled.snapshot() for polled in self.held), self._held.snapshot())
+
+    def is_held(self, snapshot: Snapshot) -> bool:
+        """Whether all that a snapshot has may still be shown."""
+        return all(self._held.holds(one.name, one.epoch) for one in snapshot.accounts)
 
     def stuck(self) -> list[str]:
         """The feeds whose loop is stuck although it was restarted."""
@@ -181,5 +197,5 @@ class PolledProviders:
         return Callbacks(secret, loop.feed.id_key, loop.feed.called_back, loop.following.hint)
 
     def _loop(self, provider: str, kind: str) -> FeedLoop | None:
-        polled = self.by_name.get(provider)
-        return next((loop for loop in polled.loops if loop.feed.kind == kind), None) if polled else None
+        found = (loop for loop in self.loops if (loop.provider.name, loop.feed.kind) == (provider, kind))
+        return next(found, None)

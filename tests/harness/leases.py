@@ -1,0 +1,99 @@
+"""Leases in memory: what a database does with them, so small that it is obviously right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from exporter.ledger.errors import LeaseLost
+from exporter.replicas.leases import Overview
+
+
+@dataclass
+class Row:
+    """One lease as the database has it."""
+
+    epoch: int = 0
+    holder: str | None = None
+    expires: float = 0.0
+
+
+@dataclass
+class MemoryDatabase:
+    """What replicas share. Its clock alone decides when a lease ends."""
+
+    clock: Callable[[], float]
+    length: float = 15.0
+    rows: dict[str, Row] = field(default_factory=dict)
+    replicas: dict[str, tuple[str, frozenset[str], float]] = field(default_factory=dict)
+
+    def as_seen_by(self, me: str) -> MemoryLeases:
+        return MemoryLeases(self, me)
+
+    def is_free(self, row: Row) -> bool:
+        return row.holder is None or row.expires <= self.clock()
+
+    def check(self, provider: str, epoch: int) -> None:
+        """What each write does first. Raises LeaseLost."""
+        if self.rows[provider].epoch != epoch:
+            raise LeaseLost("another replica holds the provider")
+
+
+@dataclass
+class MemoryLeases:
+    """The leases of a `MemoryDatabase` as one replica sees them."""
+
+    database: MemoryDatabase
+    me: str
+
+    @property
+    def length(self) -> float:
+        return self.database.length
+
+    async def join(self, providers: Collection[str]) -> None:
+        for name in providers:
+            self.database.rows.setdefault(name, Row())
+        self.database.replicas[self.me] = self.me, frozenset(providers), self._end
+
+    async def renew(self, held: Mapping[str, int]) -> set[str]:
+        if self.me in self.database.replicas:
+            name, providers, _ = self.database.replicas[self.me]
+            self.database.replicas[self.me] = name, providers, self._end
+        rows = self.database.rows
+        mine = {name for name, epoch in held.items() if (rows[name].holder, rows[name].epoch) == (self.me, epoch)}
+        for name in mine:
+            rows[name].expires = self._end
+        return mine
+
+    async def acquire(self, providers: Collection[str], most: int) -> dict[str, int]:
+        rows = self.database.rows
+        free = [one for one in providers if self.database.is_free(rows[one]) or rows[one].holder == self.me]
+        for name in free[:most]:
+            rows[name] = Row(rows[name].epoch + 1, self.me, self._end)
+        return {name: rows[name].epoch for name in free[:most]}
+
+    async def release(self, held: Mapping[str, int]) -> None:
+        for name, epoch in held.items():
+            row = self.database.rows[name]
+            if (row.holder, row.epoch) == (self.me, epoch):
+                row.holder = None
+
+    async def leave(self) -> None:
+        self.database.replicas.pop(self.me, None)
+        for row in self.database.rows.values():
+            if row.holder == self.me:
+                row.holder = None
+
+    async def overview(self) -> Overview:
+        now = self.database.clock()
+        living = {me: (name, known) for me, (name, known, until) in self.database.replicas.items() if until > now}
+        held = {name: row.holder for name, row in self.database.rows.items() if not self.database.is_free(row)}
+        return Overview(
+            {me: known for me, (_, known) in living.items()},
+            {me: name for me, (name, _) in living.items()},
+            {name: holder for name, holder in held.items() if holder is not None},
+        )
+
+    @property
+    def _end(self) -> float:
+        return self.database.clock() + self.database.length
