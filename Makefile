@@ -94,4 +94,5 @@ programs:
 	@scripts/install-program systemd-analyze systemd
 	@scripts/install-program git git
 	@scripts/install-program nginx nginx-light
+	@scripts/install-postgresql
 	@scripts/install-chromium

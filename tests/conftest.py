@@ -12,9 +12,9 @@ import pytest
 from hypothesis import settings
 
 from tests.harness import Start, exporters
-from tests.harness.fixtures import door, live_site, poll, rig, site, world
+from tests.harness.fixtures import door, ledger_url, live_site, poll, postgresql, rig, site, world
 
-__all__ = ["door", "live_site", "poll", "rig", "site", "world"]
+__all__ = ["door", "ledger_url", "live_site", "poll", "postgresql", "rig", "site", "world"]
 
 settings.register_profile("busy machines", deadline=None)  # no test asserts how fast something is
 settings.load_profile("busy machines")
@@ -48,7 +48,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-PROGRAMS = {"browser", "program", "start"}
+PROGRAMS = {"browser", "postgresql", "program", "start"}
 """Fixtures that start programs: whoever asks for one is slow."""
 
 

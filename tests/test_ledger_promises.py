@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 
 from exporter.client.client import LONGEST_PAUSE, RateLimit
-from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
-from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.missing import MissingTasks
 from exporter.tasks import Clock, Field, Observation, Reason, State, Task
@@ -262,48 +259,6 @@ def test_buckets_kept_under_other_bounds_fall_into_the_next_larger_one() -> None
 
 
 # --- The store
-
-
-def test_a_store_keeps_tokens_by_their_owner_and_the_last_one_counts() -> None:
-    store = SqliteFile(":memory:")
-    store.save_token("one", "first", 1.0)
-    store.save_token("one", "second", 2.0)
-    store.save_token("other", "third", 3.0)
-    assert store.load_token("one") == ("second", 2.0)
-    assert store.load_token("other") == ("third", 3.0)
-    assert store.load_token("nobody") is None
-
-
-def test_a_store_keeps_watched_ids_in_the_order_they_were_asked_for_and_by_feed() -> None:
-    store = SqliteFile(":memory:")
-    store.watch("one", "kind", ["b", "a"], 1.0)
-    store.watch("one", "kind", ["c", "a"], 2.0)
-    store.watch("other", "kind", ["d"], 1.0)
-    assert store.watched("one", "kind") == ["a", "b", "c"]
-    store.unwatch("one", "kind", ["a", "unknown"])
-    assert store.watched("one", "kind") == ["b", "c"]
-    assert store.watched("other", "kind") == ["d"]
-
-
-async def test_a_ledger_keeps_watched_ids_by_feed_and_budgets_by_provider(tmp_path: Path) -> None:
-    path = str(tmp_path / "ledger.sqlite3")
-    ledger = Ledger(await SqliteStore.open(path), 7 * DAY)
-    feeds = [
-        await ledger.open(provider, kind, Clock.PROVIDER, PollSettings(), START)
-        for provider, kind in (("one", "kind"), ("one", "other"), ("two", "kind"))
-    ]
-    for feed in feeds:
-        await ledger.store.watch(*feed.feed, ["a", "b"], START)
-    await ledger.store.unwatch(*feeds[0].feed, ["a"])
-    await ledger.keep_spending("one", "{}")
-    await ledger.keep_spending("one", '{"1":5}')
-    await ledger.keep_spending("two", '{"1":6}')
-    assert [await ledger.store.watched(*feed.feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
-    await ledger.close()
-    ledger = Ledger(await SqliteStore.open(path), 7 * DAY)
-    spent = [await ledger.spending(provider) for provider in ("one", "two", "three")]
-    assert spent == ['{"1":5}', '{"1":6}', ""]
-    await ledger.close()
 
 
 async def test_a_file_that_is_no_ledger_is_named_in_the_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def test_a_lock_names_no_host(lock: Path) -> None:
 
 
 def test_the_locks_pin_what_pyproject_asks_for(pyproject: dict[str, Any]) -> None:
-    runtime = {name_of(requirement) for requirement in pyproject["project"]["dependencies"]}
+    extras = pyproject["project"]["optional-dependencies"].values()
+    listed = [*pyproject["project"]["dependencies"], *chain.from_iterable(extras)]
+    runtime = {name_of(requirement) for requirement in listed}
     groups = {group: set(map(name_of, listed)) for group, listed in pyproject["dependency-groups"].items()}
     assert runtime <= pins(ROOT / "requirements.txt").keys()
     assert runtime | groups["dev"] <= pins(ROOT / "requirements-dev.txt").keys()
@@ -70,7 +73,7 @@ def test_the_locked_build_backend_is_the_one_that_builds(pyproject: dict[str, An
 
 def test_every_dependency_is_explained(pyproject: dict[str, Any]) -> None:
     listed = list(pyproject["project"]["dependencies"])
-    for group in pyproject["dependency-groups"].values():
+    for group in (*pyproject["project"]["optional-dependencies"].values(), *pyproject["dependency-groups"].values()):
         listed += group
     taken, _, _ = (ROOT / "docs" / "dependencies.md").read_text().partition("## Considered and not taken")
     explained = re.findall(r"(?m)^- \*\*(\S+)\*\*", taken)

@@ -12,6 +12,9 @@ from typing import Protocol
 from exporter.ledger.counters import Counters
 from exporter.tasks import Step, Task
 
+STEPS_KEPT = 86400.0
+"""Seconds for which it is kept what was seen of a task and when."""
+
 
 @dataclass(frozen=True)
 class Changes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.ledger.counting.models import model_name
-from exporter.ledger.times import concluded
+from exporter.ledger.counting.times import concluded
 from exporter.tasks import UNREACHED, Observation, State, Task
 
 AS_BEFORE = Observation("", State.UNKNOWN)

@@ -25,9 +25,9 @@ from exporter.ledger.counting.deltas import Deltas, Exemplar
 from exporter.ledger.counting.ends import End, ends_of, merged, within
 from exporter.ledger.counting.late import LATEST, Unpaid
 from exporter.ledger.counting.models import model_name, with_series
+from exporter.ledger.counting.times import Times, believed
 from exporter.ledger.store import Changes, FeedRecord
 from exporter.ledger.sweep import AS_BEFORE, Sweep, is_as_before
-from exporter.ledger.times import Times, believed
 from exporter.tasks import (
     CLOCK_SKEW,
     UNREACHED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.simulator import Feed, HandClock, World
+from tests.harness.postgresql import Server, programs, running, servers
 from tests.harness.rig import Poll, Rig
 from tests.harness.vendors import NOW, Door, Site
 
@@ -66,3 +68,21 @@ async def rig(site: Site) -> AsyncIterator[Rig]:
     rig = Rig(site.clock)
     yield rig
     await rig.aclose()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server that all tests of this process share, whose databases hold nothing."""
+    if programs() is None and os.environ.get("CI") == "true":
+        pytest.fail("there is no PostgreSQL here, and CI skips no test; run make programs")
+    if programs() is None:
+        pytest.skip("there is no PostgreSQL here; make programs installs it")
+    with servers() as folder, running(folder / "shared") as server:
+        yield server
+
+
+@pytest.fixture
+def ledger_url(postgresql: Server) -> str:
+    """A database without a ledger."""
+    postgresql.execute("DROP SCHEMA IF EXISTS videotask CASCADE")
+    return postgresql.url()

@@ -27,7 +27,7 @@ from exporter.client.answers import SIZE_LIMIT
 from exporter.client.client import Client
 from exporter.client.errors import CALL_ERRORS, AnswerTooLarge, CallError, ContractBroken, TaskNotFound
 from exporter.client.reasons import reason_of
-from exporter.ledger.times import EARLIEST, believed
+from exporter.ledger.counting.times import EARLIEST, believed
 from exporter.tasks import CLOCK_SKEW, Field, Observation, Reason, State, is_task_id
 from exporter.vendors.api import Feed, Page
 from tests.harness import connected, page_of, settings_of

@@ -19,11 +19,11 @@ from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound
 from exporter.commands.answers.exported import exported
 from exporter.config.models import ProviderSettings, Secret
+from exporter.ledger.counting.times import believed, concluded
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.times import believed, concluded
 from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration

@@ -24,7 +24,7 @@ from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
 from exporter.ledger.sqlite.recovery import Damaged
 from exporter.ledger.sqlite.rows import COLUMNS, COUNT, row_of, task_of
-from exporter.ledger.store import Changes, FeedRecord
+from exporter.ledger.store import STEPS_KEPT, Changes, FeedRecord
 from exporter.tasks import MEASURED_ENDS, Reason, State, Step, Task
 
 T = TypeVar("T")
@@ -50,10 +50,6 @@ _ADVICE = {
 _LOSSES = "SELECT coalesce(max(count), 0) FROM losses"
 _UNREADABLE = "text that cannot be read"
 _DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-STEPS_KEPT = 86400.0
-"""Seconds for which it is kept what was seen of a task and when."""
 
 
 class SqliteFile:

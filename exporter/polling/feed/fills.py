@@ -14,9 +14,9 @@ from itertools import islice
 
 from exporter.client.client import CONCURRENCY
 from exporter.client.errors import CallError, RateLimited, TaskNotFound
+from exporter.ledger.counting.times import believed
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
-from exporter.ledger.times import believed
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.look_ups import GIVE_UP
 from exporter.tasks import Observation, Reason, State

@@ -15,9 +15,9 @@ from typing import Protocol
 
 from exporter.client.errors import CallError, ContractBroken
 from exporter.config.models import ProviderSettings
+from exporter.ledger.counting.times import EARLIEST
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
-from exporter.ledger.times import EARLIEST
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.fills import Fills
 from exporter.tasks import CLOCK_SKEW, Observation

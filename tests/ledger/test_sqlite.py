@@ -1,58 +1,24 @@
-"""The ledger on disk: what goes in comes out, all or nothing, and a file that cannot be used is told so."""
+"""The ledger on disk: what was committed is there, and a file that cannot be used is told so."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import STEPS_KEPT, SqliteFile
+from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sqlite.tables import VERSION
 from exporter.ledger.store import Changes
-from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import Tracker
-from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
-from tests.harness import made
+from exporter.tasks import Reason, State, Task
 
 START = 1_700_000_000.0
-
-seconds = st.floats(-1e11, 1e11)
-maybe_seconds = st.none() | seconds
-ids = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "id": ids,
-    "state": st.sampled_from(State),
-    "first_seen": seconds,
-    "changed": seconds,
-    "appeared": st.booleans(),
-    "reason": st.none() | st.sampled_from(Reason),
-    "progress": st.none() | st.floats(0, 1),
-    "submitted": maybe_seconds,
-    "started": maybe_seconds,
-    "ended": maybe_seconds,
-    "dated": maybe_seconds,
-    "seen_started": maybe_seconds,
-    "seen_ended": maybe_seconds,
-    "output_seconds": st.none() | st.floats(0, 1e9),
-    "said": st.text(st.characters(codec="utf-8"), max_size=20),
-    "missing": st.integers(0, 1000),
-    "model": st.from_regex(r"[A-Za-z0-9._:/-]{0,64}", fullmatch=True),
-    "told": st.frozensets(st.sampled_from(["queue", "rejected_ended", *Field])),
-}
-tasks = st.builds(Task, **FIELDS)
 
 
 def changes(*of: Task, counts: Counters | None = None, forgotten: tuple[str, ...] = (), kind: str = "kind") -> Changes:
@@ -68,81 +34,7 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "ledger.sqlite3")
 
 
-# --- Round trips
-
-
-def test_every_field_of_a_task_takes_part_in_the_round_trip() -> None:
-    assert [field.name for field in dataclasses.fields(Task)] == list(FIELDS)
-
-
-@given(st.lists(tasks, max_size=5, unique_by=lambda task: task.id))
-def test_every_field_of_every_task_comes_back(given_tasks: list[Task]) -> None:
-    store = SqliteFile(":memory:")
-    store.commit(changes(*given_tasks))
-    back = {task.id: task for task in store.load("vendor", "kind").in_flight}
-    back |= {task.id: task for task in store.ended_since("vendor", "kind", -1e12)}
-    assert back == {task.id: task for task in given_tasks}
-    ends = {task.id for task in given_tasks if task.state in ENDS}
-    assert store.ended_among("vendor", "kind", [task.id for task in given_tasks]) == ends
-    store.close()
-
-
-def test_a_feed_that_was_never_seen_is_empty() -> None:
-    record = SqliteFile(":memory:").load("vendor", "kind")
-    assert (record.since, record.horizon, record.polled, record.counts, record.in_flight) == (None, None, None, {}, [])
-
-
-def test_feeds_are_apart(path: str) -> None:
-    store = SqliteFile(path)
-    store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
-    store.commit(changes(ended("b"), kind="other"))
-    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
-    assert store.load("vendor", "other").counts == {}
-    assert store.load("other", "kind").since is None
-
-
-def test_totals_committed_twice_count_once() -> None:
-    store = SqliteFile(":memory:")
-    for _ in range(2):
-        store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 7.0})))
-    assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 7.0}
-
-
-def test_more_ids_than_a_query_takes_are_found() -> None:
-    store = SqliteFile(":memory:")
-    every = [f"task-{number}" for number in range(1234)]
-    store.commit(changes(*map(ended, every)))
-    assert store.ended_among("vendor", "kind", ["unknown", *every]) == set(every)
-
-
-def test_what_is_forgotten_is_gone() -> None:
-    store = SqliteFile(":memory:")
-    store.commit(changes(ended("a"), ended("b")))
-    store.commit(changes(forgotten=("a", "never-known")))
-    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"b"}
-
-
-def test_the_oldest_ends_are_forgotten_first() -> None:
-    store = SqliteFile(":memory:")
-    store.commit(changes(*(ended(str(age), START - age) for age in (1, 5, 3)), Task("in flight", State.RUNNING, 0, 0)))
-    assert store.ended_before("vendor", "kind", START + 1, limit=2) == ["5", "3"]
-    assert store.ended_before("vendor", "kind", START, limit=2) == []  # they were seen to end only then
-
-
 # --- All or nothing
-
-
-def test_a_commit_that_fails_changes_nothing(path: str) -> None:
-    store = SqliteFile(path)
-    store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 1.0})))
-    broken = Task("c", State.RUNNING, first_seen=None, changed=START)  # type: ignore[arg-type]
-    with pytest.raises(StoreError):
-        store.commit(changes(ended("b"), broken, counts=Counters({("finished_total", "succeeded"): 2.0})))
-    assert store.ended_among("vendor", "kind", ["a", "b"]) == {"a"}
-    assert store.load("vendor", "kind").counts == {("finished_total", "succeeded"): 1.0}
-    store.commit(changes(ended("b")))
-    store.close()
-    assert SqliteFile(path).ended_among("vendor", "kind", ["b"]) == {"b"}
 
 
 def test_a_commit_outlives_a_process_that_never_closes(path: str, tmp_path: Path) -> None:
@@ -153,86 +45,6 @@ def test_a_commit_outlives_a_process_that_never_closes(path: str, tmp_path: Path
     for file in tmp_path.glob("ledger.sqlite3*"):  # as they are after kill -9
         (left / file.name).write_bytes(file.read_bytes())
     assert SqliteFile(str(left / "ledger.sqlite3")).ended_among("vendor", "kind", ["a"]) == {"a"}
-
-
-# --- A restart shows the same tracker
-
-rows = st.builds(
-    Observation,
-    id=st.sampled_from(["a", "b", "c", "d"]),
-    state=st.sampled_from(State),
-    reason=st.sampled_from(Reason),
-    progress=st.none() | st.floats(0, 1),
-    submitted=st.none() | st.floats(START - 7200, START + 600),
-    started=st.none() | st.floats(START - 7200, START + 600),
-    ended=st.none() | st.floats(START - 7200, START + 600),
-    dated=st.none() | st.floats(START - 7200, START + 600),
-    output_seconds=st.none() | st.sampled_from([0.0, 12.5]),
-    unmapped=st.frozensets(st.sampled_from(Field), max_size=2),
-)
-sweeps = st.tuples(
-    st.lists(rows, max_size=4),  # listed
-    st.lists(rows, max_size=2),  # looked up
-    st.sets(st.sampled_from(["a", "b", "c"])),  # missing
-    st.booleans(),  # complete
-    st.sampled_from([1.0, 15.0, 600.0, 86400.0]),  # seconds since the last one
-)
-Told = tuple[list[Observation], list[Observation], set[str], bool, float]
-
-
-async def replayed(told: list[Told], store: SqliteFile) -> tuple[Tracker, Tracker]:
-    """The tracker in memory after these sweeps, and the one that a restart would make."""
-    made_of = ("vendor", "kind", Clock.OBSERVED, PollSettings())
-    ledger = Ledger(SqliteStore(store), 30 * 86400)
-    now = START
-    tracker = made(ledger.open(*made_of, now))
-    for listed, looked_up, missing, complete, after in told:
-        now += after
-        sweep = Sweep(missing=missing, complete=complete)
-        sweep.listed = {row.id: (row, now) for row in listed}
-        sweep.looked_up = {row.id: (row, now) for row in looked_up}
-        await ledger.record(tracker, sweep, now)
-    again = made(Ledger(SqliteStore(store), 30 * 86400).open(*made_of, now))
-    assert sorted(again.recent(now), key=lambda task: task.id) == sorted(tracker.recent(now), key=lambda task: task.id)
-    return tracker, again
-
-
-@given(st.lists(sweeps, max_size=8))
-@settings(max_examples=50, deadline=None)
-def test_a_restart_shows_the_same_book(told: list[Told]) -> None:
-    store = SqliteFile(":memory:")
-    tracker, again = asyncio.run(replayed(told, store))
-    assert again.counts == tracker.counts
-    assert again.in_flight == tracker.in_flight
-    assert (again.since, again.horizon, again.polled) == (tracker.since, tracker.horizon, tracker.polled)
-    store.close()
-
-
-@given(st.lists(sweeps, max_size=12))
-@settings(max_examples=50, deadline=None)
-def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(told: list[Told]) -> None:
-    store = SqliteFile(":memory:")
-    tracker, _ = asyncio.run(replayed(told, store))
-    finished = {key[1]: count for key, count in tracker.counts.items() if key[0] == "finished_total"}
-    touched = {row.id for listed, looked_up, *_ in told for row in [*listed, *looked_up]}
-    assert sum(finished.values()) <= len(touched)
-    assert sum(finished.values()) + len(tracker.in_flight) <= len(touched)
-    assert tracker.counts["failures_total", Reason.TIMEOUT] <= finished.get("failed", 0)
-    reasons = sum(count for key, count in tracker.counts.items() if key[0] == "failures_total")
-    assert reasons == finished.get("failed", 0)
-    store.close()
-
-
-# --- Tokens
-
-
-def test_tokens_survive_a_restart(path: str) -> None:
-    store = SqliteFile(path)
-    assert store.load_token("chanjing:1") is None
-    store.save_token("chanjing:1", "first", 10.0)
-    store.save_token("chanjing:1", "second", 20.5)
-    store.close()
-    assert SqliteFile(path).load_token("chanjing:1") == ("second", 20.5)
 
 
 # --- The file
@@ -356,35 +168,6 @@ def test_a_store_that_is_closed_says_so(path: str) -> None:
     store.close()
 
 
-# --- The story of a task
-
-
-def stepped(*steps: Step) -> Changes:
-    return dataclasses.replace(changes(), steps=steps)
-
-
-def test_what_was_seen_of_a_task_is_told_in_order_and_each_once() -> None:
-    store = SqliteFile(":memory:")
-    store.commit(changes(Task("a", State.RUNNING, 1.0, 3.0, progress=0.5)))
-    first, second = Step("a", 1.0, State.QUEUED), Step("a", 3.0, State.RUNNING, 0.5)
-    store.commit(stepped(second, Step("b", 2.0, State.QUEUED)))
-    store.commit(stepped(first, second))
-    assert store.find("vendor", "kind", "a") == (Task("a", State.RUNNING, 1.0, 3.0, progress=0.5), [first, second])
-    assert store.find("vendor", "other", "a") is None
-    assert store.find("vendor", "kind", "b") is None, "steps alone are no task"
-
-
-def test_steps_of_yesterday_are_dropped_as_new_ones_come() -> None:
-    store = SqliteFile(":memory:")
-    store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0)))
-    store.commit(stepped(*(Step("a", float(at), State.RUNNING) for at in range(10))))
-    late = STEPS_KEPT + 4.5
-    store.commit(stepped(*(Step("b", late + number / 100, State.QUEUED) for number in range(10))))
-    found = store.find("vendor", "kind", "a")
-    assert found is not None
-    assert [step.at for step in found[1]] == [5.0, 6.0, 7.0, 8.0, 9.0]
-
-
 # --- Ids that were asked for
 
 
@@ -397,19 +180,6 @@ def test_ids_and_tokens_are_at_once_in_the_file_where_others_read_them(path: str
     store.close()
     again = SqliteFile(str(copy))
     assert (again.watched("vendor", "kind"), again.load_token("vendor:1")) == (["a"], ("token", START))
-    again.close()
-
-
-def test_ids_that_were_asked_for_survive_a_restart_until_they_are_dropped(path: str) -> None:
-    store = SqliteFile(path)
-    store.watch("vendor", "kind", ["b", "a"], 1.0)
-    store.watch("vendor", "kind", ["c", "a"], 2.0)
-    store.watch("vendor", "other", ["x"], 2.0)
-    store.close()
-    again = SqliteFile(path)
-    assert again.watched("vendor", "kind") == ["a", "b", "c"]
-    again.unwatch("vendor", "kind", ["a", "b", "unknown"])
-    assert (again.watched("vendor", "kind"), again.watched("vendor", "other")) == (["c"], ["x"])
     again.close()
 
 

@@ -1,0 +1,235 @@
+"""A PostgreSQL database: a few connections, none of which is waited for without end.
+
+Each piece of work is one transaction and leaves nothing behind in the session, so a pooler in transaction mode may
+stand in between: no prepared statements, no locks that outlive a transaction, settings for one transaction only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
+
+from exporter.config.models import Secret
+from exporter.ledger.errors import StoreError
+from exporter.ledger.postgresql.words import words_of
+
+T = TypeVar("T")
+
+CONNECTIONS = 4
+"""Most connections that are open for work at the same time; the rest of the work waits its turn."""
+CONNECT_WITHIN = 4
+"""Seconds for a connection, all hosts of the URL together."""
+ANSWER_WITHIN = 5.0
+"""Seconds for one answer of the server. The server itself gives up a second before."""
+LIFETIME = 3600.0
+"""Seconds after which a connection is not used again, so that no host that has moved is held on to."""
+REST = 1.0
+"""Seconds after a connection that failed in which none is tried: work that waits its turn fails at once."""
+
+_DEFAULTS = {
+    "application_name": "videotask-exporter",
+    "connect_timeout": CONNECT_WITHIN,
+    "client_encoding": "UTF8",
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+}
+"""What the query of the URL may say otherwise."""
+
+# A commit that was answered is on the disk, also where the server would answer before.
+_BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = {milliseconds};
+SET LOCAL lock_timeout = {milliseconds};
+SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
+SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+
+class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection whose server answers in time, or that is cut."""
+
+    patience = ANSWER_WITHIN
+    """Seconds for one answer."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._ends = time.monotonic() + LIFETIME
+        self.gave_up = False
+        """Whether an answer took too long."""
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() > self._ends
+
+    async def wait(self, gen: PQGen[T], *arguments: Any, **named: Any) -> T:
+        timer = asyncio.get_running_loop().call_later(self.patience, self._give_up)
+        try:
+            return await super().wait(gen, *arguments, **named)
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self.gave_up = True
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends it without asking the server, which may not hear us; what waits for an answer fails now."""
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+    async def begin(self) -> None:
+        """Begins a transaction whose statements and pauses are as short as the patience is."""
+        limit = max(1, round((self.patience - 1) * 1000))
+        await self.execute(_BEGIN.format(milliseconds=limit))
+
+
+class Database:
+    """Connections to one database, made when they are needed. Every call raises StoreError."""
+
+    def __init__(self, url: str, password: Secret | None = None, *, patience: float = ANSWER_WITHIN) -> None:
+        """`url` is libpq's, with `sslmode` and all else that libpq takes in its query; `patience` is for one answer."""
+        self.name = shown(url)
+        """What errors call it: without password and query."""
+        self._url = url
+        self._password = password
+        self._patience = patience
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._failed: tuple[float, str] | None = None
+        self._closed = False
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Does work in a transaction of its own, which is committed when it returns, and rolled back if it raises.
+
+        Once begun it goes on although the caller is cancelled. Work has to bear being lost at any point: a commit whose
+        answer is lost raises, and may be committed.
+        """
+        if self._closed:
+            raise StoreError(f"{self.name}: closed, the exporter is stopping")
+        task = asyncio.create_task(self._run(work))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._turns:
+            connection = await self._begun()
+            self._busy.add(connection)
+            try:
+                with self.told(connection):
+                    result = await work(connection)
+                    await connection.execute("COMMIT")
+            except BaseException:
+                await connection.close()  # nothing that failed is used again, and its transaction ends with it
+                raise
+            finally:
+                self._busy.discard(connection)
+            self._idle.append(connection)
+            return result
+
+    async def _begun(self) -> Connection:
+        """A connection with a transaction begun: one that is there if it still works, else a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_old:
+                await connection.close()
+                continue
+            try:
+                await connection.begin()
+                return connection
+            except psycopg.OperationalError as error:  # the server has restarted, or a firewall forgot about it
+                await self._forget(connection)
+                if connection.gave_up:
+                    raise StoreError(f"{self.name}: {words_of(error, self._patience)}") from None
+        connection = await self.connect()
+        try:
+            with self.told(connection):
+                await connection.begin()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _forget(self, *connections: Connection) -> None:
+        """Closes these and those that nobody uses: they lead to the same server."""
+        idle, self._idle = self._idle, []
+        for one in (*connections, *idle):
+            await one.close()
+
+    async def connect(self) -> Connection:
+        """A connection that is the caller's own, without a transaction."""
+        if self._failed and time.monotonic() - self._failed[0] < REST:
+            raise StoreError(self._failed[1])
+        try:
+            with self.told():
+                parts: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(self._url)}
+                if self._password:
+                    parts["password"] = await self._password.fresh()
+                async with asyncio.timeout(CONNECT_WITHIN + 1):  # a name server may hang too
+                    connection = await Connection.connect(autocommit=True, prepare_threshold=None, **parts)
+        except StoreError as error:
+            self._failed = time.monotonic(), str(error)
+            raise
+        self._failed = None
+        connection.patience = self._patience
+        return connection
+
+    @contextmanager
+    def told(self, connection: Connection | None = None) -> Iterator[None]:
+        """Turns what the driver raises into one error that names the database."""
+        try:
+            yield
+        except (psycopg.Error, OSError, TimeoutError, ValueError) as error:
+            gave_up = connection.gave_up if connection else isinstance(error, TimeoutError)
+            waited = self._patience if connection else CONNECT_WITHIN
+            raise StoreError(f"{self.name}: {words_of(error, waited if gave_up else None)}") from None
+
+    async def close(self, within: float = 2.0) -> None:
+        """Ends what is under way, in so many seconds, and all connections. Later calls raise StoreError."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=within)
+        for connection in self._busy:
+            connection.cut()
+        for task in list(self._running):  # those that wait for a connection
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=within)
+        await self._forget()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def shown(url: str) -> str:
+    """A database's URL without its password and its query. Raises StoreError where it is none."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:  # whose words may quote the password
+        parts = {"port": "none"}
+    if not set(str(parts.get("port", ""))) <= set("0123456789,"):  # it may be part of a password
+        raise StoreError("ledger.url: not a URL that PostgreSQL understands")
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{user}{parts.get('host') or parts.get('hostaddr') or ''}{port}/{parts.get('dbname') or ''}"

@@ -1,0 +1,83 @@
+"""What the store says to PostgreSQL. All that is put together here are constants of ours."""
+
+# ruff: noqa: S105, S608
+
+from __future__ import annotations
+
+from exporter.ledger.counting.late import USAGE
+from exporter.ledger.sqlite.rows import COLUMNS
+from exporter.tasks import MEASURED_ENDS
+
+NAMES = (*COLUMNS.split(", "), "placed", "is_end")
+"""The columns of a task, but for its feed."""
+
+_WRITTEN = ", ".join(NAMES)
+_FEED = "(SELECT id FROM videotask.feeds WHERE provider = %s AND kind = %s)"
+_IDS = "SELECT json_array_elements_text(%s::json)"
+_MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
+_TASKS = f"SELECT {COLUMNS} FROM videotask.tasks WHERE feed = {_FEED} AND"
+
+# Rows arrive as one text in JSON: of what a driver can send, it is the least work for both sides, but for COPY into a
+# table of the session's own, which a role may not make and a pooler may not keep.
+
+KEEP_FEED = """
+INSERT INTO videotask.feeds (provider, kind, since, horizon, polled) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (provider, kind) DO UPDATE SET since = excluded.since, horizon = excluded.horizon, polled = excluded.polled
+"""
+KNOW_FEED = "INSERT INTO videotask.feeds (provider, kind) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+KEEP_TASKS = f"""
+INSERT INTO videotask.tasks (feed, {_WRITTEN})
+SELECT {_FEED}, {_WRITTEN} FROM json_populate_recordset(NULL::videotask.tasks, %s::json)
+ON CONFLICT (feed, id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in NAMES[1:])}
+"""
+FORGET_TASKS = f"DELETE FROM videotask.tasks WHERE feed = {_FEED} AND id IN ({_IDS})"
+KEEP_STEPS = f"""
+INSERT INTO videotask.steps (feed, id, at, state, progress)
+SELECT {_FEED}, id, at, state, progress FROM json_populate_recordset(NULL::videotask.steps, %s::json)
+ON CONFLICT DO NOTHING
+"""
+FORGET_STEPS = f"""
+DELETE FROM videotask.steps WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM videotask.steps WHERE feed = {_FEED} AND at < %s ORDER BY at LIMIT %s
+))
+"""
+KEEP_COUNTS = f"""
+INSERT INTO videotask.counts (feed, key, value)
+SELECT {_FEED}, key, value FROM json_populate_recordset(NULL::videotask.counts, %s::json)
+ON CONFLICT (feed, key) DO UPDATE SET value = excluded.value
+"""
+WATCH = f"""
+INSERT INTO videotask.watched (feed, id, at) SELECT {_FEED}, id, %s FROM ({_IDS} AS id) AS ids
+ON CONFLICT DO NOTHING
+"""
+UNWATCH = f"DELETE FROM videotask.watched WHERE feed = {_FEED} AND id IN ({_IDS})"
+SAVE_TOKEN = """
+INSERT INTO videotask.tokens (owner, token, expires) VALUES (%s, %s, %s)
+ON CONFLICT (owner) DO UPDATE SET token = excluded.token, expires = excluded.expires
+"""
+SAVE_SPENT = """
+INSERT INTO videotask.budgets (provider, spent) VALUES (%s, %s)
+ON CONFLICT (provider) DO UPDATE SET spent = excluded.spent
+"""
+FENCE = "SELECT FROM videotask.leases WHERE provider = %s AND epoch = %s FOR SHARE"
+"""The row stays locked until the commit: whoever takes the lease over waits for it."""
+
+PROVIDERS = "SELECT DISTINCT provider FROM videotask.feeds ORDER BY provider"
+DATES = "SELECT since, horizon, polled FROM videotask.feeds WHERE provider = %s AND kind = %s"
+COUNTS = f"SELECT key, value FROM videotask.counts WHERE feed = {_FEED}"
+IN_FLIGHT = f"{_TASKS} NOT is_end"
+TASK = f"{_TASKS} id = %s"
+STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
+ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
+UNPAID_SINCE = f"""
+{_TASKS} is_end AND placed >= %s AND state IN ({_MEASURED}) AND ' ' || told || ' ' NOT LIKE '%% {USAGE} %%'
+ORDER BY placed DESC, id DESC LIMIT %s
+"""
+ENDED_AMONG = f"SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND is_end AND id IN ({_IDS})"
+ENDED_BEFORE = f"""
+SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND is_end AND placed < %s AND changed < %s
+ORDER BY placed, id LIMIT %s
+"""
+WATCHED = f"SELECT id FROM videotask.watched WHERE feed = {_FEED} ORDER BY at, id"
+TOKEN = "SELECT token, expires FROM videotask.tokens WHERE owner = %s"
+SPENT = "SELECT spent FROM videotask.budgets WHERE provider = %s"

@@ -1,0 +1,200 @@
+"""The ledger's store in PostgreSQL, which several exporters may share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self, TypeVar
+
+from exporter.config.models import Secret
+from exporter.ledger.counters import Counters
+from exporter.ledger.errors import StoreError
+from exporter.ledger.postgresql import statements as say
+from exporter.ledger.postgresql.database import Connection, Database
+from exporter.ledger.postgresql.schema import prepare
+from exporter.ledger.sqlite.rows import row_of, task_of
+from exporter.ledger.store import STEPS_KEPT, Changes, FeedRecord
+from exporter.tasks import State, Step, Task
+
+T = TypeVar("T")
+Statement = tuple[str, Sequence[object]]
+
+AT_ONCE = 1000
+"""Rows of one statement or one answer: to convert them holds up the event loop for about 10 ms."""
+CHARACTERS_AT_ONCE = 500_000
+"""Characters after which an answer is waited for, so that the server has its time for each."""
+
+
+class PostgresqlStore:
+    """A `Store`, which says what the calls do. Writes of providers are fenced by the epoch of their lease."""
+
+    losses = 0
+
+    def __init__(self, database: Database, fence: Callable[[str], int | None] = lambda provider: None) -> None:
+        """`fence` tells the epoch under which a provider is held, None where nobody else can hold it.
+
+        It raises StoreError where it is not held.
+        """
+        self._database = database
+        self.fence = fence
+
+    @classmethod
+    async def open(cls, url: str, password: Secret | None = None) -> Self:
+        """Connects, and makes the tables or brings them up to date. Raises StoreError."""
+        database = Database(url, password)
+        try:
+            await prepare(database)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database)
+
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    @property
+    def path(self) -> str:
+        return self._database.name
+
+    async def providers(self) -> list[str]:
+        return await self._read(_first, say.PROVIDERS)
+
+    async def load(self, provider: str, kind: str) -> FeedRecord:
+        about = (provider, kind)
+
+        async def work(connection: Connection) -> FeedRecord:
+            found = await (await connection.execute(say.DATES, about)).fetchone()
+            since, horizon, polled = found or (None, None, None)
+            counts = Counters(await _rows(connection, _total, say.COUNTS, about))
+            return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
+
+        return await self._database.run(work)
+
+    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
+        return await self._read(task_of, say.ENDED_SINCE, provider, kind, when)
+
+    async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
+        return (await self._read(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
+
+    async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        return {*await self._read(_first, say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
+
+    async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
+        return await self._read(_first, say.ENDED_BEFORE, provider, kind, when, when, limit)
+
+    async def commit(self, changes: Changes) -> None:
+        await self._write(changes.provider, _statements(changes))
+
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        about = (provider, kind, task_id)
+
+        async def work(connection: Connection) -> tuple[Task, list[Step]] | None:
+            found = await (await connection.execute(say.TASK, about)).fetchone()
+            return (task_of(found), await _rows(connection, _step, say.STORY, about)) if found else None
+
+        return await self._database.run(work)
+
+    async def watched(self, provider: str, kind: str) -> list[str]:
+        return await self._read(_first, say.WATCHED, provider, kind)
+
+    async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
+        listed = json.dumps(list(ids))
+        await self._write(provider, [(say.KNOW_FEED, (provider, kind)), (say.WATCH, (provider, kind, at, listed))])
+
+    async def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
+        await self._write(provider, [(say.UNWATCH, (provider, kind, json.dumps(list(ids))))])
+
+    async def load_token(self, owner: str) -> tuple[str, float] | None:
+        return next(iter(await self._read(tuple, say.TOKEN, owner)), None)
+
+    async def save_token(self, owner: str, token: str, expires: float) -> None:
+        await self._write(owner.rpartition(":")[0], [(say.SAVE_TOKEN, (owner, token, expires))])
+
+    async def load_spent(self, provider: str) -> str:
+        return next(iter(await self._read(_first, say.SPENT, provider)), "")
+
+    async def save_spent(self, provider: str, spent: str) -> None:
+        await self._write(provider, [(say.SAVE_SPENT, (provider, spent))])
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _read(self, make: Callable[[Any], T], query: str, *values: object) -> list[T]:
+        """What each row that a query gives is made into."""
+        return await self._database.run(lambda connection: _rows(connection, make, query, values))
+
+    async def _write(self, provider: str, statements: Iterable[Statement]) -> None:
+        """Executes all of these or none, and none where another replica holds the provider by now."""
+        epoch = self.fence(provider)
+
+        async def work(connection: Connection) -> None:
+            if epoch is not None:
+                held = await connection.execute(say.FENCE, (provider, epoch))
+                if not held.rowcount:
+                    raise StoreError(f"{self.path}: another replica polls {provider} by now; nothing was written")
+            await _execute(connection, statements)
+
+        await self._database.run(work)
+
+
+def _statements(changes: Changes) -> Iterator[Statement]:
+    """What writes one sweep's changes. To execute it again changes nothing."""
+    about = (changes.provider, changes.kind)
+    yield say.KEEP_FEED, (*about, changes.since, changes.horizon, changes.polled)
+    tasks = list({task.id: task for task in changes.tasks}.values())  # no statement may write a row twice
+    for some in _batches(tasks):
+        yield (
+            say.KEEP_TASKS,
+            (*about, json.dumps([dict(zip(say.NAMES, row_of(0, one)[1:], strict=True)) for one in some])),
+        )
+    for steps in _batches(changes.steps):
+        rows = [{"id": one.task_id, "at": one.at, "state": one.state, "progress": one.progress} for one in steps]
+        yield say.KEEP_STEPS, (*about, json.dumps(rows))
+    if changes.steps:
+        limit = max(step.at for step in changes.steps) - STEPS_KEPT
+        yield say.FORGET_STEPS, (*about, limit, 2 * len(changes.steps))
+    for counts in _batches(list(changes.counts.items())):
+        yield say.KEEP_COUNTS, (*about, json.dumps([{"key": json.dumps(key), "value": value} for key, value in counts]))
+    for ids in _batches(changes.forgotten):
+        yield say.FORGET_TASKS, (*about, json.dumps(ids))
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]
+
+
+async def _execute(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Executes statements in one round trip, or in several if they are large."""
+    sent = 0
+    async with connection.pipeline() as pipeline:
+        for query, values in statements:
+            await connection.execute(query.encode(), values)
+            sent += sum(len(one) for one in values if isinstance(one, str))
+            if sent > CHARACTERS_AT_ONCE:
+                await pipeline.sync()
+                sent = 0
+
+
+async def _rows(connection: Connection, make: Callable[[Any], T], query: str, values: Sequence[object]) -> list[T]:
+    """What each row is made into, so many at once that the event loop is not held up."""
+    found: list[T] = []
+    async with connection.cursor("rows") as cursor:
+        await cursor.execute(query.encode(), values)
+        while rows := await cursor.fetchmany(AT_ONCE):
+            found += map(make, rows)
+    return found
+
+
+def _first(row: Sequence[Any]) -> Any:
+    return row[0]
+
+
+def _total(row: Sequence[Any]) -> tuple[tuple[str, ...], float]:
+    return tuple(json.loads(row[0])), row[1]
+
+
+def _step(row: Sequence[Any]) -> Step:
+    task_id, at, state, progress = row
+    return Step(task_id, at, State(state), progress)

@@ -1,0 +1,57 @@
+"""What goes wrong at PostgreSQL, in one line: what it was, and what to do about it. No value of a row is repeated."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+_BY_CODE = {
+    "28P01": "; check ledger.password_file",
+    "28000": "; check the role of ledger.url and the server's pg_hba.conf",
+    "3D000": "; create it, or name another in ledger.url",
+    "25006": "; it is a standby or was set so; name the primary in ledger.url",
+    "42501": "; docs/high-availability.md says what the role needs",
+    "42P01": "; the ledger's tables are gone, restart the exporter to have them made",
+    "3F000": "; the ledger's tables are gone, restart the exporter to have them made",
+    "53100": "; free some of its disk",
+    "53300": "; each replica needs up to 6 connections",
+    "57014": "; the database is overloaded, or its disk is slow",
+    "55P03": "; something else holds a lock on the ledger's tables",
+}
+_BY_TEXT = {
+    "password authentication failed": _BY_CODE["28P01"],
+    "no password supplied": "; set ledger.password_file",
+    "pg_hba.conf": _BY_CODE["28000"],
+    "does not exist": "; create it, or name another in ledger.url",
+    "too many": _BY_CODE["53300"],
+    "remaining connection slots": _BY_CODE["53300"],
+    "Connection refused": "; is the server running there?",
+    "unsupported startup parameter": "; the pooler refuses a setting of ledger.url",
+    "root certificate file": "; give sslrootcert in ledger.url",
+    "certificate verify failed": "; give sslrootcert in ledger.url",
+    "not a primary": "; name the primary in ledger.url",
+    "session is read-only": "; it is a standby or was set so; name the primary in ledger.url",
+}
+"""The server's code of a refused connection is not passed on, only its words."""
+
+
+def words_of(error: Exception, waited: float | None = None) -> str:
+    """What an error says; if it was our own patience that ended, after how many seconds."""
+    if waited is not None:
+        return f"no answer within {waited:g} s; check the network and the server"
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        said = error.diag.message_primary or error.sqlstate
+        return said + (_BY_CODE.get(error.sqlstate) or "")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        said = _first_line(str(error))
+        return said + next((advice for text, advice in _BY_TEXT.items() if text in said), "")
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"a value that cannot be written ({type(error).__name__})"
+
+
+def _first_line(text: str) -> str:
+    """The first line, from where the server or the protocol speaks if one does."""
+    line = text.strip().splitlines()[0] if text.strip() else "the connection failed"
+    return re.sub(r".*(FATAL:|fe_sendauth:)|^connection failed:", "", line).strip()
