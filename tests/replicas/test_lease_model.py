@@ -1,14 +1,16 @@
 """Leases and fence against whatever networks, clocks and processes may do.
 
-Each run is a random story of a few replicas on one database: requests are late, or lost, or their answers are; a request
-that its sender has given up may still arrive; replicas stand still and crash; every clock shows another time, and none
-goes at quite the speed of the others. The stories are the same every time; for more and other ones: MODEL_STORIES=5000.
+Each run is a random story of a few replicas on one database: requests are late or lost, or their answers are; a
+request that its sender has given up may still arrive; replicas stand still and crash; every clock shows another time,
+and none goes at quite the speed of the others. The stories are the same every time; for more and other ones:
+MODEL_STORIES=5000.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -315,10 +317,8 @@ class Story(RuleBasedStateMachine):
     @rule(way=which)
     def arrives_late(self, way: int) -> None:
         if self.late:
-            try:
+            with suppress(StoreError):
                 self.late.pop(way % len(self.late))()
-            except StoreError:
-                pass
 
     @invariant()
     def one_holder(self) -> None:
