@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import psycopg
@@ -24,8 +24,16 @@ FORGOTTEN_AFTER = 86400
 LISTEN_AGAIN = 1.0
 """Seconds between two tries to listen for notifications."""
 
-ASKED_AFTER = 30.0
+ASKED_AFTER = 10.0
 """Seconds of silence after which the connection that listens is asked whether it still works."""
+
+LONGEST = 7999
+"""Bytes of a notification that PostgreSQL passes on."""
+
+FEW = 20
+
+HandedIn = Callable[[str, str, Sequence[str]], None]
+"""Called with a provider, a kind, and the ids of tasks of which there is news."""
 
 LEASES, IDS = "videotask_leases", "videotask_ids"
 """The channels: leases were freed, or a replica has come or gone; ids were handed in for a feed."""
@@ -143,11 +151,17 @@ class PostgresqlLeases:
             dict(holders),
         )
 
-    async def tell(self, provider: str, kind: str) -> None:
-        """Tells the holder of a provider that ids were handed in. Raises StoreError."""
-        await self._database.run(lambda connection: _notify(connection, IDS, json.dumps([provider, kind])))
+    async def tell(self, provider: str, kind: str, ids: Sequence[str] = ()) -> None:
+        """Tells the holder of a provider that ids were handed in, and of which tasks there is news. Raises StoreError.
 
-    async def listen(self, freed: Callable[[], None], handed_in: Callable[[str, str], None]) -> None:
+        Ids that are too many for a notification are left to the next sweep.
+        """
+        told = [json.dumps([provider, kind, ids[:count]]) for count in (len(ids), FEW, 0)]
+        payload = next((one for one in told if len(one.encode()) <= LONGEST), "")
+        if payload:
+            await self._database.run(lambda connection: _notify(connection, IDS, payload))
+
+    async def listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
         """Calls these on what other replicas tell, for ever. After an outage both may have been missed."""
         while True:
             try:
@@ -156,19 +170,21 @@ class PostgresqlLeases:
                 log.debug("no notifications", exc_info=error)
             await asyncio.sleep(LISTEN_AGAIN)
 
-    async def _listen(self, freed: Callable[[], None], handed_in: Callable[[str, str], None]) -> None:
+    async def _listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
         connection = await self._database.connect()
         try:
             for channel in (LEASES, IDS):
                 await connection.execute(f"LISTEN {channel}")
-            freed()
+            freed()  # meanwhile something may have been missed
+            patience = connection.patience
             while True:
+                connection.patience = ASKED_AFTER + patience  # silence is no fault
                 async for told in connection.notifies(timeout=ASKED_AFTER):
                     if told.channel == LEASES:
                         freed()
                     else:
-                        provider, kind = json.loads(told.payload)
-                        handed_in(provider, kind)
+                        handed_in(*json.loads(told.payload))
+                connection.patience = patience
                 await connection.execute("SELECT 1")
         finally:
             connection.cut()

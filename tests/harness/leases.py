@@ -47,6 +47,10 @@ class MemoryLeases:
     me: str
 
     @property
+    def name(self) -> str:
+        return self.me
+
+    @property
     def length(self) -> float:
         return self.database.length
 

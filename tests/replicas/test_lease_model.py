@@ -74,6 +74,10 @@ class FarLeases:
         return self.near.me
 
     @property
+    def name(self) -> str:
+        return self.near.name
+
+    @property
     def length(self) -> float:
         return self.near.length
 
