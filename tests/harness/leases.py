@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from exporter.ledger.errors import LeaseLost
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
+from exporter.ledger.store import Changes, Store
 from exporter.replicas.leases import Overview
 
 
@@ -101,3 +104,28 @@ class MemoryLeases:
     @property
     def _end(self) -> float:
         return self.database.clock() + self.database.length
+
+
+class MemoryShare(SqliteStore):
+    """A store that replicas in one process share, whose writes are fenced by a `MemoryDatabase`."""
+
+    def __init__(self, file: SqliteFile, database: MemoryDatabase) -> None:
+        super().__init__(file)
+        self.database = database
+
+    def under(self, provider: str, epoch: int) -> Store:
+        return _Fenced(self, provider, epoch)
+
+
+class _Fenced(SqliteStore):
+    def __init__(self, share: MemoryShare, provider: str, epoch: int) -> None:
+        super().__init__(share._file)
+        self._thread = share._thread  # the calls of all stay one after the other
+        self._check = lambda: share.database.check(provider, epoch)
+
+    async def commit(self, changes: Changes) -> None:
+        self._check()
+        await super().commit(changes)
+
+    async def close(self) -> None:
+        """Does nothing."""
