@@ -65,7 +65,8 @@ SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
     "account_interval, duration_buckets, history, idle_poll_interval, ledger, list_lag, log, model_limit, "
-    "poll_interval, providers, recent_window, request_timeout, stalled_after, task_series_limit, vendor_files, vendors"
+    "poll_interval, providers, recent_window, replica, request_timeout, stalled_after, task_series_limit, "
+    "vendor_files, vendors"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
 CHANJING_WAYS = "credentials: give exactly one of access_token, or app_id with secret_key"
@@ -223,7 +224,10 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     ),
     "an unknown key of the ledger": (
         providers(FACEWAP) + "ledger:\n  file: x\n",
-        ["7: ledger.file: unknown key; did you mean path?; allowed: path, retention"],
+        [
+            "7: ledger.file: unknown key; did you mean path?; "
+            "allowed: lease, password, password_file, path, retention, url"
+        ],
     ),
     "an unknown key of a provider": (
         providers(FACEWAP, "    tokn: x\n"),
@@ -644,7 +648,13 @@ def test_a_file_that_never_ends_is_a_fault() -> None:
 
 def test_what_is_not_written_has_the_documented_default(read: Load) -> None:
     config = read(providers(DEERAPI))
-    assert config.ledger.model_dump() == {"path": "videotask.sqlite3", "retention": 7 * 86400.0}
+    assert config.ledger.model_dump() == {
+        "path": "videotask.sqlite3",
+        "url": None,
+        "password": None,
+        "lease": 15.0,
+        "retention": 7 * 86400.0,
+    }
     (deer,) = config.providers
     assert deer.model_dump(exclude={"api_key"}) == {
         "poll_interval": 15.0,
@@ -712,7 +722,7 @@ providers:
   - {{name: f, type: facewap, base_url: https://f.example, token: "{SECRET}", bearer: yes, created_at_offset: 0s}}
 """
     )
-    assert config.ledger.model_dump() == {"path": ":memory:", "retention": 14 * 86400.0}
+    assert (config.ledger.path, config.ledger.url, config.ledger.retention) == (":memory:", None, 14 * 86400.0)
     found = {one.name: one.model_dump() for one in config.providers}
     deer = found["d"]
     assert (deer["base_url"], deer["rate_limit"], deer["page_size"]) == ("http://localhost:8080/deer", 10.0, 20)
@@ -842,7 +852,7 @@ def test_the_example_shows_the_defaults() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
     shown = config.model_dump(exclude={"providers"})
     own = {"ledger": LedgerSettings().model_dump(), "log": LogSettings().model_dump()}
-    assert shown == own | PollSettings().model_dump() | {"vendors": {}, "vendor_files": []}
+    assert shown == own | PollSettings().model_dump() | {"vendors": {}, "vendor_files": [], "replica": None}
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:
@@ -950,7 +960,12 @@ TEXTS = (
     "| ${SECRET} | a${ONE} | $${X} | $$$ | $ | ${ | ${} | ${1} | a$b | $$${X} | $$${ONE} | $$$${ONE | ${NOPE}"
 )
 VALUES = {
-    "poll_interval history idle_poll_interval ledger.retention providers.created_at_offset": (
+    "ledger.url": (
+        "postgresql://db/x | postgres://me@db:5432,other/x?sslmode=require | postgresql://me:pw@db "
+        "| mysql://db | '' | ~ | postgresql:///x | 'postgresql://[::1]/x' "
+        "| postgresql://db/x?sslmod=require | ${URL} | 5"
+    ),
+    "poll_interval history idle_poll_interval ledger.retention ledger.lease providers.created_at_offset": (
         "15s | ' 15s ' | 1h30m | 0s | 9ms | 500ms | 1.5h | 3661d | 15 | 1e3s | 12:30 | ${ONE}s | ~ | ٥s"
     ),
     "task_series_limit model_limit providers.page_size providers.max_requests_per_day": (
@@ -969,7 +984,7 @@ VALUES = {
         "{tasks: {video: [a, 1, yes]}} | {tasks: {sora: ['${SECRET}']}, files: [1]} | {limit: '5'} | ~ | {} "
         "| {callback_secret: 1234567890123456} | {http: [{url: 'https://a.example?b=c', interval: 1s}]} | {http: [{}]}"
     ),
-    f"providers.name ledger.path providers.user_id providers.app_id {' '.join(SECRETS)}": TEXTS,
+    f"providers.name replica ledger.path ledger.password providers.user_id providers.app_id {' '.join(SECRETS)}": TEXTS,
     " ".join(f"{name}_file" for name in SECRETS): "~ | /nonexistent | '' | file | 5",
     "ledger log providers": "~ | {} | [] | a",
 }

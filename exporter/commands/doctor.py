@@ -28,7 +28,7 @@ from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, Tas
 from exporter.commands.answers.exported import exported
 from exporter.commands.answers.recording import Recording
 from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
-from exporter.commands.ledger_file import LedgerFile
+from exporter.commands.ledgers.look import Look, look_into
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.vendors.types import Vendors
@@ -91,12 +91,12 @@ async def run_doctor(
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))  # as the exporter does
-    ledger_file, types = LedgerFile(config.ledger.path), config.types or installed()
+    look, types = look_into(config.ledger), config.types or installed()
     reports: list[FeedReport] = []
 
     async def examine() -> None:
         chosen = [one for one in config.providers if not names or one.name in names]
-        examinations = [Examination(one, types, ledger_file, fetch_token, patience, recording) for one in chosen]
+        examinations = [Examination(one, types, look, fetch_token, patience, recording) for one in chosen]
         try:
             async with asyncio.TaskGroup() as group:
                 under_way = [group.create_task(feed) for one in examinations for feed in one.feeds()]
@@ -106,7 +106,7 @@ async def run_doctor(
                         tell(as_text(reports[-1]) + "\n")
         finally:
             await asyncio.gather(*(one.aclose() for one in examinations))
-        if (left := sorted({*await ledger_file.providers()} - {one.name for one in config.providers})) and not in_json:
+        if (left := sorted({*await look.providers()} - {one.name for one in config.providers})) and not in_json:
             tell(
                 f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
                 "counters begin again under the new name; give it the old name to go on where they were.\n"
@@ -124,6 +124,7 @@ async def run_doctor(
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+        await look.close()
     ill = sum(not report.well for report in reports)
     summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
     tell(as_json(reports) if in_json else summary)
@@ -137,15 +138,15 @@ class Examination:
         self,
         settings: ProviderSettings,
         types: Vendors,
-        ledger_file: LedgerFile,
+        look: Look,
         fetch_token: bool,
         patience: float,
         recording: Recording | None = None,
     ) -> None:
         self._settings = settings
-        self._ledger_file = ledger_file
+        self._look = look
         self._fetch_token = fetch_token
-        self._provider = connect(settings, ledger_file, types)
+        self._provider = connect(settings, look, types)
         self._one_token = self._provider.vendor.one_token
         self._provider.client.observer = self
         self._watch = Watch.of(self._provider, types)
@@ -229,7 +230,7 @@ class Examination:
         listed = [observation for observation, _ in sweep.listed.values()]
         for one in (*(one for one in listed if not one.state.is_end), *listed):
             return one.id
-        ids = await self._watch.ids(feed.kind) or await self._ledger_file.asked_for(self._settings.name, feed.kind)
+        ids = await self._watch.ids(feed.kind) or await self._look.asked_for(self._settings.name, feed.kind)
         return ids[0] if ids else None
 
     async def _record(self, recording: Recording, report: FeedReport, ids: Collection[str]) -> None:

@@ -17,11 +17,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.commands.ledgers.opening import open_store
 from exporter.config.load import Config, ConfigError, EnvironmentBroken, check_environment
 from exporter.config.mistakes.accounts import renamed
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.snapshot import Reloads
@@ -97,7 +97,7 @@ async def serve(
     # Names are resolved in threads: so many that vendors with dead name servers leave some for the others.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     sockets = listen(options.addresses)
-    store = await SqliteStore.open(config.ledger.path)
+    store = await open_store(config.ledger)
     ledger = Ledger(store, config.ledger.retention)
     collector = Collector(ledger)
     plug_ins = tuple(config.types.broken.values()) if config.types else ()
@@ -155,7 +155,7 @@ async def serve(
                 "is given back",
                 extra={"old": old, "new": new},
             )
-        if fresh.ledger != config.ledger:
+        if (fresh.ledger.without_password, fresh.replica) != (config.ledger.without_password, config.replica):
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
     exposition = Exposition(collector.polled.snapshot, reloads, time.time, collector.polled.awaited)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from exporter.config.files.contents import ConfigError as ConfigError
@@ -18,19 +18,38 @@ from exporter.config.logs import Level
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.accounts import configured_twice
 from exporter.config.mistakes.faults import note_fault, note_faults, told_of
-from exporter.config.models import PollSettings, ProviderSettings, Settings
+from exporter.config.models import PollSettings, ProviderSettings, Secret, Settings
+from exporter.config.network import databases
 from exporter.config.network.proxies import Proxies, ProxyUnusable
 from exporter.config.network.trust import VARIABLES, at_home, fault_of_variable
-from exporter.config.values import Interval, fault
+from exporter.config.values import Duration, Interval, Name, fault
 from exporter.config.vendors.declarations import SHARED, Declarations
 from exporter.config.vendors.types import Vendors, VendorType
 from exporter.config.vendors.words import faults_of_words
 
 
 def _ledger_path(path: str) -> str:
+    if path.startswith(databases.SCHEMES):
+        raise fault("the address of a database, not a file; write it as ledger.url instead of ledger.path")
     if "://" in path:
         raise fault("the address of a database, not a file; write the path of a file, which is made, or :memory:")
     return at_home(path)
+
+
+def _ledger_url(url: str) -> str:
+    if why := databases.fault_of_url(url):
+        raise fault(why)
+    return url
+
+
+def _lease(seconds: float) -> float:
+    if seconds < SHORTEST_LEASE:
+        raise fault(f"too short; the shortest is {SHORTEST_LEASE:g}s")
+    return seconds
+
+
+SHORTEST_LEASE = 2.0
+"""Seconds. A shorter one ends with every hiccup of the database."""
 
 
 class LedgerSettings(Settings):
@@ -39,9 +58,33 @@ class LedgerSettings(Settings):
     path: Annotated[str, AfterValidator(_ledger_path)] = Field(
         default="videotask.sqlite3", min_length=1, description='an SQLite file, or ":memory:" to keep nothing'
     )
+    url: Annotated[str, AfterValidator(_ledger_url)] | None = Field(
+        default=None,
+        title="URL of PostgreSQL",
+        description="a PostgreSQL database instead of a file, which several exporters may share; no password in it",
+    )
+    password: Secret | None = Field(default=None, description="the password of the role in `url`")
+    lease: Annotated[Duration, AfterValidator(_lease)] = Field(
+        default=15.0, description="how long a replica holds a provider without renewing; with `url` only; at least 2s"
+    )
     retention: Interval = Field(
         default=604800.0, description="how long ended tasks are remembered; not less than history and recent_window"
     )
+
+    @property
+    def without_password(self) -> Self:
+        """The same but for the password, which may change without a restart."""
+        return self.model_copy(update={"password": None})
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        given = self.model_fields_set
+        if self.url and "path" in given:
+            raise fault("both ledger.path and ledger.url are given; give one of them", "url")
+        for name in ("password", "lease"):
+            if not self.url and getattr(self, name) is not None and name in given:
+                raise fault("of no use without ledger.url; give that too, or leave this out", name)
+        return self
 
 
 class LogSettings(Settings):
@@ -55,7 +98,10 @@ class Config(PollSettings):
 
     log: LogSettings = Field(default_factory=LogSettings, description="what is logged")
     ledger: LedgerSettings = Field(
-        default_factory=LedgerSettings, description="the file that keeps counters across restarts"
+        default_factory=LedgerSettings, description="the file or database that keeps counters across restarts"
+    )
+    replica: Name | None = Field(
+        default=None, description="the name of this exporter among those that share a database, else that of the host"
     )
     vendors: dict[str, Any] = Field(default_factory=dict, description="vendors that are declared here, by type")
     vendor_files: list[Annotated[str, Field(min_length=1)]] = Field(

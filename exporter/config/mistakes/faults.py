@@ -50,10 +50,14 @@ _OTHER_WORDS = {
     **dict.fromkeys(("percent", "percentage"), "progress"),
     **dict.fromkeys(("proxyurl", "noproxy", "allproxy", "socks"), "proxy"),
     **dict.fromkeys(("database", "db", "storage", "file"), "path"),
+    **dict.fromkeys(("dsn", "databaseurl", "connection", "connectionstring", "postgresql", "postgres", "uri"), "url"),
+    **dict.fromkeys(("pass", "passwd", "pwd", "pgpassword"), "password"),
+    **dict.fromkeys(("leaseduration", "leasetime", "leasettl", "ttl"), "lease"),
+    **dict.fromkeys(("replicaname", "instance", "instancename", "hostname", "nodename"), "replica"),
 }
 """What other programs call a setting, without case, hyphens and underscores."""
 
-_OF_THE_FILE = ("providers", "ledger", "log")
+_OF_THE_FILE = ("providers", "ledger", "log", "replica")
 """Settings that stand beside the providers, in no provider."""
 
 OF_THE_KEY = "[key]"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.commands.ledger_file import LedgerFile
+from exporter.commands.ledgers.look import LedgerFile
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.tasks import State, Task
