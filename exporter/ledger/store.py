@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
 from exporter.tasks import Step, Task
@@ -109,6 +109,7 @@ class Store(Protocol):
         """Ends what is being written. Later calls raise StoreError; closing again does nothing."""
 
 
+@runtime_checkable
 class SharedStore(Store, Protocol):
     """A store that several replicas share."""
 

@@ -31,8 +31,8 @@ SPREAD = 0.05
 class Collector:
     """All loops of all providers."""
 
-    def __init__(self, held: Ledger | Among, clock: Callable[[], float] = time.time) -> None:
-        """With a ledger every provider is polled; with what is held `Among` replicas, those are."""
+    def __init__(self, held: Ledger | Alone | Among, clock: Callable[[], float] = time.time) -> None:
+        """A ledger stands for a process that is `Alone` and polls every provider."""
         self._held = Alone(held) if isinstance(held, Ledger) else held
         self._clock = clock
         self.polled = PolledProviders(held=self._held)

@@ -47,7 +47,8 @@ class Alone(Held):
         """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""
 
     async def finish_all(self) -> None:
-        """The same for all, at the end. Without leases closing the ledger does it."""
+        """The same for all, at the end."""
+        await self._ledger.finish()
 
 
 class Among(Held):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
+from exporter.ledger.errors import StoreError, TooMany
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.tracker import Tracker
 from exporter.polling.account import AccountLoop
@@ -187,6 +189,12 @@ class PolledProviders:
         """
         loop = self._loop(provider, kind)
         return await loop.following.ask_for(ids) if loop else None
+
+    async def hear(self, provider: str, kind: str, ids: Sequence[str]) -> None:
+        """Another replica took ids in for a feed, and a hint at these. What goes wrong is left to the next sweep."""
+        if loop := self._loop(provider, kind):
+            with suppress(StoreError, TooMany):
+                await loop.following.hear(ids)
 
     def callbacks(self, provider: str, kind: str) -> Callbacks | None:
         """What takes the vendor's callbacks for a feed; None if it is not polled."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import psycopg
@@ -32,8 +32,8 @@ LONGEST = 7999
 
 FEW = 20
 
-HandedIn = Callable[[str, str, Sequence[str]], None]
-"""Called with a provider, a kind, and the ids of tasks of which there is news."""
+HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]
+"""Awaited with a provider, a kind, and the ids of tasks of which there is news."""
 
 LEASES, IDS = "videotask_leases", "videotask_ids"
 """The channels: leases were freed, or a replica has come or gone; ids were handed in for a feed."""
@@ -183,7 +183,7 @@ class PostgresqlLeases:
                     if told.channel == LEASES:
                         freed()
                     else:
-                        handed_in(*json.loads(told.payload))
+                        await handed_in(*json.loads(told.payload))
                 connection.patience = patience
                 await connection.execute("SELECT 1")
         finally:

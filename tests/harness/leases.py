@@ -121,10 +121,10 @@ class _Fenced(SqliteStore):
     def __init__(self, share: MemoryShare, provider: str, epoch: int) -> None:
         super().__init__(share._file)
         self._thread = share._thread  # the calls of all stay one after the other
-        self._check = lambda: share.database.check(provider, epoch)
+        self._database, self._lease = share.database, (provider, epoch)
 
     async def commit(self, changes: Changes) -> None:
-        self._check()
+        self._database.check(*self._lease)
         await super().commit(changes)
 
     async def close(self) -> None:

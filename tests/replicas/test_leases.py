@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -231,12 +231,11 @@ async def test_a_lease_under_which_something_is_written_is_renewed_but_not_taken
 
 @pytest.mark.slow
 async def test_replicas_hear_of_free_leases_and_of_ids(in_postgresql: InPostgresql) -> None:
-    replicas = [await in_postgresql.replica(name) for name in ("one", "other")]
-    one, other = replicas
+    one, other = await in_postgresql.replica("one"), await in_postgresql.replica("other")
     heard: asyncio.Queue[object] = asyncio.Queue()
-    listening = asyncio.create_task(other.listen(lambda: heard.put_nowait("freed"), lambda *ids: heard.put_nowait(ids)))
+    listening = asyncio.create_task(other.listen(lambda: heard.put_nowait("freed"), lambda *ids: heard.put(ids)))
 
-    async def hears(told: object, wanted: Callable[[object], bool] | None = None) -> None:
+    async def hears(told: object) -> None:
         async with asyncio.timeout(PATIENCE):
             assert await heard.get() == told
 

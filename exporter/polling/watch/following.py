@@ -177,6 +177,19 @@ class Following:
             self._called_back |= strange - self._asked_for
             await self.ask_for(sorted(strange))
 
+    async def hear(self, ids: Iterable[str]) -> None:
+        """Another replica took ids in, which are in the ledger, and a hint at these. Raises StoreError, TooMany."""
+        async with self._taking:
+            asked_for = await self._ledger.store.watched(*self._tracker.feed)
+            watched = set(self.ids)
+            new = [one for one in asked_for if one not in self._asked_for and one not in watched]
+            self._asked_for.update(asked_for)
+            self._unread.update(new)
+            self.ids = [*self.ids, *new]
+        if not self._lists:
+            self._look_soon(new)
+        await self.hint(ids)
+
     def _look_soon(self, ids: Iterable[str]) -> None:
         self._hurried.update(dict.fromkeys(ids))
         if self._hurried:

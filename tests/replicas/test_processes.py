@@ -1,0 +1,140 @@
+"""Three exporters as processes on one PostgreSQL: killed, stopped and held up, they count together what is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+
+from starlette.types import Receive, Scope, Send
+
+from exporter.simulator import Simulator, World, app, serve
+from tests.harness import Exporter, Start, account, wait_for
+from tests.harness.postgresql import Server
+
+LEASE = 2.0
+VENDORS = ("chanjing", "deerapi", "facewap")
+
+
+class Roads:
+    """All vendors, each replica on a road of its own: who has called whom, in the order of the calls."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self.calls: list[tuple[str, str]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _, road, vendor, *_ = scope["path"].split("/")
+        self.calls.append((vendor, road))
+        shortened = scope["path"].removeprefix(f"/{road}")
+        await self._simulator({**scope, "path": shortened, "raw_path": shortened.encode()}, receive, send)
+
+    def turns(self) -> dict[str, list[str]]:
+        """The replicas that have called a vendor, each as often as it began to."""
+        vendors = {vendor for vendor, _ in self.calls}
+        return {
+            name: [road for road, _ in groupby(road for vendor, road in self.calls if vendor == name)]
+            for name in vendors
+        }
+
+
+class Scrapes:
+    """What all replicas serve together, and whether a counter ever goes back."""
+
+    def __init__(self) -> None:
+        self.highest: Counter[str] = Counter()
+        self.went_back: list[str] = []
+
+    def take(self, *replicas: Exporter) -> dict[str, float]:
+        """One scrape of each; no series is served by two."""
+        found: dict[str, float] = {}
+        for replica in replicas:
+            for name, value in re.findall(
+                r"(?m)^(videotask_(?:finished|failures)_total\{.*\}) (\S+)$", replica.get("metrics")
+            ):
+                found[name] = max(float(value), found.get(name, 0.0))
+        for name, now in found.items():
+            if now < self.highest[name]:
+                self.went_back.append(f"{name}: {self.highest[name]} -> {now}")
+            self.highest[name] = max(self.highest[name], now)  # type: ignore[assignment]
+        return found
+
+
+def held(replica: Exporter) -> list[str]:
+    return re.findall(r'(?m)^videotask_lease_held\{provider="(\w+)"\} 1.0', replica.get("metrics"))
+
+
+def test_replicas_share_the_providers_and_take_over_from_each_other(
+    postgresql: Server, ledger_url: str, start: Start, tmp_path: Path
+) -> None:
+    world = World(7, 200.0, time.time, rate=0.2)
+    roads, scrapes = Roads(app(world, limits={})), Scrapes()
+    with serve(roads) as served:
+
+        def replica(name: str) -> Exporter:
+            config = tmp_path / f"{name}.yaml"
+            providers = [account(vendor, f"{served.url}/{name}", name=vendor) for vendor in VENDORS]
+            ledger = {"url": ledger_url, "lease": f"{LEASE:g}s"}
+            given = {"poll_interval": "100ms", "ledger": ledger, "replica": name, "providers": providers}
+            config.write_text(json.dumps(given))  # which is YAML too
+            return start(f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+
+        def share_of(*replicas: Exporter) -> list[int]:
+            scrapes.take(*replicas)
+            return sorted(len(held(one)) for one in replicas)
+
+        one, two, three = replica("one"), replica("two"), replica("three")
+        wait_for("fair shares", lambda: share_of(one, two, three) == [1, 1, 1])
+
+        one.process.kill()
+        wait_for("a take-over from the dead", lambda: share_of(two, three) == [1, 2])
+
+        two.send(signal.SIGSTOP)
+        wait_for("a take-over from one that stands still", lambda: share_of(three) == [3])
+        threading.Timer(0.05, two.send, [signal.SIGCONT]).start()  # after the scrape is on its way
+        first = two.get("metrics")
+        assert "videotask_finished_total{" not in first
+        assert not re.search(r"(?m)^videotask_lease_held\{.*\} 1.0", first)
+        wait_for("fair shares again", lambda: share_of(two, three) == [1, 2])
+
+        assert three.end() == 0
+        wait_for("a hand-over", lambda: share_of(two) == [3])
+
+        world.stop_arrivals()
+        two.wait_for("the end of all tasks", lambda: world.in_flight() == 0, moves=world.in_flight)
+        truth = world.truth()
+        feeds = [(vendor, kind) for vendor in VENDORS for kind in truth[vendor]]
+        submitted = sum(truth[vendor][kind]["submitted"] for vendor, kind in feeds)
+
+        def counted() -> float:
+            return sum(value for name, value in scrapes.take(two).items() if "finished_total" in name)
+
+        two.wait_for("all ends being counted", lambda: counted() >= submitted, moves=counted)
+        enough = len(roads.calls) + 50
+        two.wait_for("more sweeps, which count nothing", lambda: len(roads.calls) >= enough)
+        told = scrapes.take(two)
+        assert two.end() == 0
+
+    assert scrapes.went_back == []
+    for vendor, kind in feeds:
+        for state, count in truth[vendor][kind]["finished"].items():
+            assert told[f'videotask_finished_total{{kind="{kind}",provider="{vendor}",state="{state}"}}'] == count
+        for reason, count in truth[vendor][kind]["failures"].items():
+            assert told[f'videotask_failures_total{{kind="{kind}",provider="{vendor}",reason="{reason}"}}'] == count
+    epochs = epochs_of(postgresql)
+    for vendor, turns in roads.turns().items():
+        assert len(turns) <= epochs[vendor], f"{vendor} was polled by two at once: {turns}"
+    for exporter in (one, two, three):
+        assert "level=error" not in exporter.stderr
+
+
+def epochs_of(server: Server) -> dict[str, int]:
+    import psycopg
+
+    with psycopg.connect(server.url()) as connection:
+        return dict(connection.execute("SELECT provider, epoch FROM videotask.leases").fetchall())
