@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
@@ -110,7 +111,9 @@ class Collector:
             for one in wanted:
                 epoch = epochs[one.name]
                 ledger = self._held.ledger(one.name, epoch)
-                made[one.name] = await PolledProvider.open(one, ledger, self._clock, self.news.set, types, epoch)
+                polled = await PolledProvider.open(one, ledger, self._clock, self.news.set, types, epoch)
+                polled.provider.client.may_call = partial(self._held.holds, one.name, epoch)
+                made[one.name] = polled
         except BaseException:
             await _together(polled.aclose() for polled in made.values())
             raise

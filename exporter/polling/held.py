@@ -25,6 +25,15 @@ class Held:
         """The epochs of those among the providers that are held now."""
         return dict.fromkeys(providers, 0)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether this replica has done its part, which later changes of leases do not undo."""
+        return False
+
+    def settle(self) -> str:
+        """Once the first sweeps have ended: what the replica waits for; it is ready if that is nothing."""
+        return ""
+
     def snapshot(self) -> ReplicaSnapshot | None:
         """How this replica stands among the others; None without others."""
         return None
@@ -68,6 +77,13 @@ class Among(Held):
     def epochs(self, providers: Iterable[str]) -> dict[str, int]:
         held = self.keeper.holding.held
         return {name: held[name] for name in providers if name in held}
+
+    @property
+    def is_ready(self) -> bool:
+        return self.keeper.is_ready
+
+    def settle(self) -> str:
+        return self.keeper.settle()
 
     def snapshot(self) -> ReplicaSnapshot:
         keeper = self.keeper

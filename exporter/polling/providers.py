@@ -177,6 +177,14 @@ class PolledProviders:
         """The feeds whose first sweep has not ended yet."""
         return [loop.name for loop in self.loops if loop.status.up is None]
 
+    def unready(self) -> str:
+        """What this process has yet to do before it is ready, as a sentence; empty once it is."""
+        if self._held.is_ready:
+            return ""
+        if awaited := self.awaited():
+            return f"Waiting for the first sweep of {', '.join(awaited)}."
+        return self._held.settle()
+
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
         loop = self._loop(provider, kind)

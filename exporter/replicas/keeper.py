@@ -48,6 +48,9 @@ class Keeper:
         """As it was last read."""
         self.providers: Sequence[str] = ()
         """Those that the configuration names."""
+        self.is_ready = False
+        """Whether this replica has done its part since the configuration was loaded."""
+        self._is_settled = False
         self._troubles = {"share": "the leases have not been read yet"}  # by what has failed
         self._leases = leases
         self._clock = clock
@@ -71,6 +74,7 @@ class Keeper:
     def wants(self, providers: Sequence[str]) -> None:
         """From now on the configuration names these providers."""
         self.providers, self._has_joined = providers, False
+        self.is_ready = self._is_settled = False
         self._news.set()
 
     def hear(self) -> None:
@@ -93,6 +97,13 @@ class Keeper:
     def trouble(self) -> str:
         """Why the leases cannot be kept; empty while they can."""
         return next(iter(self._troubles.values()), "")
+
+    def settle(self) -> str:
+        """What the replica waits for before it has done its part, as a sentence; empty once it has."""
+        self.is_ready = self._is_settled
+        if self.is_ready:
+            return ""
+        return f"Waiting for the leases{': ' * bool(self.trouble)}{self.trouble}."
 
     def start(self, polling: Polling) -> None:
         """Begins to keep the leases; does nothing where that has begun."""
@@ -145,6 +156,8 @@ class Keeper:
             except StoreError:
                 await self._give_up(list(taken), polling)
                 raise
+        # It holds its share, and others hold the rest, or are about to.
+        self._is_settled = self._is_settled or (self._has_joined and len(taken) == min(steps.most, len(steps.wanted)))
         return bool(taken)
 
     async def _give_up(self, providers: Sequence[str], polling: Polling) -> None:

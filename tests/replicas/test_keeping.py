@@ -84,11 +84,14 @@ class Replicas:
     def __init__(self, share: MemoryShare, stack: AsyncExitStack) -> None:
         self.share = share
         self._stack = stack
-        self.all: list[Replica] = []
+
+    def add(self, name: str) -> Replica:
+        return Replica(name, self.share)
 
     async def start(self, name: str, *settings: ProviderSettings) -> Replica:
-        replica = Replica(name, self.share)
-        self.all.append(replica)
+        return await self.started(self.add(name), *settings)
+
+    async def started(self, replica: Replica, *settings: ProviderSettings) -> Replica:
         await replica.collector.apply(settings)
         self._stack.push_async_callback(replica.collector.stop)
         keeping = asyncio.create_task(replica.exposition.keep_fresh(replica.collector.news))
@@ -212,3 +215,35 @@ async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
     await one.collector.apply([live_site.settings("facewap", name="swap0", poll_interval="70ms")])
     assert one.polled.loops[0].tracker is tracker
     assert one.polled.by_name["swap0"].epoch == 1
+
+
+async def test_a_replica_is_ready_once_it_has_done_its_part_and_stays_so(replicas: Replicas, live_site: Site) -> None:
+    wanted = some(live_site, 2)
+    one = replicas.add("one")
+    one.line.is_cut = True
+    await replicas.started(one, *wanted)
+    await until("an outage", lambda: one.polled.unready() == "Waiting for the leases: no answer.")
+    one.line.is_cut = False
+    await until("its part", lambda: one.polled.unready() == "")
+    assert held(one) == [2]
+    other = await replicas.start("other", *wanted)
+    await until("the other's part", lambda: other.polled.unready() == "")
+    assert held(other) in ([0], [1])
+    one.line.is_cut = True
+    await until("a take-over", lambda: held(one, other) == [0, 2])
+    assert one.polled.unready() == other.polled.unready() == ""
+
+
+async def test_no_call_is_sent_for_a_provider_that_is_no_longer_held(replicas: Replicas, live_site: Site) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    client = one.polled.by_name["swap0"].provider.client
+    assert client.may_call()
+    one.clock.ahead = LENGTH
+    assert not client.may_call()
+    before = client.counts["api_requests_total", "list", "200"]
+    calling = asyncio.create_task(one.polled.by_name["swap0"].loops[0].feed.list_page())
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    assert client.counts["api_requests_total", "list", "200"] <= before + 1  # one that was under way
+    assert not calling.done()
+    calling.cancel()
