@@ -95,4 +95,5 @@ programs:
 	@scripts/install-program git git
 	@scripts/install-program nginx nginx-light
 	@scripts/install-postgresql
+	@scripts/install-program pgbouncer pgbouncer
 	@scripts/install-chromium

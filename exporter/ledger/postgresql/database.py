@@ -7,6 +7,7 @@ stand in between: no prepared statements, no locks that outlive a transaction, s
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -23,6 +24,8 @@ from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.words import words_of
 
 T = TypeVar("T")
+
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it quotes rows; what goes wrong is raised, in words of ours
 
 CONNECTIONS = 4
 """Most connections that are open for work at the same time; the rest of the work waits its turn."""
@@ -87,6 +90,10 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Ends it without asking the server, which may not hear us; what waits for an answer fails now."""
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as same:
             same.shutdown(socket.SHUT_RDWR)
+
+    async def cancel_safe(self, **_: Any) -> None:
+        """What the driver does when its caller is cancelled: to ask the server to stop may take as long as an answer."""
+        self.cut()
 
     async def begin(self) -> None:
         """Begins a transaction whose statements and pauses are as short as the patience is."""

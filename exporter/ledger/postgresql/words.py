@@ -27,6 +27,7 @@ _BY_TEXT = {
     "too many": _BY_CODE["53300"],
     "remaining connection slots": _BY_CODE["53300"],
     "Connection refused": "; is the server running there?",
+    "timeout expired": "; check the network and the server",
     "unsupported startup parameter": "; the pooler refuses a setting of ledger.url",
     "root certificate file": "; give sslrootcert in ledger.url",
     "certificate verify failed": "; give sslrootcert in ledger.url",
