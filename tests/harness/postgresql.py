@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -87,6 +88,11 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
+
+    def ask(self, query: str, database: str = "postgres") -> tuple[Any, ...]:
+        """The first row that a query gives to a superuser."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchone() or ()
 
     def _program(self, name: str) -> Path:
         if self._programs is None:

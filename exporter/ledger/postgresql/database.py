@@ -92,7 +92,7 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
             same.shutdown(socket.SHUT_RDWR)
 
     async def cancel_safe(self, **_: Any) -> None:
-        """What the driver does when its caller is cancelled: to ask the server to stop may take as long as an answer."""
+        """What the driver does when its caller is cancelled: to ask the server to stop may take as long as that."""
         self.cut()
 
     async def begin(self) -> None:
