@@ -243,6 +243,10 @@ class Snapshot:
     def feeds(self) -> tuple[FeedSnapshot, ...]:
         return tuple(feed for account in self.accounts for feed in account.feeds)
 
+    def replica_of(self, provider: str) -> str | None:
+        """The name of the replica that polls a provider; None where none does, or one process polls all."""
+        return self.replica.holders.get(provider) if self.replica else None
+
     @cached_property
     def names(self) -> str:
         """All feeds, for a message."""

@@ -5,12 +5,15 @@ Kept narrow, so that another database can take the place of SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
 from exporter.tasks import Step, Task
+
+SHOWN = ("history_gaps_total", "unmapped_values_total", "model")
+"""The counters that pages show."""
 
 STEPS_KEPT = 86400.0
 """Seconds for which it is kept what was seen of a task and when."""
@@ -112,6 +115,14 @@ class Store(Protocol):
 @runtime_checkable
 class SharedStore(Store, Protocol):
     """A store that several replicas share."""
+
+    async def load_all(
+        self, providers: Sequence[str], ended_since: float
+    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        """What is known of each feed of these providers, and its tasks that ended at or after a time, oldest first.
+
+        Read at once, to be shown; of the counters only those of `SHOWN`.
+        """
 
     def under(self, provider: str, epoch: int) -> Store:
         """The same store for one provider, as long as its lease has this epoch.

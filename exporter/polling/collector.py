@@ -59,6 +59,8 @@ class Collector:
             await self._change_to(wanted, types)
             self._wanted, self._types = wanted, types
             self._watchdog = self._watchdog or asyncio.create_task(self._watch(), name="watchdog")
+            if self._held.elsewhere:
+                self._held.elsewhere.configure(wanted, types)
             if keeper := self._held.keeper:
                 keeper.wants(list(wanted))
                 keeper.start(self)

@@ -7,6 +7,7 @@ from functools import partial
 
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.store import SharedStore
+from exporter.polling.elsewhere import Elsewhere, Tell
 from exporter.replicas.keeper import Keeper
 from exporter.replicas.leases import Change
 from exporter.snapshot import ReplicaSnapshot
@@ -16,6 +17,8 @@ class Held:
     """Everything, as a process holds it that shares its ledger with no other: under epoch 0."""
 
     keeper: Keeper | None = None
+    elsewhere: Elsewhere | None = None
+    """What other replicas hold."""
 
     def holds(self, provider: str, epoch: int) -> bool:
         """Whether a provider may be polled and shown on the ground of this epoch, at the moment of asking."""
@@ -64,11 +67,14 @@ class Among(Held):
     """A replica among others. Each lease has a ledger of its own, whose trackers are forgotten with it."""
 
     keeper: Keeper
+    elsewhere: Elsewhere
 
-    def __init__(self, store: SharedStore, retention: float, keeper: Keeper) -> None:
+    def __init__(self, store: SharedStore, retention: float, keeper: Keeper, tell: Tell) -> None:
+        """`tell` tells other replicas of ids."""
         self._store = store
         self._retention = retention
         self.keeper = keeper
+        self.elsewhere = Elsewhere(store, tell)
         self._ledgers: dict[tuple[str, int], Ledger] = {}
 
     def holds(self, provider: str, epoch: int) -> bool:

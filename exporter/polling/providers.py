@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from exporter.client.tokens import TokenStore
-from exporter.config.models import ProviderSettings, Secret
+from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError, TooMany
@@ -20,6 +19,7 @@ from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.held import EVERYTHING, Held
 from exporter.polling.watch import Verdict, Watch
+from exporter.polling.watch.callbacks import Callbacks
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.registry import connect, installed
@@ -27,20 +27,6 @@ from exporter.vendors.vendor import Provider
 
 ACCOUNT_SPREAD = 10.0
 """Seconds within which the first reading of a balance comes: first sweeps go before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Callbacks:
-    """What takes the vendor's callbacks for one feed."""
-
-    secret: Secret | None
-    """What a callback has to bring; without one, none is accepted."""
-    id_key: str
-    """What the vendor calls a task's id in a callback's body."""
-    ids_in: Callable[[object], Sequence[str]]
-    """The ids that a body names. Anybody may have sent it."""
-    hint: Callable[[Iterable[str]], Awaitable[None]]
-    """Has tasks looked up soon. Raises StoreError, TooMany."""
 
 
 class PolledProvider:
@@ -161,8 +147,18 @@ class PolledProviders:
         return [loop for polled in self.held for loop in polled.loops]
 
     def snapshot(self) -> Snapshot:
-        """All that is polled as it is now, as frozen values."""
+        """All that is polled here as it is now, as frozen values."""
         return Snapshot(tuple(polled.snapshot() for polled in self.held), self._held.snapshot())
+
+    async def everything(self) -> Snapshot:
+        """All that is polled, here or by other replicas: of those what the database says, if it can be read."""
+        mine, elsewhere = self.snapshot(), self._held.elsewhere
+        if elsewhere is None or mine.replica is None:
+            return mine
+        accounts = {one.name: one for one in mine.accounts}
+        with suppress(StoreError):  # the pages say that the leases cannot be kept
+            accounts = await elsewhere.accounts(mine.replica.held.keys() - accounts.keys()) | accounts
+        return Snapshot(tuple(accounts[name] for name in mine.replica.held if name in accounts), mine.replica)
 
     def is_held(self, snapshot: Snapshot) -> bool:
         """Whether all that a snapshot has may still be shown."""
@@ -187,16 +183,18 @@ class PolledProviders:
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
-        loop = self._loop(provider, kind)
-        return await loop.story(task_id) if loop else None
+        if loop := self._loop(provider, kind):
+            return await loop.story(task_id)
+        return await self._held.elsewhere.find(provider, kind, task_id) if self._held.elsewhere else None
 
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted, all or none; None if the feed is not polled.
 
         Returns when that is on the disk. Raises StoreError, TooMany.
         """
-        loop = self._loop(provider, kind)
-        return await loop.following.ask_for(ids) if loop else None
+        if loop := self._loop(provider, kind):
+            return await loop.following.ask_for(ids)
+        return await self._held.elsewhere.follow(provider, kind, ids) if self._held.elsewhere else None
 
     async def hear(self, provider: str, kind: str, ids: Sequence[str]) -> None:
         """Another replica took ids in for a feed, and a hint at these. What goes wrong is left to the next sweep."""
@@ -208,7 +206,7 @@ class PolledProviders:
         """What takes the vendor's callbacks for a feed; None if it is not polled."""
         loop = self._loop(provider, kind)
         if loop is None:
-            return None
+            return self._held.elsewhere.callbacks(provider, kind) if self._held.elsewhere else None
         secret = loop.provider.settings.watch.callback_secret
         return Callbacks(secret, loop.feed.id_key, loop.feed.called_back, loop.following.hint)
 

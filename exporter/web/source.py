@@ -31,6 +31,9 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot: ...
 
+    async def everything(self) -> Snapshot:
+        """The same, and what other replicas poll."""
+
     def stuck(self) -> Sequence[str]:
         """The feeds whose loop is stuck although it was restarted."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.ledger.errors import LeaseLost
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
-from exporter.ledger.store import Changes, Store
+from exporter.ledger.store import Changes, FeedRecord, Store
 from exporter.replicas.leases import Overview
+from exporter.tasks import Task
 
 
 @dataclass
@@ -113,6 +114,12 @@ class MemoryShare(SqliteStore):
         super().__init__(file)
         self.database = database
 
+    async def load_all(
+        self, providers: Sequence[str], ended_since: float
+    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        """As if there was nothing."""
+        return {}
+
     def under(self, provider: str, epoch: int) -> Store:
         return _Fenced(self, provider, epoch)
 
@@ -129,3 +136,7 @@ class _Fenced(SqliteStore):
 
     async def close(self) -> None:
         """Does nothing."""
+
+
+async def nobody_told(provider: str, kind: str, ids: Sequence[str]) -> None:
+    """Tells no other replica of ids."""

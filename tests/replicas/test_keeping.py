@@ -24,7 +24,7 @@ from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads
 from exporter.tasks import State
 from tests.harness import DAY, Site, until
-from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare
+from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
 
 LENGTH = 3.0
 
@@ -65,7 +65,7 @@ class Replica:
         self.clock = Clock()
         self.line = Line(share.database, name)
         self.keeper = Keeper(self.line, self.clock)
-        self.collector = Collector(Among(share, 7 * DAY, self.keeper))
+        self.collector = Collector(Among(share, 7 * DAY, self.keeper, nobody_told))
         self.polled = self.collector.polled
         self.exposition = Exposition(self.polled.snapshot, Reloads(), time.time, list, self.polled.is_held)
 

@@ -30,5 +30,5 @@ def leases_of(config: Config) -> PostgresqlLeases | None:
 def held_by(config: Config, store: Store, leases: PostgresqlLeases | None) -> Alone | Among:
     """What this process polls of the providers: all, or those whose leases it holds."""
     if leases and isinstance(store, SharedStore):
-        return Among(store, config.ledger.retention, Keeper(leases))
+        return Among(store, config.ledger.retention, Keeper(leases), leases.tell)
     return Alone(Ledger(store, config.ledger.retention))

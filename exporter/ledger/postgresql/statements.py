@@ -67,6 +67,12 @@ FENCE = "SELECT FROM videotask.leases WHERE provider = %s AND epoch = %s FOR KEY
 The epoch is enough: whether the lease has ended does not matter as long as nobody else has it.
 """
 
+FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled FROM videotask.feeds WHERE provider = ANY(%s)"
+COUNTS_OF = "SELECT key, value, feed FROM videotask.counts WHERE feed = ANY(%s) AND key LIKE ANY(%s)"
+TASKS_OF = f"""
+SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND (NOT is_end OR placed >= %s) ORDER BY placed, id
+"""
+
 PROVIDERS = "SELECT DISTINCT provider FROM videotask.feeds ORDER BY provider"
 DATES = "SELECT since, horizon, polled, version FROM videotask.feeds WHERE provider = %s AND kind = %s"
 COUNTS = f"SELECT key, value FROM videotask.counts WHERE feed = {_FEED}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Self, TypeVar
 
@@ -15,7 +16,7 @@ from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import Connection, Database
 from exporter.ledger.postgresql.schema import prepare
 from exporter.ledger.sqlite.rows import row_of, task_of
-from exporter.ledger.store import STEPS_KEPT, Changes, FeedRecord, Store
+from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
 from exporter.tasks import State, Step, Task
 
 T = TypeVar("T")
@@ -72,6 +73,31 @@ class PostgresqlStore:
             since, horizon, polled, self._versions[about] = found or (None, None, None, 0)
             counts = Counters(await _rows(connection, _total, say.COUNTS, about))
             return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
+
+        return await self._database.run(work)
+
+    async def load_all(
+        self, providers: Sequence[str], ended_since: float
+    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        async def work(connection: Connection) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+            feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(providers)])
+            ids = [row[0] for row in feeds]
+            counts: defaultdict[int, Counters] = defaultdict(Counters)
+            keys = [f'["{name}"%' for name in SHOWN]
+            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, keys]):
+                counts[feed][key] = value
+            tasks: defaultdict[int, list[Task]] = defaultdict(list)
+            for task, feed in await _rows(connection, _with_feed(task_of), say.TASKS_OF, [ids, ended_since]):
+                tasks[feed].append(task)
+            return {
+                (provider, kind): (
+                    FeedRecord(
+                        since, horizon, polled, counts[feed], [one for one in tasks[feed] if not one.state.is_end]
+                    ),
+                    [one for one in tasks[feed] if one.state.is_end],
+                )
+                for feed, provider, kind, since, horizon, polled in feeds
+            }
 
         return await self._database.run(work)
 
@@ -210,6 +236,11 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
         while rows := await cursor.fetchmany(AT_ONCE):
             found += map(make, rows)
     return found
+
+
+def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
+    """The same of rows whose last column is the number of the feed."""
+    return lambda row: (make(row[:-1]), row[-1])
 
 
 def _first(row: Sequence[Any]) -> Any:
