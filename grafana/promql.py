@@ -17,11 +17,11 @@ from exporter.metrics.catalogue import (
     FEED_METRICS,
     PREFIX,
     PROVIDER_METRICS,
-    REPLICA_METRICS,
     STATS,
     TASK_METRICS,
     Metric,
 )
+from exporter.metrics.replica import REPLICA_METRICS
 from exporter.tasks import UNITS, Clock, Field, Phase, Reason, State
 
 STANDARD = {
@@ -73,7 +73,8 @@ def _served() -> dict[str, Series]:
     entries: list[tuple[Metric[Any], tuple[str, ...]]] = []
     entries += [(metric, ("provider", "kind", *metric.labels)) for metric in (*TASK_METRICS, *FEED_METRICS)]
     entries += [(metric, metric.labels) for metric in PROVIDER_METRICS]
-    entries += [(metric, metric.labels) for metric in (*REPLICA_METRICS, *EXPORTER_METRICS)]
+    entries += [(metric, metric.labels) for metric in REPLICA_METRICS]
+    entries += [(metric, metric.labels) for metric in EXPORTER_METRICS]
     series = {name: Series(type_, ()) for name, type_ in STANDARD.items()}
     for metric, labels in entries:
         for suffix in _SUFFIXES.get(metric.type, ("",)):

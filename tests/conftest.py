@@ -69,6 +69,9 @@ SHARING = (
 )
 """Modules that start what takes long, a stack, a build, a browser: one process runs all tests of a line."""
 
+AT_ONCE = 16
+"""Tests that a process has before it at most."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -78,5 +81,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it carries no types
         def _split_scope(self, nodeid: str) -> str:
             return next((modules[0] for modules in SHARING if nodeid.startswith(modules)), nodeid)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            """Hands out some tests at once: most take less time than asking for the next. Towards the end, one."""
+            for _ in range(min(AT_ONCE, 1 + len(self.workqueue) // (4 * len(self.nodes)))):
+                super()._assign_work_unit(node)
+
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0.0) -> None:
+            """Forgets what is done, as the whole list of a process is gone through after each test."""
+            super().mark_test_complete(node, item_index, duration)
+            units = self.assigned_work[node]
+            scope = self._split_scope(self.registered_collections[node][item_index])
+            if all(units[scope].values()):
+                del units[scope]
 
     return Scheduling(config, log)

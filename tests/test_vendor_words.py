@@ -40,16 +40,18 @@ def words_of(vendor: Vendor) -> set[str]:
     return (declared | OF_FILES.get(vendor.name, set())) - ENGLISH
 
 
+TEXTS = {
+    name: re.sub(r"Cause\.\w+", "", file.read_text(encoding="utf-8"))
+    for file in PACKAGE.rglob("*.py")
+    if not (name := file.relative_to(PACKAGE).as_posix()).startswith(OWN)
+}
+
+
 def found(word: str) -> list[str]:
     """The files that hold a word where it is not allowed."""
     sign = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
-    files = {file.relative_to(PACKAGE).as_posix(): file for file in PACKAGE.rglob("*.py")}
     return [
-        name
-        for name, file in files.items()
-        if not name.startswith(OWN)
-        and not {(name, word), (name, "*")} & ALLOWED.keys()
-        and sign.search(re.sub(r"Cause\.\w+", "", file.read_text(encoding="utf-8")))
+        name for name, text in TEXTS.items() if not {(name, word), (name, "*")} & ALLOWED.keys() and sign.search(text)
     ]
 
 

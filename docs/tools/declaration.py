@@ -25,6 +25,7 @@ PARTS: tuple[tuple[str, type[Settings]], ...] = (
     ("list", declared.ListRequest),
     ("paging", declared.Paging),
     ("detail", declared.DetailRequest),
+    ("ended, in detail", declared.EndedRequest),
     ("missing", declared.Missing),
     ("fields", row_fields.Fields),
     ("progress", row_fields.ProgressField),

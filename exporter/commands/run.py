@@ -186,9 +186,7 @@ async def serve(
         finally:
             server.should_exit = True
             await _within(STOP_WITHIN, *serving, collector.stop())
-            await store.close()
-            if leases:
-                await leases.close()
+            await asyncio.gather(store.close(), leases.close() if leases else asyncio.sleep(0))
     log.info("stopped")
     return 0
 

@@ -124,8 +124,8 @@ class SharedStore(Store, Protocol):
         Read at once, to be shown; of the counters only those of `SHOWN`.
         """
 
-    def under(self, provider: str, epoch: int) -> Store:
-        """The same store for one provider, as long as its lease has this epoch.
+    def under(self, provider: str, holder: str, epoch: int) -> Store:
+        """The same store for one provider, as long as this holder has its lease under this epoch.
 
         What is written is checked in its own transaction: once another replica has the lease, LeaseLost is raised and
         nothing is written. To close it does nothing.

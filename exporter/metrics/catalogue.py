@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads, ReplicaSnapshot
+from exporter.snapshot import Labels, Reloads
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
+from exporter.views import AccountView, Distribution, FeedView
 
 PREFIX = "videotask_"
 PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
@@ -353,31 +354,6 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         lambda view: [((*view.labels, view.account.type), 1)],
     ),
 )
-
-REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
-    Metric(
-        "lease_held",
-        "gauge",
-        ("provider",),
-        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next two.",
-        lambda replica: [((name,), float(is_held)) for name, is_held in replica.held.items()],
-    ),
-    Metric(
-        "lease_changes_total",
-        "counter",
-        ("provider", "change"),
-        "Leases that this replica has acquired, released in order, or lost because it could not renew them in time.",
-        lambda replica: replica.changes.items(),
-    ),
-    Metric(
-        "replica_info",
-        "gauge",
-        ("replica",),
-        "1, with the name of this replica.",
-        lambda replica: [((replica.name,), 1)],
-    ),
-)
-"""Only where replicas share a ledger."""
 
 EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
     Metric(

@@ -28,12 +28,13 @@ from exporter.metrics.catalogue import (
     EXPORTER_METRICS,
     FEED_METRICS,
     PROVIDER_METRICS,
-    REPLICA_METRICS,
     TASK_METRICS,
     Metric,
 )
+from exporter.metrics.replica import REPLICA_METRICS
 from exporter.metrics.text import Frame, Lines, framed
-from exporter.snapshot import AccountView, FeedSnapshot, FeedView, Labels, Reloads, Snapshot
+from exporter.snapshot import FeedSnapshot, Labels, Reloads, Snapshot
+from exporter.views import AccountView, FeedView
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,11 @@ from exporter.vendors.registry import installed
 log = logging.getLogger(__name__)
 
 WATCH_EVERY = 5.0
-"""Seconds between two looks of the watchdog."""
-
 
 AT_ONCE = 16
 """Providers that are stopped and started at once: in between, the event loop serves others."""
 
-SPREAD = 0.05
+SPREAD = 0.02
 """Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
 
 
@@ -40,6 +38,8 @@ class Collector:
         self._wanted: dict[str, ProviderSettings] = {}
         self._types: Vendors = installed()
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
+        self.watch_every = WATCH_EVERY
+        """Seconds between two looks of the watchdog."""
         self._watchdog: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
         """Set whenever what is known may have changed; the waiting task clears it."""
@@ -80,7 +80,11 @@ class Collector:
             await self._stop(lost)
             self.polled.by_name = {name: one for name, one in self.polled.by_name.items() if one not in lost}
             await self._held.finish()
-            await self._change_to(self._wanted, self._types)
+            await self._change_to(self._wanted, self._types, all_or_none=False)
+
+    def polls(self, provider: str) -> bool:
+        """Whether a provider that is held has begun to be polled."""
+        return provider in self.polled.by_name
 
     @property
     def _lost(self) -> list[PolledProvider]:
@@ -88,38 +92,47 @@ class Collector:
         held = set(self.polled.held)
         return [one for one in self.polled.by_name.values() if one not in held]
 
-    async def _change_to(self, wanted: dict[str, ProviderSettings], types: Vendors) -> None:
+    async def _change_to(
+        self, wanted: dict[str, ProviderSettings], types: Vendors, *, all_or_none: bool = True
+    ) -> None:
         epochs = self._held.epochs(wanted)
         same = {
             name
             for name, polled in self.polled.by_name.items()
             if polled.epoch == epochs.get(name) and wanted[name] == polled.provider.settings and polled.is_of(types)
         }
-        fresh = await self._made([wanted[name] for name in epochs if name not in same], epochs, types)
+        made = await self._made([wanted[name] for name in epochs if name not in same], epochs, types)
+        fresh = {name: one for name, one in made.items() if isinstance(one, PolledProvider)}
+        failures = [one for one in made.values() if isinstance(one, BaseException)]
+        if failures and all_or_none:
+            await _together(polled.aclose() for polled in fresh.values())
+            raise failures[0]
         # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
         spread = SPREAD * sum(len(one.loops) for one in fresh.values())
         changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
         for start in range(0, len(changing), AT_ONCE):
             await self._change(changing[start : start + AT_ONCE], fresh, spread)
-        self.polled.by_name = {name: self.polled.by_name[name] for name in epochs}
+        self.polled.by_name = {name: self.polled.by_name[name] for name in epochs if name in self.polled.by_name}
         self.news.set()
+        if failures:
+            raise failures[0]
 
     async def _made(
         self, wanted: Sequence[ProviderSettings], epochs: Mapping[str, int], types: Vendors
-    ) -> dict[str, PolledProvider]:
-        """All of these providers, or none. Raises StoreError."""
-        made: dict[str, PolledProvider] = {}
-        try:
-            for one in wanted:
-                epoch = epochs[one.name]
-                ledger = self._held.ledger(one.name, epoch)
-                polled = await PolledProvider.open(one, ledger, self._clock, self.news.set, types, epoch)
-                polled.provider.client.may_call = partial(self._held.holds, one.name, epoch)
-                made[one.name] = polled
-        except BaseException:
-            await _together(polled.aclose() for polled in made.values())
-            raise
+    ) -> dict[str, PolledProvider | BaseException]:
+        """These providers, or why one could not be made."""
+        made: dict[str, PolledProvider | BaseException] = {}
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            opening = [self._open(one, epochs[one.name], types) for one in some]
+            made |= zip((one.name for one in some), await asyncio.gather(*opening, return_exceptions=True), strict=True)
         return made
+
+    async def _open(self, settings: ProviderSettings, epoch: int, types: Vendors) -> PolledProvider:
+        ledger = self._held.ledger(settings.name, epoch)
+        polled = await PolledProvider.open(settings, ledger, self._clock, self.news.set, types, epoch)
+        polled.provider.client.may_call = partial(self._held.holds, settings.name, epoch)
+        return polled
 
     async def _change(self, names: Sequence[str], fresh: dict[str, PolledProvider], spread: float) -> None:
         old = {name: self.polled.by_name[name] for name in names if name in self.polled.by_name}
@@ -137,9 +150,9 @@ class Collector:
     async def _watch(self) -> None:
         while True:
             asleep = time.monotonic()
-            await asyncio.sleep(WATCH_EVERY)
+            await asyncio.sleep(self.watch_every)
             now = time.monotonic()
-            if now - asleep < 2 * WATCH_EVERY:  # else the whole process stood still, and the loops had no chance
+            if now - asleep < 2 * self.watch_every:  # else the whole process stood still, and the loops had no chance
                 self.check(now)
 
     async def stop(self) -> None:

@@ -105,7 +105,7 @@ class Among(Held):
         lease = (provider, epoch)
         if lease not in self._ledgers:
             refused = partial(self.keeper.refused, provider, epoch)
-            self._ledgers[lease] = Ledger(self._store.under(provider, epoch), self._retention, refused)
+            self._ledgers[lease] = Ledger(self._store.under(provider, self.keeper.me, epoch), self._retention, refused)
         return self._ledgers[lease]
 
     async def finish(self) -> None:

@@ -38,6 +38,9 @@ class Polling(Protocol):
         Returns once nothing is written any more for what has ended. Raises StoreError where something could not begin.
         """
 
+    def polls(self, provider: str) -> bool:
+        """Whether a provider that is held has begun to be polled."""
+
 
 class Keeper:
     """The life of this replica among the others, from `start` to `stop`."""
@@ -153,8 +156,8 @@ class Keeper:
         if taken:
             try:
                 await polling.follow()
-            except StoreError:
-                await self._give_up(list(taken), polling)
+            except Exception:
+                await self._give_up([name for name in taken if not polling.polls(name)], polling)
                 raise
         # It holds its share, and others hold the rest, or are about to.
         self._is_settled = self._is_settled or (self._has_joined and len(taken) == min(steps.most, len(steps.wanted)))
@@ -207,6 +210,7 @@ class Keeper:
             if self.holding.lapsed() or self._lost.is_set():
                 self._lost.clear()
                 await self._tried("drop", polling.follow())
+                self._news.set()  # what ended may be free
 
     async def _tried(self, what: str, step: Awaitable[object]) -> bool:
         """Whether a step went well. An outage of the database is logged when it begins and when it ends."""

@@ -54,7 +54,8 @@ def plan(me: str, mine: Collection[str], overview: Overview) -> Plan:
     over = min(len(mine) - share[me], sum(room.values()))
     movable = sorted(name for name in mine if takers[name])
     surplus = [*sorted(set(mine) - replicas[me]), *movable[: max(0, over)]]
-    free = sorted(replicas[me] - set(mine) - overview.holders.keys())
+    others = {name for name, holder in overview.holders.items() if holder != me}
+    free = sorted(replicas[me] - set(mine) - others)  # also what is its own by a call whose answer was lost
     only_mine = [name for name in free if not takers[name]]
     most = max(0, share[me] - len(mine))
     if len(only_mine) >= most:

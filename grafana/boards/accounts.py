@@ -14,7 +14,7 @@ from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 BALANCE = by("provider", "unit")
-MONEY = ("usd", "cny")
+MONEY = ("usd", "cny", "eur")
 OTHERS = tuple(unit for unit in UNITS if unit not in MONEY)
 
 DAY = 86400
@@ -290,7 +290,7 @@ def _balances(select: Scope) -> list[panels.Panel]:
         )
 
     return [
-        forecast("Money and its forecast", MONEY, "US dollars and yuan, as the vendors tell them."),
+        forecast("Money and its forecast", MONEY, "US dollars, yuan and euros, as the vendors tell them."),
         forecast(
             "Other units and their forecast",
             OTHERS,

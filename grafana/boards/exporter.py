@@ -6,11 +6,11 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
 
 from grafana import identity, palette, panels
-from grafana.boards import frame
+from grafana.boards import frame, shared
 from grafana.boards.frame import once_ours, ours
-from grafana.boards.scales import ANY_IS_BAD, FEED, UP_WORDS
+from grafana.boards.scales import ANY_IS_BAD, FEED
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, graph, latest, number, query, timeline
+from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 REACHED = {"1": ("Reached", palette.GOOD), "0": ("Not reached", palette.BAD)}
@@ -110,15 +110,11 @@ def _sweeps(select: Scope) -> list[panels.Panel]:
     age = f"(time() - min {FEED} ({select('last_successful_poll_timestamp_seconds')}))"
     interval = f"max {FEED} ({select('poll_interval_seconds')})"
     return [
-        timeline(
+        shared.feeds_over_time(
             "Feeds read",
-            query(f"min {FEED} ({select('videotask_up')})", feed),
-            about="When each feed's last sweep had succeeded. Good: up throughout. One feed down is its vendor's "
+            select,
+            "When each feed's last sweep had succeeded. Good: up throughout. One feed down is its vendor's "
             "matter; all at once are the network's or ours.",
-            empty=frame.NO_TASKS,
-            size=(12, 8),
-            unit=units.Short,
-            words=UP_WORDS,
         ),
         graph(
             "Age of data in poll intervals",

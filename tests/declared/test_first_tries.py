@@ -150,13 +150,52 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
     ),
     "a regular expression without its sign": (
         {"states": "states: {succeeded: [done], failed: ['err.*']}"},
-        "18: kiln.feeds.firing.states.failed[0]: `err.*` looks like a regular expression; write ^ and the beginning of "
-        "a word as it is",
+        "18: kiln.feeds.firing.states.failed[0]: `err.*` looks like a regular expression; write each word as it is, "
+        "^ before a beginning, ~ before a part",
     ),
     "a zone that is nearly one": (
         {"submitted": "submitted: {path: created_at, zone: Asia/Shangai}"},
         "17: kiln.feeds.firing.fields.submitted.zone: `Asia/Shangai` is not a time zone; write a name such as "
-        "Asia/Shanghai or UTC; did you mean Asia/Shanghai?",
+        "Asia/Shanghai, or what it is ahead of UTC, such as +08:00; did you mean Asia/Shanghai?",
+    ),
+    "a zone by what it is ahead, nearly": (
+        {"submitted": "submitted: {path: created_at, zone: UTC+8}"},
+        "17: kiln.feeds.firing.fields.submitted.zone: not a time zone; write a name such as Asia/Shanghai, or what it "
+        "is ahead of UTC, such as +08:00; did you mean +08:00?",
+    ),
+    "alternatives of a regular expression": (
+        {"states": "states: {succeeded: [done], failed: ['err_(gpu|net)']}"},
+        "18: kiln.feeds.firing.states.failed[0]: `err_(gpu|net)` looks like a regular expression; write each word as "
+        "it is, ^ before a beginning, ~ before a part",
+    ),
+    "the end of a regular expression": (
+        {"states": "states: {succeeded: [done], failed: ['failed$']}"},
+        "18: kiln.feeds.firing.states.failed[0]: this word looks like a regular expression; write each word as it is, "
+        "^ before a beginning, ~ before a part",
+    ),
+    "a text in double quotes, which JMESPath takes for a key": (
+        {"rows": 'rows: data\n        where: type == "video"'},
+        "11: kiln.feeds.firing.list.where: no comparison with a text: in double quotes it is the name of a key; "
+        "write 'video'",
+    ),
+    "true without backticks, which JMESPath takes for a key": (
+        {"answer": "answer: {ok: success == true}"},
+        "3: kiln.answer.ok: no comparison with true, which is the name of a key without backticks; write `true`",
+    ),
+    "a number without backticks": (
+        {"answer": "answer: {ok: code == 0}"},
+        "3: kiln.answer.ok: not a JMESPath expression: it is incomplete or has a wrong sign at character "
+        "9; write a number in backticks, as in == `0`",
+    ),
+    "a path of JSONPath": (
+        {"id": "id: $.id"},
+        "15: kiln.feeds.firing.fields.id: not a JMESPath expression: unexpected '$' at character 1; leave `$.` out, a "
+        "path begins with a key",
+    ),
+    "a key without its s, which another part has": (
+        {"rows": "row: data"},
+        "10: kiln.feeds.firing.list.row: unknown key; did you mean rows?; allowed: headers, in_flight, json, last, "
+        "method, order, paging, path, query, rows, total, where, window",
     ),
 }
 

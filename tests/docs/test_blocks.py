@@ -24,7 +24,7 @@ from tests.harness import load
 
 Program = Callable[..., str]
 
-LANGUAGES = {"sh", "console", "text", "promql", "yaml", "json", "python", "mermaid", "make", "nginx"}
+LANGUAGES = {"sh", "console", "text", "promql", "yaml", "json", "python", "mermaid", "make", "nginx", "sql"}
 FUNCTIONS = r"(?:sum|rate|increase|histogram_quantile|time|topk|max_over_time|sort|sort_desc|deriv|absent|count)"
 IN_TEXT = re.compile(rf"(?:{FUNCTIONS}(?: by)? *\(.*\bvideotask_\w+|videotask_\w+(?:{{.+}}|.* [<>=]=? ).*)")
 """Code within the text that is a query, not only a name."""

@@ -120,7 +120,7 @@ class MemoryShare(SqliteStore):
         """As if there was nothing."""
         return {}
 
-    def under(self, provider: str, epoch: int) -> Store:
+    def under(self, provider: str, holder: str, epoch: int) -> Store:
         return _Fenced(self, provider, epoch)
 
 

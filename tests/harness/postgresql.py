@@ -86,7 +86,7 @@ class Server:
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Executes statements as superuser, each in a transaction of its own."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            for statement in statements:
+            for statement in filter(str.strip, statements):
                 connection.execute(statement.encode())
 
     def ask(self, query: str, database: str = "postgres") -> tuple[Any, ...]:

@@ -172,13 +172,13 @@ async def test_nothing_is_written_once_another_replica_has_taken_over(
     in_postgresql: InPostgresql, store: PostgresqlStore
 ) -> None:
     one, other = await joined(in_postgresql, "one", "other")
-    mine = store.under("a", (await one.acquire(["a"], 1))["a"])
+    mine = store.under("a", one.me, (await one.acquire(["a"], 1))["a"])
     await loaded(mine)
     await mine.commit(changes(1))
     await mine.watch("a", "kind", ["asked-for"], 1.0)
     in_postgresql.end("a")
     await mine.commit(changes(2))  # the lease has ended, but is still nobody else's
-    theirs = store.under("a", (await other.acquire(["a"], 1))["a"])
+    theirs = store.under("a", other.me, (await other.acquire(["a"], 1))["a"])
     for refused in (
         mine.commit(changes(3)),
         mine.unwatch("a", "kind", ["asked-for"]),
@@ -200,7 +200,7 @@ async def test_a_commit_that_was_given_up_and_comes_late_writes_nothing(
     """Two stores under one lease: what the database has of a connection that was cut, and of the one after it."""
     (one,) = await joined(in_postgresql, "one")
     (epoch,) = (await one.acquire(["a"], 1)).values()
-    cut, after = store.under("a", epoch), store.under("a", epoch)
+    cut, after = store.under("a", one.me, epoch), store.under("a", one.me, epoch)
     await loaded(cut)
     await loaded(after)
     await after.commit(changes(2))

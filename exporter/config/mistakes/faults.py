@@ -233,7 +233,7 @@ def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendo
     if more and word in allowed:
         return f" without a colon after it; write `{word}: ` and the value"
     plain = key.lower().replace("-", "").replace("_", "")
-    same = next((one for one in allowed if one.replace("_", "") == plain), "")
+    same = next((one for one in allowed if one.replace("_", "").rstrip("s") == plain.rstrip("s")), "")
     if same:
         return f"; did you mean {same}?"
     meant = _OTHER_WORDS.get(plain, "")

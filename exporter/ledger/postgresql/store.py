@@ -33,8 +33,8 @@ class PostgresqlStore:
 
     losses = 0
 
-    def __init__(self, database: Database, lease: tuple[str, int] | None = None) -> None:
-        """With the `lease` of a provider and its epoch, writes are fenced by it."""
+    def __init__(self, database: Database, lease: tuple[str, str, int] | None = None) -> None:
+        """With a `lease`, which is a provider, its holder and the epoch, writes are fenced by it."""
         self._database = database
         self._lease = lease
         self._versions: dict[tuple[str, str], int] = {}  # of each feed, as this store has loaded or written it
@@ -58,8 +58,8 @@ class PostgresqlStore:
     def path(self) -> str:
         return self._database.name
 
-    def under(self, provider: str, epoch: int) -> Store:
-        return _LeasedStore(self._database, (provider, epoch))
+    def under(self, provider: str, holder: str, epoch: int) -> Store:
+        return _LeasedStore(self._database, (provider, holder, epoch))
 
     async def providers(self) -> list[str]:
         return await self._read(_first, say.PROVIDERS)

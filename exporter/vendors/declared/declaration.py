@@ -9,12 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from exporter.config.files.document import KeyPath, typed
 from exporter.config.mistakes import slips
@@ -84,7 +79,7 @@ class Paging(Settings):
 
     type: Literal["page", "offset", "cursor", "link", "none"] = Field(description="what names the next page")
     first: int = Field(default=1, ge=0, le=1, description="the number of the first page")
-    next: Path | None = Field(default=None, description="the next cursor or link in the answer")
+    next: Path | None = Field(default=None, description="the next cursor or link in the body of the answer")
 
 
 class _Request(Settings):
@@ -111,11 +106,21 @@ class ListRequest(_Request):
 
 
 class Missing(Settings):
-    """How the vendor answers that it does not know a task."""
+    """How the vendor answers that it does not know a task, or has no balance to tell."""
 
     status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
-    when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
+    when: Path | None = Field(default=None, description="over a good answer: true where it shows none")
+
+
+Parts = list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]]
+
+
+class EndedRequest(_Request):
+    """The request for one task that has ended, where that alone tells all."""
+
+    row: Path = Field(default_factory=lambda: Expression("@"), description="the task")
+    fills: Parts = Field(min_length=1, description="what only this request tells")
 
 
 class DetailRequest(_Request):
@@ -124,9 +129,10 @@ class DetailRequest(_Request):
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task, or a list of tasks")
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
-    fills: list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]] = Field(
-        default_factory=list, description="what only the detail tells of an ended task"
+    fills: Parts = Field(
+        default_factory=list, description="what only the detail tells of an ended task, where there is a list too"
     )
+    ended: EndedRequest | None = Field(default=None, description="a request for each ended task beside this one")
 
 
 class FeedDeclaration(Settings):
@@ -163,7 +169,7 @@ class Auth(Settings):
     """How requests prove whose they are."""
 
     type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
-    credential: str | None = Field(default=None, description="the credential that is sent")
+    credential: str | None = Field(default=None, description="the credential that is sent; basic: the user")
     name: str | None = Field(default=None, description="of the header or the parameter")
     prefix: HeaderText = Field(default="", description="before the credential in the header, with its blank")
     password: str | None = Field(default=None, description="basic: the credential that is the password")
@@ -215,7 +221,7 @@ class BalanceField(UsageField):
 
     path: Path = Field(description="JMESPath over the answer")
     minus: Path | None = Field(default=None, description="what has been used of it, where the vendor tells that apart")
-    currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
+    currency: Path | None = Field(default=None, description="USD, CNY or EUR, where the account may be in any")
     unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
 
@@ -223,6 +229,7 @@ class AccountRequest(_Request):
     """The request for the balance."""
 
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
+    missing: Missing = Field(default_factory=Missing, description="an account that has no balance")
     balance: BalanceField = Field(description="what is left")
 
 
@@ -271,12 +278,14 @@ class Declaration(VendorDeclaration):
         for name in self.headers:
             yield from unknown_names_in(("headers", name), Template(self.headers[name]), own)
 
-    def _requests(self) -> Iterator[tuple[KeyPath, ListRequest | DetailRequest | AccountRequest]]:
+    def _requests(self) -> Iterator[tuple[KeyPath, _Request]]:
         for kind, feed in self.feeds.items():
             if feed.list_:
                 yield ("feeds", kind, "list"), feed.list_
             if feed.detail:
                 yield ("feeds", kind, "detail"), feed.detail
+                if feed.detail.ended:
+                    yield ("feeds", kind, "detail", "ended"), feed.detail.ended
         if self.account:
             yield ("account",), self.account
 
@@ -324,7 +333,7 @@ def _is_taken(name: str) -> bool:
     return name in _TAKEN or hasattr(ProviderSettings, name)
 
 
-def template_of(request: ListRequest | DetailRequest | AccountRequest) -> RequestTemplate:
+def template_of(request: _Request) -> RequestTemplate:
     """The request with its placeholders parsed."""
     return RequestTemplate(request.method, request.path, request.query, request.body, request.headers)
 
@@ -336,17 +345,25 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
         yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
     if feed.detail is not None:
         yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
-        for index, part in enumerate(feed.detail.fills):
-            names = ("code", "text") if part == "reason" else (part,)
-            if all(getattr(feed.fields, name) is None for name in names):
-                wanted = " or ".join(f"fields.{name}" for name in names)
-                told = f"not told by any field; write {wanted}, or leave it out"
-                yield ("detail", "fills", index), told_of(part, told)
+        if feed.detail.fills and feed.list_ is None:
+            told = "without effect in a feed without a list; leave it out, or write it in `ended` with its own request"
+            yield ("detail", "fills"), told
+        yield from _faults_of_fills(("detail", "fills"), feed.detail.fills, feed.fields)
+        if ended := feed.detail.ended:
+            yield from _faults_of_fills(("detail", "ended", "fills"), ended.fills, feed.fields)
     yield from ((("states", *path), words) for path, words in faults_of_words(feed.states))
     yield from ((("reasons", *path), words) for path, words in faults_of_words(feed.reasons))
     yield from ((("vague_reasons", *path), words) for path, words in faults_of_words(feed.vague_reasons))
     if not feed.states:
         yield ("states",), "empty; write the vendor's words for each state, such as `succeeded: [done]`"
+
+
+def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[tuple[KeyPath, str]]:
+    for index, part in enumerate(fills):
+        names = ("code", "text") if part == "reason" else (part,)
+        if all(getattr(fields, name) is None for name in names):
+            wanted = " or ".join(f"fields.{name}" for name in names)
+            yield (*where, index), told_of(part, f"not told by any field; write {wanted}, or leave it out")
 
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
@@ -376,6 +393,11 @@ def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[
     used = {name for _, template in request.templates() for name in template.names}
     if not used & IDS:
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
+    if of.ended:
+        one = template_of(of.ended)
+        yield from ((("ended", *path), words) for path, words in unknown_names(one, own | ALWAYS | {"id", "+id"}))
+        if not any(template.names & {"id", "+id"} for _, template in one.templates()):
+            yield ("ended",), "no {id} in path, query or json; it asks for one task"
     if of.batch > 1 and not used & {"ids", "ids[]"}:
         yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
     if of.batch == 1 and not used & {"id", "+id"} and used & IDS:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, create_model
 
@@ -20,7 +19,7 @@ from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.account import DeclaredAccount, Question
 from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Denial, Detail, Envelope, Listing, Refused
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.reading.rows import Fact, RowReader
 from exporter.vendors.declared.reading.values import (
@@ -32,7 +31,15 @@ from exporter.vendors.declared.reading.values import (
 )
 from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.declared.requests import RequestTemplate, Template, Value
-from exporter.vendors.declared.row_fields import Fields, LengthField, TimeField, as_offset, as_path, seconds_of_offset
+from exporter.vendors.declared.row_fields import (
+    Fields,
+    LengthField,
+    TimeField,
+    as_offset,
+    as_path,
+    seconds_of_offset,
+    zone_of,
+)
 from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
 
 
@@ -251,7 +258,7 @@ def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
         offset = float(given) if isinstance(given, int | float) else seconds_of_offset(str(given))
-    return Fact(part, name, of.path.select, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+    return Fact(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
 
 
 def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:
@@ -272,7 +279,7 @@ def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | No
     )
 
 
-def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
+def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> DeclaredAccount:
     """What asks for the balance in the way of a feed of the same provider."""
     balance = of.balance
     question = Question(
@@ -284,6 +291,7 @@ def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
         balance.currency,
         balance.unlimited,
         of.window or 0.0,
+        _denial(of.missing),
     )
     return DeclaredAccount(question, feed.caller, feed.reasons, feed.own)
 
@@ -297,11 +305,12 @@ def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
     if of is None:
         return None
-    missing = of.missing
-    codes = frozenset(plain(code) for code in missing.code)
-    return Detail(
-        template_of(of), of.row, of.batch, frozenset(missing.status), codes, missing.when, frozenset(of.fills)
-    )
+    ended = Detail(template_of(of.ended), of.ended.row, fills=frozenset(of.ended.fills)) if of.ended else None
+    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills), ended)
+
+
+def _denial(of: declared.Missing) -> Denial:
+    return Denial(frozenset(of.status), frozenset(plain(code) for code in of.code), of.when)
 
 
 def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:

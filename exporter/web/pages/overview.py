@@ -9,8 +9,9 @@ from functools import cached_property
 
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
-from exporter.snapshot import BalanceSnapshot, FeedSnapshot, FeedView, Labels, Reloads, ReplicaSnapshot, Snapshot
+from exporter.snapshot import BalanceSnapshot, FeedSnapshot, Labels, Reloads, ReplicaSnapshot, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
+from exporter.views import FeedView
 from exporter.web.pages import filters as words
 from exporter.web.pages.troubles import (
     WHOSE_CAUSE,
