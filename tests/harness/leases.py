@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from exporter.ledger.errors import LeaseLost
+from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes, FeedRecord, Store
@@ -113,6 +113,8 @@ class MemoryShare(SqliteStore):
     def __init__(self, file: SqliteFile, database: MemoryDatabase) -> None:
         super().__init__(file)
         self.database = database
+        self.unreadable: set[str] = set()
+        """Providers whose rows cannot be read."""
 
     async def load_all(
         self, providers: Sequence[str], ended_since: float
@@ -128,7 +130,12 @@ class _Fenced(SqliteStore):
     def __init__(self, share: MemoryShare, provider: str, epoch: int) -> None:
         super().__init__(share._file)
         self._thread = share._thread  # the calls of all stay one after the other
-        self._database, self._lease = share.database, (provider, epoch)
+        self._database, self._lease, self._unreadable = share.database, (provider, epoch), share.unreadable
+
+    async def load(self, provider: str, kind: str) -> FeedRecord:
+        if provider in self._unreadable:
+            raise StoreError("a value that cannot be read")
+        return await super().load(provider, kind)
 
     async def commit(self, changes: Changes) -> None:
         self._database.check(*self._lease)

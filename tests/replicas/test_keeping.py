@@ -195,6 +195,19 @@ async def test_a_write_that_is_refused_ends_the_polling(replicas: Replicas, live
     assert one.holds() == []
 
 
+async def test_a_provider_that_cannot_be_read_keeps_no_other_from_being_polled(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = replicas.add("one")
+    replicas.share.unreadable = {"swap1"}
+    await replicas.started(one, *some(live_site, 3))
+    await until("the others", lambda: one.polls() == ["swap0", "swap2"])
+    await until("another try", lambda: replicas.share.database.rows["swap1"].epoch > 1)
+    assert "swap1" in (await one.scrape())  # as one that is not held
+    replicas.share.unreadable = set()
+    await until("all", lambda: held(one) == [3])
+
+
 async def test_a_provider_that_a_reload_takes_away_is_free_for_others(replicas: Replicas, live_site: Site) -> None:
     wanted = some(live_site, 2)
     one = await replicas.start("one", *wanted)
