@@ -216,6 +216,8 @@ class Vendor:
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     account: Callable[[Any, Client, Sequence[Feed]], Account | None] | None = None
     """Makes what asks for the balance, out of settings, client and feeds; None where the vendor tells none."""
+    account_needs: tuple[str, ...] = ()
+    """The settings without which the balance is not asked for, where others than the usual credentials."""
     more_kinds: tuple[str, ...] = ()
     """Feeds that a provider has only where its setting `feeds` names them."""
     other_names: tuple[str, ...] = ()

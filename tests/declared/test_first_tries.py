@@ -187,6 +187,16 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
         "3: kiln.answer.ok: not a JMESPath expression: it is incomplete or has a wrong sign at character "
         "9; write a number in backticks, as in == `0`",
     ),
+    "the unit of a time": (
+        {"submitted": "submitted: {path: created_at, unit: ms}"},
+        "17: kiln.feeds.firing.fields.submitted.unit: without effect: the form of a time is told by its look, seconds "
+        "or less by size",
+    ),
+    "a cost without its unit": (
+        {"submitted": "submitted: created_at\n        usage: cost"},
+        "18: kiln.feeds.firing.fields.usage: a path alone, which tells no unit; write {path: cost, unit: credits} or "
+        "another unit",
+    ),
     "a path of JSONPath": (
         {"id": "id: $.id"},
         "15: kiln.feeds.firing.fields.id: not a JMESPath expression: unexpected '$' at character 1; leave `$.` out, a "
@@ -220,6 +230,29 @@ def test_a_vendor_file_of_the_configuration_that_is_empty_is_told(tmp_path: Path
     assert [fault.partition("kiln.yaml:")[2] for fault in raised.value.faults] == [
         "1: no vendor; write its name as a key, and below it what the vendor is"
     ]
+
+
+def test_a_vendor_file_that_is_written_as_a_configuration_is_told(tmp_path: Path) -> None:
+    lines = "\n".join(f"  {line}" for line in KILN.splitlines())
+    (tmp_path / "kiln.yaml").write_text(f"vendors:\n{lines}\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("vendor_files: [kiln.yaml]\nproviders:\n  - {name: k, type: kiln, api_key: KEY}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(config)
+    assert (
+        f"{tmp_path / 'kiln.yaml'}:1: vendors: no vendor; a file of vendor_files begins with the vendor's own name: "
+        "leave it out"
+    ) in raised.value.faults
+
+
+def test_a_credential_by_another_name_is_told_its_own(tmp_path: Path) -> None:
+    (tmp_path / "kiln.yaml").write_text(KILN.replace("api_key", "kiln_pass"))
+    config = tmp_path / "config.yaml"
+    config.write_text("vendor_files: [kiln.yaml]\nproviders:\n  - {name: k, type: kiln, api_key: KEY}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(config)
+    told = [fault for fault in raised.value.faults if ".api_key: " in fault]
+    assert "unknown key; did you mean kiln_pass?" in told[0]
 
 
 def test_an_offset_that_a_provider_gives_is_a_duration(tmp_path: Path) -> None:

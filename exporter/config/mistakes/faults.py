@@ -239,6 +239,9 @@ def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendo
     meant = _OTHER_WORDS.get(plain, "")
     if meant in allowed:
         return f"; did you mean {meant}?"
+    own = issubclass(model, ProviderSettings) and model.secret_names() - ProviderSettings.secret_names()
+    if own and len(own) == 1 and re.search("key|token|secret|password", plain):
+        return f"; did you mean {next(iter(own))}?"
     if place := next((place for place, keys in _places(model, root, vendors) if key in keys), ""):
         return f" here; it is a setting of {place}"
     first, _, rest = key.replace("-", "_").replace(".", "_").partition("_")

@@ -8,14 +8,12 @@ first.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, Literal
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, Field, field_validator
@@ -29,10 +27,10 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Reason
-from exporter.vendors.declared.auth import Scheme, Signed, TokenHeader
+from exporter.vendors.declared.auth.schemes import Scheme, Signed, TokenHeader
+from exporter.vendors.declared.auth.signatures import canonical, digest, keyed
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.feed import DeclaredFeed
-from exporter.vendors.declared.requests import RequestTemplate
 from exporter.vendors.declared.vendor import Hooks, account_of, vendor_of
 from exporter.vendors.fields import shaped
 from exporter.vendors.vendor import Account, Feed
@@ -209,26 +207,12 @@ class Signature(httpx.Auth):
         yield request
 
     def _authorization(self, request: httpx.Request) -> str:
-        path, _, query = request.url.raw_path.decode().partition("?")
-        pairs = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in parse_qsl(query, True))
-        given = [name for name in ("host", "x-project-id", "x-sdk-date") if name in request.headers]
-        signed = {name: request.headers[name].strip() for name in given}
-        names = ";".join(signed)
-        canonical = "\n".join(
-            [
-                request.method,
-                quote(unquote(path), safe="/~") + ("" if path.endswith("/") else "/"),
-                "&".join(f"{name}={value}" for name, value in pairs),
-                *(f"{name}:{value}" for name, value in signed.items()),
-                "",
-                names,
-                hashlib.sha256(request.content).hexdigest(),
-            ]
-        )
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"SDK-HMAC-SHA256\n{signed['x-sdk-date']}\n{digest}"
-        signature = hmac.new(self._secret_key.reveal().encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-        return f"SDK-HMAC-SHA256 Access={self._access_key.reveal()}, SignedHeaders={names}, Signature={signature}"
+        names = [name for name in ("host", "x-project-id", "x-sdk-date") if name in request.headers]
+        form = digest(canonical(request, names, path_end="/"))
+        to_sign = f"SDK-HMAC-SHA256\n{request.headers['x-sdk-date']}\n{form}"
+        signature = keyed(self._secret_key.reveal().encode(), to_sign).hex()
+        access_key, names_told = self._access_key.reveal(), ";".join(names)
+        return f"SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={names_told}, Signature={signature}"
 
 
 def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Account | None:
@@ -237,12 +221,10 @@ def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Accou
     first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
     if asked is None or first is None:
         return None
-    account = account_of(asked, first)
-    request = RequestTemplate("GET", f"{settings.billing_url or _billing_url(settings.base_url)}{asked.path}", {})
-    caller = first.caller
+    scheme = None
     if settings.access_key and settings.secret_key:
-        caller = replace(caller, scheme=Signed(Signature(settings.access_key, settings.secret_key)))
-    return replace(account, question=replace(account.question, request=request), caller=caller)
+        scheme = Signed(Signature(settings.access_key, settings.secret_key))
+    return account_of(asked, first, url=settings.billing_url or _billing_url(settings.base_url), scheme=scheme)
 
 
 def _billing_url(base_url: str) -> str:

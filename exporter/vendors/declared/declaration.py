@@ -5,11 +5,10 @@ A value's type finds the faults of that value alone. `faults` finds those that o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.config.files.document import KeyPath, typed
 from exporter.config.mistakes import slips
@@ -19,6 +18,7 @@ from exporter.config.values import BaseUrl, Interval, Kind, Name, Rate, WebUrl, 
 from exporter.config.vendors.types import VendorDeclaration
 from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
 from exporter.tasks import Cause, Clock
+from exporter.vendors.declared.auth.settings import Auth, HeaderName, HeaderText
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.requests import (
     ALWAYS,
@@ -31,8 +31,6 @@ from exporter.vendors.declared.requests import (
     unknown_names_in,
 )
 from exporter.vendors.declared.row_fields import Fields, Path, TimeField, UsageField, as_offset
-
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _path_below(value: str) -> str:
@@ -49,20 +47,6 @@ Json = Annotated[Any, BeforeValidator(typed)]
 UrlPath = Annotated[str, AfterValidator(_path_below)]
 
 
-def _header_name(value: str) -> str:
-    if not _HEADER_NAME.fullmatch(value):
-        raise fault("not the name of a header; write letters, digits and hyphens")
-    if value.lower() in ("connection", "content-length", "transfer-encoding"):
-        raise fault("not a header to declare, since each request has its own; leave it out")
-    return value
-
-
-def _header_text(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise fault("holds a line break or another sign that no header can carry; write letters, digits and blanks")
-    return value
-
-
 def _without_braces(url: str) -> str:
     if "{" in url or "}" in url:
         raise fault("holds braces; write the address itself: placeholders stand in the paths below it")
@@ -70,8 +54,6 @@ def _without_braces(url: str) -> str:
 
 
 OwnBaseUrl = Annotated[BaseUrl, AfterValidator(_without_braces)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 
 class Paging(Settings):
@@ -154,53 +136,6 @@ class FeedDeclaration(Settings):
     )
 
 
-_KEYS_OF_AUTH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "bearer": ((), ("credential",)),
-    "header": (("name",), ("credential", "prefix")),
-    "query": (("name",), ("credential",)),
-    "basic": ((), ("credential", "password")),
-    "jwt_hs256": (("issuer", "secret"), ()),
-    "none": ((), ()),
-}
-"""The keys that each scheme needs, and those that it may have."""
-
-
-class Auth(Settings):
-    """How requests prove whose they are."""
-
-    type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
-    credential: str | None = Field(default=None, description="the credential that is sent; basic: the user")
-    name: str | None = Field(default=None, description="of the header or the parameter")
-    prefix: HeaderText = Field(default="", description="before the credential in the header, with its blank")
-    password: str | None = Field(default=None, description="basic: the credential that is the password")
-    issuer: str | None = Field(default=None, description="jwt_hs256: the credential that names the account")
-    secret: str | None = Field(default=None, description="jwt_hs256: the credential that signs")
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Auth:
-        needed, allowed = _KEYS_OF_AUTH[self.type]
-        for key in needed:
-            if not getattr(self, key):
-                raise fault(f"missing; the scheme {self.type} needs it", key)
-        for key in sorted(self.model_fields_set - {"type", *needed, *allowed}):
-            others = [scheme for scheme, keys in _KEYS_OF_AUTH.items() if key in (*keys[0], *keys[1])]
-            told = f"without effect in the scheme {self.type}; leave it out, or write type: {' or '.join(others)}"
-            raise fault(told, key)
-        if self.type == "header":
-            try:
-                _header_name(self.name or "")
-            except ValueError as error:
-                raise fault(str(error), "name") from None
-        return self
-
-    @property
-    def credentials(self) -> Iterator[tuple[str, str]]:
-        """The names of credentials, by key."""
-        for key in ("credential", "password", "issuer", "secret"):
-            if name := getattr(self, key):
-                yield key, name
-
-
 class AnswerEnvelope(Settings):
     """What is around every answer."""
 
@@ -228,6 +163,13 @@ class BalanceField(UsageField):
 class AccountRequest(_Request):
     """The request for the balance."""
 
+    url: OwnBaseUrl | None = Field(
+        default=None, description="where the balance is told, if not below base_url; the default of `billing_url`"
+    )
+    auth: Auth | None = Field(
+        default=None,
+        description="how this request proves whose it is, if in another way; own secrets may be left out",
+    )
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
     missing: Missing = Field(default_factory=Missing, description="an account that has no balance")
     balance: BalanceField = Field(description="what is left")
@@ -298,6 +240,12 @@ class Declaration(VendorDeclaration):
                 if field and isinstance(field.offset, str):
                     yield ("feeds", kind, "fields", key, "offset"), Template(field.offset).whole
 
+    @property
+    def account_credentials(self) -> tuple[str, ...]:
+        """The secrets that only the question for the balance takes; a provider that leaves them out has no balance."""
+        auth = self.account.auth if self.account else None
+        return tuple(name for _, name in auth.credentials if name not in self.credentials) if auth else ()
+
     def _faults_of_credentials(self) -> Iterator[tuple[KeyPath, str]]:
         shown = ", ".join(filter(slips.repeated, self.credentials))
         allowed = shown or "none, since `credentials` names none"
@@ -308,6 +256,14 @@ class Declaration(VendorDeclaration):
         sends = self.auth.type in ("bearer", "header", "query", "basic")
         if sends and not self.auth.credential and len(self.credentials) != 1:
             yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
+        auth = self.account.auth if self.account else None
+        if auth and auth.type in ("bearer", "header", "query", "basic") and not auth.credential:
+            yield ("account", "auth", "credential"), "missing; name the credential that is sent"
+        for index, name in enumerate(self.account_credentials):
+            is_known = name in self.settings or _is_taken(name) or name in self.account_credentials[:index]
+            if is_known or not name.isidentifier():
+                words = "no name for a credential; write one of letters, digits and underscores that no setting has"
+                yield ("account", "auth"), told_of(name, words)
         for place, request in self._requests():
             if self.auth.type == "query" and self.auth.name in request.query:
                 told = "the name of another parameter of this request; the credential would stand in its place"

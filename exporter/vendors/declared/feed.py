@@ -17,7 +17,7 @@ from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.tasks import Clock, Observation, Reason
-from exporter.vendors.declared.auth import Scheme
+from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.reading.rows import RowReader
 from exporter.vendors.declared.reading.words import Words, plain

@@ -61,6 +61,8 @@ class _OrOne:
 
     @staticmethod
     def _list(value: Any) -> Any:
+        if isinstance(value, str):
+            raise fault("a path alone, which tells no unit; write {path: cost, unit: credits} or another unit")
         return value if isinstance(value, list) else [value]
 
 
@@ -144,6 +146,14 @@ class TimeField(PathOnly):
     )
     zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
     when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _needs_no_form(cls, value: Any) -> Any:
+        for key in ("unit", "format"):
+            if isinstance(value, dict) and key in value:
+                raise fault("without effect: the form of a time is told by its look, seconds or less by size", key)
+        return value
 
 
 class LengthField(PathOnly):
