@@ -29,10 +29,10 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it quotes rows; what 
 
 CONNECTIONS = 4
 """Most connections that are open for work at the same time; the rest of the work waits its turn."""
-CONNECT_WITHIN = 4
+CONNECT_WITHIN = 3
 """Seconds for a connection, all hosts of the URL together."""
-ANSWER_WITHIN = 5.0
-"""Seconds for one answer of the server. The server itself gives up a second before."""
+ANSWER_WITHIN = 4.0
+"""Seconds for one answer of the server, which itself gives up a second before. A stop within five waits for one."""
 LIFETIME = 3600.0
 """Seconds after which a connection is not used again, so that no host that has moved is held on to."""
 REST = 1.0
@@ -166,6 +166,9 @@ class Database:
                 await self._forget(connection)
                 if connection.gave_up:
                     raise StoreError(f"{self.name}: {words_of(error, self._patience)}") from None
+            except BaseException:
+                await connection.close()
+                raise
         connection = await self.connect()
         try:
             with self.told(connection):
