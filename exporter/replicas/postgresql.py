@@ -90,7 +90,7 @@ _HOLDERS = "SELECT provider, holder FROM videotask.leases WHERE holder IS NOT NU
 
 
 class PostgresqlLeases:
-    """The leases of one replica. Its connections are its own: no large commit of the ledger delays a renewal."""
+    """The leases of one replica, on connections of their own: no large commit of the ledger delays a renewal."""
 
     def __init__(self, database: Database, name: str, length: float) -> None:
         """`name` is the replica's for people, `length` that of a lease in seconds."""

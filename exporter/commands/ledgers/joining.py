@@ -22,8 +22,8 @@ def leases_of(config: Config) -> PostgresqlLeases | None:
     from exporter.ledger.postgresql.database import ANSWER_WITHIN, Database
     from exporter.replicas.postgresql import PostgresqlLeases
 
-    patience = min(ANSWER_WITHIN, max(2.0, config.ledger.lease / 3))
-    database = Database(config.ledger.url, config.ledger.password, patience=patience)
+    patience = min(ANSWER_WITHIN, max(2.0, config.ledger.lease / 5))  # time is left for another try
+    database = Database(config.ledger.url, config.ledger.password, patience=patience, connections=1)
     return PostgresqlLeases(database, config.replica or socket.gethostname(), config.ledger.lease)
 
 
