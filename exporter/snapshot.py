@@ -220,6 +220,8 @@ class ReplicaSnapshot:
     """How often leases of this replica have changed, by provider and kind of change."""
     trouble: str = ""
     """Why the leases cannot be kept; empty while they can."""
+    failure: str = ""
+    """Why this replica cannot poll something that it has acquired; empty if it can."""
 
     @property
     def unheld(self) -> list[str]:

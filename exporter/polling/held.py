@@ -98,7 +98,7 @@ class Among(Held):
         changes: dict[tuple[str, str], int] = {
             (name, change): keeper.holding.changes[name, change] for name in held for change in Change
         }
-        return ReplicaSnapshot(keeper.name, held, keeper.holders, changes, keeper.trouble)
+        return ReplicaSnapshot(keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure)
 
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""

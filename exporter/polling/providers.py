@@ -151,9 +151,9 @@ class PolledProviders:
         return Snapshot(tuple(polled.snapshot() for polled in self.held), self._held.snapshot())
 
     async def everything(self) -> Snapshot:
-        """All that is polled, here or by other replicas: of those what the database says, if it can be read."""
+        """All that is polled, here or by other replicas: of those what the database says, while it can be read."""
         mine, elsewhere = self.snapshot(), self._held.elsewhere
-        if elsewhere is None or mine.replica is None:
+        if elsewhere is None or mine.replica is None or mine.replica.trouble:
             return mine
         accounts = {one.name: one for one in mine.accounts}
         with suppress(StoreError):  # the pages say that the leases cannot be kept

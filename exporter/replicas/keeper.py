@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -51,6 +51,8 @@ class Keeper:
         """As it was last read."""
         self.providers: Sequence[str] = ()
         """Those that the configuration names."""
+        self.failure = ""
+        """Why something that was acquired could not be polled, the last time that something was."""
         self.is_ready = False
         """Whether this replica has done its part since the configuration was loaded."""
         self._is_settled = False
@@ -153,15 +155,26 @@ class Keeper:
         if steps.surplus:
             await self._give_up(steps.surplus, polling)
         taken = await self.holding.acquire(steps.wanted, min(steps.most, AT_ONCE)) if steps.most else {}
-        if taken:
-            try:
-                await polling.follow()
-            except Exception:
-                await self._give_up([name for name in taken if not polling.polls(name)], polling)
-                raise
+        failed = await self._begin(taken, polling) if taken else False
         # It holds its share, and others hold the rest, or are about to.
         self._is_settled = self._is_settled or (self._has_joined and len(taken) == min(steps.most, len(steps.wanted)))
-        return bool(taken)
+        return bool(taken) and not failed
+
+    async def _begin(self, taken: Collection[str], polling: Polling) -> bool:
+        """Polls what was acquired; whether some of it could not begin, which is given up again."""
+        before, self.failure = self.failure, ""
+        try:
+            await polling.follow()
+            return False
+        except StoreError as error:
+            self.failure = str(error)
+        except Exception as error:  # a slip of ours
+            log.error("providers cannot be polled; this is a bug in the exporter", exc_info=error)
+            self.failure = f"unexpected {type(error).__name__}"
+        if self.failure != before:
+            log.warning("providers that were acquired cannot be polled", extra={"error": self.failure})
+        await self._give_up([name for name in taken if not polling.polls(name)], polling)
+        return True
 
     async def _give_up(self, providers: Sequence[str], polling: Polling) -> None:
         given = self.holding.give_up(providers)

@@ -23,6 +23,8 @@ from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads
 from exporter.tasks import State
+from exporter.web.pages.overview import Overview
+from exporter.web.pages.troubles import Whose
 from tests.harness import DAY, Site, until
 from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
 
@@ -184,6 +186,32 @@ async def test_a_replica_that_stood_still_shows_nothing_that_it_may_no_longer_ho
     one.line.is_cut = False
     await until("a first sweep", one.polls)
     assert one.polled.by_name["swap0"].epoch == 2
+
+
+async def test_the_page_of_a_replica_without_its_database_says_what_is_wrong(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    assert Overview.of(await one.polled.everything(), Reloads(), "", time.time()).level == "good"
+    one.line.is_cut = True
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+    assert (overview.level, overview.verdict) == ("bad", "No provider is polled")
+    assert [(one.whose, one.words) for one in overview.troubles] == [(Whose.DATABASE, "no answer")]
+
+
+async def test_the_page_says_which_provider_no_replica_polls(replicas: Replicas, live_site: Site) -> None:
+    one = replicas.add("one")
+    replicas.share.unreadable = {"swap1"}
+    await replicas.started(one, *some(live_site, 2))
+    await until("the other", lambda: one.polls() == ["swap0"])
+
+    async def told() -> list[str]:
+        overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+        return [f"{trouble.what}: {trouble.words}" for trouble in overview.troubles]
+
+    assert await told() == ["One provider is polled by no replica: swap1: a value that cannot be read"]
 
 
 async def test_a_write_that_is_refused_ends_the_polling(replicas: Replicas, live_site: Site) -> None:

@@ -279,7 +279,7 @@ class Overview:
         """One sentence: is anything wrong."""
         down = len(self.cards) - self.up - self.waiting
         if not self.cards:
-            return "No provider is configured"
+            return "No provider is polled" if self.replica and self.replica.held else "No provider is configured"
         if down:
             return f"{down} of {_feeds(len(self.cards))} cannot be read"
         if self.troubles:
@@ -290,6 +290,8 @@ class Overview:
 
     @property
     def summary(self) -> str:
+        if not self.cards and self.replica and self.replica.held:
+            return "What other replicas poll is not known either."
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
         in_flight = f"{_tasks(self.total_in_flight)} in flight"

@@ -116,7 +116,9 @@ def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
         some = ", ".join(unheld[:FEW]) + (", ..." if len(unheld) > FEW else "")
         what = "One provider is" if len(unheld) == 1 else f"{len(unheld)} providers are"
         told = "After the end of a replica others take its providers over within two leases."
-        yield Trouble(Whose.EXPORTER, f"{what} polled by no replica", some, told, is_grave=False)
+        if replica.failure:
+            some, told = f"{some}: {replica.failure}", "This replica tries again, and so do the others."
+        yield Trouble(Whose.EXPORTER, f"{what} polled by no replica", some, told, is_grave=bool(replica.failure))
 
 
 def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
