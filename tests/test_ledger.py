@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -873,6 +874,26 @@ async def test_a_commit_that_has_begun_is_carried_through_when_its_sweep_is_canc
         desk = desk.restarted()
         await desk.sweep(seen("a", S), seen("b", S))
         assert desk.finished == {"succeeded": 2}
+
+
+async def test_a_commit_that_fails_after_its_sweep_was_cancelled_is_no_bug_to_be_told_of() -> None:
+    class Full(SqliteFile):
+        def commit(self, changes: Changes) -> None:
+            raise StoreError("the disk is full")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(about))
+    desk = Desk(store=Full(":memory:"))
+    recording = asyncio.create_task(desk.sweep(seen("a", S)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    recording.cancel()
+    await asyncio.wait({recording})
+    assert recording.cancelled()
+    await desk.ledger.finish()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
 
 
 async def test_closing_waits_for_what_is_being_written(desk: Desk) -> None:

@@ -77,8 +77,10 @@ class Ledger:
         Once begun it is carried through, also when the caller is cancelled: a commit that the tracker does not know of
         would count the same ends again.
         """
+        recording = asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep)))
+        recording.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may be gone
         try:
-            return await asyncio.shield(asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep))))
+            return await asyncio.shield(recording)
         except LeaseLost:
             self._refused()
             raise
