@@ -104,7 +104,7 @@ class Clock(StrEnum):
     OBSERVED = "observed"
 
 
-UNITS = ("credits", "usd", "cny", "eur", "tokens", "seconds", "requests", "units")
+UNITS = ("credits", "usd", "cny", "tokens", "seconds", "requests", "units")
 """What costs and balances are counted in: the values of the label `unit`. Money is in whole units."""
 
 

@@ -74,6 +74,12 @@ AT_ONCE = 16
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A process more than there are cores: tests also wait, for programs, deadlines and disks."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Any process runs any test, but for those that share. (The mark xdist_group does nothing under pytest 9.)"""
     from xdist.scheduler import LoadScopeScheduling
@@ -84,7 +90,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
         def _assign_work_unit(self, node: Any) -> None:
             """Hands out some tests at once: most take less time than asking for the next. Towards the end, one."""
-            for _ in range(min(AT_ONCE, 1 + len(self.workqueue) // (4 * len(self.nodes)))):
+            super()._assign_work_unit(node)
+            most = min(AT_ONCE, len(self.workqueue) // (4 * len(self.nodes)))
+            while self._pending_of(self.assigned_work[node]) < most:
                 super()._assign_work_unit(node)
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0.0) -> None:

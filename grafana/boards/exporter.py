@@ -1,4 +1,4 @@
-"""The Exporter: its own health, for whoever operates it."""
+"""The Exporter: its own health, for its operators."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
                     f"({select('exporter_build_info')})",
                 ),
             ],
-            about="Which versions run, and for how long. Good: one version, and no start that nobody meant.",
+            about="Which versions run, and for how long. Good: one version, and no unplanned start.",
             empty=frame.NO_EXPORTER,
             size=(8, 5),
             unit=units.Short,
@@ -85,8 +85,8 @@ def _numbers(select: Scope) -> list[panels.Panel]:
         number(
             "Ledgers lost",
             latest(f"max(max_over_time({select('ledger_losses_total')}[{WHOLE_RANGE}]))"),
-            about="Ledgers that were found damaged and set aside; counters of tasks began anew then. Good: none. Else "
-            "look at the disk, and keep the file that was set aside.",
+            about="Damaged ledgers that the exporter set aside; the task counters then started again at 0. Good: none. "
+            "Else look at the disk, and keep the file that was set aside.",
             empty="No exporter",
             size=(3, 5),
             unit=units.Short,
@@ -205,7 +205,7 @@ def _data(select: Scope) -> list[panels.Panel]:
             "Unmeasured durations",
             "unmeasured_durations_total",
             "phase",
-            "Ended tasks whose duration nobody can know. Usual for vendors without times, for tasks that ended while "
+            "Ended tasks of unknown duration. Usual for vendors that report no times, and for tasks that ended while "
             "the exporter was down.",
         ),
     ]

@@ -289,7 +289,7 @@ def _durations(select: Scope) -> list[panels.Panel]:
         heat(
             "Total durations",
             "total_duration_seconds",
-            "From submission to end: what those who wait for the video feel. Good: low and steady.",
+            "From submission to end: how long a user waits for the video. Good: low and steady.",
         ),
         *(recent(phase) for phase in Phase),
         quantiles("Queue p50 and p95", "queue_duration_seconds_bucket"),

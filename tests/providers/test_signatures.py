@@ -132,6 +132,6 @@ async def test_without_the_pair_of_keys_the_balance_is_not_asked_for(connect: Co
 
 
 @pytest.mark.parametrize("left_out", ["access_key", "secret_key"])
-def test_half_a_pair_of_keys_is_an_error_that_names_the_other_half(connect: Connect, left_out: str) -> None:
+async def test_half_a_pair_of_keys_is_an_error_that_names_both(connect: Connect, left_out: str) -> None:
     with pytest.raises(ValueError, match="the balance is asked for with access_key and secret_key together"):
         connect({name: value for name, value in ARK.items() if name != left_out}, {})

@@ -17,17 +17,7 @@ from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.declared.requests import RequestTemplate, Value, window_values
 from exporter.vendors.vendor import Account, Balance
 
-CURRENCIES = {
-    "usd": "usd",
-    "us$": "usd",
-    "$": "usd",
-    "cny": "cny",
-    "rmb": "cny",
-    "¥": "cny",
-    "eur": "eur",
-    "€": "eur",
-    "credits": "credits",
-}
+CURRENCIES = {"usd": "usd", "us$": "usd", "$": "usd", "cny": "cny", "rmb": "cny", "¥": "cny", "credits": "credits"}
 """Units by what vendors call them."""
 
 

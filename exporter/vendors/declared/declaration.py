@@ -156,7 +156,7 @@ class BalanceField(UsageField):
 
     path: Path = Field(description="JMESPath over the answer")
     minus: Path | None = Field(default=None, description="what has been used of it, where the vendor tells that apart")
-    currency: Path | None = Field(default=None, description="USD, CNY or EUR, where the account may be in any")
+    currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
     unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
 

@@ -31,7 +31,7 @@ _PATH: JsonSchemaValue = {"title": "JMESPath", **TEXT, "minLength": 1, "examples
 Path = Annotated[Expression, BeforeValidator(expression), WithJsonSchema(_PATH)]
 """A JMESPath expression."""
 
-Unit = Literal["credits", "usd", "cny", "eur", "tokens", "seconds", "requests", "units"]
+Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"]
 """What costs and balances are counted in: UNITS, as a type."""
 
 

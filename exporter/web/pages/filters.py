@@ -68,7 +68,7 @@ def percent(ratio: float) -> str:
     return f"{100 * ratio:.0f} %"
 
 
-CURRENCIES = {"usd": "USD", "cny": "CNY", "eur": "EUR"}
+CURRENCIES = {"usd": "USD", "cny": "CNY"}
 
 
 def amount(number: float, unit: str) -> str:
