@@ -15,7 +15,7 @@ from docs.tools.reader import ROOT, Page
 from exporter.config.models import Secret
 from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.database import Connection, Database, shown
-from exporter.ledger.postgresql.schema import MIGRATIONS, VERSION, prepare
+from exporter.ledger.postgresql.schema import LOCK, MIGRATIONS, VERSION, prepare
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.ledger.store import Changes
 from exporter.tasks import State, Task
@@ -45,6 +45,34 @@ async def test_the_tables_are_made_once_by_replicas_that_start_together(ledger_u
             return [row[0] for row in await rows.fetchall()]
 
         assert await first.run(numbers) == list(range(1, VERSION + 1))
+
+
+async def test_an_upgrade_waits_longer_than_other_work_for_a_replica_that_is_at_it(ledger_url: str) -> None:
+    async with Database(ledger_url) as other, Database(ledger_url, patience=1.1) as database:
+        waited = asyncio.Event()
+
+        async def hold(connection: Connection) -> None:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            await waited.wait()
+
+        holding = asyncio.create_task(other.run(hold, 60))
+        preparing = asyncio.create_task(prepare(database))
+        await asyncio.sleep(1.5)
+        assert not preparing.done()
+        waited.set()
+        await asyncio.gather(holding, preparing)
+
+
+async def test_settings_of_the_server_change_no_number(postgresql: Server, ledger_url: str) -> None:
+    postgresql.execute("ALTER ROLE postgres SET extra_float_digits = -10")
+    try:
+        store = await PostgresqlStore.open(ledger_url)
+        task = Task("a", State.RUNNING, 1700000000.1234567, 1 / 3)
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, [task]))
+        assert (await store.load("vendor", "kind")).in_flight == [task]
+        await store.close()
+    finally:
+        postgresql.execute("ALTER ROLE postgres RESET extra_float_digits")
 
 
 async def test_an_older_format_is_brought_up_to_date(postgresql: Server, ledger_url: str) -> None:

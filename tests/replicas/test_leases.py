@@ -219,7 +219,7 @@ async def test_a_lease_under_which_something_is_written_is_renewed_but_not_taken
     held = await one.acquire(["a"], 1)
     async with Database(in_postgresql.url) as database:
         connection = await database.connect()
-        await connection.begin()
+        await connection.begin(PATIENCE)
         await connection.execute(b"SELECT FROM videotask.leases WHERE provider = 'a' AND epoch = 1 FOR KEY SHARE")
         assert await one.renew(held) == {"a"}
         in_postgresql.end("a")

@@ -98,9 +98,9 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
         before = epochs_of(postgresql)
         threading.Timer(0.05, two.send, [signal.SIGCONT]).start()  # after the scrape is on its way
         first = two.get("metrics")
-        served = set(re.findall(r'(?m)^videotask_finished_total\{.*provider="(\w+)"', first))
+        shown = set(re.findall(r'(?m)^videotask_finished_total\{.*provider="(\w+)"', first))
         after = epochs_of(postgresql)
-        assert all(after[name] > before[name] for name in served), "it shows what another replica holds"
+        assert all(after[name] > before[name] for name in shown), "it shows what another replica holds"
         wait_for("fair shares again", lambda: share_of(two, three) == [1, 2])
 
         assert three.end() == 0

@@ -11,8 +11,10 @@ MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("*.sql"))
 """What each format adds, in files whose names begin with its number."""
 VERSION = len(MIGRATIONS)
 OLDEST_SERVER = 14
+UPGRADE_WITHIN = 600.0
+"""Seconds for one statement that changes the tables, and for another replica that is at it."""
 
-_LOCK = 0x7669646F7461736B
+LOCK = 0x7669646F7461736B
 """Taken for the transaction that brings the tables up to date: of replicas that start together, one does."""
 
 _FORMATS = "CREATE TABLE videotask.formats (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
@@ -48,7 +50,7 @@ async def prepare(database: Database, *, for_copy: bool = False) -> None:
         return await _version(connection, database.name)
 
     async def upgrade(connection: Connection) -> None:
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         await _upgrade(connection, await _version(connection, database.name))
 
     async def check_use(connection: Connection) -> None:
@@ -60,7 +62,7 @@ async def prepare(database: Database, *, for_copy: bool = False) -> None:
             raise StoreError(f"{database.name}: a ledger was copied here only in part; run migrate-ledger again")
 
     if await database.run(check) < VERSION:
-        await database.run(upgrade)
+        await database.run(upgrade, UPGRADE_WITHIN)
     await database.run(check_use)
 
 
