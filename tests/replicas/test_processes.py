@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.simulator import Simulator, World, app, serve
 from tests.harness import Exporter, Start, account, wait_for
-from tests.harness.postgresql import Server
+from tests.harness.postgresql import Server, running, servers
 
 LEASE = 2.0
 VENDORS = ("chanjing", "deerapi", "facewap")
@@ -64,6 +64,16 @@ class Scrapes:
         return found
 
 
+def replica(start: Start, folder: Path, url: str, database: str, name: str) -> Exporter:
+    """One more exporter, whose vendors are on a road of its own."""
+    config = folder / f"{name}.yaml"
+    providers = [account(vendor, f"{url}/{name}", name=vendor) for vendor in VENDORS]
+    ledger = {"url": database, "lease": f"{LEASE:g}s"}
+    given = {"poll_interval": "100ms", "ledger": ledger, "replica": name, "providers": providers}
+    config.write_text(json.dumps(given))  # which is YAML too
+    return start(f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+
+
 def held(replica: Exporter) -> list[str]:
     return re.findall(r'(?m)^videotask_lease_held\{provider="(\w+)"\} 1.0', replica.get("metrics"))
 
@@ -75,19 +85,11 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
     roads, scrapes = Roads(app(world, limits={})), Scrapes()
     with serve(roads) as served:
 
-        def replica(name: str) -> Exporter:
-            config = tmp_path / f"{name}.yaml"
-            providers = [account(vendor, f"{served.url}/{name}", name=vendor) for vendor in VENDORS]
-            ledger = {"url": ledger_url, "lease": f"{LEASE:g}s"}
-            given = {"poll_interval": "100ms", "ledger": ledger, "replica": name, "providers": providers}
-            config.write_text(json.dumps(given))  # which is YAML too
-            return start(f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
-
         def share_of(*replicas: Exporter) -> list[int]:
             scrapes.take(*replicas)
             return sorted(len(held(one)) for one in replicas)
 
-        one, two, three = replica("one"), replica("two"), replica("three")
+        one, two, three = (replica(start, tmp_path, served.url, ledger_url, name) for name in ("one", "two", "three"))
         wait_for("fair shares", lambda: share_of(one, two, three) == [1, 1, 1])
 
         one.process.kill()
@@ -133,6 +135,31 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
         assert len(turns) <= epochs[vendor], f"{vendor} was polled by two at once: {turns}"
     for exporter in (one, two, three):
         assert "level=error" not in exporter.stderr
+
+
+def test_without_the_database_nothing_is_polled_and_nothing_stale_is_served(start: Start, tmp_path: Path) -> None:
+    roads, scrapes = Roads(app(World(7, 200.0, time.time, rate=0.2), limits={})), Scrapes()
+    with servers() as folder, running(folder / "own") as server, serve(roads) as served:
+        both = [replica(start, tmp_path, served.url, server.url(), name) for name in ("one", "two")]
+
+        def shares() -> list[int]:
+            scrapes.take(*both)
+            return sorted(len(held(one)) for one in both)
+
+        wait_for("fair shares", lambda: shares() == [1, 2])
+        wait_for("series of all", lambda: len({name for name in scrapes.take(*both) if "finished" in name}) >= 12)
+        server.stop("immediate")
+        wait_for("an end of all series", lambda: shares() == [0, 0] and scrapes.take(*both) == {})
+        quiet = len(roads.calls)
+        for one in both:
+            assert "The leases cannot be kept" in one.get()
+            assert "healthy" in one.get("-/healthy")
+        assert len(roads.calls) == quiet
+        server.start()
+        wait_for("fair shares again", lambda: shares() == [1, 2])
+        wait_for("series of all again", lambda: len({name for name in scrapes.take(*both) if "finished" in name}) >= 12)
+        assert [one.end() for one in both] == [0, 0]
+    assert scrapes.went_back == []
 
 
 def epochs_of(server: Server) -> dict[str, int]:
