@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 FORGOTTEN_AFTER = 86400
 """Seconds after which a replica that did not end in order is removed from the table."""
 
+CLOSE_WITHIN = 0.4
+"""Seconds for what is under way at the end."""
+
 LISTEN_AGAIN = 1.0
 """Seconds between two tries to listen for notifications."""
 
@@ -191,7 +194,8 @@ class PostgresqlLeases:
             await connection.close()
 
     async def close(self) -> None:
-        await self._database.close()
+        """Ends what is under way; what takes long by then is given up, and the leases end by themselves."""
+        await self._database.close(CLOSE_WITHIN)
 
     async def __aenter__(self) -> Self:
         return self
