@@ -203,6 +203,30 @@ class AccountSnapshot:
     feeds: tuple[FeedSnapshot, ...]
     balance: BalanceSnapshot | None = None
     """None where the vendor tells no balance, or is not to be asked."""
+    epoch: int = 0
+    """Of the lease on whose ground it is shown; 0 without leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSnapshot:
+    """This replica among those that share its ledger."""
+
+    name: str
+    held: Mapping[str, bool]
+    """Each provider of the configuration, and whether this replica holds it."""
+    holders: Mapping[str, str]
+    """The name of the replica that holds a provider, where one does; as it was last read, but for this one's own."""
+    changes: Mapping[tuple[str, str], int]
+    """How often leases of this replica have changed, by provider and kind of change."""
+    trouble: str = ""
+    """Why the leases cannot be kept; empty while they can."""
+    failure: str = ""
+    """Why this replica cannot poll something that it has acquired; empty if it can."""
+
+    @property
+    def unheld(self) -> list[str]:
+        """The providers that no replica holds, as far as is known."""
+        return [name for name in self.held if name not in self.holders]
 
 
 @dataclass(frozen=True)
@@ -210,10 +234,16 @@ class Snapshot:
     """All that is polled, in the order of the configuration."""
 
     accounts: tuple[AccountSnapshot, ...] = ()
+    replica: ReplicaSnapshot | None = None
+    """None where one process has the ledger for itself."""
 
     @cached_property
     def feeds(self) -> tuple[FeedSnapshot, ...]:
         return tuple(feed for account in self.accounts for feed in account.feeds)
+
+    def replica_of(self, provider: str) -> str | None:
+        """The name of the replica that polls a provider; None where none does, or one process polls all."""
+        return self.replica.holders.get(provider) if self.replica else None
 
     @cached_property
     def names(self) -> str:

@@ -33,6 +33,7 @@ from grafana.thresholds import Burn, Thresholds
 def of_exporter(t: Thresholds) -> list[Alert]:
     """Alerts about the exporter itself."""
     restarting, lost, revived = t.exporter_restarting, t.ledger_lost, t.loop_restarted
+    held = f"sum by (job, provider) ({EVERYWHERE('lease_held')})"
     return [
         Alert(
             "exporter_down",
@@ -94,6 +95,27 @@ def of_exporter(t: Thresholds) -> list[Alert]:
             description=f"The loop of {FEED_NAME} was restarted {COUNT} times within {revived.window}; that is a "
             "bug of the exporter or a machine that stood still. First see whether its data is fresh again, then "
             "report the log.",
+        ),
+        Alert(
+            "provider_unheld",
+            Subject.ACCOUNT,
+            t.provider_unheld,
+            held,
+            limit=1,
+            below=True,
+            summary="No replica of the video-task exporter polls a provider.",
+            description=f"No replica holds the lease of {PROVIDER_NAME}, so nothing is known of its tasks. First see "
+            "on the status page of a replica whether it reaches the database.",
+        ),
+        Alert(
+            "provider_held_twice",
+            Subject.ACCOUNT,
+            t.provider_held_twice,
+            held,
+            limit=1,
+            summary="Two replicas of the video-task exporter poll the same provider.",
+            description=f"{COUNT} replicas say that they hold the lease of {PROVIDER_NAME}; its sums over replicas "
+            "count twice. First see whether replicas of two databases are scraped under one job.",
         ),
     ]
 

@@ -21,6 +21,7 @@ from exporter.metrics.catalogue import (
     TASK_METRICS,
     Metric,
 )
+from exporter.metrics.replica import REPLICA_METRICS
 from exporter.tasks import UNITS, Clock, Field, Phase, Reason, State
 
 STANDARD = {
@@ -72,6 +73,7 @@ def _served() -> dict[str, Series]:
     entries: list[tuple[Metric[Any], tuple[str, ...]]] = []
     entries += [(metric, ("provider", "kind", *metric.labels)) for metric in (*TASK_METRICS, *FEED_METRICS)]
     entries += [(metric, metric.labels) for metric in PROVIDER_METRICS]
+    entries += [(metric, metric.labels) for metric in REPLICA_METRICS]
     entries += [(metric, metric.labels) for metric in EXPORTER_METRICS]
     series = {name: Series(type_, ()) for name, type_ in STANDARD.items()}
     for metric, labels in entries:

@@ -146,6 +146,8 @@ class Thresholds(_Part):
     config_reload_failed: Choice
     ledger_lost: Recent
     loop_restarted: Recent
+    provider_unheld: Choice
+    provider_held_twice: Choice
 
     feed_down: Choice
     data_stale: Staleness

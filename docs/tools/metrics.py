@@ -17,6 +17,8 @@ from exporter.metrics.catalogue import (
     TASK_METRICS,
     Metric,
 )
+from exporter.metrics.replica import REPLICA_METRICS
+from exporter.replicas.leases import Change
 from exporter.tasks import ENDS, IN_FLIGHT, UNITS, Clock, Field, Phase, Reason
 from exporter.vendors.registry import built_in
 
@@ -70,6 +72,7 @@ def page() -> str:
             *_table((one, one.labels) for one in of_providers),
             "\n## The exporter\n",
             *_table((one, one.labels) for one in EXPORTER_METRICS),
+            *_rows((one, one.labels) for one in REPLICA_METRICS),
             "\n## Labels\n",
             *_labels(),
             "",
@@ -104,4 +107,6 @@ def _labels() -> Iterator[str]:
     yield f"| `unit` | {words(UNITS)} |"
     yield f"| `clock` | {words(Clock)}: whose times a feed's durations come from |"
     yield f"| `endpoint` | {words(ENDPOINTS)} |"
+    yield f"| `change` | {words(Change)} |"
+    yield "| `replica` | the setting `replica`, by default the name of the host |"
     yield f"| `error` | {words(error.error for error in CALL_ERRORS)} |"

@@ -41,6 +41,8 @@ HEADERS = {
     b"Accept-Encoding": b"gzip",
 }
 """What each request says, unless the vendor wants it otherwise."""
+ASKED_AGAIN = 0.1
+"""Seconds after which a call that may not be sent asks again; what makes it is about to be stopped."""
 CONCURRENCY = 8
 REDIRECTS = 3
 LONGEST_PAUSE = 3600.0
@@ -149,6 +151,8 @@ class Client:
         """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
         self.observer: Observer | None = None
+        self.may_call: Callable[[], bool] = lambda: True
+        """Calls wait while this is false: another process may be the one that calls by now."""
         self.timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._large = asyncio.Lock()  # one large answer in memory at a time
@@ -175,6 +179,8 @@ class Client:
             self.observer.asked(endpoint)
         async with self._slots:  # before the turn: calls that wait here must not leave in a bunch, or during a pause
             self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+            while not self.may_call():  # noqa: ASYNC110  # time alone may change that
+                await asyncio.sleep(ASKED_AGAIN)
             try:
                 request = self._request(method, url, headers, json)
                 sent = partial(_credentials, headers, json, auth)

@@ -17,11 +17,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.commands.ledgers.joining import held_by, leases_of
 from exporter.commands.ledgers.opening import open_store
 from exporter.config.load import Config, ConfigError, EnvironmentBroken, check_environment
 from exporter.config.mistakes.accounts import renamed
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import Ledger
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.snapshot import Reloads
@@ -98,8 +98,9 @@ async def serve(
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     sockets = listen(options.addresses)
     store = await open_store(config.ledger)
-    ledger = Ledger(store, config.ledger.retention)
-    collector = Collector(ledger)
+    leases = leases_of(config)
+    held = held_by(config, store, leases)
+    collector = Collector(held)
     plug_ins = tuple(config.types.broken.values()) if config.types else ()
     reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks, plug_ins=plug_ins)
     for told in plug_ins:
@@ -158,9 +159,10 @@ async def serve(
         if (fresh.ledger.without_password, fresh.replica) != (config.ledger.without_password, config.replica):
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
-    exposition = Exposition(collector.polled.snapshot, reloads, time.time, collector.polled.awaited)
+    polled = collector.polled
+    exposition = Exposition(polled.snapshot, reloads, time.time, polled.awaited, polled.is_held)
     application = web.create(
-        collector.polled,
+        polled,
         exposition,
         reload=reload if options.lifecycle else None,
         reloads=reloads,
@@ -171,7 +173,8 @@ async def serve(
     limits = Limits(connections=connections(raise_open_files()))
     server = Server(application, options.web, limits, prefix=options.place.prefix)
     looking = _reload_on_change(has_changed, options.auto_reload, reload) if options.auto_reload else None
-    async with signals(server, reload if reread else None), _meanwhile(looking):
+    hearing = leases.listen(held.keeper.hear, polled.hear) if leases and held.keeper else None
+    async with signals(server, reload if reread else None), _meanwhile(looking), _meanwhile(hearing):
         serving: list[asyncio.Task[None]] = []
         try:
             # The ports are open and clients wait: a body from before this would miss all series that the ledger has.
@@ -183,7 +186,7 @@ async def serve(
         finally:
             server.should_exit = True
             await _within(STOP_WITHIN, *serving, collector.stop())
-            await ledger.close()
+            await asyncio.gather(store.close(), leases.close() if leases else asyncio.sleep(0))
     log.info("stopped")
     return 0
 

@@ -7,5 +7,9 @@ class StoreError(Exception):
     """The ledger's file cannot be used. The text says why, and holds no task's content."""
 
 
+class LeaseLost(StoreError):
+    """A write for a provider whose lease another replica has taken over; nothing of it was written."""
+
+
 class TooMany(Exception):
     """More ids were asked for than the feed may follow; none was taken. The text says how many it may."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counting.late import LATEST, MOST
+from exporter.ledger.errors import LeaseLost
 from exporter.ledger.store import FeedRecord, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
@@ -25,9 +26,11 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="settle")
 class Ledger:
     """The trackers of all feeds, and the store behind them."""
 
-    def __init__(self, store: Store, retention: float) -> None:
+    def __init__(self, store: Store, retention: float, refused: Callable[[], None] = lambda: None) -> None:
+        """`refused` is called when the store refuses a sweep because another replica has the lease by now."""
         self.store = store
-        self._retention = retention
+        self.retention = retention
+        self._refused = refused
         self._trackers: dict[tuple[str, str], Tracker] = {}
         self._writing = asyncio.Lock()
         self._closing = False
@@ -45,7 +48,7 @@ class Ledger:
             recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
             unpaid = await self._unpaid(provider, kind, record, now) if tells_usage else ()
             tracker = Tracker(
-                provider, kind, clock, settings, self._retention, record, recent, unpaid, tells_usage=tells_usage
+                provider, kind, clock, settings, self.retention, record, recent, unpaid, tells_usage=tells_usage
             )
             self.take_settings(tracker, settings)
             tracker = self._trackers.setdefault((provider, kind), tracker)
@@ -59,7 +62,7 @@ class Ledger:
     def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
         """From now on a tracker goes by these."""
         tracker.settings, tracker.interval = settings, settings.poll_interval
-        tracker.retention = max(self._retention, settings.history, settings.recent_window)
+        tracker.retention = max(self.retention, settings.history, settings.recent_window)
 
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
@@ -75,8 +78,12 @@ class Ledger:
         would count the same ends again.
         """
         recording = asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep)))
-        recording.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asked may be gone
-        return await asyncio.shield(recording)
+        recording.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may be gone
+        try:
+            return await asyncio.shield(recording)
+        except LeaseLost:
+            self._refused()
+            raise
 
     async def _record(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
         async with self._writing:
@@ -122,8 +129,13 @@ class Ledger:
         """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
         await self.store.save_spent(provider, text)
 
-    async def close(self) -> None:
-        """Closes the store once what is being written has been written."""
+    async def finish(self) -> None:
+        """Returns once what is being written has been written. No sweep is recorded later; the store stays open."""
         self._closing = True
         async with self._writing:
-            await self.store.close()
+            pass
+
+    async def close(self) -> None:
+        """Closes the store once what is being written has been written."""
+        await self.finish()
+        await self.store.close()

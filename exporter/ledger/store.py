@@ -5,12 +5,15 @@ Kept narrow, so that another database can take the place of SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
 from exporter.tasks import Step, Task
+
+SHOWN = ("history_gaps_total", "unmapped_values_total", "model")
+"""The counters that pages show."""
 
 STEPS_KEPT = 86400.0
 """Seconds for which it is kept what was seen of a task and when."""
@@ -107,3 +110,23 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Ends what is being written. Later calls raise StoreError; closing again does nothing."""
+
+
+@runtime_checkable
+class SharedStore(Store, Protocol):
+    """A store that several replicas share."""
+
+    async def load_all(
+        self, providers: Sequence[str], ended_since: float
+    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        """What is known of each feed of these providers, and its tasks that ended at or after a time, oldest first.
+
+        Read at once, to be shown; of the counters only those of `SHOWN`.
+        """
+
+    def under(self, provider: str, holder: str, epoch: int) -> Store:
+        """The same store for one provider, as long as this holder has its lease under this epoch.
+
+        What is written is checked in its own transaction: once another replica has the lease, LeaseLost is raised and
+        nothing is written. To close it does nothing.
+        """

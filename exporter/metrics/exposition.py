@@ -24,7 +24,14 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
+from exporter.metrics.catalogue import (
+    EXPORTER_METRICS,
+    FEED_METRICS,
+    PROVIDER_METRICS,
+    TASK_METRICS,
+    Metric,
+)
+from exporter.metrics.replica import REPLICA_METRICS
 from exporter.metrics.text import Frame, Lines, framed
 from exporter.snapshot import FeedSnapshot, Labels, Reloads, Snapshot
 from exporter.views import AccountView, FeedView
@@ -51,6 +58,7 @@ _TASK_FRAMES = [framed(metric, _FEED) for metric in TASK_METRICS]
 _FEED_FRAMES = [framed(metric, _FEED) for metric in FEED_METRICS]
 _SINGLE_FRAMES = [framed(metric) for metric in _SINGLE]
 _CALL_FRAMES = [framed(metric) for metric in _CALLS]
+_REPLICA_FRAMES = [framed(metric) for metric in REPLICA_METRICS]
 _EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
 
 
@@ -135,13 +143,17 @@ class Exposition:
         reloads: Reloads,
         clock: Callable[[], float],
         awaited: Callable[[], list[str]] = list,
+        may_show: Callable[[Snapshot], bool] = lambda _: True,
     ) -> None:
         """`take` takes a snapshot, `awaited` names the feeds whose first sweep has not ended.
 
-        Both are called on the event loop, where they must not take long.
+        `may_show` tells whether what was taken may still be shown: it is asked at each scrape. All are called on the
+        event loop, where they must not take long.
         """
         self._take = take
         self._awaited = awaited
+        self._may_show = may_show
+        self._shown: Snapshot | None = None  # what the bodies were made of
         self._reloads = reloads
         self._clock = clock
         self._process = CollectorRegistry(auto_describe=False)
@@ -171,12 +183,24 @@ class Exposition:
         # A client that waited for a first sweep is to see it.
         if not self._kept or (self._awaits and self._awaits != self._awaited()):
             await self._prepare_aside()
+        while True:
+            if not self._may_show_bodies:
+                await self._prepare_aside()
+            body = await self._packed_body(format_, packed)
+            if self._may_show_bodies:  # else it was lost just now, or this process stood still
+                return Answer(body.packed if packed else body.plain, format_.content_type, packed)
+
+    @property
+    def _may_show_bodies(self) -> bool:
+        return self._shown is not None and self._may_show(self._shown)
+
+    async def _packed_body(self, format_: Format, packed: bool) -> Body:
         body = self._bodies.get(format_)
         if body is None:
             body = await asyncio.to_thread(self._body, format_)
         if packed and not body.packed:
             await asyncio.to_thread(body.pack)
-        return Answer(body.packed if packed else body.plain, format_.content_type, packed)
+        return body
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
@@ -212,6 +236,7 @@ class Exposition:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
         with self._preparing:
             self._bodies = self._written_bodies(snapshot, now)
+            self._shown = snapshot
             self._awaits = [feed.name for feed in snapshot.feeds if feed.status.up is None]
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
@@ -229,10 +254,12 @@ class Exposition:
             calls.append(singles[account.name].lines + _written(_CALL_FRAMES, _CALLS, view))
         self._told, self._singles = told, singles
         own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
+        replica = [_written(_REPLICA_FRAMES, REPLICA_METRICS, snapshot.replica)] if snapshot.replica else []
         every: list[tuple[Frame, list[Lines]]] = [
             *_columns(_TASK_FRAMES, [one.lines for one in told.values()]),
             *_columns(_FEED_FRAMES, polling),
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
+            *(_columns(_REPLICA_FRAMES, replica) if replica else ()),
             *_columns(_EXPORTER_FRAMES, own),
         ]
         self._lines = {

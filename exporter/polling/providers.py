@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from exporter.client.tokens import TokenStore
-from exporter.config.models import ProviderSettings, Secret
+from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
+from exporter.ledger.errors import StoreError, TooMany
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.tracker import Tracker
 from exporter.polling.account import AccountLoop
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
+from exporter.polling.held import EVERYTHING, Held
 from exporter.polling.watch import Verdict, Watch
+from exporter.polling.watch.callbacks import Callbacks
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.registry import connect, installed
@@ -24,20 +27,6 @@ from exporter.vendors.vendor import Provider
 
 ACCOUNT_SPREAD = 10.0
 """Seconds within which the first reading of a balance comes: first sweeps go before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Callbacks:
-    """What takes the vendor's callbacks for one feed."""
-
-    secret: Secret | None
-    """What a callback has to bring; without one, none is accepted."""
-    id_key: str
-    """What the vendor calls a task's id in a callback's body."""
-    ids_in: Callable[[object], Sequence[str]]
-    """The ids that a body names. Anybody may have sent it."""
-    hint: Callable[[Iterable[str]], Awaitable[None]]
-    """Has tasks looked up soon. Raises StoreError, TooMany."""
 
 
 class PolledProvider:
@@ -52,9 +41,11 @@ class PolledProvider:
         budget: Budget | None = None,
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
+        epoch: int = 0,
     ) -> None:
-        """`trackers` are those of the provider's feeds, in their order."""
+        """`trackers` are those of the provider's feeds, in their order; `epoch` is that of the provider's lease."""
         self.provider = provider
+        self.epoch = epoch
         self.watch = watch
         self._ledger = ledger
         self.budget = budget
@@ -72,6 +63,7 @@ class PolledProvider:
         clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         types: Vendors | None = None,
+        epoch: int = 0,
     ) -> PolledProvider:
         """The provider that these settings describe, with what the ledger knows of it. Its type is one of `types`.
 
@@ -90,7 +82,7 @@ class PolledProvider:
             await watch.aclose()
             await provider.aclose()
             raise
-        return cls(provider, watch, ledger, trackers, budget, clock, announce)
+        return cls(provider, watch, ledger, trackers, budget, clock, announce, epoch)
 
     def is_of(self, types: Vendors) -> bool:
         """Whether it would be the same with these types."""
@@ -102,6 +94,7 @@ class PolledProvider:
         return AccountSnapshot(
             name=settings.name,
             type=settings.type,
+            epoch=self.epoch,
             counts=Counters(self.provider.client.counts),
             budget_left=self.budget.remaining if self.budget else None,
             task_series_limit=settings.task_series_limit,
@@ -138,17 +131,38 @@ def _connected(settings: ProviderSettings, token_store: TokenStore, types: Vendo
 class PolledProviders:
     """All providers that are polled, in the order of the configuration."""
 
-    def __init__(self, polled: Iterable[PolledProvider] = ()) -> None:
+    def __init__(self, polled: Iterable[PolledProvider] = (), held: Held = EVERYTHING) -> None:
+        """`held` tells which of them may be polled and shown."""
+        self._held = held
         self.by_name: Mapping[str, PolledProvider] = {one.provider.name: one for one in polled}
         """Never changed, but replaced: a reader sees the providers of one moment."""
 
     @property
+    def held(self) -> list[PolledProvider]:
+        """Those that may be shown now. A lease may have ended although nothing has noticed it yet."""
+        return [polled for polled in self.by_name.values() if self._held.holds(polled.provider.name, polled.epoch)]
+
+    @property
     def loops(self) -> list[FeedLoop]:
-        return [loop for polled in self.by_name.values() for loop in polled.loops]
+        return [loop for polled in self.held for loop in polled.loops]
 
     def snapshot(self) -> Snapshot:
-        """All that is polled as it is now, as frozen values."""
-        return Snapshot(tuple(polled.snapshot() for polled in self.by_name.values()))
+        """All that is polled here as it is now, as frozen values."""
+        return Snapshot(tuple(polled.snapshot() for polled in self.held), self._held.snapshot())
+
+    async def everything(self) -> Snapshot:
+        """All that is polled, here or by other replicas: of those what the database says, while it can be read."""
+        mine, elsewhere = self.snapshot(), self._held.elsewhere
+        if elsewhere is None or mine.replica is None or mine.replica.trouble:
+            return mine
+        accounts = {one.name: one for one in mine.accounts}
+        with suppress(StoreError):  # the pages say that the leases cannot be kept
+            accounts = await elsewhere.accounts(mine.replica.held.keys() - accounts.keys()) | accounts
+        return Snapshot(tuple(accounts[name] for name in mine.replica.held if name in accounts), mine.replica)
+
+    def is_held(self, snapshot: Snapshot) -> bool:
+        """Whether all that a snapshot has may still be shown."""
+        return all(self._held.holds(one.name, one.epoch) for one in snapshot.accounts)
 
     def stuck(self) -> list[str]:
         """The feeds whose loop is stuck although it was restarted."""
@@ -159,27 +173,43 @@ class PolledProviders:
         """The feeds whose first sweep has not ended yet."""
         return [loop.name for loop in self.loops if loop.status.up is None]
 
+    def unready(self) -> str:
+        """What this process has yet to do before it is ready, as a sentence; empty once it is."""
+        if self._held.is_ready:
+            return ""
+        if awaited := self.awaited():
+            return f"Waiting for the first sweep of {', '.join(awaited)}."
+        return self._held.settle()
+
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
-        loop = self._loop(provider, kind)
-        return await loop.story(task_id) if loop else None
+        if loop := self._loop(provider, kind):
+            return await loop.story(task_id)
+        return await self._held.elsewhere.find(provider, kind, task_id) if self._held.elsewhere else None
 
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted, all or none; None if the feed is not polled.
 
         Returns when that is on the disk. Raises StoreError, TooMany.
         """
-        loop = self._loop(provider, kind)
-        return await loop.following.ask_for(ids) if loop else None
+        if loop := self._loop(provider, kind):
+            return await loop.following.ask_for(ids)
+        return await self._held.elsewhere.follow(provider, kind, ids) if self._held.elsewhere else None
+
+    async def hear(self, provider: str, kind: str, ids: Sequence[str]) -> None:
+        """Another replica took ids in for a feed, and a hint at these. What goes wrong is left to the next sweep."""
+        if loop := self._loop(provider, kind):
+            with suppress(StoreError, TooMany):
+                await loop.following.hear(ids)
 
     def callbacks(self, provider: str, kind: str) -> Callbacks | None:
         """What takes the vendor's callbacks for a feed; None if it is not polled."""
         loop = self._loop(provider, kind)
         if loop is None:
-            return None
+            return self._held.elsewhere.callbacks(provider, kind) if self._held.elsewhere else None
         secret = loop.provider.settings.watch.callback_secret
         return Callbacks(secret, loop.feed.id_key, loop.feed.called_back, loop.following.hint)
 
     def _loop(self, provider: str, kind: str) -> FeedLoop | None:
-        polled = self.by_name.get(provider)
-        return next((loop for loop in polled.loops if loop.feed.kind == kind), None) if polled else None
+        found = (loop for loop in self.loops if (loop.provider.name, loop.feed.kind) == (provider, kind))
+        return next(found, None)

@@ -161,9 +161,14 @@ def _same(vendor: Vendor) -> Vendor:
     return vendor
 
 
-def connect(settings: ProviderSettings, token_store: TokenStore, types: Vendors | None = None) -> Provider:
-    """The provider that these settings describe, with the feeds that they ask for. Its type is one of `types`."""
-    client = Client(
+def connect(
+    settings: ProviderSettings, token_store: TokenStore, types: Vendors | None = None, client: Client | None = None
+) -> Provider:
+    """The provider that these settings describe, with the feeds that they ask for. Its type is one of `types`.
+
+    With a `client`, that one makes the calls.
+    """
+    client = client or Client(
         settings.base_url,
         rate=settings.rate_limit,
         timeout=settings.request_timeout,

@@ -87,8 +87,8 @@ def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) ->
         return PlainTextResponse("The exporter is healthy.\n")
 
     async def ready(request: Request) -> Response:
-        if awaited := source.awaited():
-            return PlainTextResponse(f"Waiting for the first sweep of {', '.join(awaited)}.\n", 503)
+        if unready := source.unready():
+            return PlainTextResponse(f"{unready}\n", 503)
         feeds = [feed for feed in source.snapshot().feeds if feed.look_ups.unread]
         reading = [f"{feed.followed - feed.look_ups.unread} of {feed.followed} ids of {feed.name}" for feed in feeds]
         told = f"Read for the first time: {', '.join(reading)}.\n" if reading else ""

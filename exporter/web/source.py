@@ -31,11 +31,14 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot: ...
 
+    async def everything(self) -> Snapshot:
+        """The same, and what other replicas poll."""
+
     def stuck(self) -> Sequence[str]:
         """The feeds whose loop is stuck although it was restarted."""
 
-    def awaited(self) -> Sequence[str]:
-        """The feeds whose first sweep has not ended yet."""
+    def unready(self) -> str:
+        """What this process has yet to do before it is ready, as a sentence; empty once it is."""
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task. Raises StoreError."""

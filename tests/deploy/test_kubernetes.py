@@ -21,7 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from exporter import __version__
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
+from exporter.metrics.catalogue import (
+    EXPORTER_METRICS,
+    FEED_METRICS,
+    PROVIDER_METRICS,
+    TASK_METRICS,
+    Metric,
+)
+from exporter.metrics.replica import REPLICA_METRICS
 from grafana.identity import JOB
 from grafana.rules_files import ALERTS, KUBERNETES_RULES, RECORDINGS
 from tests.harness import Start, wait_for
@@ -318,7 +325,13 @@ def test_a_target_has_the_job_of_the_alerts_and_nothing_that_changes_with_the_po
         "namespace": "monitoring",
         "service": "videotask-exporter",
     }
-    catalogue: tuple[Metric[Any], ...] = (*TASK_METRICS, *FEED_METRICS, *PROVIDER_METRICS, *EXPORTER_METRICS)
+    catalogue: tuple[Metric[Any], ...] = (
+        *TASK_METRICS,
+        *FEED_METRICS,
+        *PROVIDER_METRICS,
+        *REPLICA_METRICS,
+        *EXPORTER_METRICS,
+    )
     ours = {label for metric in catalogue for label in metric.labels}
     assert "endpoint" in ours  # which the operator's would have pushed aside
     assert not ours & kept.keys()

@@ -12,7 +12,15 @@ import pytest
 from docs.tools import asking, generate
 from exporter import cli
 from exporter.commands.doctor import run_doctor
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS, Metric
+from exporter.metrics.catalogue import (
+    EXPORTER_METRICS,
+    FEED_METRICS,
+    PREFIX,
+    PROVIDER_METRICS,
+    TASK_METRICS,
+    Metric,
+)
+from exporter.metrics.replica import REPLICA_METRICS
 from exporter.simulator import SEEDS, Feed, World, app, fake_of, running
 from exporter.simulator.world.profiles import PROFILES
 from exporter.vendors import plug_ins
@@ -21,7 +29,13 @@ from tests.simulator.matrix import MATRIX
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-CATALOGUE: tuple[Metric[Any], ...] = (*TASK_METRICS, *FEED_METRICS, *PROVIDER_METRICS, *EXPORTER_METRICS)
+CATALOGUE: tuple[Metric[Any], ...] = (
+    *TASK_METRICS,
+    *FEED_METRICS,
+    *PROVIDER_METRICS,
+    *REPLICA_METRICS,
+    *EXPORTER_METRICS,
+)
 NAMES = {f"{PREFIX}{one.name}" for one in CATALOGUE}
 PARTS = re.compile(r"_(bucket|sum|count|gcount|gsum)$")
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]

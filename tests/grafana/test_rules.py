@@ -228,6 +228,7 @@ HEALTHY = {
     "videotask_account_balance": "5000000+0x{n}",
     "videotask_poll_duration_seconds": "2+0x{n}",
     "videotask_watch_source_up": "1+0x{n}",
+    "videotask_lease_held": "1+0x{n}",
 }
 
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it quotes rows; what goes wrong is raised, in words of ours
 
 CONNECTIONS = 4
-"""Most connections that are open for work at the same time; the rest of the work waits its turn."""
+"""Most connections that are open for the ledger's work at the same time; the rest of it waits its turn."""
 CONNECT_WITHIN = 3
 """Seconds for a connection, all hosts of the URL together."""
 ANSWER_WITHIN = 4.0
@@ -106,14 +106,21 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
 class Database:
     """Connections to one database, made when they are needed. Every call raises StoreError."""
 
-    def __init__(self, url: str, password: Secret | None = None, *, patience: float = ANSWER_WITHIN) -> None:
+    def __init__(
+        self,
+        url: str,
+        password: Secret | None = None,
+        *,
+        patience: float = ANSWER_WITHIN,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """`url` is libpq's, with `sslmode` and all else that libpq takes in its query; `patience` is for one answer."""
         self.name = shown(url)
         """What errors call it: without password and query."""
         self._url = url
         self._password = password
         self._patience = patience
-        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._turns = asyncio.Semaphore(connections)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._running: set[asyncio.Task[Any]] = set()

@@ -21,8 +21,10 @@ _TASKS = f"SELECT {COLUMNS} FROM videotask.tasks WHERE feed = {_FEED} AND"
 # table of the session's own, which a role may not make and a pooler may not keep.
 
 KEEP_FEED = """
-INSERT INTO videotask.feeds (provider, kind, since, horizon, polled) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (provider, kind) DO UPDATE SET since = excluded.since, horizon = excluded.horizon, polled = excluded.polled
+INSERT INTO videotask.feeds AS f (provider, kind, since, horizon, polled, version) VALUES (%s, %s, %s, %s, %s, 1)
+ON CONFLICT (provider, kind) DO UPDATE SET
+    since = excluded.since, horizon = excluded.horizon, polled = excluded.polled, version = f.version + 1
+WHERE %s::bigint IS NULL OR f.version = %s
 """
 KNOW_FEED = "INSERT INTO videotask.feeds (provider, kind) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 KEEP_TASKS = f"""
@@ -59,11 +61,21 @@ SAVE_SPENT = """
 INSERT INTO videotask.budgets (provider, spent) VALUES (%s, %s)
 ON CONFLICT (provider) DO UPDATE SET spent = excluded.spent
 """
-FENCE = "SELECT FROM videotask.leases WHERE provider = %s AND epoch = %s FOR SHARE"
-"""The row stays locked until the commit: whoever takes the lease over waits for it."""
+FENCE = "SELECT FROM videotask.leases WHERE provider = %s AND holder = %s AND epoch = %s FOR KEY SHARE"
+"""The row stays locked until the commit, and nobody takes the lease over before; renewals do not wait for it.
+
+Whether the lease has ended does not matter as long as nobody else has acquired it. The epoch alone tells that; the
+holder tells it too where a standby that takes over has forgotten the last epoch.
+"""
+
+FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled FROM videotask.feeds WHERE provider = ANY(%s)"
+COUNTS_OF = "SELECT key, value, feed FROM videotask.counts WHERE feed = ANY(%s) AND key LIKE ANY(%s)"
+TASKS_OF = f"""
+SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND (NOT is_end OR placed >= %s) ORDER BY placed, id
+"""
 
 PROVIDERS = "SELECT DISTINCT provider FROM videotask.feeds ORDER BY provider"
-DATES = "SELECT since, horizon, polled FROM videotask.feeds WHERE provider = %s AND kind = %s"
+DATES = "SELECT since, horizon, polled, version FROM videotask.feeds WHERE provider = %s AND kind = %s"
 COUNTS = f"SELECT key, value FROM videotask.counts WHERE feed = {_FEED}"
 IN_FLIGHT = f"{_TASKS} NOT is_end"
 TASK = f"{_TASKS} id = %s"

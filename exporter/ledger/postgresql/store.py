@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Self, TypeVar
 
 from exporter.config.models import Secret
 from exporter.ledger.counters import Counters
-from exporter.ledger.errors import StoreError
+from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import Connection, Database
 from exporter.ledger.postgresql.schema import prepare
 from exporter.ledger.sqlite.rows import row_of, task_of
-from exporter.ledger.store import STEPS_KEPT, Changes, FeedRecord
+from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
 from exporter.tasks import State, Step, Task
 
 T = TypeVar("T")
@@ -27,17 +29,15 @@ CHARACTERS_AT_ONCE = 500_000
 
 
 class PostgresqlStore:
-    """A `Store`, which says what the calls do. Writes of providers are fenced by the epoch of their lease."""
+    """A `Store`, which says what the calls do."""
 
     losses = 0
 
-    def __init__(self, database: Database, fence: Callable[[str], int | None] = lambda provider: None) -> None:
-        """`fence` tells the epoch under which a provider is held, None where nobody else can hold it.
-
-        It raises StoreError where it is not held.
-        """
+    def __init__(self, database: Database, lease: tuple[str, str, int] | None = None) -> None:
+        """With a `lease`, which is a provider, its holder and the epoch, writes are fenced by it."""
         self._database = database
-        self.fence = fence
+        self._lease = lease
+        self._versions: dict[tuple[str, str], int] = {}  # of each feed, as this store has loaded or written it
 
     @classmethod
     async def open(cls, url: str, password: Secret | None = None) -> Self:
@@ -58,6 +58,9 @@ class PostgresqlStore:
     def path(self) -> str:
         return self._database.name
 
+    def under(self, provider: str, holder: str, epoch: int) -> Store:
+        return _LeasedStore(self._database, (provider, holder, epoch))
+
     async def providers(self) -> list[str]:
         return await self._read(_first, say.PROVIDERS)
 
@@ -66,9 +69,35 @@ class PostgresqlStore:
 
         async def work(connection: Connection) -> FeedRecord:
             found = await (await connection.execute(say.DATES, about)).fetchone()
-            since, horizon, polled = found or (None, None, None)
+            # Read first: a commit that comes in between makes the next one of this store fail.
+            since, horizon, polled, self._versions[about] = found or (None, None, None, 0)
             counts = Counters(await _rows(connection, _total, say.COUNTS, about))
             return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
+
+        return await self._database.run(work)
+
+    async def load_all(
+        self, providers: Sequence[str], ended_since: float
+    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        async def work(connection: Connection) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+            feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(providers)])
+            ids = [row[0] for row in feeds]
+            counts: defaultdict[int, Counters] = defaultdict(Counters)
+            keys = [f'["{name}"%' for name in SHOWN]
+            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, keys]):
+                counts[feed][key] = value
+            tasks: defaultdict[int, list[Task]] = defaultdict(list)
+            for task, feed in await _rows(connection, _with_feed(task_of), say.TASKS_OF, [ids, ended_since]):
+                tasks[feed].append(task)
+            return {
+                (provider, kind): (
+                    FeedRecord(
+                        since, horizon, polled, counts[feed], [one for one in tasks[feed] if not one.state.is_end]
+                    ),
+                    [one for one in tasks[feed] if one.state.is_end],
+                )
+                for feed, provider, kind, since, horizon, polled in feeds
+            }
 
         return await self._database.run(work)
 
@@ -85,7 +114,16 @@ class PostgresqlStore:
         return await self._read(_first, say.ENDED_BEFORE, provider, kind, when, when, limit)
 
     async def commit(self, changes: Changes) -> None:
-        await self._write(changes.provider, _statements(changes))
+        feed = (changes.provider, changes.kind)
+        version = self._versions.get(feed) if self._lease else None
+
+        async def work(connection: Connection) -> None:
+            if not (await self._execute(connection, _statements(changes, version)))[0]:
+                raise StoreError(f"{self.path}: an earlier commit, whose answer was lost, was written meanwhile")
+
+        await self._database.run(work)
+        if version is not None:
+            self._versions[feed] = version + 1
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         about = (provider, kind, task_id)
@@ -101,22 +139,22 @@ class PostgresqlStore:
 
     async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
         listed = json.dumps(list(ids))
-        await self._write(provider, [(say.KNOW_FEED, (provider, kind)), (say.WATCH, (provider, kind, at, listed))])
+        await self._write((say.KNOW_FEED, (provider, kind)), (say.WATCH, (provider, kind, at, listed)))
 
     async def unwatch(self, provider: str, kind: str, ids: Iterable[str]) -> None:
-        await self._write(provider, [(say.UNWATCH, (provider, kind, json.dumps(list(ids))))])
+        await self._write((say.UNWATCH, (provider, kind, json.dumps(list(ids)))))
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
         return next(iter(await self._read(tuple, say.TOKEN, owner)), None)
 
     async def save_token(self, owner: str, token: str, expires: float) -> None:
-        await self._write(owner.rpartition(":")[0], [(say.SAVE_TOKEN, (owner, token, expires))])
+        await self._write((say.SAVE_TOKEN, (owner, token, expires)))
 
     async def load_spent(self, provider: str) -> str:
         return next(iter(await self._read(_first, say.SPENT, provider)), "")
 
     async def save_spent(self, provider: str, spent: str) -> None:
-        await self._write(provider, [(say.SAVE_SPENT, (provider, spent))])
+        await self._write((say.SAVE_SPENT, (provider, spent)))
 
     async def close(self) -> None:
         await self._database.close()
@@ -125,24 +163,33 @@ class PostgresqlStore:
         """What each row that a query gives is made into."""
         return await self._database.run(lambda connection: _rows(connection, make, query, values))
 
-    async def _write(self, provider: str, statements: Iterable[Statement]) -> None:
-        """Executes all of these or none, and none where another replica holds the provider by now."""
-        epoch = self.fence(provider)
+    async def _write(self, *statements: Statement) -> None:
+        """Executes all of these or none."""
+        await self._database.run(lambda connection: self._execute(connection, statements))
 
-        async def work(connection: Connection) -> None:
-            if epoch is not None:
-                held = await connection.execute(say.FENCE, (provider, epoch))
-                if not held.rowcount:
-                    raise StoreError(f"{self.path}: another replica polls {provider} by now; nothing was written")
-            await _execute(connection, statements)
+    async def _execute(self, connection: Connection, statements: Iterable[Statement]) -> list[int]:
+        """How many rows each statement has written. Raises LeaseLost, to be rolled back, if there is another epoch."""
+        fence: list[Statement] = [(say.FENCE, self._lease)] if self._lease else []
+        rows = await _execute(connection, chain(fence, statements))
+        if self._lease and not rows.pop(0):
+            raise LeaseLost(f"{self.path}: another replica polls {self._lease[0]} by now; nothing was written")
+        return rows
 
-        await self._database.run(work)
+
+class _LeasedStore(PostgresqlStore):
+    """The same for one provider under one lease. The connections are those of the store it is of."""
+
+    async def close(self) -> None:
+        """Does nothing."""
 
 
-def _statements(changes: Changes) -> Iterator[Statement]:
-    """What writes one sweep's changes. To execute it again changes nothing."""
+def _statements(changes: Changes, version: int | None) -> Iterator[Statement]:
+    """What writes one sweep's changes. To execute it again changes nothing.
+
+    With a `version`, the first statement writes nothing if the feed has another one by now.
+    """
     about = (changes.provider, changes.kind)
-    yield say.KEEP_FEED, (*about, changes.since, changes.horizon, changes.polled)
+    yield say.KEEP_FEED, (*about, changes.since, changes.horizon, changes.polled, version, version)
     tasks = list({task.id: task for task in changes.tasks}.values())  # no statement may write a row twice
     for some in _batches(tasks):
         yield (
@@ -166,17 +213,19 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         yield rows[start : start + AT_ONCE]
 
 
-async def _execute(connection: Connection, statements: Iterable[Statement]) -> None:
-    """Executes statements in one round trip, or in several if they are large."""
+async def _execute(connection: Connection, statements: Iterable[Statement]) -> list[int]:
+    """Executes statements in one round trip, or in several if they are large; how many rows each has found."""
     sent = 0
+    cursors = []
     async with connection.pipeline() as pipeline:
         for query, values in statements:
-            await connection.execute(query.encode(), values)
+            cursors.append(await connection.execute(query.encode(), values))
             sent += sum(len(one) for one in values if isinstance(one, str))
             if sent > CHARACTERS_AT_ONCE:
                 await pipeline.sync()
                 sent = 0
             await asyncio.sleep(0)  # what is sent waits for nothing, and others wait for us
+    return [cursor.rowcount for cursor in cursors]
 
 
 async def _rows(connection: Connection, make: Callable[[Any], T], query: str, values: Sequence[object]) -> list[T]:
@@ -187,6 +236,11 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
         while rows := await cursor.fetchmany(AT_ONCE):
             found += map(make, rows)
     return found
+
+
+def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
+    """The same of rows whose last column is the number of the feed."""
+    return lambda row: (make(row[:-1]), row[-1])
 
 
 def _first(row: Sequence[Any]) -> Any:

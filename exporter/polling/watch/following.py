@@ -149,12 +149,7 @@ class Following:
             asked_for = set(await self._ledger.store.watched(*self._tracker.feed))
             open_ones = [one for one in wanted if one not in ended and one not in self._tracker.in_flight]
             untold = [one for one in open_ones if one not in asked_for]
-            room = max(0, self._watch.limit - len(asked_for))
-            if len(untold) > room:
-                raise TooMany(
-                    f"too many: the feed follows {len(asked_for)} ids that were asked for and takes {room} more, "
-                    f"not {len(untold)}; wait until tasks have ended, or raise watch.limit"
-                )
+            room_for(len(untold), len(asked_for), self._watch.limit)
             if untold:
                 await self._ledger.store.watch(*self._tracker.feed, untold, self._clock())
             watched = set(self.ids)
@@ -177,6 +172,19 @@ class Following:
             self._called_back |= strange - self._asked_for
             await self.ask_for(sorted(strange))
 
+    async def hear(self, ids: Iterable[str]) -> None:
+        """Another replica took ids in, which are in the ledger, and a hint at these. Raises StoreError, TooMany."""
+        async with self._taking:
+            asked_for = await self._ledger.store.watched(*self._tracker.feed)
+            watched = set(self.ids)
+            new = [one for one in asked_for if one not in self._asked_for and one not in watched]
+            self._asked_for.update(asked_for)
+            self._unread.update(new)
+            self.ids = [*self.ids, *new]
+        if not self._lists:
+            self._look_soon(new)
+        await self.hint(ids)
+
     def _look_soon(self, ids: Iterable[str]) -> None:
         self._hurried.update(dict.fromkeys(ids))
         if self._hurried:
@@ -195,6 +203,16 @@ class Following:
         self._hurried.clear()
         self._hurry.clear()
         return ids
+
+
+def room_for(new: int, asked_for: int, limit: int) -> None:
+    """Raises TooMany where a feed that follows so many ids may not follow as many new ones."""
+    room = max(0, limit - asked_for)
+    if new > room:
+        raise TooMany(
+            f"too many: the feed follows {asked_for} ids that were asked for and takes {room} more, not {new}; "
+            "wait until tasks have ended, or raise watch.limit"
+        )
 
 
 async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -97,7 +97,7 @@ def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
         ids, refused = _parted(wanted.ids)
         verdict = await source.follow(wanted.provider, wanted.kind, ids)
         if verdict is None:
-            raise Refused(400, f"provider, kind: no such feed; allowed: {source.snapshot().names}")
+            raise Refused(400, f"provider, kind: no such feed; allowed: {(await source.everything()).names}")
         taken = TasksTaken(new=verdict.new, known=verdict.known, ended=verdict.ended, refused=refused)
         return JSONResponse(taken.model_dump())
 

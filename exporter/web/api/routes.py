@@ -28,19 +28,20 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)
-        return answer(schemas.providers(source.snapshot(), clock()))
+        return answer(schemas.providers(await source.everything(), clock()))
 
     async def tasks(request: Request) -> Response:
         query = parse(request.query_params, strict=True)
-        snapshot, now = source.snapshot(), clock()
+        snapshot, now = await source.everything(), clock()
         address = request.client.host if request.client else ""
         return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
 
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
-        feed, task_id = source.snapshot().feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
+        snapshot = await source.everything()
+        feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         if feed is None:
-            return refusal(404, f"no such feed; there are: {source.snapshot().names}")
+            return refusal(404, f"no such feed; there are: {snapshot.names}")
         known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return refusal(404, "the ledger knows no such task: it was never seen, or has been forgotten")

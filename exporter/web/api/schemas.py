@@ -163,6 +163,9 @@ class ProviderState(_Answer):
 
     name: str = Field(description="as in the configuration")
     type: str = Field(description="the vendor")
+    replica: str | None = Field(
+        description="of exporters that share a ledger, the one that polls it; null if none does, or one polls all"
+    )
     feeds: list[FeedState] = Field(description="those that are polled")
 
 
@@ -175,7 +178,12 @@ class Providers(_Answer):
 def providers(snapshot: Snapshot, now: float) -> Providers:
     return Providers(
         providers=[
-            ProviderState(name=one.name, type=one.type, feeds=[_feed(feed, one, now) for feed in one.feeds])
+            ProviderState(
+                name=one.name,
+                type=one.type,
+                replica=snapshot.replica_of(one.name),
+                feeds=[_feed(feed, one, now) for feed in one.feeds],
+            )
             for one in snapshot.accounts
         ]
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
-from exporter.snapshot import BalanceSnapshot, FeedSnapshot, Labels, Reloads, Snapshot
+from exporter.snapshot import BalanceSnapshot, FeedSnapshot, Labels, Reloads, ReplicaSnapshot, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
 from exporter.views import FeedView
 from exporter.web.pages import filters as words
@@ -20,6 +21,7 @@ from exporter.web.pages.troubles import (
     merged,
     of_balances,
     of_configuration,
+    of_replica,
     of_watching,
 )
 from exporter.web.query import TaskQuery
@@ -66,8 +68,10 @@ class Share:
 class FeedCard:
     """One feed as the page shows it."""
 
-    def __init__(self, feed: FeedSnapshot, now: float) -> None:
+    def __init__(self, feed: FeedSnapshot, now: float, elsewhere: str = "") -> None:
+        """`elsewhere` is the replica that polls it, if that is another one."""
         self.feed = feed
+        self.elsewhere = elsewhere
         self.status = feed.status
         self.view = FeedView(feed, now)
         self.now = now
@@ -219,15 +223,31 @@ class Overview:
     """The grave ones first."""
     balances: Sequence[tuple[str, BalanceSnapshot]] = ()
     """What is left, by provider, where it can be read."""
+    replica: ReplicaSnapshot | None = None
 
     @classmethod
     def of(cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float) -> Overview:
-        cards = [FeedCard(feed, now) for feed in snapshot.feeds]
-        troubles = [*of_configuration(reloads, web_trouble), *of_watching(snapshot), *of_balances(snapshot)]
+        cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
+        troubles = [
+            *of_configuration(reloads, web_trouble),
+            *of_replica(snapshot),
+            *of_watching(snapshot),
+            *of_balances(snapshot),
+        ]
         for card in cards:
             troubles += card.troubles
         read = [(one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None]
-        return cls(cards, sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)), read)
+        return cls(
+            cards,
+            sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)),
+            read,
+            snapshot.replica,
+        )
+
+    @cached_property
+    def replicas(self) -> Sequence[tuple[str, int]]:
+        """How many providers each replica polls."""
+        return sorted(Counter(self.replica.holders.values()).items()) if self.replica else ()
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
@@ -259,7 +279,7 @@ class Overview:
         """One sentence: is anything wrong."""
         down = len(self.cards) - self.up - self.waiting
         if not self.cards:
-            return "No provider is configured"
+            return "No provider is polled" if self.replica and self.replica.held else "No provider is configured"
         if down:
             return f"{down} of {_feeds(len(self.cards))} cannot be read"
         if self.troubles:
@@ -270,6 +290,8 @@ class Overview:
 
     @property
     def summary(self) -> str:
+        if not self.cards and self.replica and self.replica.held:
+            return "What other replicas poll is not known either."
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
         in_flight = f"{_tasks(self.total_in_flight)} in flight"
@@ -291,6 +313,13 @@ def shares(
         found.append(Share(word, count, round(start, 3), round(width, 3), query))
         before += count
     return found
+
+
+def _elsewhere(snapshot: Snapshot, provider: str) -> str:
+    """The replica that polls a provider, if that is another one."""
+    if snapshot.replica is None or snapshot.replica.held.get(provider):
+        return ""
+    return snapshot.replica_of(provider) or "no replica"
 
 
 def _feeds(count: int) -> str:

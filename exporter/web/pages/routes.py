@@ -93,7 +93,7 @@ def routes(
         return _rendered(request, template, status, now=clock(), refresh=round(refresh), **shown)
 
     async def status(request: Request) -> Response:
-        snapshot, trouble, now = source.snapshot(), web_trouble(), clock()
+        snapshot, trouble, now = await source.everything(), web_trouble(), clock()
 
         def summed_up() -> Response:
             overview = Overview.of(snapshot, reloads, trouble, now)
@@ -102,7 +102,7 @@ def routes(
         return await searches.run(summed_up, _address(request))
 
     async def tasks(request: Request) -> Response:
-        address, snapshot, now = _address(request), source.snapshot(), clock()
+        address, snapshot, now = _address(request), await source.everything(), clock()
         query = parse(request.query_params)
         found = await searches.run(lambda: find(snapshot, query, now), address)
         earlier = await _in_ledger(source, found)
@@ -130,7 +130,7 @@ def routes(
         )
 
     async def task(request: Request) -> Response:
-        snapshot = source.snapshot()
+        snapshot = await source.everything()
         feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         task_id = task_id or request.query_params.get("id", "")
         if feed is None:
@@ -198,7 +198,7 @@ async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot
     query = found.query
     if found.total or query.id is None or not is_task_id(query.id):
         return []
-    feeds = source.snapshot().feeds
+    feeds = (await source.everything()).feeds
     wanted = [feed for feed in feeds if _concerns(query, feed)]
     stories = [(feed, await source.find(feed.provider, feed.kind, query.id)) for feed in wanted]
     known = [(feed, story[0]) for feed, story in stories if story]

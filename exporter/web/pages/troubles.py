@@ -10,6 +10,9 @@ from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import Cause, Reason
 from exporter.web.pages import filters as words
 
+FEW = 5
+"""Providers that a trouble names."""
+
 SOON = 24 * 3600.0
 """Seconds within which a balance that ends is worth a look."""
 
@@ -23,6 +26,7 @@ class Whose(StrEnum):
     NETWORK = "the network"
     CONFIGURATION = "the configuration"
     REQUESTS = "what is submitted"
+    DATABASE = "the database"
     EXPORTER = "the exporter"
 
 
@@ -98,6 +102,23 @@ def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
     if web_trouble:
         told = "The last valid TLS settings and users stay in force."
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
+
+
+def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
+    """What is wrong between replicas that share a ledger."""
+    replica = snapshot.replica
+    if replica is None:
+        return
+    if replica.trouble:
+        told = "Without its database this replica polls nothing and serves no series. It goes on by itself."
+        yield Trouble(Whose.DATABASE, "The leases cannot be kept", replica.trouble, told)
+    elif unheld := replica.unheld:
+        some = ", ".join(unheld[:FEW]) + (", ..." if len(unheld) > FEW else "")
+        what = "One provider is" if len(unheld) == 1 else f"{len(unheld)} providers are"
+        told = "After the end of a replica others take its providers over within two leases."
+        if replica.failure:
+            some, told = f"{some}: {replica.failure}", "This replica tries again, and so do the others."
+        yield Trouble(Whose.EXPORTER, f"{what} polled by no replica", some, told, is_grave=bool(replica.failure))
 
 
 def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:

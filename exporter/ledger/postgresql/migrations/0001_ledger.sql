@@ -5,6 +5,7 @@ CREATE TABLE videotask.feeds (
     since double precision,    -- when the first complete sweep ended
     horizon double precision,  -- what ended before this is not counted any more
     polled double precision,   -- when the last successful sweep ended
+    version bigint NOT NULL DEFAULT 0,  -- grows with each commit: one that was given up may still come after another
     UNIQUE (provider, kind)
 ) WITH (fillfactor = 50);
 

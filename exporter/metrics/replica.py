@@ -1,0 +1,30 @@
+"""The metrics of a replica among others, the part of the catalogue that is served only with a shared ledger."""
+
+from __future__ import annotations
+
+from exporter.metrics.catalogue import Metric
+from exporter.snapshot import ReplicaSnapshot
+
+REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
+    Metric(
+        "lease_held",
+        "gauge",
+        ("provider",),
+        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next two.",
+        lambda replica: [((name,), float(is_held)) for name, is_held in replica.held.items()],
+    ),
+    Metric(
+        "lease_changes_total",
+        "counter",
+        ("provider", "change"),
+        "Leases that this replica has acquired, released in order, or lost because it could not renew them in time.",
+        lambda replica: replica.changes.items(),
+    ),
+    Metric(
+        "replica_info",
+        "gauge",
+        ("replica",),
+        "1, with the name of this replica.",
+        lambda replica: [((replica.name,), 1)],
+    ),
+)

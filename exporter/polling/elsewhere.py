@@ -1,0 +1,180 @@
+"""Providers that other replicas hold: what the database says of them, and ids that are handed on to the holder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import httpx
+
+from exporter.client.client import Client
+from exporter.config.models import ProviderSettings
+from exporter.config.vendors.types import Vendors
+from exporter.ledger.counters import Counters
+from exporter.ledger.errors import StoreError
+from exporter.ledger.store import FeedRecord, SharedStore
+from exporter.ledger.tracker import Tracker
+from exporter.polling.watch.callbacks import Callbacks
+from exporter.polling.watch.following import room_for
+from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedStatus, LookUpState, UnmappedWords
+from exporter.tasks import Step, Task, Verdict
+from exporter.vendors.registry import connect, installed
+from exporter.vendors.vendor import Feed
+
+FRESH = 1.0
+"""Seconds for which what was read of all providers is shown again."""
+
+Tell = Callable[[str, str, Sequence[str]], Awaitable[None]]
+"""Tells the holder of a provider's feed that ids are in the ledger, and of which tasks there is news."""
+
+
+class Elsewhere:
+    """The providers of the configuration, as far as the database knows them. Nothing here calls a vendor."""
+
+    def __init__(self, store: SharedStore, tell: Tell, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._tell = tell
+        self._clock = clock
+        self._settings: Mapping[str, ProviderSettings] = {}
+        self._types: Vendors = installed()
+        self._known: dict[str, Sequence[Feed]] = {}
+        self._reading = asyncio.Lock()
+        self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
+
+    def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
+        """From now on the configuration has these providers."""
+        self._settings, self._types, self._known = settings, types, {}
+        self._read = (-FRESH, frozenset(), {})
+
+    async def accounts(self, providers: Collection[str]) -> dict[str, AccountSnapshot]:
+        """What the database says of these providers. Raises StoreError."""
+        async with self._reading:
+            wanted = frozenset(providers) & self._settings.keys()
+            at, names, accounts = self._read
+            if time.monotonic() >= at + FRESH or names != wanted:
+                accounts = await self._accounts(wanted)
+                self._read = time.monotonic(), wanted, accounts
+            return accounts
+
+    async def _accounts(self, providers: frozenset[str]) -> dict[str, AccountSnapshot]:
+        if not providers:
+            return {}
+        now = self._clock()
+        since = now - max(self._settings[name].recent_window for name in providers)
+        records = await self._store.load_all(sorted(providers), since)
+        found = {}
+        for name in providers:
+            found[name] = self._account(self._settings[name], records, now)
+            await asyncio.sleep(0)  # they may be a thousand
+        return found
+
+    def _account(
+        self,
+        settings: ProviderSettings,
+        records: Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]],
+        now: float,
+    ) -> AccountSnapshot:
+        nothing: tuple[FeedRecord, Sequence[Task]] = (FeedRecord(), ())
+        return AccountSnapshot(
+            name=settings.name,
+            type=settings.type,
+            counts=Counters(),
+            budget_left=None,
+            task_series_limit=settings.task_series_limit,
+            watch_troubles=(),
+            watch_sources=(),
+            feeds=tuple(
+                _snapshot(settings, feed, *records.get((settings.name, feed.kind), nothing), now)
+                for feed in self._feeds(settings.name)
+            ),
+        )
+
+    async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
+        """All that the ledger knows of one task. Raises StoreError."""
+        return await self._store.find(provider, kind, task_id) if self._feed(provider, kind) else None
+
+    async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
+        """Keeps ids for the holder of a feed, and tells it; None if there is no such feed.
+
+        Raises StoreError, TooMany.
+        """
+        return await self._take(provider, kind, ids, ()) if self._feed(provider, kind) else None
+
+    async def _take(self, provider: str, kind: str, ids: Iterable[str], news: Sequence[str]) -> Verdict:
+        wanted = list(dict.fromkeys(ids))
+        ended = await self._store.ended_among(provider, kind, wanted)
+        in_flight = {task.id for task in (await self._store.load(provider, kind)).in_flight}
+        asked_for = set(await self._store.watched(provider, kind))
+        new = [one for one in wanted if one not in ended and one not in in_flight and one not in asked_for]
+        room_for(len(new), len(asked_for), self._settings[provider].watch.limit)
+        if new:
+            await self._store.watch(provider, kind, new, self._clock())
+        if new or news:
+            with suppress(StoreError):  # the ids are kept, and the next sweep reads them
+                await self._tell(provider, kind, news)
+        return Verdict(len(new), len(wanted) - len(new) - len(ended), len(ended))
+
+    def callbacks(self, provider: str, kind: str) -> Callbacks | None:
+        """What takes the vendor's callbacks for a feed; None if there is no such feed."""
+        feed = self._feed(provider, kind)
+        if feed is None:
+            return None
+        secret = self._settings[provider].watch.callback_secret
+        return Callbacks(secret, feed.id_key, feed.called_back, partial(self._hint, provider, feed))
+
+    async def _hint(self, provider: str, feed: Feed, ids: Iterable[str]) -> None:
+        hinted = list(ids)
+        await self._take(provider, feed.kind, () if feed.lists else hinted, hinted)
+
+    def _feed(self, provider: str, kind: str) -> Feed | None:
+        return next((feed for feed in self._feeds(provider) if feed.kind == kind), None)
+
+    def _feeds(self, provider: str) -> Sequence[Feed]:
+        if provider not in self._settings:
+            return ()
+        if provider not in self._known:
+            settings = self._settings[provider]
+            client = Client(settings.base_url, transport=_NoTransport())
+            self._known[provider] = connect(settings, self._store, self._types, client).feeds
+        return self._known[provider]
+
+
+class _NoTransport(httpx.AsyncBaseTransport):
+    """Carries nothing."""
+
+
+def _snapshot(
+    settings: ProviderSettings, feed: Feed, record: FeedRecord, recent: Sequence[Task], now: float
+) -> FeedSnapshot:
+    tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, recent)
+    tasks, ends = tracker.frozen
+    shown = FeedSnapshot(
+        provider=settings.name,
+        type=settings.type,
+        kind=feed.kind,
+        clock=feed.clock,
+        document=(feed.document.title, feed.document.url),
+        lists=feed.lists,
+        settings=settings,
+        status=FeedStatus(),
+        interval=settings.poll_interval,
+        swept=tracker.swept,
+        succeeded=tracker.succeeded,
+        freshness=tracker.freshness,
+        counts=tracker.counts,
+        exemplars={},
+        tasks=tasks,
+        ends=ends,
+        models=tracker.models,
+        units=feed.units,
+        followed=0,
+        look_ups=LookUpState(),
+        unmapped=UnmappedWords(),
+        idle_advice="",
+        revision=0,
+    )
+    return shown if shown.is_stale(now) else replace(shown, status=FeedStatus(up=True))

@@ -1,0 +1,122 @@
+"""Which providers are polled here, and on which ledger: all on one, or those whose leases this replica holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import partial
+
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.store import SharedStore
+from exporter.polling.elsewhere import Elsewhere, Tell
+from exporter.replicas.keeper import Keeper
+from exporter.replicas.leases import Change
+from exporter.snapshot import ReplicaSnapshot
+
+
+class Held:
+    """Everything, as a process holds it that shares its ledger with no other: under epoch 0."""
+
+    keeper: Keeper | None = None
+    elsewhere: Elsewhere | None = None
+    """What other replicas hold."""
+
+    def holds(self, provider: str, epoch: int) -> bool:
+        """Whether a provider may be polled and shown on the ground of this epoch, at the moment of asking."""
+        return True
+
+    def epochs(self, providers: Iterable[str]) -> dict[str, int]:
+        """The epochs of those among the providers that are held now."""
+        return dict.fromkeys(providers, 0)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this replica has done its part, which later changes of leases do not undo."""
+        return False
+
+    def settle(self) -> str:
+        """Once the first sweeps have ended: what the replica waits for; it is ready if that is nothing."""
+        return ""
+
+    def snapshot(self) -> ReplicaSnapshot | None:
+        """How this replica stands among the others; None without others."""
+        return None
+
+
+EVERYTHING = Held()
+
+
+class Alone(Held):
+    """One process and a ledger of its own."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def ledger(self, provider: str, epoch: int) -> Ledger:
+        """The ledger of a provider that is held."""
+        return self._ledger
+
+    async def finish(self) -> None:
+        """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""
+
+    async def finish_all(self) -> None:
+        """The same for all, at the end."""
+        await self._ledger.finish()
+
+
+class Among(Held):
+    """A replica among others. Each lease has a ledger of its own, whose trackers are forgotten with it."""
+
+    keeper: Keeper
+    elsewhere: Elsewhere
+
+    def __init__(self, store: SharedStore, retention: float, keeper: Keeper, tell: Tell) -> None:
+        """`tell` tells other replicas of ids."""
+        self._store = store
+        self._retention = retention
+        self.keeper = keeper
+        self.elsewhere = Elsewhere(store, tell)
+        self._ledgers: dict[tuple[str, int], Ledger] = {}
+
+    def holds(self, provider: str, epoch: int) -> bool:
+        return self.keeper.holding.holds(provider, epoch)
+
+    def epochs(self, providers: Iterable[str]) -> dict[str, int]:
+        held = self.keeper.holding.held
+        return {name: held[name] for name in providers if name in held}
+
+    @property
+    def is_ready(self) -> bool:
+        return self.keeper.is_ready
+
+    def settle(self) -> str:
+        return self.keeper.settle()
+
+    def snapshot(self) -> ReplicaSnapshot:
+        keeper = self.keeper
+        mine = keeper.holding.held
+        held = {name: name in mine for name in keeper.providers}
+        changes: dict[tuple[str, str], int] = {
+            (name, change): keeper.holding.changes[name, change] for name in held for change in Change
+        }
+        return ReplicaSnapshot(keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure)
+
+    def ledger(self, provider: str, epoch: int) -> Ledger:
+        """The ledger of a provider that is held."""
+        lease = (provider, epoch)
+        if lease not in self._ledgers:
+            refused = partial(self.keeper.refused, provider, epoch)
+            self._ledgers[lease] = Ledger(self._store.under(provider, self.keeper.me, epoch), self._retention, refused)
+        return self._ledgers[lease]
+
+    async def finish(self) -> None:
+        """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""
+        await self._finish([lease for lease in self._ledgers if not self.holds(*lease)])
+
+    async def finish_all(self) -> None:
+        """The same for all, at the end."""
+        await self._finish(list(self._ledgers))
+
+    async def _finish(self, leases: Collection[tuple[str, int]]) -> None:
+        for lease in leases:
+            if ledger := self._ledgers.pop(lease, None):
+                await ledger.finish()

@@ -1,0 +1,250 @@
+"""Keeps this replica's leases: renews them in time, shares the providers out, takes over what is free."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from exporter.ledger.errors import StoreError
+from exporter.replicas.holding import Holding
+from exporter.replicas.leases import Leases, Overview, ticks
+from exporter.replicas.shares import plan
+
+log = logging.getLogger(__name__)
+
+RENEWALS = 3
+"""So often a lease is renewed before it would end."""
+
+RETRIES = 12
+"""So often in the time of a lease what has failed is tried again."""
+
+AT_ONCE = 64
+"""Providers that one call acquires: replicas that start together share them out, and the first ones are polled soon."""
+
+HASTE = 0.1
+"""Seconds within which replicas act on news, each at its own moment."""
+
+
+class Polling(Protocol):
+    """What polls the providers that are held."""
+
+    async def follow(self) -> None:
+        """Polls what is held, and nothing else; what is no longer held ends first.
+
+        Returns once nothing is written any more for what has ended. Raises StoreError where something could not begin.
+        """
+
+    def polls(self, provider: str) -> bool:
+        """Whether a provider that is held has begun to be polled."""
+
+
+class Keeper:
+    """The life of this replica among the others, from `start` to `stop`."""
+
+    def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
+        self.holding = Holding(leases, clock)
+        self.overview = Overview()
+        """As it was last read."""
+        self.providers: Sequence[str] = ()
+        """Those that the configuration names."""
+        self.failure = ""
+        """Why something that was acquired could not be polled, the last time that something was."""
+        self.is_ready = False
+        """Whether this replica has done its part since the configuration was loaded."""
+        self._is_settled = False
+        self._troubles = {"share": "the leases have not been read yet"}  # by what has failed
+        self._leases = leases
+        self._clock = clock
+        self._has_joined = False
+        self._differs = False
+        self._news = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
+        self._others: list[asyncio.Task[None]] = []
+
+    @property
+    def me(self) -> str:
+        """The id of this replica."""
+        return self._leases.me
+
+    @property
+    def name(self) -> str:
+        """The name of this replica, for people."""
+        return self._leases.name
+
+    def wants(self, providers: Sequence[str]) -> None:
+        """From now on the configuration names these providers."""
+        self.providers, self._has_joined = providers, False
+        self.is_ready = self._is_settled = False
+        self._news.set()
+
+    def hear(self) -> None:
+        """Another replica has freed leases, has come or has gone."""
+        self._news.set()
+
+    def refused(self, provider: str, epoch: int) -> None:
+        """The database has refused a write under this epoch: another replica holds the provider."""
+        if self.holding.lose(provider, epoch):
+            self._lost.set()
+
+    @property
+    def holders(self) -> dict[str, str]:
+        """The name of the replica that holds a provider, if any: this one's as they are, the others' as last read."""
+        names = self.overview.names
+        others = {name: names.get(one, one) for name, one in self.overview.holders.items() if one != self.me}
+        return others | dict.fromkeys(self.holding.held, self.name)
+
+    @property
+    def trouble(self) -> str:
+        """Why the leases cannot be kept; empty while they can."""
+        return next(iter(self._troubles.values()), "")
+
+    def settle(self) -> str:
+        """What the replica waits for before it has done its part, as a sentence; empty once it has."""
+        self.is_ready = self._is_settled
+        if self.is_ready:
+            return ""
+        return f"Waiting for the leases{': ' * bool(self.trouble)}{self.trouble}."
+
+    def start(self, polling: Polling) -> None:
+        """Begins to keep the leases; does nothing where that has begun."""
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_for_ever(), name="leases: renew")
+            self._others = [
+                asyncio.create_task(self._share_for_ever(polling), name="leases: share"),
+                asyncio.create_task(self._drop_for_ever(polling), name="leases: drop"),
+            ]
+
+    async def pause(self) -> None:
+        """Neither takes nor gives up any more, but goes on to renew."""
+        await _ended(*self._others)
+
+    async def stop(self) -> None:
+        """Releases all leases, for others to go on at once. Nothing may be written under them any more."""
+        await self.pause()
+        try:
+            await self._leases.release(self.holding.give_up(list(self.holding.held)))
+            await self._leases.leave()
+        except StoreError as error:
+            log.warning("the leases were not released, other replicas wait for their end", extra={"error": str(error)})
+        if self._renewing:
+            await _ended(self._renewing)
+
+    async def renew(self) -> None:
+        """One renewal of all leases. Raises StoreError."""
+        if await self.holding.renew():
+            self._lost.set()
+
+    async def share(self, polling: Polling) -> bool:
+        """Gives up what is too much and takes what is free; whether anything was taken. Raises StoreError."""
+        if not self._has_joined:
+            self._has_joined = True
+            try:
+                await self._leases.join(self.providers)
+            except BaseException:
+                self._has_joined = False
+                raise
+        self.overview = await self._leases.overview()
+        self._has_joined = self.me in self.overview.replicas  # else it was silent for so long that it was forgotten
+        self._compare()
+        steps = plan(self.me, self.holding.held.keys(), self.overview)
+        if steps.surplus:
+            await self._give_up(steps.surplus, polling)
+        taken = await self.holding.acquire(steps.wanted, min(steps.most, AT_ONCE)) if steps.most else {}
+        failed = await self._begin(taken, polling) if taken else False
+        # It holds its share, and others hold the rest, or are about to.
+        self._is_settled = self._is_settled or (self._has_joined and len(taken) == min(steps.most, len(steps.wanted)))
+        return bool(taken) and not failed
+
+    async def _begin(self, taken: Collection[str], polling: Polling) -> bool:
+        """Polls what was acquired; whether some of it could not begin, which is given up again."""
+        before, self.failure = self.failure, ""
+        try:
+            await polling.follow()
+            return False
+        except StoreError as error:
+            self.failure = str(error)
+        except Exception as error:  # a slip of ours
+            log.error("providers cannot be polled; this is a bug in the exporter", exc_info=error)
+            self.failure = f"unexpected {type(error).__name__}"
+        if self.failure != before:
+            log.warning("providers that were acquired cannot be polled", extra={"error": self.failure})
+        await self._give_up([name for name in taken if not polling.polls(name)], polling)
+        return True
+
+    async def _give_up(self, providers: Sequence[str], polling: Polling) -> None:
+        given = self.holding.give_up(providers)
+        with suppress(StoreError):  # what could not begin is no reason to keep these
+            await polling.follow()
+        await self._leases.release(given)
+
+    def _compare(self) -> None:
+        """Says once that replicas have different configurations, as they do for a while when one is rolled out."""
+        differs = len(set(self.overview.replicas.values())) > 1
+        if differs and not self._differs:
+            log.warning("replicas on this database have configurations with different providers")
+        self._differs = differs
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            parts = RENEWALS if await self._tried("renew", self.renew()) else RETRIES
+            await asyncio.sleep(self._leases.length / parts * random.uniform(0.8, 1.0))  # no secret
+
+    async def _share_for_ever(self, polling: Polling) -> None:
+        """Shares out when there is news, and otherwise once in a third of a lease."""
+        while True:
+            self._news.clear()
+            taken = False
+
+            async def share() -> None:
+                nonlocal taken
+                taken = await self.share(polling)
+
+            went_well = await self._tried("share", share())
+            if not taken:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._leases.length / (RENEWALS if went_well else RETRIES)):
+                        await self._news.wait()
+                await asyncio.sleep(random.uniform(0, HASTE))  # no secret
+
+    async def _drop_for_ever(self, polling: Polling) -> None:
+        """Ends the polling of what is no longer held: lost to another replica, or not renewed in time."""
+        while True:
+            rest = self._leases.length / RETRIES  # leases may be acquired meanwhile
+            if (ends := self.holding.ends) is not None:
+                rest = max(0.0, min(rest, ends - self._clock()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._lost.wait()
+            if self.holding.lapsed() or self._lost.is_set():
+                self._lost.clear()
+                await self._tried("drop", polling.follow())
+                self._news.set()  # what ended may be free
+
+    async def _tried(self, what: str, step: Awaitable[object]) -> bool:
+        """Whether a step went well. An outage of the database is logged when it begins and when it ends."""
+        try:
+            await step
+        except StoreError as error:
+            trouble = str(error)
+        except Exception as error:  # a slip of ours must not end what keeps the leases
+            log.error("leases could not be kept; this is a bug in the exporter", exc_info=error)
+            trouble = f"unexpected {type(error).__name__}"
+        else:
+            if self._troubles.pop(what, "") and not self._troubles:
+                log.info("the leases are kept")
+            return True
+        if not self._troubles:
+            log.warning("the leases cannot be kept", extra={"error": trouble})
+        self._troubles[what] = trouble
+        return False
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

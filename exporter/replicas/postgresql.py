@@ -1,0 +1,220 @@
+"""Leases in PostgreSQL: a few statements, whatever the number of providers, and notifications."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import psycopg
+
+from exporter.ledger.errors import StoreError
+from exporter.ledger.postgresql.database import Connection, Database
+from exporter.replicas.leases import Overview
+
+log = logging.getLogger(__name__)
+
+FORGOTTEN_AFTER = 86400
+"""Seconds after which a replica that did not end in order is removed from the table."""
+
+CLOSE_WITHIN = 0.4
+"""Seconds for what is under way at the end."""
+
+LISTEN_AGAIN = 1.0
+"""Seconds between two tries to listen for notifications."""
+
+ASKED_AFTER = 10.0
+"""Seconds of silence after which the connection that listens is asked whether it still works."""
+
+LONGEST = 7999
+"""Bytes of a notification that PostgreSQL passes on."""
+
+FEW = 20
+
+HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]
+"""Awaited with a provider, a kind, and the ids of tasks of which there is news."""
+
+LEASES, IDS = "videotask_leases", "videotask_ids"
+"""The channels: leases were freed, or a replica has come or gone; ids were handed in for a feed."""
+
+_INSERT_LEASES = "INSERT INTO videotask.leases (provider) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
+
+_INSERT_REPLICA = """
+INSERT INTO videotask.replicas (id, name, known, providers, expires)
+VALUES (%(me)s, %(name)s, %(known)s, %(providers)s, clock_timestamp() + %(length)s * interval '1 second')
+ON CONFLICT (id) DO UPDATE SET known = excluded.known, providers = excluded.providers, expires = excluded.expires
+"""
+
+_FORGET = "DELETE FROM videotask.replicas WHERE expires < clock_timestamp() - %s * interval '1 second'"
+
+# Both in one statement. The keys stay as they are, so that no renewal waits for a commit that has checked its epoch.
+_RENEW = """
+WITH alive AS (
+    UPDATE videotask.replicas SET expires = clock_timestamp() + %(length)s * interval '1 second' WHERE id = %(me)s
+)
+UPDATE videotask.leases AS l SET expires = clock_timestamp() + %(length)s * interval '1 second'
+FROM unnest(%(providers)s::text[], %(epochs)s::bigint[]) AS held (provider, epoch)
+WHERE l.provider = held.provider AND l.epoch = held.epoch AND l.holder = %(me)s
+RETURNING l.provider
+"""
+
+# FOR UPDATE conflicts with the FOR KEY SHARE of a commit: no lease changes its holder while something is written under
+# it. SKIP LOCKED leaves such a lease, and what others acquire just now, for the next time.
+_ACQUIRE = """
+UPDATE videotask.leases
+SET holder = %(me)s, epoch = epoch + 1, expires = clock_timestamp() + %(length)s * interval '1 second'
+WHERE provider IN (
+    SELECT provider FROM videotask.leases JOIN unnest(%(providers)s::text[]) WITH ORDINALITY AS w (name, place)
+    ON provider = name
+    WHERE holder IS NULL OR holder = %(me)s OR expires <= clock_timestamp()
+    ORDER BY place LIMIT %(most)s FOR UPDATE OF leases SKIP LOCKED
+)
+RETURNING provider, epoch
+"""
+
+_RELEASE = """
+UPDATE videotask.leases AS l SET holder = NULL
+FROM unnest(%(providers)s::text[], %(epochs)s::bigint[]) AS held (provider, epoch)
+WHERE l.provider = held.provider AND l.epoch = held.epoch AND l.holder = %(me)s
+"""
+
+_LEAVE = (
+    "UPDATE videotask.leases SET holder = NULL WHERE holder = %(me)s",
+    "DELETE FROM videotask.replicas WHERE id = %(me)s",
+)
+
+_REPLICAS = "SELECT id, name, known FROM videotask.replicas WHERE expires > clock_timestamp()"
+_KNOWN = "SELECT known, providers FROM videotask.replicas WHERE known = ANY(%s)"
+_HOLDERS = "SELECT provider, holder FROM videotask.leases WHERE holder IS NOT NULL AND expires > clock_timestamp()"
+
+
+class PostgresqlLeases:
+    """The leases of one replica, on connections of their own: no large commit of the ledger delays a renewal."""
+
+    def __init__(self, database: Database, name: str, length: float) -> None:
+        """`name` is the replica's for people, `length` that of a lease in seconds."""
+        self.me = uuid.uuid4().hex
+        self.length = length
+        self._database = database
+        self.name = name
+        self._known: dict[str, frozenset[str]] = {}  # sets of providers by their digest: most replicas share one
+
+    async def join(self, providers: Collection[str]) -> None:
+        names = sorted(providers)
+        known = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        about = self._about(name=self.name, known=known, providers=names)
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(_INSERT_LEASES, [names])
+            await connection.execute(_FORGET, [FORGOTTEN_AFTER])
+            await connection.execute(_INSERT_REPLICA, about)
+            await _notify(connection, LEASES)
+
+        await self._database.run(work)
+
+    async def renew(self, held: Mapping[str, int]) -> set[str]:
+        return {row[0] for row in await self._rows(_RENEW, self._of(held))}
+
+    async def acquire(self, providers: Collection[str], most: int) -> dict[str, int]:
+        return dict(await self._rows(_ACQUIRE, self._about(providers=list(providers), most=most)))
+
+    async def release(self, held: Mapping[str, int]) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_RELEASE, self._of(held))
+            await _notify(connection, LEASES)
+
+        if held:
+            await self._database.run(work)
+
+    async def leave(self) -> None:
+        async def work(connection: Connection) -> None:
+            for statement in _LEAVE:
+                await connection.execute(statement, self._about())
+            await _notify(connection, LEASES)
+
+        await self._database.run(work)
+
+    async def overview(self) -> Overview:
+        async def work(connection: Connection) -> tuple[list[Any], list[Any]]:
+            replicas = await (await connection.execute(_REPLICAS)).fetchall()
+            if new := {row[2] for row in replicas} - self._known.keys():
+                found = await (await connection.execute(_KNOWN, [list(new)])).fetchall()
+                self._known |= {known: frozenset(providers) for known, providers in found}
+            return replicas, await (await connection.execute(_HOLDERS)).fetchall()
+
+        replicas, holders = await self._database.run(work)
+        self._known = {row[2]: self._known[row[2]] for row in replicas if row[2] in self._known}
+        return Overview(
+            {me: self._known.get(known, frozenset()) for me, _, known in replicas},
+            {me: name for me, name, _ in replicas},
+            dict(holders),
+        )
+
+    async def tell(self, provider: str, kind: str, ids: Sequence[str] = ()) -> None:
+        """Tells the holder of a provider that ids were handed in, and of which tasks there is news. Raises StoreError.
+
+        Ids that are too many for a notification are left to the next sweep.
+        """
+        told = [json.dumps([provider, kind, ids[:count]]) for count in (len(ids), FEW, 0)]
+        payload = next((one for one in told if len(one.encode()) <= LONGEST), "")
+        if payload:
+            await self._database.run(lambda connection: _notify(connection, IDS, payload))
+
+    async def listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
+        """Calls these on what other replicas tell, for ever. After an outage both may have been missed."""
+        while True:
+            try:
+                await self._listen(freed, handed_in)
+            except (StoreError, psycopg.Error, OSError) as error:
+                log.debug("no notifications", exc_info=error)
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    async def _listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
+        connection = await self._database.connect()
+        try:
+            for channel in (LEASES, IDS):
+                await connection.execute(f"LISTEN {channel}")
+            freed()  # meanwhile something may have been missed
+            patience = connection.patience
+            while True:
+                connection.patience = ASKED_AFTER + patience  # silence is no fault
+                async for told in connection.notifies(timeout=ASKED_AFTER):
+                    if told.channel == LEASES:
+                        freed()
+                    else:
+                        await handed_in(*json.loads(told.payload))
+                connection.patience = patience
+                await connection.execute("SELECT 1")
+        finally:
+            connection.cut()
+            await connection.close()
+
+    async def close(self) -> None:
+        """Ends what is under way; what takes long by then is given up, and the leases end by themselves."""
+        await self._database.close(CLOSE_WITHIN)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _rows(self, statement: str, values: Mapping[str, object]) -> Iterable[Any]:
+        async def work(connection: Connection) -> list[Any]:
+            return await (await connection.execute(statement, values)).fetchall()
+
+        return await self._database.run(work)
+
+    def _about(self, **more: object) -> dict[str, object]:
+        return {"me": self.me, "length": self.length, **more}
+
+    def _of(self, held: Mapping[str, int]) -> dict[str, object]:
+        return self._about(providers=list(held), epochs=list(held.values()))
+
+
+async def _notify(connection: Connection, channel: str, payload: str = "") -> None:
+    await connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])

@@ -1,0 +1,290 @@
+"""Replicas in one process: each polls what it holds and shows nothing else, and the counters go on with the holder."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from exporter.config.models import ProviderSettings
+from exporter.ledger.errors import StoreError
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.metrics.exposition import Exposition
+from exporter.polling.collector import Collector
+from exporter.polling.held import Among
+from exporter.replicas.holding import MARGIN
+from exporter.replicas.keeper import Keeper
+from exporter.simulator import FACE_SWAP, Life
+from exporter.snapshot import Reloads
+from exporter.tasks import State
+from exporter.web.pages.overview import Overview
+from exporter.web.pages.troubles import Whose
+from tests.harness import DAY, Site, until
+from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
+
+LENGTH = 3.0
+
+
+class Clock:
+    """Real time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@dataclass
+class Line(MemoryLeases):
+    """The way to the database, which may be cut."""
+
+    is_cut: bool = False
+
+    async def renew(self, held: Mapping[str, int]) -> set[str]:
+        self._may_pass()
+        return await super().renew(held)
+
+    async def overview(self):  # type: ignore[no-untyped-def]
+        self._may_pass()
+        return await super().overview()
+
+    def _may_pass(self) -> None:
+        if self.is_cut:
+            raise StoreError("no answer")
+
+
+class Replica:
+    """An exporter's inside that shares a database with others."""
+
+    def __init__(self, name: str, share: MemoryShare) -> None:
+        self.clock = Clock()
+        self.line = Line(share.database, name)
+        self.keeper = Keeper(self.line, self.clock)
+        self.collector = Collector(Among(share, 7 * DAY, self.keeper, nobody_told))
+        self.polled = self.collector.polled
+        self.exposition = Exposition(self.polled.snapshot, Reloads(), time.time, list, self.polled.is_held)
+
+    async def scrape(self) -> str:
+        return b"".join((await self.exposition.answer("")).pieces).decode()
+
+    def holds(self) -> list[str]:
+        return list(self.keeper.holding.held)
+
+    def polls(self) -> list[str]:
+        """What it holds and has swept."""
+        return [one.provider.name for one in self.polled.held if all(loop.status.up for loop in one.loops)]
+
+
+class Replicas:
+    def __init__(self, share: MemoryShare, stack: AsyncExitStack) -> None:
+        self.share = share
+        self._stack = stack
+
+    def add(self, name: str) -> Replica:
+        return Replica(name, self.share)
+
+    async def start(self, name: str, *settings: ProviderSettings) -> Replica:
+        return await self.started(self.add(name), *settings)
+
+    async def started(self, replica: Replica, *settings: ProviderSettings) -> Replica:
+        await replica.collector.apply(settings)
+        self._stack.push_async_callback(replica.collector.stop)
+        keeping = asyncio.create_task(replica.exposition.keep_fresh(replica.collector.news))
+        self._stack.callback(keeping.cancel)
+        return replica
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[Replicas]:
+    share = MemoryShare(SqliteFile(":memory:"), MemoryDatabase(time.monotonic, LENGTH))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(share.close)
+        yield Replicas(share, stack)
+
+
+def some(site: Site, count: int) -> list[ProviderSettings]:
+    return [site.settings("facewap", name=f"swap{number}", poll_interval="50ms") for number in range(count)]
+
+
+def held(*replicas: Replica) -> list[int]:
+    return sorted(len(one.polls()) for one in replicas)
+
+
+async def test_providers_are_shared_out_evenly_and_served_by_their_holder_alone(
+    replicas: Replicas, live_site: Site
+) -> None:
+    wanted = some(live_site, 4)
+    one = await replicas.start("one", *wanted)
+    await until("fair shares", lambda: held(one) == [4])
+    other = await replicas.start("other", *wanted)
+    await until("fair shares", lambda: held(one, other) == [2, 2])
+    assert {*one.holds(), *other.holds()} == {"swap0", "swap1", "swap2", "swap3"}
+    text = await one.scrape() + await other.scrape()
+    shown = Counter(re.findall(r'videotask_up{kind="face_swap",provider="(\w+)"} 1.0', text))
+    assert shown == {"swap0": 1, "swap1": 1, "swap2": 1, "swap3": 1}
+    leases = [re.findall(r'(?m)^videotask_lease_held{provider="(\w+)"} 1.0', await one.scrape())]
+    assert leases == [one.holds()]
+    assert 'videotask_replica_info{replica="other"} 1.0' in await other.scrape()
+    assert 'videotask_lease_changes_total{change="released",provider="swap' in await one.scrape()
+
+
+async def test_a_replica_that_ends_hands_over_at_once_and_the_counters_go_on(
+    replicas: Replicas, live_site: Site
+) -> None:
+    wanted = some(live_site, 1)
+    one = await replicas.start("one", *wanted)
+    await until("a first sweep", one.polls)
+    live_site.world.add(Life("a", *FACE_SWAP, time.time(), run_seconds=0.2, end=State.SUCCEEDED))
+    await until("the end of the task", lambda: one.polled.loops[0].tracker.counts["finished_total", "succeeded"] == 1)
+    other = await replicas.start("other", *wanted)
+    await until("a look at the leases", lambda: bool(other.keeper.overview.holders))
+    assert other.holds() == []
+    stopping = asyncio.create_task(one.collector.stop())
+    other.keeper.hear()
+    await stopping
+    other.keeper.hear()
+    await until("the other's first sweep", other.polls)
+    assert other.polled.loops[0].tracker.counts["finished_total", "succeeded"] == 1
+    assert one.polled.snapshot().accounts == ()
+    assert 'state="succeeded"} 1.0' in await other.scrape()
+
+
+async def test_a_replica_that_ends_without_a_word_is_followed_once_its_leases_have_ended(
+    replicas: Replicas, live_site: Site
+) -> None:
+    wanted = some(live_site, 2)
+    one = await replicas.start("one", *wanted)
+    await until("fair shares", lambda: held(one) == [2])
+    one.line.is_cut = True
+    other = await replicas.start("other", *wanted)
+    await until("fair shares", lambda: held(other) == [2])
+    assert one.holds() == []
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    assert {change for name, change in one.keeper.holding.changes} >= {"lost"}
+
+
+async def test_a_replica_that_stood_still_shows_nothing_that_it_may_no_longer_hold(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    assert "videotask_feed_info{" in await one.scrape()
+    one.line.is_cut = True
+    one.clock.ahead = LENGTH * (1 - MARGIN)  # as after SIGCONT: nothing of it has run since
+    answer = await one.scrape()
+    assert "videotask_feed_info{" not in answer
+    assert 'videotask_lease_held{provider="swap0"} 0.0' in answer
+    assert one.polled.snapshot().accounts == ()
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    one.line.is_cut = False
+    await until("a first sweep", one.polls)
+    assert one.polled.by_name["swap0"].epoch == 2
+
+
+async def test_the_page_of_a_replica_without_its_database_says_what_is_wrong(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    assert Overview.of(await one.polled.everything(), Reloads(), "", time.time()).level == "good"
+    one.line.is_cut = True
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+    assert (overview.level, overview.verdict) == ("bad", "No provider is polled")
+    assert [(one.whose, one.words) for one in overview.troubles] == [(Whose.DATABASE, "no answer")]
+
+
+async def test_the_page_says_which_provider_no_replica_polls(replicas: Replicas, live_site: Site) -> None:
+    one = replicas.add("one")
+    replicas.share.unreadable = {"swap1"}
+    await replicas.started(one, *some(live_site, 2))
+    await until("the other", lambda: one.polls() == ["swap0"])
+
+    async def told() -> list[str]:
+        overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+        return [f"{trouble.what}: {trouble.words}" for trouble in overview.troubles]
+
+    assert await told() == ["One provider is polled by no replica: swap1: a value that cannot be read"]
+
+
+async def test_a_write_that_is_refused_ends_the_polling(replicas: Replicas, live_site: Site) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    row = replicas.share.database.rows["swap0"]
+    row.holder, row.epoch, row.expires = "another", row.epoch + 1, time.monotonic() + 1000
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    assert one.holds() == []
+
+
+async def test_a_provider_that_cannot_be_read_keeps_no_other_from_being_polled(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = replicas.add("one")
+    replicas.share.unreadable = {"swap1"}
+    await replicas.started(one, *some(live_site, 3))
+    await until("the others", lambda: one.polls() == ["swap0", "swap2"])
+    await until("another try", lambda: replicas.share.database.rows["swap1"].epoch > 1)
+    assert "swap1" in (await one.scrape())  # as one that is not held
+    replicas.share.unreadable = set()
+    await until("all", lambda: held(one) == [3])
+
+
+async def test_a_provider_that_a_reload_takes_away_is_free_for_others(replicas: Replicas, live_site: Site) -> None:
+    wanted = some(live_site, 2)
+    one = await replicas.start("one", *wanted)
+    await until("fair shares", lambda: held(one) == [2])
+    await one.collector.apply(wanted[:1])
+    await until("the release", lambda: replicas.share.database.rows["swap1"].holder is None)
+    assert one.holds() == ["swap0"]
+    other = await replicas.start("other", *wanted)
+    await until("the take-over", lambda: other.holds() == ["swap1"])
+
+
+async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    tracker = one.polled.loops[0].tracker
+    await one.collector.apply([live_site.settings("facewap", name="swap0", poll_interval="70ms")])
+    assert one.polled.loops[0].tracker is tracker
+    assert one.polled.by_name["swap0"].epoch == 1
+
+
+async def test_a_replica_is_ready_once_it_has_done_its_part_and_stays_so(replicas: Replicas, live_site: Site) -> None:
+    wanted = some(live_site, 2)
+    one = replicas.add("one")
+    one.line.is_cut = True
+    await replicas.started(one, *wanted)
+    await until("an outage", lambda: one.polled.unready() == "Waiting for the leases: no answer.")
+    one.line.is_cut = False
+    await until("its part", lambda: one.polled.unready() == "")
+    assert held(one) == [2]
+    other = await replicas.start("other", *wanted)
+    await until("the other's part", lambda: other.polled.unready() == "")
+    assert held(other) in ([0], [1])
+    one.line.is_cut = True
+    await until("a take-over", lambda: held(one, other) == [0, 2])
+    assert one.polled.unready() == other.polled.unready() == ""
+
+
+async def test_no_call_is_sent_for_a_provider_that_is_no_longer_held(replicas: Replicas, live_site: Site) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    await until("a first sweep", one.polls)
+    client = one.polled.by_name["swap0"].provider.client
+    assert client.may_call()
+    one.clock.ahead = LENGTH
+    assert not client.may_call()
+    before = client.counts["api_requests_total", "list", "200"]
+    calling = asyncio.create_task(one.polled.by_name["swap0"].loops[0].feed.list_page())
+    await until("an end of the polling", lambda: not one.polled.by_name)
+    assert client.counts["api_requests_total", "list", "200"] <= before + 1  # one that was under way
+    assert not calling.done()
+    calling.cancel()
