@@ -1,4 +1,4 @@
-# Every target does its own set-up. What the scripts do is said at their heads.
+# Every target does its own set-up. Each script says at its top what it does.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick endurance bench lint format dashboards docs screenshots lock dist image image-test clean
@@ -44,7 +44,7 @@ dashboards: dev ## write the dashboards, alerts and recording rules from the cod
 docs: runtime ## write what docs/ has from the code: settings, flags, metrics, the API, vendors' numbers, faults
 	$(BIN)/python -m docs.tools.generate
 
-screenshots: dev ## take the pictures of the pages in docs/pictures/ anew, in Chromium
+screenshots: dev ## take the pictures of the pages in docs/pictures/ again, in Chromium
 	@scripts/install-chromium
 	$(BIN)/python -m tests.web.pictures
 

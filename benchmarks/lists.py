@@ -1,6 +1,6 @@
 """A vendor of prepared list pages, which are sent as fast as they can be: DeerAPI's list, all tasks in flight.
 
-    python -m benchmarks.lists ACCOUNTS TASKS       writes its port
+    python -m benchmarks.lists ACCOUNTS TASKS [MODELS]      writes its port
 
 Below /still/NUMBER of each account the list is always the same; below /moving/NUMBER every task has come a tenth
 further whenever the first page is asked for. The oldest tasks are listed first, so that the exporter reads all pages.
@@ -25,9 +25,12 @@ _PROGRESS = "@@%"
 class Account:
     """The pages of one account, but for the progress of the tasks."""
 
-    def __init__(self, number: int, tasks: int) -> None:
+    def __init__(self, number: int, tasks: int, models: int) -> None:
         began = time.time() - 3600
-        rows = [_row(f"task_{number:04}{index:024}", began + index / tasks) for index in range(tasks)]
+        rows = [
+            _row(f"task_{number:04}{index:024}", began + index / tasks, f"sora-2-{index % models}")
+            for index in range(tasks)
+        ]
         self._pages = [
             _page(rows[start : start + PAGE_SIZE], start // PAGE_SIZE + 1, tasks)
             for start in range(0, tasks, PAGE_SIZE)
@@ -43,8 +46,8 @@ class Account:
 class Vendor:
     """All accounts."""
 
-    def __init__(self, accounts: int, tasks: int) -> None:
-        self._accounts = [Account(number, tasks) for number in range(accounts)]
+    def __init__(self, accounts: int, tasks: int, models: int = 1) -> None:
+        self._accounts = [Account(number, tasks, models) for number in range(accounts)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, way, number, *_ = scope["path"].split("/")
@@ -55,7 +58,7 @@ class Vendor:
         await send({"type": "http.response.body", "body": body})
 
 
-def _row(task_id: str, submitted: float) -> str:
+def _row(task_id: str, submitted: float, model: str) -> str:
     row = {
         "id": int(task_id[-9:]),
         "created_at": int(submitted),
@@ -73,7 +76,7 @@ def _row(task_id: str, submitted: float) -> str:
         "start_time": submitted + 20,
         "finish_time": 0,
         "progress": _PROGRESS,
-        "properties": {"input": "a harbour at dawn, boats leaving", "upstream_model_name": "sora-2"},
+        "properties": {"input": "a harbour at dawn, boats leaving", "upstream_model_name": model},
         "data": None,
     }
     return json.dumps(row)
@@ -84,12 +87,12 @@ def _page(rows: list[str], number: int, total: int) -> bytes:
     return (head % (number, PAGE_SIZE, total) + ", ".join(rows) + "]}}").encode()
 
 
-async def main(accounts: int, tasks: int) -> None:
-    vendor = Vendor(accounts, tasks)
+async def main(accounts: int, tasks: int, models: int = 1) -> None:
+    vendor = Vendor(accounts, tasks, models)
     sockets = listen(["127.0.0.1:0"])
     print(sockets[0].getsockname()[1], flush=True)
     await Server(vendor).serve(sockets)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(*map(int, sys.argv[1:])))

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PREFIX, PROVIDER_METRICS, TASK_METRICS
-from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads, Snapshot
+from exporter.snapshot import Labels, Reloads, Snapshot
+from exporter.views import AccountView, Distribution, FeedView
 
 _EXEMPLAR_LENGTH = 128 - len("task_id")
 

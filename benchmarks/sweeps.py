@@ -72,26 +72,28 @@ DECLARED = Declaration.model_validate(
     }
 )
 """The same vendor as a user would declare it."""
+MODELS = 20
+"""As many as have series of their own by default."""
 PAGES = 80  # a sweep reads 100 at the most
 
 
 @dataclass(frozen=True)
 class Extent:
     pages: int
-    memory: tuple[tuple[int, int], ...]
-    """Accounts, and pages of each."""
+    memory: tuple[tuple[int, int, int], ...]
+    """Accounts, pages of each, and models."""
     ended: int
 
 
-FULL = Extent(pages=80, memory=((2, 100), (20, 100)), ended=1_000_000)
-QUICK = Extent(pages=2, memory=((2, 1),), ended=1000)
+FULL = Extent(pages=80, memory=((2, 100, 1), (2, 100, MODELS), (20, 100, 1)), ended=1_000_000)
+QUICK = Extent(pages=2, memory=((2, 1, 1), (2, 1, MODELS)), ended=1000)
 
 
 async def run(quick: bool) -> list[Result]:
     extent = QUICK if quick else FULL
     results = await _rates(extent, runs(quick))
-    for accounts, pages in extent.memory:
-        results.append(await _memory(accounts, pages, 1 if quick or accounts > 10 else 3))
+    for accounts, pages, models in extent.memory:
+        results.append(await _memory(accounts, pages, models, 1 if quick or accounts > 10 else 3))
     return [*results, *await _starts(extent, runs(quick))]
 
 
@@ -150,11 +152,11 @@ async def swept(pages: int, way: str, type_: str = "deerapi") -> AsyncIterator[P
                 await ledger.close()
 
 
-async def _memory(accounts: int, pages: int, times: int) -> Result:
+async def _memory(accounts: int, pages: int, models: int, times: int) -> Result:
     """Of an exporter of its own that polls all accounts, after some rounds."""
     tasks = accounts * pages * PAGE_SIZE
     megabytes = []
-    async with python("-m", "benchmarks.lists", str(accounts), str(pages * PAGE_SIZE)) as vendor:
+    async with python("-m", "benchmarks.lists", str(accounts), str(pages * PAGE_SIZE), str(models)) as vendor:
         for _ in range(times):
             with tempfile.TemporaryDirectory() as folder:
                 polled = [_account(int(vendor.told), number, "still") for number in range(accounts)]
@@ -163,7 +165,8 @@ async def _memory(accounts: int, pages: int, times: int) -> Result:
                     await asyncio.sleep(max(1.0, tasks / 10_000))  # two more rounds
                     megabytes.append(exporter.memory())
     goal = at_most(150) if tasks <= 100_000 else None
-    return Result(f"memory, {tasks:,} tasks in flight", "MiB", megabytes, goal)
+    note = f", {models} models a feed" if models > 1 else ""
+    return Result(f"memory, {tasks:,} tasks in flight{note}", "MiB", megabytes, goal)
 
 
 async def _starts(extent: Extent, times: int) -> list[Result]:

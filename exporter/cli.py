@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import platform
 import re
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "videotask-exporter"
 COMMANDS = (
     *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
+    "migrate-ledger",
 )
 
 
@@ -49,6 +51,9 @@ _FLAGS = {
     "--json": "print JSON; docs/troubleshooting.md describes it",
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
+    "--from": "the SQLite file, ledger.path so far; without it only the tables are made",
+    "--to": "the database, in the form of ledger.url",
+    "--password-file": "a file with the password of the role in --to",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
     "--speed": "speed of the simulated tasks (default 10)",
     "--vendors": "all, seeds (those of the first release), or names with commas between them",
@@ -68,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(given)
     try:
         code: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of what is told, `head` or a pager wanted no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if told := _told(error):
             print(told, file=sys.stderr)
@@ -125,6 +134,10 @@ def parser() -> argparse.ArgumentParser:
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
     vendors = command("vendors", _vendors, "list every known type of provider: its origin, and what its feeds tell")
 
+    migrate = command(
+        "migrate-ledger", _migrate_ledger, "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them"
+    )
+
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
         """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""
         for one in commands:
@@ -158,6 +171,9 @@ def parser() -> argparse.ArgumentParser:
     flag("--record", doctor, metavar="DIR")
     flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
+    flag("--from", migrate, metavar="PATH")
+    flag("--to", migrate, required=True, metavar="URL")
+    flag("--password-file", migrate, metavar="FILE")
     flag("--seed", demo, simulate, type=int, default=1, metavar="N")
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
     flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
@@ -210,12 +226,15 @@ def _speed(text: str) -> float:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from exporter.commands.ledgers.opening import check_driver
     from exporter.config.load import check_environment, load
     from exporter.vendors.registry import installed
     from exporter.web.access.webconfig import WebConfig
 
     config = load(arguments.config_file, vendors=installed())
     check_environment(config)
+    if config.ledger.url:
+        check_driver()
     web = WebConfig(arguments.web_config_file) if arguments.web_config_file else None
     for remark in config.warnings:
         print(f"warning: {remark}")
@@ -348,6 +367,30 @@ def _doctor(arguments: argparse.Namespace) -> int:
             recording=recording,
         )
     )
+
+
+def _migrate_ledger(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from exporter.commands.ledgers.migrating import migrate
+    from exporter.config.models import Secret
+    from exporter.config.network.databases import fault_of_url
+
+    logs.configure("error", "logfmt")
+    try:
+        if why := fault_of_url(arguments.to):
+            raise ValueError(f"--to: {why}")
+        password = Secret.from_file(arguments.password_file) if arguments.password_file else None
+    except (OSError, ValueError) as error:
+        told = f"--password-file: {error.strerror}" if isinstance(error, OSError) else str(error)
+        print(f"{NAME} migrate-ledger: error: {told}", file=sys.stderr)
+        return 2
+    try:
+        asyncio.run(migrate(getattr(arguments, "from"), arguments.to, password, partial(print, flush=True)))
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeGuard
 
 
 class State(StrEnum):
@@ -124,7 +125,7 @@ class Field(StrEnum):
 ID_LENGTH = 512
 
 
-def is_task_id(value: object) -> bool:
+def is_task_id(value: object) -> TypeGuard[str]:
     """Whether a value can be a task's id: a text that is fit for a label and, once quoted, for a URL."""
     return isinstance(value, str) and 0 < len(value) <= ID_LENGTH and value.isprintable()
 
@@ -259,6 +260,15 @@ class Step:
     """By our clock."""
     state: State
     progress: float | None = None
+
+
+def is_step(before: Task, after: Task) -> bool:
+    """Whether a change is kept as a step: one of the state, or of the progress into another tenth."""
+    return after.state is not before.state or _tenth(after.progress) != _tenth(before.progress)
+
+
+def _tenth(progress: float | None) -> int | None:
+    return None if progress is None else int(progress * 10)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def of_exporter(t: Thresholds) -> list[Alert]:
             total(increase("ledger_losses_total", lost.window)),
             summary="The video-task exporter lost its ledger and began a new one.",
             description=f"The exporter at {INSTANCE_NAME} found its ledger damaged at a start and set it aside; the "
-            "counters of tasks began anew. First see whether the disk is full or failing.",
+            "task counters started again at 0. First see whether the disk is full or failing.",
         ),
         Alert(
             "loop_restarted",

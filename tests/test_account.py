@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -165,6 +166,25 @@ async def test_a_pause_that_the_vendor_asked_for_also_keeps_from_asking_for_the_
     account.polled.client.limit.pause(60)
     await account.ask(after=0)
     assert ("account", []) not in account.acme.calls
+
+
+async def test_a_short_pause_that_the_vendor_asked_for_is_no_failure_to_read_the_balance(open_account: Open) -> None:
+    account = await open_account(paced=True, account_interval="10s")
+    (polled,) = account.polled.polled.by_name.values()
+    told: list[str] = []
+    read = asyncio.Event()
+
+    def announce() -> None:
+        found = loop.snapshot()
+        told.append(found.trouble if found else "nothing")
+        read.set()
+
+    loop = AccountLoop(polled.provider, announce=announce)
+    account.polled.client.limit.pause(0.2)
+    loop.start()
+    await read.wait()
+    await loop.stop()
+    assert told == [""]
 
 
 async def test_the_pace_is_what_was_spent_whatever_was_added(open_account: Open) -> None:

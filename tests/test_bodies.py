@@ -97,6 +97,13 @@ def test_ids_that_are_known_by_other_means_are_replaced_too() -> None:
     assert redacted(body, "operations/cat", "r-1", "7") == {"name": "id-1", "job": "id-2", "percent": 7}
 
 
+def test_ids_at_the_key_where_the_feed_has_its_own_are_replaced_in_rows_of_other_feeds_too() -> None:
+    body = {"assets": [{"ref": "orb_5512", "type": "image", "input": {"ref": "a"}}]}
+    one = redactor(Names())
+    one.learn(body, (), "ref")
+    assert one.redacted(body)["assets"][0]["ref"] == "id-1"
+
+
 def test_answers_that_have_names_in_common_have_ids_in_common() -> None:
     names = Names()
     bodies = [{"data": [{"promptId": "p-1001"}]}, {"data": {"promptId": "p-1001"}}]

@@ -222,6 +222,25 @@ def test_a_list_that_goes_on_is_told_so(check: Check) -> None:
     assert "with 1 row, and pages follow" in check(ACME, listed(DONE, more=True))
 
 
+def test_a_list_that_ends_though_there_are_more_rows_is_told(check: Check) -> None:
+    link = ACME.replace('page: "{page}", ', "").replace("paging: {type: page}", "paging: {type: link, next: Link}")
+    link = link.replace("        last: data.more == `false`\n", "        total: data.total\n")
+    told = "  paging    `Link` finds no next page in the answer, though there are 166 rows; where a header tells it, "
+    assert f"{told}write type: page or offset\n" in check(link, listed(DONE, total=166))
+    assert "  paging " not in check(link, listed(DONE, total=1))
+
+
+def test_the_answer_of_the_request_for_ended_tasks_is_understood_too(check: Check) -> None:
+    ended = ACME.replace(
+        "        fills: [output]\n", "        ended: {path: '/bills/{id}', row: bill, fills: [usage]}\n"
+    )
+    told = check(ended, {"code": 0, "bill": DONE})
+    assert told.splitlines()[1] == "sample.json: a detail of acme/render"
+    assert "usage 3 credits" in told
+    without = {key: value for key, value in DONE.items() if key != "cost"}
+    assert "usage (`cost`): in no row that may have it; the detail fills it" in check(ended, listed(without))
+
+
 def test_what_no_table_maps_comes_with_the_line_to_add(check: Check) -> None:
     rows = [DONE | {"id": f"r-{n}", "status": word} for n, word in enumerate(("weird", "done_ok", "weird"))]
     rows += [{"id": "f", "type": "video", "status": "failed", "error": {"code": "E_ODD_1"}}]

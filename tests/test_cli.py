@@ -9,6 +9,8 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -29,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
 COMMANDS = (
     *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
+    "migrate-ledger",
 )
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 
@@ -55,6 +58,16 @@ BAD_FAULTS = (
     "needed, a port and a path",
     "config.yaml:6: providers[0].tokn: unknown key; did you mean token?; allowed: account_interval, ",
 )
+
+
+def test_a_reader_that_wants_no_more_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    told = subprocess.run(
+        [sys.executable, "-m", "exporter", "vendors"], stdout=write, stderr=subprocess.PIPE, cwd=ROOT, check=False
+    )
+    os.close(write)
+    assert (told.returncode, told.stderr) == (1, b"")
 
 
 def finished(process: Exporter) -> tuple[int, str, str]:

@@ -1000,7 +1000,7 @@ async def test_look_ups_that_all_fail_do_not_go_on_for_ever(site: Site, poll: Po
 
 def deadline(fault: ASGIApp) -> str:
     """Short where it will be waited for, but not so short that a busy machine misses it when all is well."""
-    return "2s" if fault is hang else "10s"
+    return "1s" if fault is hang else "10s"
 
 
 BROKEN: dict[str, ASGIApp] = {
@@ -1141,10 +1141,13 @@ async def test_garbage_is_a_counted_error_and_the_loop_goes_on(
     caplog.set_level(logging.DEBUG, "exporter")
     fault, label = GARBAGE[garbage]
     site.world.add(endless(feed, "runs", 50), ended(feed, "done", 60))
-    polled = poll(feed, request_timeout=deadline(fault))
+    polled = poll(feed)
     await polled.sweep()
     site.fake.faults[LISTS[feed]] = fault
+    patience = polled.client.timeout
+    polled.client.timeout = 0.2 if fault is hang else patience
     await polled.sweep(1 if fault is hang else 2)
+    polled.client.timeout = patience
     assert set(polled.errors) == {label}
     assert polled.is_up() is False
     assert outage_of(polled.loop).label == label
@@ -1532,6 +1535,7 @@ class OutOfOrder(HandClock):
 async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> None:
     clock = OutOfOrder(NOW)
     rig = Rig(clock)
+    rig.collector.watch_every = 0.5
     await rig.collector.apply([site.settings("facewap", poll_interval="10ms")])
     loop = rig.loop
     await until("the first sweep", lambda: loop.status.up)

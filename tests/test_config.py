@@ -564,7 +564,7 @@ ONLY_WE_CAN_TELL = {
     *("a variable that is not set", "a variable that is not set, deep within", "a variable that is empty"),
     *("a secret where a word belongs", "a secret of two lines"),
 }
-ENDLESS = {"aliases that multiply", "merges that multiply", "deep nesting"}
+ENDLESS = {"aliases that multiply", "merges that multiply", "deep nesting", "too many values"}
 """What editors, too, had better not read to its end."""
 
 
@@ -919,6 +919,7 @@ def test_the_schema_in_docs_is_the_present_one() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == config_schema.text(config_schema.document(VENDORS)), "run make docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [SCHEMA, SCHEMA.with_name("vendor-file.schema.json")])
 def test_the_schema_is_one(schema: Path) -> None:
     assert checked("--check-metaschema", schema) == (0, "ok -- validation done\n")
@@ -927,6 +928,7 @@ def test_the_schema_is_one(schema: Path) -> None:
     assert [one for one in patterns if re.search(r"\(\?[^:=!]|\\\\[AZz]", one)] == []
 
 
+@pytest.mark.slow
 def test_an_editor_likes_the_example() -> None:
     assert checked("--schemafile", SCHEMA, EXAMPLE) == (0, "ok -- validation done\n")
 
@@ -1001,6 +1003,7 @@ CHANGES = st.sampled_from(list(VALUES)).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     provider=st.sampled_from((DEERAPI, CHANJING, METASTUDIO, FACEWAP)),

@@ -145,6 +145,18 @@ def test_the_doctor_examines_a_declared_vendor(vendor: str, start: Callable[...,
     assert KEY not in doctor.stdout
 
 
+def test_the_doctor_asks_for_no_detail_where_there_is_none(
+    vendor: str, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    write(tmp_path, vendor)
+    declared = tmp_path / "vendors" / "acme.yaml"
+    declared.write_text(declared.read_text().replace('      detail: {path: "/renders/{id}", row: data}\n', ""))
+    doctor = start("doctor", "--json", "--config.file=config.yaml")
+    assert doctor.end(None) == 0, doctor.stdout
+    (feed,) = json.loads(doctor.stdout)["feeds"]
+    assert feed["findings"] == []
+
+
 def test_the_doctor_tells_what_a_declared_vendor_refuses(
     vendor: str, start: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -155,6 +167,19 @@ def test_the_doctor_tells_what_a_declared_vendor_refuses(
     (feed,) = json.loads(doctor.stdout)["feeds"]
     assert [finding["level"] for finding in feed["findings"]] == ["trouble"]
     assert "key unknown" in feed["calls"][0]["excerpt"]
+    assert "write codes of refused calls under `reasons`" in feed["findings"][0]["advice"]
+
+
+def test_codes_of_refused_calls_are_read_by_the_reasons(vendor: str, start: Callable[..., Any], tmp_path: Path) -> None:
+    write(tmp_path, vendor)
+    declared = tmp_path / "vendors" / "acme.yaml"
+    declared.write_text(declared.read_text().replace("reasons: {", "reasons: {auth: [7], "))
+    (tmp_path / "key").write_text("another-key")
+    doctor = start("doctor", "--json", "--config.file=config.yaml")
+    assert doctor.end(None) == 1
+    (feed,) = json.loads(doctor.stdout)["feeds"]
+    assert feed["findings"][0]["cause"] == "credentials"
+    assert feed["calls"][0]["error"] == "auth"
 
 
 def test_a_changed_vendor_file_is_read_again_and_a_broken_one_changes_nothing(

@@ -16,17 +16,19 @@ from tests.simulator.matrix import MATRIX, MORE_THAN_A_PAGE, Fault
 Values = dict[str, float]
 
 
-def metric(rig: Rig, name: str, *labels: str) -> dict[Any, float]:
-    """The samples that are not 0."""
-    return {label: value for label, value in rig.values(name, *labels).items() if value}
+class Page:
+    """What /metrics says at a moment."""
 
+    def __init__(self, rig: Rig) -> None:
+        self._families, self._values = rig.families(), rig.values
+        self.shown: dict[str, Values] = {
+            "in_flight": self.metric("videotask_tasks", "state"),
+            "finished": self.metric("videotask_finished_total", "state"),
+        }
 
-def shown(rig: Rig) -> dict[str, Values]:
-    """What /metrics says of the feed."""
-    return {
-        "in_flight": metric(rig, "videotask_tasks", "state"),
-        "finished": metric(rig, "videotask_finished_total", "state"),
-    }
+    def metric(self, name: str, *labels: str) -> dict[Any, float]:
+        """The samples that are not 0."""
+        return {label: value for label, value in self._values(name, *labels, families=self._families).items() if value}
 
 
 def true(site: Site, feed: Feed) -> dict[str, Values]:
@@ -56,28 +58,33 @@ CASES = [pytest.param(fault, feed, id=f"{feed[1]}: {fault.name}") for fault in M
 async def test_a_fault_has_the_effect_that_the_matrix_says(site: Site, poll: Poll, fault: Fault, feed: Feed) -> None:
     given = {"page_size": 5, "paces": False}
     site.world.add(*lives(feed))
-    rig = poll(feed, **given | ({"request_timeout": "2s"} if fault.waits else {}))
+    rig = poll(feed, **given)
+    patience = rig.client.timeout
     await rig.sweep()
-    before = shown(rig)
+    page = Page(rig)
+    before = page.shown
     assert before == true(site, feed)
-    polled = metric(rig, "videotask_last_successful_poll_timestamp_seconds")
+    polled = page.metric("videotask_last_successful_poll_timestamp_seconds")
 
     if fault.make:
         site.fake.faults[at(fault, feed)] = fault.make(site.world, feed)
+        rig.client.timeout = 0.2 if fault.waits else patience
     else:  # from now on, as after a reload
         rig = poll(feed, rig.store, **given, base_url=fault.base_url.format(site.url.removeprefix("http://")))
     await rig.sweep()
     if not (fault.waits or fault.once or fault.error == "rate_limited"):  # one will do where the next is far
         await rig.sweep()
-    assert metric(rig, "videotask_up") == ({(): 1} if fault.up else {})
-    errors = metric(rig, "videotask_api_errors_total", "endpoint", "error")
+    page = Page(rig)
+    assert page.metric("videotask_up") == ({(): 1} if fault.up else {})
+    errors = page.metric("videotask_api_errors_total", "endpoint", "error")
     assert {error for _, error in errors} == ({fault.error} if fault.error else set())
-    during = shown(rig)
+    during = page.shown
     if fault.shown == "withdrawn":
         assert during == before  # what was seen a moment ago may still be shown
         site.clock.now += 3 * STEP
-        assert shown(rig) == {"in_flight": {}, "finished": before["finished"]}
-        assert metric(rig, "videotask_last_successful_poll_timestamp_seconds") == polled
+        page = Page(rig)
+        assert page.shown == {"in_flight": {}, "finished": before["finished"]}
+        assert page.metric("videotask_last_successful_poll_timestamp_seconds") == polled
     elif fault.shown == "true":
         assert during == true(site, feed)
     elif fault.shown == "true a sweep later":
@@ -91,17 +98,19 @@ async def test_a_fault_has_the_effect_that_the_matrix_says(site: Site, poll: Pol
         else:  # the rows prove the ends: by an end time and a result
             assert during["finished"] == true(site, feed)["finished"]
             assert during["in_flight"] == {"unknown": 1}
-        assert sum(metric(rig, "videotask_unmapped_values_total", "field").values()) > 0
+        assert sum(page.metric("videotask_unmapped_values_total", "field").values()) > 0
     else:
         assert during == before
 
     site.be_well()
+    rig.client.timeout = patience
     if fault.make is None:
         rig = poll(feed, rig.store, **given)
     await rig.sweep(2)
-    assert metric(rig, "videotask_up") == {(): 1}
-    assert shown(rig) == true(site, feed)
-    assert metric(rig, "videotask_history_gaps_total") == ({(): fault.gaps} if fault.gaps else {})
+    page = Page(rig)
+    assert page.metric("videotask_up") == {(): 1}
+    assert page.shown == true(site, feed)
+    assert page.metric("videotask_history_gaps_total") == ({(): fault.gaps} if fault.gaps else {})
 
 
 # --- One feed suffers, the others keep their interval

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -873,6 +875,28 @@ async def test_a_commit_that_has_begun_is_carried_through_when_its_sweep_is_canc
         desk = desk.restarted()
         await desk.sweep(seen("a", S), seen("b", S))
         assert desk.finished == {"succeeded": 2}
+
+
+async def test_a_commit_that_fails_after_its_sweep_was_cancelled_is_told_to_nobody() -> None:
+    """As at a stop while the database is away: it is no error of ours, and the next start counts what it was about."""
+    answered = threading.Event()
+
+    class Away(SqliteFile):
+        def commit(self, changes: Changes) -> None:
+            answered.wait()
+            raise StoreError("no answer")
+
+    desk, told = Desk(store=Away(":memory:")), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["message"]))
+    recording = asyncio.create_task(desk.sweep(seen("a", S)))
+    await asyncio.sleep(0.05)
+    recording.cancel()
+    await asyncio.wait({recording})
+    answered.set()
+    await desk.ledger.close()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
 
 
 async def test_closing_waits_for_what_is_being_written(desk: Desk) -> None:

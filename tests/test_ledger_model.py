@@ -342,7 +342,7 @@ TOLD = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestInMemory = Story.TestCase
+TestInMemory = pytest.mark.slow(Story.TestCase)
 TestInMemory.settings = TOLD
 TestOnDisk = pytest.mark.slow(StoryOnDisk.TestCase)
 TestOnDisk.settings = settings(TOLD, max_examples=(STORIES or 150) // 3)

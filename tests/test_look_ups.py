@@ -18,7 +18,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
 from exporter.simulator import FACE_SWAP, SORA, Feed, Life
 from exporter.tasks import State
-from tests.harness import NOW, STEP, UNLISTED, Poll, Site, ended, endless, every_feed, outage_of
+from tests.harness import (
+    ALL_FEEDS,
+    NOW,
+    STEP,
+    UNLISTED,
+    Poll,
+    Site,
+    ended,
+    endless,
+    every_feed,
+    outage_of,
+    side_by_side,
+)
+from tests.harness.fixtures import own_site
 from tests.simulator import faults
 
 
@@ -54,7 +67,6 @@ REFUSALS: dict[str, ASGIApp] = {
     "500": Response("", 500),
     "503 for an hour": Response("", 503, {"Retry-After": "3600"}),
     "a redirect": Response("", 302, {"Location": "http://elsewhere.example/"}),
-    "nothing, for ever": faults.hang,
 }
 
 
@@ -63,6 +75,18 @@ REFUSALS: dict[str, ASGIApp] = {
 async def test_one_id_that_is_refused_stops_no_listed_feed(
     site: Site, poll: Poll, feed: Feed, refusal: ASGIApp
 ) -> None:
+    await stops_nothing(site, poll, feed, refusal)
+
+
+async def test_one_id_that_is_never_answered_stops_no_listed_feed() -> None:
+    async def hangs(feed: Feed) -> None:
+        async with own_site() as (site, poll):
+            await stops_nothing(site, poll, feed, faults.hang)
+
+    await side_by_side({"/".join(feed): hangs(feed) for feed in ALL_FEEDS})
+
+
+async def stops_nothing(site: Site, poll: Poll, feed: Feed, refusal: ASGIApp) -> None:
     refusing = Refusing(site, "poisoned", refusal)
     polled = poll(feed, watch={"tasks": {feed[1]: ["poisoned"]}}, request_timeout="1s", paces=False)
     await polled.sweep()

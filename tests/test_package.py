@@ -168,7 +168,7 @@ def test_the_wheel_carries_every_file_of_the_package_and_its_licence(built: Buil
         "exporter/web/pages/templates/status.html",
         "exporter/simulator/world/world.py",
     } <= package
-    assert {"exporter/web/pages/static/style.css"} <= package
+    assert {"exporter/web/pages/static/style.css", "exporter/ledger/postgresql/migrations/0001_ledger.sql"} <= package
     assert carried == package | about | {f"{NAME}.dist-info/licenses/LICENSE"}
 
 
@@ -178,7 +178,10 @@ def test_the_metadata_is_what_the_project_says_of_itself(built: Built) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (told["Name"], told["Version"]) == ("videotask-exporter", exporter.__version__)
     assert (told["Summary"], told["Requires-Python"]) == (project["description"], project["requires-python"])
-    assert told.get_all("Requires-Dist") == project["dependencies"]
+    extras = [
+        f'{one}; extra == "{extra}"' for extra, listed in project["optional-dependencies"].items() for one in listed
+    ]
+    assert told.get_all("Requires-Dist") == [*project["dependencies"], *extras]
     assert told.get_all("Classifier") == project["classifiers"]
     # Licence as PEP 639 has it: an expression and a file, and no classifier, which it forbids beside them.
     assert (told["License-Expression"], told.get_all("License-File")) == ("Apache-2.0", ["LICENSE"])

@@ -462,7 +462,7 @@ def test_every_credential_of_every_vendor_is_a_secret_with_a_file_twin(name: str
     settings = VENDORS[name].settings
     ordinary = set(ProviderSettings.model_fields) | {"user_id", "app_id", "project_id", "iam"}
     ordinary |= {"bearer", "created_at_offset", "where", "list", "path", "api_version", "api_key_header"}
-    ordinary |= {"endpoints", "queue_url", "headers"}
+    ordinary |= {"endpoints", "queue_url", "headers", "billing_url"}
     secrets = settings.secret_names()
     assert "proxy" in secrets, "it may hold a password"
     assert set(settings.model_fields) - ordinary == secrets - {"proxy"}

@@ -397,6 +397,10 @@ def test_a_ledger_may_be_in_a_database(tmp_path: Path, url: str) -> None:
     assert config.ledger.password is not None
     assert config.ledger.password.reveal() == "hunter2"
     assert "hunter2" not in f"{config!r}{config.model_dump()}"
+    (tmp_path / "password").write_text("hunter3\n")
+    again = load(tmp_path / "config.yaml", {})
+    assert again.ledger != config.ledger
+    assert again.ledger.without_password == config.ledger.without_password, "a new password needs no restart"
 
 
 @pytest.mark.parametrize("written", ["http://gateway:3000", "http://10.0.0.7/deer", "https://gw.example/new-api"])

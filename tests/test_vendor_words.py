@@ -19,7 +19,7 @@ GENERAL = {"access_key", "access_token", "api_key", "auth_token", "bearer", "sec
 ENGLISH = {
     *("open", "video", "where", "generation", "task", "job", "prediction", "request", "operation"),
     *("clip", "talk", "translation", "lipsync", "ark", "text2video", "list", "path", "videos"),
-    *("api", "headers", "endpoints"),
+    *("api", "headers", "endpoints", "billing_url"),
 }
 """Declared words that are also plain English, or settings of any vendor."""
 OF_FILES = {"chanjing": {"蝉豆"}, "huawei_metastudio": {"apigw"}}
@@ -29,6 +29,9 @@ ALLOWED = {
     ("tasks.py", "user_id"): "the name of a cause, for any vendor that asks for the number of a user",
     ("client/interception.py", "huawei"): "a firewall of that name, which may stand before any vendor",
     ("client/interception.py", "aliyun"): "as the one before",
+    ("vendors/declared/auth/signatures.py", "volcengine"): "the source of a signature that any vendor may have",
+    ("vendors/declared/auth/signatures.py", "byteplus"): "as the one before",
+    ("vendors/declared/auth/signatures.py", "alibaba"): "as the one before",
     ("client/redaction/error_words.py", "iam"): "a word of error messages of several clouds",
     ("client/redaction/error_words.py", "apigw"): "as the one before",
 }
@@ -40,16 +43,18 @@ def words_of(vendor: Vendor) -> set[str]:
     return (declared | OF_FILES.get(vendor.name, set())) - ENGLISH
 
 
+TEXTS = {
+    name: re.sub(r"Cause\.\w+", "", file.read_text(encoding="utf-8"))
+    for file in PACKAGE.rglob("*.py")
+    if not (name := file.relative_to(PACKAGE).as_posix()).startswith(OWN)
+}
+
+
 def found(word: str) -> list[str]:
     """The files that hold a word where it is not allowed."""
     sign = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
-    files = {file.relative_to(PACKAGE).as_posix(): file for file in PACKAGE.rglob("*.py")}
     return [
-        name
-        for name, file in files.items()
-        if not name.startswith(OWN)
-        and not {(name, word), (name, "*")} & ALLOWED.keys()
-        and sign.search(re.sub(r"Cause\.\w+", "", file.read_text(encoding="utf-8")))
+        name for name, text in TEXTS.items() if not {(name, word), (name, "*")} & ALLOWED.keys() and sign.search(text)
     ]
 
 

@@ -14,17 +14,19 @@ from exporter.config.vendors.words import STATES
 from exporter.tasks import Reason
 from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared import row_fields
+from exporter.vendors.declared.auth.settings import Auth
 from exporter.vendors.declared.requests import ALWAYS, IDS, PAGING, WINDOW
 
 PARTS: tuple[tuple[str, type[Settings]], ...] = (
     ("A vendor", declared.Declaration),
-    ("auth", declared.Auth),
+    ("auth", Auth),
     ("answer", declared.AnswerEnvelope),
     ("settings", declared.OwnSetting),
     ("feeds", declared.FeedDeclaration),
     ("list", declared.ListRequest),
     ("paging", declared.Paging),
     ("detail", declared.DetailRequest),
+    ("ended, in detail", declared.EndedRequest),
     ("missing", declared.Missing),
     ("fields", row_fields.Fields),
     ("progress", row_fields.ProgressField),
@@ -80,7 +82,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, declared.Paging | declared.Auth):
+    if isinstance(value, declared.Paging | Auth):
         return f"`{{type: {value.type}}}`"
     if isinstance(value, declared.Missing):
         return "`{status: [404]}`"

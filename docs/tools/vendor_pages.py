@@ -105,7 +105,7 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
         "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
         "model": (_yes(one.model for one in each) for each in shown),
         "cost": (_yes(one.usage for one in each) for each in shown),
-        "balance of the account": (_yes([vendor.account]) for _ in feeds),
+        "balance of the account": (_balance(vendor) for _ in feeds),
     }
     yield "## What is read, and what is known\n"
     yield from table(("", *(f"`{feed.kind}`" for feed in feeds)), ((name, *cells) for name, cells in rows.items()))
@@ -117,6 +117,11 @@ def _elsewhere(calls: Sequence[Exchange], vendor: Vendor) -> str:
     first, last = _request(calls[0], vendor), _request(calls[-1], vendor)
     pages = first != last and re.sub(r"\d+", "", first) == re.sub(r"\d+", "", last)
     return "more pages, all of them at each sweep" if pages else f"`{last}`"
+
+
+def _balance(vendor: Vendor) -> str:
+    with_ = " and ".join(f"`{name}`" for name in vendor.account_needs)
+    return f"with {with_}" if with_ else _yes([vendor.account])
 
 
 def _yes(known: Iterable[object]) -> str:

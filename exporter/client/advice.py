@@ -132,8 +132,8 @@ _ADVICE: dict[Cause, str] = {
         "allows more calls, or else poll_interval ({interval:g} s)."
     ),
     Cause.LEDGER: (
-        "Check the disk of ledger.path: whether it is there, writable and not full. Sweeps are tried again, and "
-        "nothing is lost meanwhile but what the vendor forgets."
+        "Check the disk of ledger.path, or the database of ledger.url: whether it is there, writable and not full. "
+        "Sweeps are tried again, and nothing is lost meanwhile but what the vendor forgets."
     ),
     Cause.BUG: "Restart the exporter, and report it with the log at --log.level=debug.",
 }

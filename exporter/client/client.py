@@ -149,7 +149,7 @@ class Client:
         """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
         self.observer: Observer | None = None
-        self._timeout = timeout
+        self.timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._large = asyncio.Lock()  # one large answer in memory at a time
         self._transport = transport or AiohttpTransport(_proxies_of(proxy), ca_file)
@@ -233,7 +233,7 @@ class Client:
                     self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
                 started = time.perf_counter()
                 try:
-                    async with asyncio.timeout(self._timeout - elapsed):
+                    async with asyncio.timeout(self.timeout - elapsed):
                         received = await self._send(endpoint, request, auth, turn)
                 finally:
                     elapsed += time.perf_counter() - started
@@ -242,7 +242,7 @@ class Client:
                 request = received
             raise ContractBroken("the vendor redirects without end", cause=Cause.WRONG_URL)
         except TimeoutError:
-            raise TimedOut(f"no complete answer within {self._timeout:g} s") from None
+            raise TimedOut(f"no complete answer within {self.timeout:g} s") from None
         finally:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 

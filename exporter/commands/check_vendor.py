@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from exporter.config.load import ConfigError
 from exporter.config.mistakes import slips
 from exporter.config.vendors.declarations import VendorFile
 from exporter.tasks import Field, Observation
-from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
+from exporter.vendors.declared.declaration import Declaration, DetailRequest, FeedDeclaration
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.meaning import PLACEHOLDERS, choice, likely, setting
 from exporter.vendors.registry import Registry
@@ -65,14 +65,35 @@ def check_vendor(path: str, sample: str | None, feed: str | None, types: Registr
         return 0
     try:
         content = _content(sample)
-        vendor = types.with_declared(file.vendors)[name]
-        made = asyncio.run(understood(vendor, declared[name], kind, content))
+        read = [(one, asyncio.run(understood(name, one, kind, content))) for one in _by_request(declared[name], kind)]
     except NotAnAnswer as error:
         tell(f"{sample}: {error}")
         return 1
-    for line in _lines(made, declared[name].feeds[kind], sample, f"{name}/{kind}"):
+    declaration, made = next(((one, sample) for one, sample in read if sample.form), read[0])
+    filled = _filled(declared[name].feeds[kind], made) if declaration is read[0][0] else frozenset[str]()
+    for line in _lines(made, declaration.feeds[kind], sample, f"{name}/{kind}", filled):
         tell(line)
     return 0
+
+
+def _by_request(declaration: Declaration, kind: str) -> Iterator[Declaration]:
+    """The declaration without the request for ended tasks, then with that in place of the detail."""
+    feed = declaration.feeds[kind]
+    ended = feed.detail and feed.detail.ended
+    for detail in [feed.detail and feed.detail.model_copy(update={"ended": None})] + (
+        [DetailRequest(path=ended.path, row=ended.row)] if ended else []
+    ):
+        one = feed.model_copy(update={"detail": detail})
+        yield declaration.model_copy(update={"feeds": {**declaration.feeds, kind: one}})
+
+
+def _filled(declared: FeedDeclaration, made: Sample) -> frozenset[str]:
+    """What another request tells of the tasks of this answer."""
+    detail = declared.detail
+    if detail is None:
+        return frozenset()
+    filled = {*(detail.fills if made.form == "list" else ()), *(detail.ended.fills if detail.ended else ())}
+    return frozenset(filled | ({"code", "text"} if "reason" in filled else set()))
 
 
 def _told_of(declaration: Declaration) -> str:
@@ -103,8 +124,9 @@ def _content(sample: str) -> bytes:
         raise NotAnAnswer(f"cannot be read: {error.strerror}; name a file that holds the body of one answer") from None
 
 
-def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str) -> Iterator[str]:
+def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str, filled: Collection[str]) -> Iterator[str]:
     yield f"{name}: {_what_it_is(sample, feed)}"
+    yield from _cut_short(sample, declared)
     if sample.trouble:
         yield _row("trouble", sample.trouble)
     if sample.refusal:
@@ -118,7 +140,7 @@ def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str) -> I
         yield _row("", f"{sample.left_out} more rows are not looked at")
     if sample.rows and not sample.tasks and not all(row.is_other for row in sample.rows):
         yield from _no_ids(sample, declared)
-    yield from _missing(sample, declared)
+    yield from _missing(sample, declared, filled)
     yield from _unmapped(sample)
     for index, line in enumerate(sample.series):
         yield _row("" if index else "exports", line)
@@ -141,6 +163,17 @@ def _what_it_is(sample: Sample, feed: str) -> str:
         on = {True: ", the last page", False: ", and pages follow", None: ""}[sample.is_last]
         return f"a list of {feed} with {rows}{on}"
     return f"a detail of {feed}" if len(sample.rows) == 1 else f"a detail of {feed} with {rows}"
+
+
+def _cut_short(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
+    """A page after which nothing follows though the vendor tells of more rows."""
+    of = declared.list_
+    if sample.form != "list" or not sample.is_last or of is None or of.total is None or of.paging.next is None:
+        return
+    total, rows = str(value_at(of.total, sample.body)), len(sample.rows) + sample.left_out
+    if total.isdecimal() and len(total) < 10 and int(total) > rows:
+        told = f"`{of.paging.next.text}` finds no next page in the answer, though there are {total} rows"
+        yield _row("paging", f"{told}; where a header tells it, write type: page or offset")
 
 
 def _is_shown(code: object) -> bool:
@@ -282,17 +315,16 @@ def _no_ids(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
     yield _row("fields.id", f"`{declared.fields.id.text}` finds no id; a row is {_kind(first)}{hint}")
 
 
-def _missing(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
+def _missing(sample: Sample, declared: FeedDeclaration, filled: Collection[str]) -> Iterator[str]:
     """Declared fields that no row has, and keys of rows that no field reads."""
     unused = _unused(sample, declared)
-    filled = declared.detail.fills if declared.detail and sample.form == "list" else []
     for name, share in sample.found.items():
         if share.rows or not share.of:
             continue
         text = ", ".join(path.text for path in _paths(declared, name))
         meant = slips.nearest(text, unused)
         told = f"{name} (`{text}`): in no row that may have it"
-        if name in filled or (name in ("code", "text") and "reason" in filled):
+        if name in filled:
             told += "; the detail fills it"
         yield _row("missing", told + (f"; did you mean {meant}?" if meant else ""))
     if unused:

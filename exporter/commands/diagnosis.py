@@ -156,7 +156,8 @@ def _understood(understood: Understood) -> Iterator[str]:
     given = [f"{name} in {share.given} of {share.of}" for name, share in understood.fields.items() if share.given]
     if given:
         yield from _row("fields", ", ".join(given))
-    if never := [name for name, share in understood.fields.items() if share.of and not share.given]:
+    missed = [name for name, share in understood.fields.items() if share.of and not share.given]
+    if never := [name for name in missed if name != "dated" or "ended" in missed]:  # only where no row tells its end
         yield from _row("never", ", ".join(never))
     yield from _row("times", "the vendor's" if understood.clock == "provider" else "starts and ends as we see them")
     if understood.broken:

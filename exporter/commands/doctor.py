@@ -197,7 +197,7 @@ class Examination:
         self._warn(report, shown)
         sweep.complete = report.well
         if self._recording:
-            await self._record(self._recording, report, {*sweep.listed, *sweep.looked_up})
+            await self._record(self._recording, report, feed, {*sweep.listed, *sweep.looked_up})
         report.series = await exported(self._provider, feed, self._watch, self._ledger, sweep, time.time())
         return report
 
@@ -215,6 +215,8 @@ class Examination:
                 sweep.malformed, sweep.whole = page.malformed, page.last
                 if not page.observations and not page.malformed:
                     self._find(report, "warning", Cause.NO_TASKS, "the list is empty")
+        if not feed.looks_up:
+            return
         if (task_id := await self._to_look_up(feed, sweep)) is None:
             if not feed.lists:
                 level = "trouble" if self._settings.watch == type(self._settings.watch)() else "warning"
@@ -233,11 +235,11 @@ class Examination:
         ids = await self._watch.ids(feed.kind) or await self._look.asked_for(self._settings.name, feed.kind)
         return ids[0] if ids else None
 
-    async def _record(self, recording: Recording, report: FeedReport, ids: Collection[str]) -> None:
+    async def _record(self, recording: Recording, report: FeedReport, feed: Feed, ids: Collection[str]) -> None:
         """Writes what the vendor answered; it is of tasks with these ids."""
         write, exchanges = recording.write, _exchanges.get()
         try:
-            report.recorded = await asyncio.to_thread(write, self._settings, report.kind, exchanges, ids)
+            report.recorded = await asyncio.to_thread(write, self._settings, feed.kind, exchanges, ids, feed.id_key)
         except Exception as error:  # a slip of ours must not hide the report
             log.debug("unexpected error while answers were recorded", exc_info=error)
             report.recorded = [f"not written: unexpected {type(error).__name__}; this is a bug of the exporter"]

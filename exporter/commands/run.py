@@ -262,7 +262,7 @@ async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
 
 def _log_remarks(config: Config) -> None:
     for remark in config.remarks:
-        log.warning("the configuration works, but is probably not meant so", extra={"remark": remark})
+        log.warning("the configuration works, but probably not as you mean it", extra={"remark": remark})
 
 
 def _log_addresses(urls: Sequence[str]) -> None:

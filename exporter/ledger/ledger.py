@@ -74,7 +74,9 @@ class Ledger:
         Once begun it is carried through, also when the caller is cancelled: a commit that the tracker does not know of
         would count the same ends again.
         """
-        return await asyncio.shield(asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep))))
+        recording = asyncio.create_task(self._record(tracker, sweep, now, frozenset(keep)))
+        recording.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asked may be gone
+        return await asyncio.shield(recording)
 
     async def _record(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> Settled:
         async with self._writing:

@@ -57,7 +57,7 @@ class Sweep:
         into = self.listed if listed else self.looked_up
         as_before = AS_BEFORE, at
         for shown in observations:
-            observation = concluded(shown, at)
+            observation = concluded(shown, at) if shown.state is State.UNKNOWN else shown
             before = into.get(observation.id)
             if before is not None and before[0].state.is_end:
                 continue

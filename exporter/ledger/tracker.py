@@ -38,6 +38,7 @@ from exporter.tasks import (
     State,
     Step,
     Task,
+    is_step,
     shared,
 )
 
@@ -217,7 +218,7 @@ class Tracker:
             after = self._advance(task, observation, times, at, deltas)
             if after is not before:
                 tasks.append(after)
-                if before is None or _is_step(before, after):
+                if before is None or is_step(before, after):
                     steps.append(Step(task_id, at, after.state, after.progress))
             if not after.state.is_end:
                 seen[task_id] = at
@@ -333,7 +334,6 @@ class Tracker:
         """The task as the observation shows it, with the times at which it was seen to start and to end."""
         state = observation.state
         changed = is_new or state is not task.state or observation.progress != task.progress
-        witnessed = self._witnessed(task, is_new, at)
         # Out of `blocked` and `unknown` a task may go on with what it had begun before.
         starts = state is State.RUNNING and task.seen_started is None and (is_new or task.state is State.QUEUED)
         ends = state.is_end and not is_new
@@ -349,8 +349,8 @@ class Tracker:
             started=times.started if times.started is not None else task.started,
             ended=times.ended if state.is_end else None,
             dated=times.dated if times.dated is not None else task.dated,
-            seen_started=at if starts and witnessed else task.seen_started,
-            seen_ended=at if ends and witnessed else task.seen_ended,
+            seen_started=at if starts and self._witnessed(task, is_new, at) else task.seen_started,
+            seen_ended=at if ends and self._witnessed(task, is_new, at) else task.seen_ended,
             output_seconds=observation.output_seconds,
             said=observation.said if state is State.FAILED else "",
             missing=0,
@@ -396,12 +396,3 @@ class Tracker:
 
 def _or(at: float | None, otherwise: float) -> float:
     return otherwise if at is None else at
-
-
-def _is_step(before: Task, after: Task) -> bool:
-    """Whether a change is kept in the task's story: of its progress only that it came into another tenth."""
-    return after.state is not before.state or _tenth(after.progress) != _tenth(before.progress)
-
-
-def _tenth(progress: float | None) -> int | None:
-    return None if progress is None else int(progress * 10)

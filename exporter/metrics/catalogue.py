@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.snapshot import AccountView, Distribution, FeedView, Labels, Reloads
+from exporter.snapshot import Labels, Reloads
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
+from exporter.views import AccountView, Distribution, FeedView
 
 PREFIX = "videotask_"
 PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
@@ -185,7 +186,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "usage_total",
         "counter",
         ("unit", "state"),
-        "What the vendor says that ended tasks cost, by how they ended, each task once; absent where it does not say.",
+        "Cost of ended tasks by state, as the vendor reports it, each task once; absent where it reports none.",
         _usage,
     ),
     Metric(
@@ -203,7 +204,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "model_usage_total",
         "counter",
         ("model", "unit"),
-        "What the vendor says that succeeded and failed tasks cost, by model, each task once.",
+        "Cost of succeeded and failed tasks by model, as the vendor reports it, each task once.",
         lambda view: view.counted_by_model("model_usage_total", view.units),
     ),
     Metric(
@@ -335,7 +336,7 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         "account_balance",
         "gauge",
         ("provider", "unit"),
-        "What is left in the account, as the vendor says it. Absent where the vendor tells none or it cannot be read.",
+        "Balance of the account, as the vendor reports it; absent where it reports none or cannot be read.",
         AccountView.balance,
     ),
     Metric(

@@ -26,7 +26,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS, Metric
 from exporter.metrics.text import Frame, Lines, framed
-from exporter.snapshot import AccountView, FeedSnapshot, FeedView, Labels, Reloads, Snapshot
+from exporter.snapshot import FeedSnapshot, Labels, Reloads, Snapshot
+from exporter.views import AccountView, FeedView
 
 log = logging.getLogger(__name__)
 

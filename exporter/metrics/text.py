@@ -17,7 +17,8 @@ from typing import Any
 from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.catalogue import PREFIX, Metric
-from exporter.snapshot import Distribution, Labels
+from exporter.snapshot import Labels
+from exporter.views import Distribution
 
 _EXEMPLAR_LENGTH = 128 - len("task_id")  # OpenMetrics allows 128 characters for names and values together
 _AT_ONCE = 2000

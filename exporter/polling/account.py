@@ -67,6 +67,8 @@ class AccountLoop:
     async def _run(self, spread: float) -> None:
         await asyncio.sleep(random.uniform(0, spread))  # no secret
         while True:
+            pause = self._provider.client.limit.pause_left
+            await asyncio.sleep(min(pause, self.interval))  # that the vendor asked for one tells nothing of the account
             try:
                 await self.ask()
             except Exception as error:  # a slip of ours: the feeds go on, and the next try may be better

@@ -17,13 +17,11 @@ from exporter.vendors.registry import installed
 log = logging.getLogger(__name__)
 
 WATCH_EVERY = 5.0
-"""Seconds between two looks of the watchdog."""
-
 
 AT_ONCE = 16
 """Providers that are stopped and started at once: in between, the event loop serves others."""
 
-SPREAD = 0.05
+SPREAD = 0.02
 """Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
 
 
@@ -35,6 +33,8 @@ class Collector:
         self._clock = clock
         self.polled = PolledProviders()
         self._changing = asyncio.Lock()  # two reloads may be asked for at once
+        self.watch_every = WATCH_EVERY
+        """Seconds between two looks of the watchdog."""
         self._watchdog: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
         """Set whenever what is known may have changed; the waiting task clears it."""
@@ -93,9 +93,9 @@ class Collector:
     async def _watch(self) -> None:
         while True:
             asleep = time.monotonic()
-            await asyncio.sleep(WATCH_EVERY)
+            await asyncio.sleep(self.watch_every)
             now = time.monotonic()
-            if now - asleep < 2 * WATCH_EVERY:  # else the whole process stood still, and the loops had no chance
+            if now - asleep < 2 * self.watch_every:  # else the whole process stood still, and the loops had no chance
                 self.check(now)
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from starlette.requests import Request
@@ -137,6 +138,18 @@ class Vendor(ABC):
     def over_limit(self) -> Response:
         """What the vendor answers beyond its rate limit."""
 
+    def refusal(self, request: Request) -> Response | None:
+        """What the vendor answers to credentials that it does not know; None where they are right.
+
+        Each request is checked before a handler gets it. Vendors whose endpoints take different credentials check in
+        their handlers.
+        """
+        return None
+
+    def knows(self, request: Request, scheme: str = "Bearer", key: str = "api_key") -> bool:
+        """Whether the header Authorization has this one of the `keys`."""
+        return request.headers.get("authorization") == f"{scheme} {self.keys[key]}"
+
     def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
         """A route that counts, fails and limits as told, and else is answered by `handler`."""
         return Route(path, _Endpoint(self, endpoint, handler), methods=[method])
@@ -159,8 +172,9 @@ class _Endpoint:
     async def _well(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = nearest(self._vendor.limits, f"{self._vendor.type}/{self._endpoint}")
         allowed = limit is None or limit.allows()
-        answer = await self._handler(Request(scope, receive)) if allowed else self._vendor.over_limit()
-        await answer(scope, receive, send)
+        request = Request(scope, receive)
+        answer = self._vendor.refusal(request) if allowed else self._vendor.over_limit()
+        await (answer or await self._handler(request))(scope, receive, send)
 
 
 async def hang(scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,6 +207,11 @@ async def json_object(request: Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def utc(at: float | None, digits: str = "milliseconds") -> str | None:
+    """A Unix time as most vendors write it: 2026-03-01T10:15:00.000Z."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec=digits).replace("+00:00", "Z")
 
 
 def as_int(value: object) -> int | None:

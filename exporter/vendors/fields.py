@@ -33,6 +33,8 @@ ROWS_FACTOR = 4
 LEAST_ROWS = 200
 """Rows that a page may have in any case: some vendors have one page size, whatever is asked for."""
 
+NUMBERS = (int, float)  # exactly: True is an int too
+
 DEPTH = 8
 """How deep a row is searched for texts; what lies deeper is no field of a task."""
 
@@ -91,14 +93,15 @@ class UsersWords:
 
 
 def _task_id(value: Any) -> str:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not is_task_id(text):
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not is_task_id(value):
         raise ValueError("not an id")
-    return text
+    return value
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float, str):  # exactly: True is an int too
+    if type(value) not in NUMBERS and type(value) is not str:
         raise ValueError("not a number")
     try:
         number = float(value)
@@ -111,6 +114,8 @@ def _number(value: Any) -> float:
 
 def _unix_time(value: Any) -> float | None:
     """Unix seconds from seconds, milli-, micro- or nanoseconds (told apart by magnitude) or ISO 8601; unset is None."""
+    if type(value) in NUMBERS and 0 <= value < 1e11:  # seconds, as most rows have it
+        return value or None
     if value is None or value == "":
         return None
     try:
@@ -120,7 +125,7 @@ def _unix_time(value: Any) -> float | None:
             raise
         moment = datetime.fromisoformat(value.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if abs(number) < 1e11:  # seconds, as most vendors have it
+    if abs(number) < 1e11:
         return number or None
     for units in (1e9, 1e6, 1e3):  # ns, µs, ms: the same digits would be seconds in the year 5138, or ms in 1973
         if abs(number) >= 1e8 * units:

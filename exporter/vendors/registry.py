@@ -14,6 +14,7 @@ from exporter.config.files.contents import ConfigError
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.declarations import VendorFile
 from exporter.config.vendors.types import Declared, Types, Vendors
+from exporter.tasks import Cause
 from exporter.vendors import plug_ins
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import vendor_of
@@ -90,8 +91,17 @@ class Registry(Types[Vendor]):
         return known[1]
 
 
+_YOURS = {
+    Cause.CONTRACT: "This vendor is declared by you: give the answer to `check-vendor --sample`, and write codes of "
+    "refused calls under `reasons` too, such as `auth` or `rate_limited`.",
+    Cause.DRIFT: "This vendor is declared by you: `check-vendor --sample` tells what to add to its declaration.",
+}
+"""What follows the general advice where the declaration is the user's."""
+
+
 def _declared(declared: Declared) -> Vendor:
-    return vendor_of(declared.name, _declaration_in(declared))
+    declaration = _declaration_in(declared)
+    return vendor_of(declared.name, declaration, advice={**_YOURS, **declaration.advice})
 
 
 def _declaration_in(declared: Declared) -> Declaration:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
-from exporter.tasks import Cause, Clock, Observation, is_task_id
+from exporter.tasks import Cause, Clock, Observation, Reason, State, is_task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,34 @@ class Feed(ABC):
         return [one for one in ids if is_task_id(one)]
 
 
+_PARTS = {"output": "output_seconds"}
+"""Parts whose names in an observation differ from those in a declaration."""
+
+
+def lacks(one: Observation, parts: Collection[str]) -> bool:
+    """Whether an end that a row shows lacks any of these parts, which only a detail tells."""
+    wanted = {
+        "reason": one.state is State.FAILED and one.reason in (None, Reason.UNKNOWN),
+        "output": one.state is State.SUCCEEDED and one.output_seconds is None,
+        "usage": not one.usage,
+        "model": not one.model,
+    }
+    return any(wanted.get(part, getattr(one, part, None) is None) for part in parts)
+
+
+def filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
+    """What a row told of an end, with the parts that the detail tells."""
+    names = {_PARTS.get(part, part) for part in parts}
+    told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
+    if "reason" in names:
+        told |= {"said": detail.said or listed.said}
+        unmapped = listed.unmapped | detail.unmapped
+        if detail.reason not in (None, Reason.UNKNOWN) or not detail.unmapped:
+            unmapped -= {part for part in unmapped if part.value == "reason"}
+        told |= {"unmapped": unmapped, "strange": detail.strange or listed.strange}
+    return replace(listed, **told)
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """What is left in an account, as the vendor says it."""
@@ -188,6 +216,8 @@ class Vendor:
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     account: Callable[[Any, Client, Sequence[Feed]], Account | None] | None = None
     """Makes what asks for the balance, out of settings, client and feeds; None where the vendor tells none."""
+    account_needs: tuple[str, ...] = ()
+    """The settings without which the balance is not asked for, where others than the usual credentials."""
     more_kinds: tuple[str, ...] = ()
     """Feeds that a provider has only where its setting `feeds` names them."""
     other_names: tuple[str, ...] = ()

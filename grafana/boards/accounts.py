@@ -7,17 +7,16 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import UNITS, Reason, State
 from grafana import identity, palette, panels
+from grafana.balances import BALANCE, DAY, lasts, left, spent
 from grafana.boards import frame
 from grafana.boards.scales import ANY_IS_NOTABLE, FEED
 from grafana.boards.verdict import verdict
 from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
-BALANCE = by("provider", "unit")
 MONEY = ("usd", "cny")
 OTHERS = tuple(unit for unit in UNITS if unit not in MONEY)
 
-DAY = 86400
 LASTS_STEPS = [(0, palette.BAD), (DAY, palette.WARNING), (3 * DAY, palette.GOOD)]
 READ_STEPS = [(0, palette.GOOD), (1800, palette.WARNING)]
 
@@ -26,7 +25,7 @@ MODEL_COST = by("provider", "kind", "model", "unit")
 WASTE_STEPS = [(0, palette.GOOD), (0.05, palette.WARNING), (0.2, palette.BAD)]
 
 NO_COSTS = "No costs: no task ended, or the vendor does not say what tasks cost"
-NO_BALANCE = "No balance: the vendor tells none, the account has no limit, or it cannot be read"
+NO_BALANCE = "No balance: the vendor reports none, the account has no limit, or it cannot be read"
 NOTHING_SPENT = "Nothing was spent within six hours, or no balance is known"
 
 
@@ -40,22 +39,6 @@ def accounts(select: Scope = CHOSEN) -> dashboard.Dashboard:
     }
     about = "What is left in the accounts, how long it lasts, and what it is spent on. Balances and costs are as the "
     return frame.board(identity.ACCOUNTS, f"{about}vendors tell them; not all do.", rows, select)
-
-
-def left(select: Scope, **labels: str | tuple[str, ...]) -> str:
-    """What is left, once for each account and unit, however many exporters read it."""
-    return f"max {BALANCE} ({select('account_balance', **labels)})"
-
-
-def spent(select: Scope, **labels: str | tuple[str, ...]) -> str:
-    """What is spent in a day at the pace of the last six hours: all steps down; top-ups and refunds are left out."""
-    balance = select("account_balance", **labels)
-    return f"1440 * max {BALANCE} (avg_over_time(clamp_min({balance} offset 1m - {balance}, 0)[6h:1m]))"
-
-
-def lasts(select: Scope) -> str:
-    """Seconds until nothing is left at that pace; not of accounts that are billed later."""
-    return f"{DAY} * ({left(select)} >= 0) / ({spent(select)} > 0)"
 
 
 def _numbers(select: Scope) -> list[panels.Panel]:
@@ -299,8 +282,8 @@ def _balances(select: Scope) -> list[panels.Panel]:
         graph(
             "Burn per day",
             query(f"{spent(select)} > 0", "{{provider}} {{unit}}"),
-            about="What is spent in a day at the pace of the last six hours, whatever for: other users of the account "
-            "count too. Top-ups and refunds are left out. Good: steady.",
+            about="What the account spends in a day at the pace of the last six hours, by the exporter's tasks and by "
+            "other users of the account. Top-ups and refunds are left out. Good: steady.",
             empty=NOTHING_SPENT,
             size=(12, 8),
             unit=units.NoUnit,
@@ -309,7 +292,7 @@ def _balances(select: Scope) -> list[panels.Panel]:
             "How long accounts last",
             query(lasts(select), "{{provider}} {{unit}}"),
             about="Time until nothing is left at the pace of the last six hours. Good: above three days. A line that "
-            "falls by a day each day is an account that nobody tops up.",
+            "falls by a day each day means that the account is not topped up.",
             empty=NOTHING_SPENT,
             size=(12, 8),
             unit=units.Seconds,

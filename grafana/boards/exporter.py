@@ -1,4 +1,4 @@
-"""The Exporter: its own health, for whoever operates it."""
+"""The Exporter: its own health, for its operators."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
 
 from grafana import identity, palette, panels
-from grafana.boards import frame
+from grafana.boards import frame, shared
 from grafana.boards.frame import once_ours, ours
-from grafana.boards.scales import ANY_IS_BAD, FEED, UP_WORDS
+from grafana.boards.scales import ANY_IS_BAD, FEED
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, graph, latest, number, query, timeline
+from grafana.panels import Column, columns, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 REACHED = {"1": ("Reached", palette.GOOD), "0": ("Not reached", palette.BAD)}
@@ -49,7 +49,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
                     f"({select('exporter_build_info')})",
                 ),
             ],
-            about="Which versions run, and for how long. Good: one version, and no start that nobody meant.",
+            about="Which versions run, and for how long. Good: one version, and no unplanned start.",
             empty=frame.NO_EXPORTER,
             size=(8, 5),
             unit=units.Short,
@@ -85,8 +85,8 @@ def _numbers(select: Scope) -> list[panels.Panel]:
         number(
             "Ledgers lost",
             latest(f"max(max_over_time({select('ledger_losses_total')}[{WHOLE_RANGE}]))"),
-            about="Ledgers that were found damaged and set aside; counters of tasks began anew then. Good: none. Else "
-            "look at the disk, and keep the file that was set aside.",
+            about="Damaged ledgers that the exporter set aside; the task counters then started again at 0. Good: none. "
+            "Else look at the disk, and keep the file that was set aside.",
             empty="No exporter",
             size=(3, 5),
             unit=units.Short,
@@ -110,15 +110,11 @@ def _sweeps(select: Scope) -> list[panels.Panel]:
     age = f"(time() - min {FEED} ({select('last_successful_poll_timestamp_seconds')}))"
     interval = f"max {FEED} ({select('poll_interval_seconds')})"
     return [
-        timeline(
+        shared.feeds_over_time(
             "Feeds read",
-            query(f"min {FEED} ({select('videotask_up')})", feed),
-            about="When each feed's last sweep had succeeded. Good: up throughout. One feed down is its vendor's "
+            select,
+            "When each feed's last sweep had succeeded. Good: up throughout. One feed down is its vendor's "
             "matter; all at once are the network's or ours.",
-            empty=frame.NO_TASKS,
-            size=(12, 8),
-            unit=units.Short,
-            words=UP_WORDS,
         ),
         graph(
             "Age of data in poll intervals",
@@ -209,7 +205,7 @@ def _data(select: Scope) -> list[panels.Panel]:
             "Unmeasured durations",
             "unmeasured_durations_total",
             "phase",
-            "Ended tasks whose duration nobody can know. Usual for vendors without times, for tasks that ended while "
+            "Ended tasks of unknown duration. Usual for vendors that report no times, and for tasks that ended while "
             "the exporter was down.",
         ),
     ]

@@ -45,7 +45,7 @@ Rows = Mapping[str, Sequence[panels.Panel]]
 
 
 def board(uid: str, about: str, rows: Rows, select: Scope = CHOSEN) -> dashboard.Dashboard:
-    """A dashboard that nobody edits in the browser: it is made from code."""
+    """A dashboard that is read-only in the browser, because it is made from code."""
     made = dashboard.Dashboard(TITLES[uid]).uid(uid).description(about).tags(TAGS).readonly()
     made.timezone("browser").time("now-6h", "now").refresh("30s").tooltip(model.DashboardCursorSync.CROSSHAIR)
     for other, title in TITLES.items():

@@ -150,7 +150,7 @@ def _shares(select: Scope) -> list[panels.Panel]:
             "In flight by model",
             query(f"sum {by('model')} ({select('model_tasks')})", "{{model}}"),
             about="Tasks queued, running, blocked or in an unknown state, by model. Good: as many as were submitted; "
-            "one model that grows while the others stay is one that does not get on.",
+            "one model that grows while the others stay is stuck.",
             empty=f"{frame.WITHDRAWN}; or no model is known",
             size=(12, 8),
             unit=units.Short,

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import Phase, State
 from grafana import identity, palette, panels
-from grafana.boards import frame
+from grafana.boards import frame, shared
 from grafana.boards.scales import (
     AGE_STEPS,
     ANY_IS_BAD,
@@ -40,13 +40,8 @@ def overview(select: Scope = CHOSEN) -> dashboard.Dashboard:
 def _numbers(select: Scope) -> list[panels.Panel]:
     ended = f"sum({select('recent_tasks', state=MEASURED)})"
     return [
-        number(
-            "In flight",
-            latest(f"sum({select('tasks')})"),
-            about="Tasks queued, running, blocked or in an unknown state now. Compare with what was submitted.",
-            empty="Not known now",
-            size=(4, 3),
-            unit=units.Short,
+        shared.in_flight_now(
+            select, "Tasks queued, running, blocked or in an unknown state now. Compare with what was submitted."
         ),
         number(
             "Ended recently",
@@ -68,16 +63,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             maximum=1,
             steps=RATIO_STEPS,
         ),
-        number(
-            "Stalled",
-            latest(f"sum({select('stalled_tasks')})"),
-            about="Running tasks without a change of state or progress for stalled_after. Good: none. Else look the "
-            "tasks up on the Provider dashboard and ask the vendor.",
-            empty="Not known now",
-            size=(4, 3),
-            unit=units.Short,
-            steps=ANY_IS_NOTABLE,
-        ),
+        shared.stalled_now(select, "look the tasks up on the Provider dashboard and ask the vendor"),
         number(
             "Feeds down",
             latest(f"sum(1 - {select('videotask_up')})"),
@@ -87,15 +73,8 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             unit=units.Short,
             steps=ANY_IS_BAD,
         ),
-        number(
-            "Oldest data",
-            latest(f"time() - min({select('last_successful_poll_timestamp_seconds')})"),
-            about="Age of the oldest feed's data. Good: little more than its poll interval. The thresholds fit "
-            "intervals of up to 30 s.",
-            empty="No sweep yet",
-            size=(4, 3),
-            unit=units.Seconds,
-            steps=AGE_STEPS,
+        shared.age_of_data(
+            "Oldest data", select, "Age of the oldest feed's data. Good: little more than its poll interval."
         ),
     ]
 
@@ -151,18 +130,12 @@ def _alerts() -> panels.Panel:
 def _tasks(select: Scope) -> list[panels.Panel]:
     ended = f"sum {FEED} ({select('recent_tasks', state=MEASURED)})"
     succeeded = f"sum {FEED} ({select('recent_tasks', state=State.SUCCEEDED)})"
-    state = by("provider", "kind", "state")
     return [
-        graph(
-            "In flight by state",
-            query(f"sum {by('state')} ({select('tasks')})", "{{state}}"),
-            about="Tasks in flight by state. Good: queued stays low while running is steady. A queue that grows while "
+        shared.in_flight(
+            select,
+            "Tasks in flight by state. Good: queued stays low while running is steady. A queue that grows while "
             "nothing ends is the vendor's; unknown means that the vendor uses a word that is new to us.",
-            empty=frame.WITHDRAWN,
-            size=(12, 8),
-            unit=units.Short,
-            stacked=True,
-            colours=palette.STATES,
+            (12, 8),
         ),
         graph(
             "Ends per minute",
@@ -188,16 +161,8 @@ def _tasks(select: Scope) -> list[panels.Panel]:
             maximum=1,
             steps=RATIO_STEPS,
         ),
-        graph(
-            "Age of the oldest task",
-            query(
-                f"time() - min {state} ({select('oldest_task_timestamp_seconds')})", "{{provider}} {{kind}} {{state}}"
-            ),
-            about="How long the oldest queued task has waited, and the oldest running one has run. Good: a few times "
-            "the usual duration at most. A straight rise is one task that hangs.",
-            empty="No task is queued or running, or the data is too old to be shown",
-            size=(8, 8),
-            unit=units.Seconds,
+        shared.oldest_task(
+            select, "Good: a few times the usual duration at most. A straight rise is one task that hangs.", (8, 8)
         ),
         graph(
             "Stalled tasks",
@@ -215,18 +180,11 @@ def _tasks(select: Scope) -> list[panels.Panel]:
 
 def _failures(select: Scope) -> list[panels.Panel]:
     return [
-        graph(
-            "Failures by reason",
-            query(f"sum {by('reason')} (increase({select('failures_total')}[{EACH_INTERVAL}]))", "{{reason}}"),
-            about="Failed tasks by reason, in each five minutes or more. Whose fault: moderation and invalid_input are "
-            "the request's; insufficient_balance and auth the account's; the others the vendor's. Good: none.",
-            empty=frame.NO_TASKS,
-            size=(12, 8),
-            unit=units.Short,
-            bars=True,
-            stacked=True,
-            interval="5m",
-            colours=palette.REASONS,
+        shared.failures_by_reason(
+            select,
+            "Whose fault: moderation and invalid_input are the request's; insufficient_balance and auth the "
+            "account's; the others the vendor's. Good: none.",
+            (12, 8),
         ),
         graph(
             "Recent failures by feed and reason",

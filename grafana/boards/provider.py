@@ -7,11 +7,11 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import Phase, State
 from grafana import identity, palette, panels
-from grafana.boards import frame
+from grafana.boards import frame, shared
 from grafana.boards.api import api
-from grafana.boards.scales import AGE_STEPS, ANY_IS_NOTABLE, FEED, MEASURED, NO_ENDS, RATIO_STEPS, UNMEASURED, UP_WORDS
+from grafana.boards.scales import ANY_IS_NOTABLE, FEED, MEASURED, NO_ENDS, RATIO_STEPS, UNMEASURED, UP_WORDS
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, distribution, graph, latest, number, query, timeline
+from grafana.panels import Column, columns, distribution, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 NO_PROGRESS = "No running task reports progress: MetaStudio and faceWap never do"
@@ -53,24 +53,10 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             unit=units.Short,
             words=UP_WORDS,
         ),
-        number(
-            "Age of data",
-            latest(f"time() - min({select('last_successful_poll_timestamp_seconds')})"),
-            about="Since the last successful sweep. Good: little more than the poll interval. The thresholds fit "
-            "intervals of up to 30 s.",
-            empty="No sweep yet",
-            size=(4, 3),
-            unit=units.Seconds,
-            steps=AGE_STEPS,
+        shared.age_of_data(
+            "Age of data", select, "Since the last successful sweep. Good: little more than the poll interval."
         ),
-        number(
-            "In flight",
-            latest(f"sum({select('tasks')})"),
-            about="Tasks queued, running, blocked or in an unknown state now.",
-            empty="Not known now",
-            size=(4, 3),
-            unit=units.Short,
-        ),
+        shared.in_flight_now(select, "Tasks queued, running, blocked or in an unknown state now."),
         number(
             "Success ratio",
             latest(f"{succeeded} / ({ended} > 0)"),
@@ -90,32 +76,17 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             size=(4, 3),
             unit=units.Seconds,
         ),
-        number(
-            "Stalled",
-            latest(f"sum({select('stalled_tasks')})"),
-            about="Running tasks without a change of state or progress for stalled_after. Good: none. Else ask the "
-            "vendor about them.",
-            empty="Not known now",
-            size=(4, 3),
-            unit=units.Short,
-            steps=ANY_IS_NOTABLE,
-        ),
+        shared.stalled_now(select, "ask the vendor about them"),
     ]
 
 
 def _in_flight(select: Scope) -> list[panels.Panel]:
-    state = by("provider", "kind", "state")
     return [
-        graph(
-            "In flight by state",
-            query(f"sum {by('state')} ({select('tasks')})", "{{state}}"),
-            about="States over time. Good: queued stays low while running is steady. Blocked tasks are frozen by the "
+        shared.in_flight(
+            select,
+            "States over time. Good: queued stays low while running is steady. Blocked tasks are frozen by the "
             "vendor: ask why.",
-            empty=frame.WITHDRAWN,
-            size=(8, 8),
-            unit=units.Short,
-            stacked=True,
-            colours=palette.STATES,
+            (8, 8),
         ),
         distribution(
             "Progress of running tasks",
@@ -142,25 +113,11 @@ def _in_flight(select: Scope) -> list[panels.Panel]:
             unit=units.PercentUnit,
             maximum=1,
         ),
-        graph(
-            "Age of the oldest task",
-            query(
-                f"time() - min {state} ({select('oldest_task_timestamp_seconds')})", "{{provider}} {{kind}} {{state}}"
-            ),
-            about="How long the oldest queued task has waited, and the oldest running one has run. A straight rise is "
-            "one task that hangs.",
-            empty="No task is queued or running, or the data is too old to be shown",
-            size=(12, 8),
-            unit=units.Seconds,
-        ),
-        timeline(
+        shared.oldest_task(select, "A straight rise is one task that hangs.", (12, 8)),
+        shared.feeds_over_time(
             "Sweeps over time",
-            query(f"min {FEED} ({select('videotask_up')})", "{{provider}} {{kind}}"),
-            about="When the feed could be read. Good: up throughout. Red: the last sweep had failed then.",
-            empty=frame.NO_TASKS,
-            size=(12, 8),
-            unit=units.Short,
-            words=UP_WORDS,
+            select,
+            "When the feed could be read. Good: up throughout. Red: the last sweep had failed then.",
         ),
     ]
 
@@ -220,18 +177,11 @@ def _ends(select: Scope) -> list[panels.Panel]:
             interval="5m",
             colours=palette.STATES,
         ),
-        graph(
-            "Failures by reason",
-            query(f"sum {by('reason')} (increase({select('failures_total')}[{EACH_INTERVAL}]))", "{{reason}}"),
-            about="Failed tasks by reason, in each five minutes or more. Good: none. Moderation and invalid_input are "
-            "the request's; insufficient_balance and auth the account's; the others the vendor's.",
-            empty=frame.NO_TASKS,
-            size=(8, 8),
-            unit=units.Short,
-            bars=True,
-            stacked=True,
-            interval="5m",
-            colours=palette.REASONS,
+        shared.failures_by_reason(
+            select,
+            "Good: none. Moderation and invalid_input are the request's; insufficient_balance and auth the "
+            "account's; the others the vendor's.",
+            (8, 8),
         ),
         graph(
             "Recent ends",
@@ -339,7 +289,7 @@ def _durations(select: Scope) -> list[panels.Panel]:
         heat(
             "Total durations",
             "total_duration_seconds",
-            "From submission to end: what those who wait for the video feel. Good: low and steady.",
+            "From submission to end: how long a user waits for the video. Good: low and steady.",
         ),
         *(recent(phase) for phase in Phase),
         quantiles("Queue p50 and p95", "queue_duration_seconds_bucket"),

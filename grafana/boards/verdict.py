@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models import units
 
 from exporter.tasks import Reason, State
 from grafana import palette, panels
+from grafana.balances import DAY, lasts, left
 from grafana.boards.frame import once_ours
 from grafana.promql import CHOSEN, Scope, by
 
@@ -75,6 +76,11 @@ def findings(select: Scope) -> list[Finding]:
             palette.BAD,
         ),
         Finding(
+            f"count({left(select)} == 0)",
+            "Ours: nothing is left in an account. Accounts: which one. Top it up at the vendor.",
+            palette.BAD,
+        ),
+        Finding(
             f"count({select('videotask_up')} == 0)",
             "The vendor's or the network's: a feed cannot be read. Overview: which one. Provider: the errors.",
             palette.BAD,
@@ -91,8 +97,13 @@ def findings(select: Scope) -> list[Finding]:
         ),
         Finding(
             fails(*THE_REQUESTS),
-            "The requests': many tasks are refused for what they ask. Provider: the reasons. Ask those who submit "
-            "them.",
+            "The requests': the vendor refuses many tasks for what they ask. Provider: the reasons. Ask the people who "
+            "submit them.",
+            palette.WARNING,
+        ),
+        Finding(
+            f"count({lasts(select)} < {DAY})",
+            "Ours: an account will be empty within a day. Accounts: which one. Top it up at the vendor.",
             palette.WARNING,
         ),
         Finding(
@@ -125,7 +136,7 @@ def verdict(select: Scope = CHOSEN) -> stat.Panel:
         "Is anything wrong, and whose fault is it?",
         panels.latest("\nor ".join([*numbered, f"vector({all_well})"])),
         about="The worst thing that is true now, and who can mend it: the operator of the exporter (ours), the vendor, "
-        "or those who submit tasks (the requests'). Good: that nothing stands out. Alerts tell more, with patience. "
+        "or the people who submit tasks (the requests'). Good: nothing stands out. Alerts tell more, but later. "
         f"Ratios count from {FEW} ends within the recent window on.",
         empty="Prometheus does not answer: check the data source",
         size=(24, 3),

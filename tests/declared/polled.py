@@ -27,6 +27,8 @@ class Acme:
         self.rows: list[Any] = []
         self.more: dict[str, dict[str, Any]] = {}
         """What only the detail tells, by id."""
+        self.tells_alone = False
+        """Whether only the detail of one task tells it, not that of several; `instead` knows it as `alone` then."""
         self.hidden: set[str] = set()
         """Ids that the list does not show."""
         self.gone: set[str] = set()
@@ -61,11 +63,10 @@ class Acme:
     def _details(self, ids: list[str], alone: bool) -> httpx.Response:
         self.calls.append(("detail", ids))
         self.asked.update(ids)
-        if other := self.instead("detail", ids):
+        if other := self.instead("alone" if alone and self.tells_alone else "detail", ids):
             return other
-        known = [
-            row | self.more.get(row["id"], {}) for row in self.rows if row["id"] in ids and row["id"] not in self.gone
-        ]
+        more = self.more if alone or not self.tells_alone else {}
+        known = [row | more.get(row["id"], {}) for row in self.rows if row["id"] in ids and row["id"] not in self.gone]
         if alone:
             return answer({"data": known[0]}) if known else answer({}, 404)
         return answer({"data": {"renders": known}})

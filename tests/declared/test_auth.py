@@ -19,7 +19,7 @@ from exporter.client.client import Client, Exchange
 from exporter.client.errors import AuthRefused, CallError, refusal
 from exporter.client.tokens import GivenToken
 from exporter.config.models import FileReference, Secret
-from exporter.vendors.declared.auth import (
+from exporter.vendors.declared.auth.schemes import (
     LIFE,
     RENEWED_BEFORE,
     Basic,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from exporter.polling.feed.look_ups import GIVE_UP
+from exporter.vendors.declared.feed import TRIES
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
 from tests.harness import NOW
@@ -191,3 +192,90 @@ async def test_ids_that_no_vendor_knows_are_asked_for_in_batches_and_ever_less_o
     assert acme.asked["nobody-1"] < 25
     assert len(acme.calls) - calls <= 40 * 24
     assert polled.loop.status.up
+
+
+# Several ids at once, and more of each ended task by a request of its own
+
+IN_FULL = declared(
+    {
+        "list": None,
+        "detail": {
+            "path": "/v2/renders",
+            "query": {"ids": "{ids}"},
+            "batch": BATCH,
+            "row": "data.renders",
+            "ended": {"path": "/v2/renders/{id}", "row": "data", "fills": ["usage"]},
+        },
+    }
+)
+
+
+async def opened_in_full(acme: Acme) -> Polled:
+    acme.tells_alone = True
+    acme.more = {row["id"]: {"cost": 3} for row in acme.rows}
+    return await Polled.open(IN_FULL, acme, watch={"tasks": {"render": [row["id"] for row in acme.rows]}})
+
+
+def cost(polled: Polled) -> float:
+    return sum(polled.values("videotask_usage_total", "unit", "state").values())
+
+
+def finish(acme: Acme, *numbers: int) -> None:
+    for number in numbers:
+        acme.rows[number] |= {"status": "done", "ended_at": NOW + 20}
+
+
+async def test_each_end_is_asked_for_once_by_itself_for_what_only_that_tells(acme: Acme) -> None:
+    polled = await opened_in_full(acme)
+    await polled.sweep()
+    finish(acme, *range(20))
+    acme.calls.clear()
+    await polled.sweep(3)
+    assert (polled.ends, cost(polled), len(polled.in_flight)) == ({"succeeded": 20}, 60, 5)
+    alone = [ids for _, ids in acme.calls if len(ids) == 1]
+    assert sorted(alone) == sorted([f"r-{number}"] for number in range(20))
+
+
+async def test_an_end_that_earns_a_pause_by_itself_counts_in_the_end(acme: Acme) -> None:
+    polled = await opened_in_full(acme)
+    await polled.sweep()
+    finish(acme, 3, 4)
+    acme.instead = lambda what, ids: answer({}, 429) if (what, ids) == ("alone", ["r-3"]) else None
+    await polled.sweep(TRIES + 1)
+    assert (polled.ends, cost(polled), len(polled.in_flight)) == ({"succeeded": 2}, 3, 23)
+
+
+@pytest.mark.parametrize("status", [500, 200])
+async def test_an_end_that_is_not_answered_by_itself_holds_up_no_other_and_counts_in_the_end(
+    acme: Acme, status: int
+) -> None:
+    polled = await opened_in_full(acme)
+    await polled.sweep()
+    finish(acme, 3, 4)
+    acme.instead = lambda what, ids: answer(b"{", status) if (what, ids) == ("alone", ["r-3"]) else None
+    await polled.sweep()
+    assert polled.ends == {"succeeded": 1}
+    await polled.sweep(TRIES)
+    assert (polled.ends, cost(polled), len(polled.in_flight)) == ({"succeeded": 2}, 3, 23)
+    assert polled.is_up()
+
+
+async def test_a_task_that_has_not_ended_by_its_own_request_is_in_flight(acme: Acme) -> None:
+    polled = await opened_in_full(acme)
+    await polled.sweep()
+    finish(acme, 0)
+    acme.more["r-0"] = {"status": "rendering"}
+    await polled.sweep(2)
+    assert (polled.ends, len(polled.in_flight)) == ({}, 25)
+    acme.more["r-0"] = {"cost": 4}
+    await polled.sweep()
+    assert (polled.ends, cost(polled)) == ({"succeeded": 1}, 4)
+
+
+async def test_an_end_that_its_own_request_does_not_know_counts_as_it_is(acme: Acme) -> None:
+    polled = await opened_in_full(acme)
+    await polled.sweep()
+    finish(acme, *range(3))
+    acme.instead = lambda what, ids: answer({}, 404) if (what, ids) == ("alone", ["r-1"]) else None
+    await polled.sweep()
+    assert (polled.ends, cost(polled)) == ({"succeeded": 3}, 6)

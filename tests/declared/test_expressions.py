@@ -211,10 +211,9 @@ class Counting(list[Any]):
 Counting.__name__ = "list"  # for the library asks for a type's name
 
 
-@pytest.fixture
-def large() -> dict[str, Any]:
-    """As many values as an answer may have."""
-    TOUCHED[0] = 0
+@pytest.fixture(scope="module")
+def largest() -> dict[str, Any]:
+    """As many values as an answer may have. It takes half a second to make, and expressions change nothing of it."""
     return {
         "items": Counting({"id": f"task-{index}", "n": index, "type": "video"} for index in range(30_000)),
         "numbers": Counting(range(100_000)),
@@ -222,6 +221,12 @@ def large() -> dict[str, Any]:
         "text": "x" * (8 * 1024 * 1024),
         "texts": Counting("x" for _ in range(100_000)),
     }
+
+
+@pytest.fixture
+def large(largest: dict[str, Any]) -> dict[str, Any]:
+    TOUCHED[0] = 0
+    return largest
 
 
 @pytest.mark.parametrize(
@@ -346,6 +351,7 @@ def _composed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.recursive(LEAVES, _composed, max_leaves=8), JSON)
 def test_any_expression_over_any_answer_selects_or_is_refused(text: str, value: Any) -> None:
@@ -361,6 +367,7 @@ def test_any_expression_over_any_answer_selects_or_is_refused(text: str, value: 
     select.is_blocked_in(value)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.recursive(LEAVES, _composed, max_leaves=8), JSON)
 def test_an_expression_selects_what_the_library_selects(text: str, value: Any) -> None:

@@ -585,7 +585,7 @@ async def test_a_feed_is_as_declared(declare: Declare) -> None:
     assert declare(declared({"list": {"order": "unknown"}})).feed.is_sorted is False
     without = declare(declared({"detail": None})).feed
     assert (without.looks_up, without.is_sorted, await without.look_up_all(["a"])) == (False, False, {})
-    only = declare(declared({"list": None, "detail": {"fills": ["reason"]}})).feed
+    only = declare(declared({"list": None})).feed
     assert (only.lists, only.fills) == (False, frozenset())
     with pytest.raises(ContractBroken, match="this feed has no list"):
         await only.list_page()

@@ -420,6 +420,7 @@ async def test_a_list_that_breaks_off_counts_no_new_end_before_it_is_whole(acme:
     assert set(acme.asked.values()) == {1}
 
 
+@pytest.mark.slow  # its calls wait for their turns in real time
 async def test_a_late_pass_over_ends_that_wait_finds_no_gap(acme: Acme) -> None:
     acme.rows = [running("x"), *(failed(number, NOW - 7200 - number) for number in range(200))]
 

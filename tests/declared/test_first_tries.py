@@ -150,13 +150,62 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
     ),
     "a regular expression without its sign": (
         {"states": "states: {succeeded: [done], failed: ['err.*']}"},
-        "18: kiln.feeds.firing.states.failed[0]: `err.*` looks like a regular expression; write ^ and the beginning of "
-        "a word as it is",
+        "18: kiln.feeds.firing.states.failed[0]: `err.*` looks like a regular expression; write each word as it is, "
+        "^ before a beginning, ~ before a part",
     ),
     "a zone that is nearly one": (
         {"submitted": "submitted: {path: created_at, zone: Asia/Shangai}"},
         "17: kiln.feeds.firing.fields.submitted.zone: `Asia/Shangai` is not a time zone; write a name such as "
-        "Asia/Shanghai or UTC; did you mean Asia/Shanghai?",
+        "Asia/Shanghai, or what it is ahead of UTC, such as +08:00; did you mean Asia/Shanghai?",
+    ),
+    "a zone by what it is ahead, nearly": (
+        {"submitted": "submitted: {path: created_at, zone: UTC+8}"},
+        "17: kiln.feeds.firing.fields.submitted.zone: not a time zone; write a name such as Asia/Shanghai, or what it "
+        "is ahead of UTC, such as +08:00; did you mean +08:00?",
+    ),
+    "alternatives of a regular expression": (
+        {"states": "states: {succeeded: [done], failed: ['err_(gpu|net)']}"},
+        "18: kiln.feeds.firing.states.failed[0]: `err_(gpu|net)` looks like a regular expression; write each word as "
+        "it is, ^ before a beginning, ~ before a part",
+    ),
+    "the end of a regular expression": (
+        {"states": "states: {succeeded: [done], failed: ['failed$']}"},
+        "18: kiln.feeds.firing.states.failed[0]: this word looks like a regular expression; write each word as it is, "
+        "^ before a beginning, ~ before a part",
+    ),
+    "a text in double quotes, which JMESPath takes for a key": (
+        {"rows": 'rows: data\n        where: type == "video"'},
+        "11: kiln.feeds.firing.list.where: no comparison with a text: in double quotes it is the name of a key; "
+        "write 'video'",
+    ),
+    "true without backticks, which JMESPath takes for a key": (
+        {"answer": "answer: {ok: success == true}"},
+        "3: kiln.answer.ok: no comparison with true, which is the name of a key without backticks; write `true`",
+    ),
+    "a number without backticks": (
+        {"answer": "answer: {ok: code == 0}"},
+        "3: kiln.answer.ok: not a JMESPath expression: it is incomplete or has a wrong sign at character "
+        "9; write a number in backticks, as in == `0`",
+    ),
+    "the unit of a time": (
+        {"submitted": "submitted: {path: created_at, unit: ms}"},
+        "17: kiln.feeds.firing.fields.submitted.unit: without effect: the form of a time is told by its look, seconds "
+        "or less by size",
+    ),
+    "a cost without its unit": (
+        {"submitted": "submitted: created_at\n        usage: cost"},
+        "18: kiln.feeds.firing.fields.usage: a path alone, which tells no unit; write {path: cost, unit: credits} or "
+        "another unit",
+    ),
+    "a path of JSONPath": (
+        {"id": "id: $.id"},
+        "15: kiln.feeds.firing.fields.id: not a JMESPath expression: unexpected '$' at character 1; leave `$.` out, a "
+        "path begins with a key",
+    ),
+    "a key without its s, which another part has": (
+        {"rows": "row: data"},
+        "10: kiln.feeds.firing.list.row: unknown key; did you mean rows?; allowed: headers, in_flight, json, last, "
+        "method, order, paging, path, query, rows, total, where, window",
     ),
 }
 
@@ -181,6 +230,29 @@ def test_a_vendor_file_of_the_configuration_that_is_empty_is_told(tmp_path: Path
     assert [fault.partition("kiln.yaml:")[2] for fault in raised.value.faults] == [
         "1: no vendor; write its name as a key, and below it what the vendor is"
     ]
+
+
+def test_a_vendor_file_that_is_written_as_a_configuration_is_told(tmp_path: Path) -> None:
+    lines = "\n".join(f"  {line}" for line in KILN.splitlines())
+    (tmp_path / "kiln.yaml").write_text(f"vendors:\n{lines}\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("vendor_files: [kiln.yaml]\nproviders:\n  - {name: k, type: kiln, api_key: KEY}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(config)
+    assert (
+        f"{tmp_path / 'kiln.yaml'}:1: vendors: no vendor; a file of vendor_files begins with the vendor's own name: "
+        "leave it out"
+    ) in raised.value.faults
+
+
+def test_a_credential_by_another_name_is_told_its_own(tmp_path: Path) -> None:
+    (tmp_path / "kiln.yaml").write_text(KILN.replace("api_key", "kiln_pass"))
+    config = tmp_path / "config.yaml"
+    config.write_text("vendor_files: [kiln.yaml]\nproviders:\n  - {name: k, type: kiln, api_key: KEY}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(config)
+    told = [fault for fault in raised.value.faults if ".api_key: " in fault]
+    assert "unknown key; did you mean kiln_pass?" in told[0]
 
 
 def test_an_offset_that_a_provider_gives_is_a_duration(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from exporter.vendors.declared.reading.values import (
     progress_reader,
     time_reader,
 )
+from exporter.vendors.declared.row_fields import zone_of
 
 AT = 1_790_000_000.0
 """2026-09-21 14:13:20 UTC."""
@@ -152,6 +153,14 @@ def test_a_time_without_a_zone_is_in_the_declared_one() -> None:
     read = time_reader(zone=ZoneInfo("Asia/Shanghai"))
     assert read("2026-09-21 22:13:20") == read("Mon, 21 Sep 2026 22:13:20") == AT
     assert read("2026-09-21T14:13:20Z") == read("Mon, 21 Sep 2026 14:13:20 GMT") == read(AT) == AT  # these tell theirs
+
+
+def test_a_zone_may_be_what_it_is_ahead_of_utc() -> None:
+    assert time_reader(zone=zone_of("+08:00"))("2026-09-21 22:13:20") == AT
+    assert time_reader(zone=zone_of("-03:30"))("2026-09-21 10:43:20") == AT
+    for wrong in ("+8", "+24:00", "+08:60", "08:00"):
+        with pytest.raises(ValueError):
+            zone_of(wrong)
 
 
 @pytest.mark.parametrize(

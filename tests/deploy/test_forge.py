@@ -50,6 +50,7 @@ def schema_faults(schema: str, *paths: Path) -> str:
     return "" if checked.returncode == 0 else checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "pattern"),
     [
@@ -62,6 +63,7 @@ def test_files_are_what_the_forge_takes(schema: str, pattern: str) -> None:
     assert schema_faults(schema, *FORGE.glob(pattern)) == ""
 
 
+@pytest.mark.slow
 def test_a_workflow_that_the_forge_would_refuse_is_found(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text((FORGE / "workflows" / "ci.yml").read_text().replace("runs-on:", "runs_on:"))

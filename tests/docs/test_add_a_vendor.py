@@ -14,8 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from docs.tools.reader import ROOT
+from exporter.vendors.declared.declaration import Declaration, DetailRequest, FeedDeclaration, ListRequest, Paging
+from exporter.vendors.declared.row_fields import Fields
 
 GUIDE = (ROOT / "docs" / "vendors" / "add-a-vendor.md").read_text(encoding="utf-8")
 STEPS = re.compile(r"(?ms)^(?:\*\*([\w.]+)\*\*\n\n)?^```(\w+)\n(.*?)^```$")
@@ -89,6 +93,27 @@ def acme() -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+DIFFERENT = re.search(r"(?s)## Where your vendor differs\n(.*?)\n## ", GUIDE)
+SNIPPETS = re.findall(r"`(\w+: [^`]+)`", DIFFERENT[1] if DIFFERENT else "")
+PARTS: tuple[type[BaseModel], ...] = (ListRequest, DetailRequest, Paging, Fields, FeedDeclaration, Declaration)
+
+
+def faulty(model: type[BaseModel], values: object) -> set[object]:
+    """The keys at which something is wrong."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return {detail["loc"][0] for detail in error.errors()}
+    return set()
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_what_the_guide_tells_of_other_vendors_may_be_written_so(snippet: str) -> None:
+    ((key, value),) = yaml.load(snippet, yaml.BaseLoader).items()  # noqa: S506  # all texts, as the exporter reads them
+    models = [one for one in PARTS for name, field in one.model_fields.items() if (field.alias or name) == key]
+    assert any(key not in faulty(model, {key: value}) for model in models)
 
 
 def test_doctor_finds_the_vendor_of_the_guide_well(folder: Path) -> None:

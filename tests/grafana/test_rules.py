@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +128,15 @@ def made_from(thresholds: Thresholds) -> list[Any]:
 MADE = made_from(THRESHOLDS)
 
 
-OF_RULES = [path for path in leaves(yaml.safe_load(TEXT)) if path != ("links", "tasks")]  # that is of the datasource
+CONTENT = yaml.safe_load(TEXT)
+OF_RULES = [path for path in leaves(CONTENT) if path != ("links", "tasks")]  # that is of the datasource
 
 
 @pytest.mark.parametrize("path", OF_RULES, ids=".".join)
 def test_every_threshold_reaches_both_outputs(path: tuple[str, ...]) -> None:
     """The value in the file is replaced by another that it may have."""
     for other in OTHER_VALUES:
-        content = yaml.safe_load(TEXT)
+        content = deepcopy(CONTENT)
         holder = content
         for key in path[:-1]:
             holder = holder[key]

@@ -27,7 +27,7 @@ from tests.harness.vendors import (
     page_of,
     settings_of,
 )
-from tests.harness.waiting import PATIENCE, until, wait_for
+from tests.harness.waiting import PATIENCE, side_by_side, until, wait_for
 
 __all__ = [
     "ALL_FEEDS",
@@ -66,6 +66,7 @@ __all__ = [
     "outage_of",
     "page_of",
     "settings_of",
+    "side_by_side",
     "told",
     "until",
     "wait_for",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.simulator import Feed, HandClock, World
-from tests.harness.postgresql import Server, programs, running, servers
+from exporter.simulator import Feed, HandClock, World, running
+from tests.harness.postgresql import Server, programs, servers
+from tests.harness.postgresql import running as running_server
 from tests.harness.rig import Poll, Rig
 from tests.harness.vendors import NOW, Door, Site
 
@@ -46,6 +47,20 @@ def live_site(door: Door) -> Site:
 @pytest.fixture
 async def poll(site: Site) -> AsyncIterator[Poll]:
     """Makes a rig with one provider at the site: of this type, or with this feed alone, and these settings."""
+    async with polling(site) as poll:
+        yield poll
+
+
+@asynccontextmanager
+async def own_site() -> AsyncIterator[tuple[Site, Poll]]:
+    """A site with a server and a clock of its own, and what polls it, for cases side by side."""
+    site = Site()
+    async with running(site) as site.url, polling(site) as poll:
+        yield site, poll
+
+
+@asynccontextmanager
+async def polling(site: Site) -> AsyncIterator[Poll]:
     async with AsyncExitStack() as stack:
 
         def make(what: str | Feed, store: SqliteFile | str = ":memory:", *, paces: bool = True, **settings: Any) -> Rig:
@@ -77,7 +92,7 @@ def postgresql() -> Iterator[Server]:
         pytest.fail("there is no PostgreSQL here, and CI skips no test; run make programs")
     if programs() is None:
         pytest.skip("there is no PostgreSQL here; make programs installs it")
-    with servers() as folder, running(folder / "shared") as server:
+    with servers() as folder, running_server(folder / "shared") as server:
         yield server
 
 

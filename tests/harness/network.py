@@ -94,7 +94,7 @@ class Passage:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._open.add(back)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # the latter at the end
             writer.transport.abort()
         finally:
             self._open.discard(writer)

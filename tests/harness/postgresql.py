@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -85,8 +86,13 @@ class Server:
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Executes statements as superuser, each in a transaction of its own."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            for statement in statements:
+            for statement in filter(str.strip, statements):
                 connection.execute(statement.encode())
+
+    def ask(self, query: str, database: str = "postgres") -> tuple[Any, ...]:
+        """The first row that a query gives to a superuser."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchone() or ()
 
     def _program(self, name: str) -> Path:
         if self._programs is None:

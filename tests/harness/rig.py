@@ -184,9 +184,10 @@ class Rig:
         found = families_in(self.openmetrics())
         return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in found}
 
-    def values(self, name: str, *labels: str) -> dict[Any, float]:
-        """The samples of one name by the values of some labels (one label: its value alone)."""
-        samples = [one for family in self.families().values() for one in family.samples if one.name == name]
+    def values(self, name: str, *labels: str, families: dict[str, Metric] | None = None) -> dict[Any, float]:
+        """The samples of one name by the values of some labels (one label: its value alone), now or in `families`."""
+        found = (self.families() if families is None else families).values()
+        samples = [one for family in found for one in family.samples if one.name == name]
         keys = [tuple(one.labels[label] for label in labels) for one in samples]
         assert len(set(keys)) == len(samples)
         return {key[0] if len(key) == 1 else key: one.value for key, one in zip(keys, samples, strict=True)}

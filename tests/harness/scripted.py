@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
+import pytest
 
 from exporter.client.client import Client
+from exporter.client.errors import CallError, TaskNotFound
 from exporter.tasks import Observation
-from exporter.vendors.api import Feed, Page
-from tests.harness.vendors import connected, page_of, settings_of
+from exporter.vendors.api import Balance, Feed, Page
+from tests.harness.vendors import VENDORS, connected, page_of, settings_of
 
 
 class ScriptedVendor:
@@ -73,6 +75,25 @@ class Connection:
         assert isinstance(observation, Observation)
         return observation
 
+    async def listed(self) -> Observation:
+        """The one observation of the list."""
+        (observation,) = (await page_of(self.feed)).observations
+        assert isinstance(observation, Observation)
+        return observation
+
+    async def refuses(self, error: type[CallError], task_id: str | None = None) -> None:
+        """Asserts that the list, or a look-up of an id, fails so, and that the failed call is counted once."""
+        with pytest.raises(error) as refused:
+            await (page_of(self.feed) if task_id is None else self.feed.look_up(task_id))
+        assert self.errors == {("list" if task_id is None else "detail", refused.value.error): 1}
+        assert error in (CallError, type(refused.value)) or error.error == refused.value.error
+
+    async def knows_not(self, task_id: str = "asked-for") -> None:
+        """Asserts that there is no task of an id, which is an answer and no error."""
+        with pytest.raises(TaskNotFound):
+            await self.feed.look_up(task_id)
+        assert self.errors == {}
+
     @property
     def errors(self) -> dict[tuple[str, str], float]:
         """The failed calls: (endpoint, error) -> how many."""
@@ -93,6 +114,12 @@ class Line(Connection):
         """A page of the list of the first feed, or of the one of that kind. Raises CallError."""
         feed = self.feeds[kind] if kind else self.feed
         return await page_of(feed, index, received=received, in_flight=in_flight)
+
+    async def balance(self) -> Balance | None:
+        """What is left in the account. Raises CallError."""
+        vendor = VENDORS[self.settings.type]
+        account = vendor.account and vendor.account(self.settings, self.client, list(self.feeds.values()))
+        return await account.balance() if account else None
 
 
 Connect = Callable[..., Line]

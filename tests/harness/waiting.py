@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,15 @@ async def until(what: str, holds: Callable[[], object]) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"waited {PATIENCE:g} s in vain: {what}")
         await asyncio.sleep(0.005)
+
+
+async def side_by_side(cases: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    """Runs cases that mostly wait at the same time. Fails with the errors of all that failed, under their names."""
+    found = await asyncio.gather(*cases.values(), return_exceptions=True)
+    errors = []
+    for name, error in zip(cases, found, strict=True):
+        if error is not None:
+            error.add_note(f"in the case: {name}")
+            errors.append(error)
+    if errors:
+        raise BaseExceptionGroup("of the cases side by side", errors)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
+from docs.tools.reader import ROOT, Page
 from exporter.config.models import Secret
 from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.database import Connection, Database, shown
-from exporter.ledger.postgresql.schema import MIGRATIONS, VERSION, prepare
-from tests.harness.postgresql import Server
+from exporter.ledger.postgresql.schema import LOCK, MIGRATIONS, VERSION, prepare
+from exporter.ledger.postgresql.store import PostgresqlStore
+from exporter.ledger.store import Changes
+from exporter.tasks import State, Task
+from tests.harness.postgresql import Server, running, servers
 
 
 async def refused(url: str, password: Secret | None = None) -> str:
@@ -37,6 +45,34 @@ async def test_the_tables_are_made_once_by_replicas_that_start_together(ledger_u
             return [row[0] for row in await rows.fetchall()]
 
         assert await first.run(numbers) == list(range(1, VERSION + 1))
+
+
+async def test_an_upgrade_waits_longer_than_other_work_for_a_replica_that_is_at_it(ledger_url: str) -> None:
+    async with Database(ledger_url) as other, Database(ledger_url, patience=1.1) as database:
+        waited = asyncio.Event()
+
+        async def hold(connection: Connection) -> None:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            await waited.wait()
+
+        holding = asyncio.create_task(other.run(hold, 60))
+        preparing = asyncio.create_task(prepare(database))
+        await asyncio.sleep(1.5)
+        assert not preparing.done()
+        waited.set()
+        await asyncio.gather(holding, preparing)
+
+
+async def test_settings_of_the_server_change_no_number(postgresql: Server, ledger_url: str) -> None:
+    postgresql.execute("ALTER ROLE postgres SET extra_float_digits = -10")
+    try:
+        store = await PostgresqlStore.open(ledger_url)
+        task = Task("a", State.RUNNING, 1700000000.1234567, 1 / 3)
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, [task]))
+        assert (await store.load("vendor", "kind")).in_flight == [task]
+        await store.close()
+    finally:
+        postgresql.execute("ALTER ROLE postgres RESET extra_float_digits")
 
 
 async def test_an_older_format_is_brought_up_to_date(postgresql: Server, ledger_url: str) -> None:
@@ -107,12 +143,68 @@ async def test_a_role_with_no_more_than_rows_will_do_where_the_tables_are(postgr
     )
     url = postgresql.url(role="limited")
     try:
-        assert "the role may not read and write budgets, counts, feeds, " in await refused(url)
+        assert "the role may not read and write budgets, copies, counts, feeds, " in await refused(url)
         postgresql.execute("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA videotask TO limited")
         async with Database(url) as database:
             await prepare(database)
     finally:
         postgresql.execute("DROP SCHEMA videotask CASCADE", "DROP ROLE limited")
+
+
+async def test_what_the_document_grants_is_enough(postgresql: Server) -> None:
+    page = Page(ROOT / "docs" / "high-availability.md")
+    setup, grants = [block.text.split(";\n") for block in page.blocks if block.language == "sql"]
+    try:
+        postgresql.execute(*setup)
+        async with Database(postgresql.url("videotask", role="exporter")) as database:
+            await prepare(database)  # as the owner
+        postgresql.execute("DROP DATABASE videotask WITH (FORCE)", "CREATE DATABASE videotask")
+        async with Database(postgresql.url("videotask")) as database:
+            await prepare(database)  # as someone who may, for another
+        postgresql.execute(*grants, database="videotask")
+        store = await PostgresqlStore.open(postgresql.url("videotask", role="exporter"))
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, [Task("a", State.RUNNING, 1.0, 1.0)]))
+        await store.commit(Changes("vendor", "kind", 1.0, 2.0, 3.0, forgotten=["a"]))
+        await store.close()
+    finally:
+        postgresql.execute("DROP DATABASE IF EXISTS videotask WITH (FORCE)", "DROP ROLE IF EXISTS exporter")
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def with_tls(postgresql: Server, authority: trustme.CA) -> Iterator[Server]:
+    """A server whose certificate is for 127.0.0.1, by this authority."""
+    certificate = authority.issue_cert("127.0.0.1")
+    with servers() as folder:
+        certificate.cert_chain_pems[0].write_to_path(folder / "server.crt")
+        certificate.private_key_pem.write_to_path(folder / "server.key")
+        (folder / "server.key").chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(folder / "server.key", "postgres")
+        files = f"ssl_cert_file={folder}/server.crt", f"ssl_key_file={folder}/server.key"
+        with running(folder / "tls", "ssl=on", *files) as server:
+            yield server
+
+
+async def test_tls_is_as_the_url_asks_for_it(
+    postgresql: Server, with_tls: Server, authority: trustme.CA, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    url = f"{with_tls.url()}?sslmode=verify-full&sslrootcert={tmp_path}"
+    async with Database(f"{url}/ca.pem") as database:
+        await prepare(database)
+        query = "SELECT 1 WHERE (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
+        assert await database.run(lambda connection: _all(connection, query)) == [(1,)]
+    assert (await refused(f"{url}/other.pem")).endswith("certificate verify failed; give sslrootcert in ledger.url")
+    assert (await refused(f"{url}/none.pem")).endswith('none.pem" does not exist; give sslrootcert in ledger.url')
+    other_name = f"{url}/ca.pem".replace("127.0.0.1", "localhost")
+    assert "; name the host in ledger.url as its certificate does" in await refused(other_name)
+    assert "server does not support SSL" in await refused(f"{postgresql.url()}?sslmode=require")
 
 
 async def test_an_encoding_that_cannot_hold_every_text_is_refused(postgresql: Server) -> None:

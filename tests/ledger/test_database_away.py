@@ -24,6 +24,7 @@ from tests.harness import Exporter, Site, Start
 from tests.harness.network import Passage, passage
 from tests.harness.postgresql import Server
 
+ROOT = Path(__file__).parents[2]
 START = 1_700_000_000.0
 
 
@@ -186,3 +187,44 @@ def test_an_exporter_that_cannot_use_its_database_ends_with_one_line(
         f"videotask-exporter: {postgresql.url(role='guarded')}: "
         'password authentication failed for user "guarded"; check ledger.password_file'
     ]
+
+
+@pytest.mark.parametrize("command", ["run", "check-config", "doctor", "migrate-ledger"])
+def test_where_the_driver_is_missing_it_is_said_how_to_install_it(start: Start, tmp_path: Path, command: str) -> None:
+    (tmp_path / "psycopg.py").write_text("raise ImportError('no pq wrapper available')")
+    providers = [{"name": "swaps", "type": "facewap", "token": "KEY", "base_url": "http://127.0.0.1:1"}]
+    settings = {"ledger": {"url": "postgresql://127.0.0.1:1/x"}, "providers": providers}
+    (tmp_path / "all.yaml").write_text(json.dumps(settings))
+    flags = ["--to=postgresql://127.0.0.1:1/x"] if command == "migrate-ledger" else ["--config.file=all.yaml"]
+    if command == "run":
+        flags.append("--web.listen-address=127.0.0.1:0")
+    exporter = start(command, *flags, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert exporter.end(None) == 1
+    assert exporter.stderr.splitlines() == [
+        "videotask-exporter: ledger.url needs psycopg, which is not installed; "
+        "run: pip install 'videotask-exporter[postgresql]'"
+    ]
+
+
+def test_the_doctor_reads_the_database_and_changes_nothing_there(
+    start: Start, live_site: Site, ledger_url: str, postgresql: Server, tmp_path: Path
+) -> None:
+    """It tells of providers that the ledger knows; without the ledger, why it cannot be read."""
+    settings = {"ledger": {"url": ledger_url}, "providers": [live_site.account("facewap", name="swaps")]}
+    (tmp_path / "all.yaml").write_text(json.dumps(settings))
+    live_site.world.add(end_of(1))
+    before = start("doctor", f"--config.file={tmp_path}/all.yaml")
+    before.end(None)
+    assert "the ledger cannot be read" in before.stderr
+    assert postgresql.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'videotask'") == (0,)
+    asyncio.run(filled(ledger_url))
+    after = start("doctor", f"--config.file={tmp_path}/all.yaml")
+    after.end(None)
+    assert after.stderr == ""
+    assert "The ledger also holds tasks of vendor, not configured now." in after.stdout
+
+
+async def filled(url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    await store.commit(changes(1))
+    await store.close()

@@ -89,7 +89,7 @@ def test_every_field_of_a_task_takes_part_in_the_round_trip() -> None:
 
 
 @given(given_tasks=st.lists(tasks, max_size=5, unique_by=lambda task: task.id))
-@settings(many_places, max_examples=30)
+@settings(many_places, max_examples=20)
 def test_every_field_of_every_task_comes_back(place: Place, given_tasks: list[Task]) -> None:
     async def there_and_back() -> None:
         async with opened(place) as store:
@@ -226,7 +226,7 @@ async def replayed(told: list[Told], place: Place) -> tuple[Tracker, Tracker]:
 
 
 @given(told=st.lists(sweeps, max_size=8))
-@settings(many_places, max_examples=30)
+@settings(many_places, max_examples=20)
 def test_a_restart_shows_the_same_book(place: Place, told: list[Told]) -> None:
     place.clear()
     tracker, again = asyncio.run(replayed(told, place))
@@ -236,7 +236,7 @@ def test_a_restart_shows_the_same_book(place: Place, told: list[Told]) -> None:
 
 
 @given(told=st.lists(sweeps, max_size=12))
-@settings(many_places, max_examples=30)
+@settings(many_places, max_examples=20)
 def test_each_task_ends_at_most_once_whatever_the_sweeps_bring(place: Place, told: list[Told]) -> None:
     place.clear()
     tracker, _ = asyncio.run(replayed(told, place))

@@ -269,7 +269,7 @@ MOMENT = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
 
 def signed_by_the_vendor(request: httpx.Request) -> str:
     """The Authorization that the vendor's own SDK makes for a request."""
-    names = ("host", "x-project-id", "x-sdk-date")
+    names = [name for name in ("host", "x-project-id", "x-sdk-date") if name in request.headers]
     sdk_request = SdkRequest(
         method=request.method,
         schema=request.url.scheme,
@@ -296,6 +296,10 @@ REQUESTS = {
 
 @pytest.mark.parametrize(("method", "url", "body"), REQUESTS.values(), ids=REQUESTS)
 def test_the_signature_is_that_of_the_vendors_own_signer(method: str, url: str, body: object) -> None:
+    for_no_project = Signature(Secret("ACCESS"), Secret("SECRET"), clock=lambda: MOMENT)
+    signed = next(for_no_project.auth_flow(httpx.Request(method, url, json=body)))
+    assert "X-Project-Id" not in signed.headers
+    assert signed.headers["Authorization"] == signed_by_the_vendor(signed)
     request = httpx.Request(method, url, json=body)
     signature = Signature(Secret("ACCESS"), Secret("SECRET"), PROJECT, clock=lambda: MOMENT)
     signed = next(signature.auth_flow(request))
@@ -428,3 +432,75 @@ async def test_a_state_that_no_table_knows_comes_with_what_proves_an_end(connect
     error = {"error_code": "X.1", "error_msg": "sensitive content"}
     bad = await observed(connect, state="DROPPED", end_time=end, output_asset_config={}, error_info=error)
     assert (bad.state, bad.result, bad.fault) == (State.UNKNOWN, False, Reason.MODERATION)
+
+
+# What is left in the account that pays.
+
+
+def purses(*amounts: tuple[int, Any], debt: Any = 0, currency: Any = "CNY") -> dict[str, Any]:
+    shown = [{"account_id": "a", "account_type": kind, "amount": amount, "measure_id": 1} for kind, amount in amounts]
+    return {"account_balances": shown, "debt_amount": debt, "measure_id": 1, "currency": currency}
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (purses((2, 900), (1, 1234.5), (5, 10)), ("cny", 1234.5)),
+        (purses((1, "1,234.50"), debt="34.5"), ("cny", 1200.0)),
+        (purses((1, 0), debt=12), ("cny", -12.0)),
+        (purses((1, 7), debt=None, currency="USD"), ("usd", 7.0)),
+        (purses((1, 7), currency=None), ("cny", 7.0)),
+    ],
+    ids=["of several purses that of money", "text, less the debt", "in debt", "dollars", "no currency"],
+)
+async def test_the_balance_is_the_purse_of_money_less_the_debt(
+    connect: Connect, body: object, left: tuple[str, float]
+) -> None:
+    balance = await connect(TOKEN, body).balance()
+    assert balance is not None
+    assert (balance.unit, balance.amount) == left
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(403, {"error_code": "CBC.0151", "error_msg": "Access denied."}), purses((2, 5)), purses((1, 5), currency="EUR")],
+    ids=["no permission", "no purse of money", "euros"],
+)
+async def test_a_balance_that_cannot_be_read_is_an_error(connect: Connect, answer: Any) -> None:
+    with pytest.raises(CallError):
+        await connect(TOKEN, answer).balance()
+
+
+async def test_where_no_balance_is_told_there_is_none(connect: Connect) -> None:
+    assert (
+        await connect(TOKEN, (404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist"})).balance()
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, "https://bss.myhuaweicloud.com"),
+        ({"base_url": "https://metastudio.cn-east-3.myhuaweicloud.com"}, "https://bss.myhuaweicloud.com"),
+        ({"base_url": "https://metastudio.ap-southeast-3.myhuaweicloud.com"}, "https://bss-intl.myhuaweicloud.com"),
+        ({"base_url": "https://metastudio.eu-west-101.myhuaweicloud.eu"}, "https://bss.myhuaweicloud.eu"),
+        ({"base_url": "https://gateway.example/huawei"}, "https://gateway.example/huawei"),
+        ({"billing_url": "https://bss.example"}, "https://bss.example"),
+    ],
+)
+async def test_the_balance_is_asked_for_where_the_region_tells_it(
+    connect: Connect, given: dict[str, str], asked: str
+) -> None:
+    line = connect(KEYS | given, purses((1, 1)))
+    await line.balance()
+    (request,) = line.vendor.requests
+    assert str(request.url) == f"{asked}/v2/accounts/customer-accounts/balances"
+    assert request.headers["Authorization"] == signed_by_the_vendor(request)
+    assert "X-Project-Id" not in request.headers
+
+
+async def test_a_row_names_its_type_of_job_as_the_model(connect: Connect) -> None:
+    assert (
+        await observed(connect, state="WAITING", job_type="2D_DIGITAL_HUMAN_VIDEO")
+    ).model == "2D_DIGITAL_HUMAN_VIDEO"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from exporter.client.errors import AuthRefused, CallError, RateLimited, RequestInvalid, TaskNotFound, VendorFailed
+from exporter.client.errors import AuthRefused, CallError, RateLimited, RequestInvalid, VendorFailed
 from exporter.client.redaction.own import credentials_of
 from exporter.config.load import ConfigError
 from exporter.simulator import Life, fake_of
@@ -136,10 +136,8 @@ async def test_an_interruption_is_a_cancel(scripted: Scripted) -> None:
 
 async def test_an_unknown_id_is_an_answer(scripted: Scripted) -> None:
     comfyui = scripted("comfyui", (404, {"error": "Job not found"}))
-    with pytest.raises(TaskNotFound):
-        await comfyui.feed.look_up("j/1")
+    await comfyui.knows_not("j/1")
     assert str(comfyui.vendor.requests[0].url) == "https://vendor.example/api/jobs/j%2F1"
-    assert comfyui.errors == {}
 
 
 @pytest.mark.parametrize(
@@ -153,9 +151,7 @@ async def test_an_unknown_id_is_an_answer(scripted: Scripted) -> None:
 )
 async def test_refused_lists(scripted: Scripted, status: int, body: Any, error: type[CallError]) -> None:
     comfyui = scripted("comfyui", (status, body))
-    with pytest.raises(error):
-        await page_of(comfyui.feed)
-    assert comfyui.errors == {("list", error.error): 1}
+    await comfyui.refuses(error)
 
 
 async def test_a_version_without_jobs_is_told_as_a_wrong_address(scripted: Scripted) -> None:

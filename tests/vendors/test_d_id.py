@@ -13,7 +13,6 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -149,14 +148,11 @@ async def test_a_kind_of_no_table_is_named(scripted: Scripted) -> None:
 )
 async def test_refused_lists(scripted: Scripted, status: int, kind: str, error: type[CallError]) -> None:
     d_id = scripted("d_id", (status, {"kind": kind, "description": "No."}))
-    with pytest.raises(error):
-        await page_of(d_id.feed)
-    assert d_id.errors == {("list", error.error): 1}
+    await d_id.refuses(error)
 
 
 async def test_an_unknown_talk(scripted: Scripted) -> None:
-    with pytest.raises(TaskNotFound):
-        await scripted("d_id", (404, {"kind": "NotFoundError", "description": "not found"})).observe()
+    await scripted("d_id", (404, {"kind": "NotFoundError", "description": "not found"})).knows_not()
 
 
 def test_the_balance_is_that_of_all_plans_together() -> None:
@@ -166,6 +162,17 @@ def test_the_balance_is_that_of_all_plans_together() -> None:
     body = {"credits": [{"remaining": 5, "owner_id": "redacted"}, {"remaining": 7}], "remaining": 12, "total": 300}
     assert declaration.account.balance.path(body) == 12
     assert (declaration.account.path, declaration.account.balance.unit) == ("/credits", "credits")
+
+
+async def test_an_account_that_never_had_credits_has_no_balance_and_that_is_no_trouble(
+    open_account: OpenAccount,
+) -> None:
+    account = open_account("d_id")
+    account.site.fake.the(DID).credits = None
+    await account.rig.read_balances()
+    shown = account.polled.snapshot().balance
+    assert shown is not None
+    assert (shown.amount, shown.trouble) == (None, "")
 
 
 async def test_pages_of_the_history_are_read_and_no_more(open_account: OpenAccount) -> None:

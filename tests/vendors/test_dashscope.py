@@ -16,7 +16,6 @@ from exporter.client.errors import (
     Intercepted,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     TimedOut,
     VendorFailed,
 )
@@ -84,13 +83,6 @@ def detail(output: Any, usage: Any = None) -> dict[str, Any]:
     return {"request_id": "r-2", "output": output} | ({} if usage is None else {"usage": usage})
 
 
-async def one(scripted: Scripted, row: dict[str, Any]) -> Observation:
-    """What a row of the list says."""
-    (seen,) = (await scripted("dashscope", page(row)).feed.list_page()).observations
-    assert isinstance(seen, Observation)
-    return seen
-
-
 async def test_the_documented_list(scripted: Scripted) -> None:
     at = scripted("dashscope", page(DONE, RUNNING))
     listed = await at.feed.list_page()
@@ -139,7 +131,7 @@ async def test_the_total_tells_the_last_page(scripted: Scripted) -> None:
     ],
 )
 async def test_states(scripted: Scripted, word: str, state: State) -> None:
-    seen = await one(scripted, {**RUNNING, "status": word})
+    seen = await scripted("dashscope", page({**RUNNING, "status": word})).listed()
     assert seen.state is state
     assert (Field.STATE in seen.unmapped) == (word == "DREAMING")
 
@@ -214,9 +206,7 @@ async def test_a_code_of_no_table_is_counted(scripted: Scripted) -> None:
 
 async def test_an_unknown_task_is_an_answer_of_http_200(scripted: Scripted) -> None:
     at = scripted("dashscope", detail({"task_id": ID, "task_status": "UNKNOWN"}))
-    with pytest.raises(TaskNotFound):
-        await at.feed.look_up(ID)
-    assert at.errors == {}
+    await at.knows_not(ID)
 
 
 @pytest.mark.parametrize("output", [None, [], "none", {"task_status": "RUNNING"}, {**TOLD, "task_id": "another"}])
@@ -272,15 +262,12 @@ async def test_refusals_by_code_before_status(
     scripted: Scripted, status: int, code: str, error: type[CallError]
 ) -> None:
     at = scripted("dashscope", (status, {"code": code, "message": "no", "request_id": "r-0"}))
-    with pytest.raises(error):
-        await at.feed.list_page()
-    assert sum(at.errors.values()) == 1
+    await at.refuses(error)
 
 
 @pytest.mark.parametrize(("body", "error"), [({"data": {}}, ContractBroken), (b"<html>", Intercepted)])
 async def test_answers_that_are_none(scripted: Scripted, body: Any, error: type[CallError]) -> None:
-    with pytest.raises(error):
-        await scripted("dashscope", body).feed.list_page()
+    await scripted("dashscope", body).refuses(error)
 
 
 def test_most_of_the_vendors_limit_is_left_to_other_programs() -> None:

@@ -229,18 +229,13 @@ async def test_a_kind_of_no_table_is_named(scripted: Scripted) -> None:
 )
 async def test_refused_calls(scripted: Scripted, status: int, body: Any, error: type[CallError]) -> None:
     listed, asked = scripted("fal", (status, body), **ONLY), scripted("fal", (status, body), **ONLY)
-    with pytest.raises(error):
-        await page_of(listed.feed)
-    with pytest.raises(error):
-        await asked.feed.look_up("r-1")
-    assert listed.errors | asked.errors == {("list", error.error): 1, ("detail", error.error): 1}
+    await listed.refuses(error)
+    await asked.refuses(error, "r-1")
 
 
 async def test_an_unknown_id_is_an_answer(scripted: Scripted) -> None:
     fal = scripted("fal", (404, {"detail": "Request not found"}), **ONLY)
-    with pytest.raises(TaskNotFound):
-        await fal.feed.look_up("r-1")
-    assert fal.errors == {}
+    await fal.knows_not("r-1")
 
 
 async def test_another_request_than_that_asked_for_breaks_the_contract(scripted: Scripted) -> None:

@@ -162,9 +162,7 @@ def refused(status: int, message: str, reason: str = "") -> tuple[int, Any]:
 )
 async def test_refused_look_ups(scripted: Scripted, answer: tuple[int, Any], error: type[CallError]) -> None:
     veo = scripted("google_veo", answer)
-    with pytest.raises(error):
-        await veo.feed.look_up(NAME)
-    assert veo.errors == {("detail", error.error): 1}
+    await veo.refuses(error, NAME)
 
 
 async def test_a_callback_names_the_operation(scripted: Scripted) -> None:

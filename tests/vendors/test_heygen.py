@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import JSONResponse
 
 from exporter.client.errors import (
     AuthRefused,
@@ -15,12 +16,10 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
 from exporter.tasks import Clock, Field, Observation, Reason, State
-from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, counted, page_of
 from tests.vendors.conftest import OpenAccount, Scripted
 
@@ -181,8 +180,7 @@ async def test_a_time_of_creation_may_be_missing(scripted: Scripted) -> None:
     ],
 )
 async def test_an_unknown_video(scripted: Scripted, answer: Any) -> None:
-    with pytest.raises(TaskNotFound):
-        await scripted("heygen", answer).observe()
+    await scripted("heygen", answer).knows_not()
 
 
 @pytest.mark.parametrize(
@@ -204,9 +202,7 @@ async def test_an_unknown_video(scripted: Scripted, answer: Any) -> None:
 )
 async def test_refused_lists(scripted: Scripted, status: int, code: str, error: type[CallError]) -> None:
     heygen = scripted("heygen", (status, {"error": {"code": code, "message": "No.", "param": None, "doc_url": None}}))
-    with pytest.raises(error):
-        await page_of(heygen.feed)
-    assert heygen.errors == {("list", error.error): 1}
+    await heygen.refuses(error)
 
 
 @pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
@@ -222,19 +218,40 @@ async def test_a_pause_is_asked_for_in_seconds_or_until_a_date(scripted: Scripte
 
 
 @pytest.mark.parametrize(
-    ("data", "balance"),
+    ("data", "left"),
     [
-        ({"billing_type": "wallet", "wallet": {"currency": "usd", "remaining_balance": 12.5}}, 12.5),
-        ({"billing_type": "wallet", "wallet": {"currency": "credits", "remaining_balance": 12.5}}, None),
-        ({"billing_type": "subscription", "wallet": None, "subscription": {"plan": "creator"}}, None),
-        ({"billing_type": "usage_based", "usage_based": {"remaining_credits": 7}}, None),
+        ({"billing_type": "wallet", "wallet": {"currency": "usd", "remaining_balance": 12.5}}, ("usd", 12.5)),
+        ({"billing_type": "wallet", "wallet": {"currency": "usd", "remaining_balance": 0}}, ("usd", 0)),
+        ({"billing_type": "wallet", "wallet": {"currency": "credits", "remaining_balance": 12.5}}, ("credits", 12.5)),
+        ({"billing_type": "usage_based", "wallet": None, "usage_based": {"remaining_credits": 7}}, ("credits", 7)),
+        (
+            {
+                "billing_type": "subscription",
+                "wallet": None,
+                "subscription": {
+                    "plan": "creator",
+                    "credits": {
+                        "premium_credits": {"remaining": 5, "resets_at": "2026-04-01T00:00:00Z"},
+                        "add_on_credits": {"remaining": 2},
+                    },
+                },
+            },
+            ("credits", 7),
+        ),
+        ({"billing_type": "subscription", "wallet": None, "subscription": {"plan": "free", "credits": None}}, None),
     ],
+    ids=["dollars", "none left", "credits", "what is used", "credits of a plan", "a plan without credits"],
 )
-def test_the_balance_is_that_of_a_wallet_in_dollars(data: dict[str, Any], balance: float | None) -> None:
-    declaration = declaration_of("heygen")
-    assert declaration is not None
-    assert declaration.account is not None
-    assert declaration.account.balance.path({"data": data}) == balance
+async def test_the_balance_is_that_of_the_accounts_way_to_pay(
+    open_account: OpenAccount, data: dict[str, Any], left: tuple[str, float] | None
+) -> None:
+    account = open_account("heygen")
+    account.site.instead = lambda path: JSONResponse({"data": data}) if path.endswith("/users/me") else None
+    await account.rig.read_balances()
+    shown = account.polled.snapshot().balance
+    assert shown is not None
+    assert shown.trouble == ""
+    assert ((shown.unit, shown.amount) if shown.unit else None) == left
 
 
 async def test_pages_of_the_history_are_read_and_no_more(open_account: OpenAccount) -> None:

@@ -14,7 +14,6 @@ from exporter.client.errors import (
     ContractBroken,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     TimedOut,
     VendorFailed,
 )
@@ -54,13 +53,6 @@ def good(data: Any) -> dict[str, Any]:
 
 def page(*rows: Any, cursor: str = "") -> dict[str, Any]:
     return good({"result": list(rows), "next_cursor": cursor})
-
-
-async def one(scripted: Scripted, row: dict[str, Any]) -> Observation:
-    """What a row of the list says."""
-    (seen,) = (await scripted("kling", page(row)).feed.list_page()).observations
-    assert isinstance(seen, Observation)
-    return seen
 
 
 async def test_the_documented_list(scripted: Scripted) -> None:
@@ -109,7 +101,7 @@ async def test_the_list_goes_on_at_the_cursor_and_ends_without_one(scripted: Scr
     ],
 )
 async def test_states_in_both_spellings(scripted: Scripted, word: str, state: State) -> None:
-    seen = await one(scripted, {**DONE, "status": word})
+    seen = await scripted("kling", page({**DONE, "status": word})).listed()
     assert seen.state is state
     assert (seen.ended is not None) == state.is_end
     assert (Field.STATE in seen.unmapped) == (state is State.UNKNOWN)
@@ -121,7 +113,7 @@ async def test_the_message_around_an_answer_is_no_reason(scripted: Scripted) -> 
 
 
 async def test_a_text_of_no_table_is_counted(scripted: Scripted) -> None:
-    seen = await one(scripted, {**REFUSED, "message": "the stars were wrong"})
+    seen = await scripted("kling", page({**REFUSED, "message": "the stars were wrong"})).listed()
     assert (seen.reason, seen.unmapped) == (Reason.UNKNOWN, frozenset({Field.REASON}))
 
 
@@ -136,17 +128,17 @@ async def test_a_text_of_no_table_is_counted(scripted: Scripted) -> None:
     ],
 )
 async def test_costs_are_units_of_a_pack_or_money(scripted: Scripted, billing: Any, usage: Any) -> None:
-    seen = await one(scripted, {**DONE, "billing": billing})
+    seen = await scripted("kling", page({**DONE, "billing": billing})).listed()
     assert (seen.usage, seen.unmapped) == (usage, frozenset())
 
 
 async def test_a_cost_that_is_no_number_costs_itself_alone(scripted: Scripted) -> None:
-    seen = await one(scripted, {**DONE, "billing": [{"charge_type": "unit", "amount": "two"}]})
+    seen = await scripted("kling", page({**DONE, "billing": [{"charge_type": "unit", "amount": "two"}]})).listed()
     assert (seen.state, seen.usage, seen.unmapped) == (State.SUCCEEDED, (), frozenset({Field.USAGE}))
 
 
 async def test_a_row_with_nothing_but_id_and_status_is_a_task(scripted: Scripted) -> None:
-    seen = await one(scripted, {"id": "88", "status": "processing"})
+    seen = await scripted("kling", page({"id": "88", "status": "processing"})).listed()
     assert seen == Observation("88", State.RUNNING)
 
 
@@ -172,9 +164,7 @@ async def test_a_detail_asks_for_several_ids_and_leaves_out_unknown_ones(scripte
 )
 async def test_an_unknown_id_is_an_answer(scripted: Scripted, answer: Any) -> None:
     at = scripted("kling", answer)
-    with pytest.raises(TaskNotFound):
-        await at.feed.look_up("880000000000000009")
-    assert at.errors == {}
+    await at.knows_not("880000000000000009")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +201,7 @@ async def test_refusals_by_code_before_status(
     scripted: Scripted, vendor: str, status: int, code: int, error: type[CallError]
 ) -> None:
     at = scripted(vendor, (status, {"code": code, "message": "no", "request_id": "req-1"}))
-    with pytest.raises(error):
-        await at.feed.list_page()
-    assert sum(at.errors.values()) == 1
+    await at.refuses(error)
 
 
 async def test_an_answer_without_a_list_breaks_the_contract(scripted: Scripted) -> None:

@@ -146,9 +146,7 @@ async def test_the_documented_failures(scripted: Scripted, said: str | None, rea
 )
 async def test_refused_lists(scripted: Scripted, status: int, detail: Any, error: type[CallError]) -> None:
     luma = scripted("luma", (status, {"detail": detail}))
-    with pytest.raises(error):
-        await page_of(luma.feed)
-    assert luma.errors == {("list", error.error): 1}
+    await luma.refuses(error)
 
 
 def test_the_balance_is_told_in_cents() -> None:

@@ -15,7 +15,6 @@ from exporter.client.errors import (
     Intercepted,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     TimedOut,
     VendorFailed,
 )
@@ -137,9 +136,7 @@ async def test_refusals_of_http_200(
     scripted: Scripted, code: int, said: Any, error: type[CallError], shows: dict[str, Any]
 ) -> None:
     at = scripted("minimax_v1", {**shows, "base_resp": {"status_code": code, "status_msg": said}})
-    with pytest.raises(error):
-        await at.feed.look_up(ID)
-    assert sum(at.errors.values()) == 1
+    await at.refuses(error, ID)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +145,7 @@ async def test_refusals_of_http_200(
 )
 async def test_a_refusal_that_speaks_of_the_task_is_one_of_its_id(scripted: Scripted, code: int, said: str) -> None:
     at = scripted("minimax_v1", {"task_id": "", "base_resp": {"status_code": code, "status_msg": said}})
-    with pytest.raises(TaskNotFound):
-        await at.feed.look_up(ID)
-    assert at.errors == {}
+    await at.knows_not(ID)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +161,7 @@ async def test_a_refusal_that_speaks_of_the_task_is_one_of_its_id(scripted: Scri
     ],
 )
 async def test_answers_that_are_none(scripted: Scripted, body: Any, error: type[CallError]) -> None:
-    with pytest.raises(error):
-        await scripted("minimax_v1", body).feed.look_up(ID)
+    await scripted("minimax_v1", body).refuses(error, ID)
 
 
 async def test_a_callback_names_the_task(scripted: Scripted) -> None:

@@ -14,7 +14,6 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -246,9 +245,7 @@ async def test_refused_look_ups(scripted: Scripted, status: int, body: Any, want
 )
 async def test_an_unknown_video_is_an_answer(scripted: Scripted, status: int, body: Any) -> None:
     gateway = scripted("openai_videos", (status, body))
-    with pytest.raises(TaskNotFound):
-        await gateway.feed.look_up("video_a1")
-    assert gateway.errors == {}
+    await gateway.knows_not("video_a1")
 
 
 @pytest.mark.parametrize("task_id", ["video_" + "x" * 300, "dmlkZW9fbGl0ZWxsbTpvcGVuYWk6/Zm9v+==", "a b"])

@@ -15,7 +15,6 @@ from exporter.client.errors import (
     ContractBroken,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -115,16 +114,12 @@ async def test_refused_look_ups_mostly_with_http_200(
     scripted: Scripted, status: int, code: int, error: type[CallError]
 ) -> None:
     pixverse = scripted("pixverse", (status, {"ErrCode": code, "ErrMsg": "no", "Resp": None}))
-    with pytest.raises(error):
-        await pixverse.feed.look_up(ID)
-    assert pixverse.errors == {("detail", error.error): 1}
+    await pixverse.refuses(error, ID)
 
 
 async def test_an_unknown_video_is_an_answer(scripted: Scripted) -> None:
     pixverse = scripted("pixverse", {"ErrCode": 400001, "ErrMsg": "task not found", "Resp": None})
-    with pytest.raises(TaskNotFound):
-        await pixverse.feed.look_up(ID)
-    assert pixverse.errors == {}
+    await pixverse.knows_not(ID)
 
 
 @pytest.mark.parametrize(

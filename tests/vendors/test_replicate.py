@@ -14,7 +14,6 @@ from exporter.client.errors import (
     ContractBroken,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -199,17 +198,13 @@ async def test_a_provider_names_the_models_that_count(scripted: Scripted) -> Non
 async def test_refused_lists(scripted: Scripted, status: int, detail: str, error: type[CallError]) -> None:
     body = {"type": "https://replicate.com/problem", "title": "A problem", "status": status, "detail": detail}
     replicate = scripted("replicate", (status, body))
-    with pytest.raises(error):
-        await page_of(replicate.feed)
-    assert replicate.errors == {("list", error.error): 1}
+    await replicate.refuses(error)
 
 
 async def test_an_unknown_id_is_an_answer(scripted: Scripted) -> None:
     replicate = scripted("replicate", (404, {"detail": "Not found", "status": 404}))
-    with pytest.raises(TaskNotFound):
-        await replicate.feed.look_up("p/1")
+    await replicate.knows_not("p/1")
     assert str(replicate.vendor.requests[0].url) == "https://vendor.example/predictions/p%2F1"
-    assert replicate.errors == {}
 
 
 async def test_pages_are_followed_and_images_count_for_nothing(open_account: OpenAccount) -> None:

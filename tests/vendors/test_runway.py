@@ -11,7 +11,6 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -108,16 +107,12 @@ async def test_words_of_no_table_are_unknown_and_named(scripted: Scripted) -> No
 )
 async def test_refused_look_ups(scripted: Scripted, status: int, said: str, error: type[CallError]) -> None:
     runway = scripted("runway", (status, {"error": said}))
-    with pytest.raises(error):
-        await runway.feed.look_up(ID)
-    assert runway.errors == {("detail", error.error): 1}
+    await runway.refuses(error, ID)
 
 
 async def test_a_deleted_or_foreign_task_is_not_known(scripted: Scripted) -> None:
     runway = scripted("runway", (404, {"error": "Task not found"}))
-    with pytest.raises(TaskNotFound):
-        await runway.feed.look_up(ID)
-    assert runway.errors == {}
+    await runway.knows_not(ID)
 
 
 def test_the_balance_is_in_credits() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.client.errors import AuthRefused, CallError, RateLimited, RequestInvalid, TaskNotFound, VendorFailed
+from exporter.client.errors import AuthRefused, CallError, RateLimited, RequestInvalid, VendorFailed
 from exporter.simulator import Life, fake_of
 from exporter.tasks import Field, Observation, Reason, State
 from tests.harness import NOW, counted, page_of
@@ -103,15 +103,12 @@ async def test_a_word_of_no_table_is_unknown_and_named(scripted: Scripted) -> No
 @pytest.mark.parametrize("body", [b"", b"Refused", {"error": "Refused"}, {"message": "Refused"}, []], ids=str)
 async def test_refusals_of_any_shape(scripted: Scripted, status: int, body: Any, error: type[CallError]) -> None:
     synthesia = scripted("synthesia", (status, body))
-    with pytest.raises(error):
-        await page_of(synthesia.feed)
-    assert synthesia.errors == {("list", error.error): 1}
+    await synthesia.refuses(error)
 
 
 @pytest.mark.parametrize("body", [b"", b"Not Found", {"error": "Not found"}], ids=str)
 async def test_an_unknown_video(scripted: Scripted, body: Any) -> None:
-    with pytest.raises(TaskNotFound):
-        await scripted("synthesia", (404, body)).observe()
+    await scripted("synthesia", (404, body)).knows_not()
 
 
 async def test_test_videos_count_unless_the_provider_leaves_them_out(scripted: Scripted) -> None:

@@ -13,7 +13,6 @@ from exporter.client.errors import (
     CallError,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life, fake_of
@@ -139,14 +138,11 @@ async def test_why_a_video_failed(scripted: Scripted, details: Any, status_detai
 )
 async def test_refused_lists(scripted: Scripted, status: int, body: Any, error: type[CallError]) -> None:
     tavus = scripted("tavus", (status, body))
-    with pytest.raises(error):
-        await page_of(tavus.feed)
-    assert tavus.errors == {("list", error.error): 1}
+    await tavus.refuses(error)
 
 
 async def test_an_unknown_video(scripted: Scripted) -> None:
-    with pytest.raises(TaskNotFound):
-        await scripted("tavus", (404, {"error": "Video not found"})).observe()
+    await scripted("tavus", (404, {"error": "Video not found"})).knows_not()
 
 
 def life(name: str, ago: float, end: State = State.SUCCEEDED) -> Life:

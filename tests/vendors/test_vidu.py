@@ -15,7 +15,6 @@ from exporter.client.errors import (
     Intercepted,
     RateLimited,
     RequestInvalid,
-    TaskNotFound,
     VendorFailed,
 )
 from exporter.simulator import Life
@@ -62,13 +61,6 @@ CREATED = 1772360100.12
 
 def page(*rows: Any) -> dict[str, Any]:
     return {"next_page_token": "p2", "tasks": list(rows)}
-
-
-async def one(scripted: Scripted, row: dict[str, Any]) -> Observation:
-    """What a row of the list says."""
-    (seen,) = (await scripted("vidu", page(row)).feed.list_page()).observations
-    assert isinstance(seen, Observation)
-    return seen
 
 
 async def test_the_documented_list(scripted: Scripted) -> None:
@@ -121,7 +113,7 @@ async def test_pages_go_on_until_an_empty_one(scripted: Scripted) -> None:
     ],
 )
 async def test_states_by_word_and_code(scripted: Scripted, word: str, code: str | None, state: State) -> None:
-    seen = await one(scripted, {**REFUSED, "state": word, "err_code": code})
+    seen = await scripted("vidu", page({**REFUSED, "state": word, "err_code": code})).listed()
     assert seen.state is state
     assert (Field.STATE in seen.unmapped) == (state is State.UNKNOWN)
 
@@ -150,12 +142,12 @@ async def test_states_by_word_and_code(scripted: Scripted, word: str, code: str 
     ],
 )
 async def test_why_a_task_failed(scripted: Scripted, code: str, reason: Reason) -> None:
-    seen = await one(scripted, {**REFUSED, "err_code": code})
+    seen = await scripted("vidu", page({**REFUSED, "err_code": code})).listed()
     assert (seen.reason, seen.unmapped) == (reason, frozenset())
 
 
 async def test_a_code_of_no_table_is_counted(scripted: Scripted) -> None:
-    seen = await one(scripted, {**REFUSED, "err_code": "MoonInWrongPhase"})
+    seen = await scripted("vidu", page({**REFUSED, "err_code": "MoonInWrongPhase"})).listed()
     assert (seen.reason, seen.unmapped) == (Reason.UNKNOWN, frozenset({Field.REASON}))
 
 
@@ -174,9 +166,7 @@ async def test_a_detail_has_no_times_and_may_have_progress(scripted: Scripted) -
 )
 async def test_an_unknown_id_is_an_answer(scripted: Scripted, answer: Any) -> None:
     at = scripted("vidu", answer)
-    with pytest.raises(TaskNotFound):
-        await at.feed.look_up("900000000000000009")
-    assert at.errors == {}
+    await at.knows_not("900000000000000009")
 
 
 @pytest.mark.parametrize(
@@ -200,14 +190,12 @@ async def test_refusals(
     scripted: Scripted, status: int, code: str, error: type[CallError], *, has_status_as_code: bool
 ) -> None:
     said = {"code": status, "reason": code} if has_status_as_code else {"code": code, "reason": "no"}
-    with pytest.raises(error):
-        await scripted("vidu", (status, {**said, "message": "no", "metadata": {}})).feed.list_page()
+    await scripted("vidu", (status, {**said, "message": "no", "metadata": {}})).refuses(error)
 
 
 @pytest.mark.parametrize(("body", "error"), [({"tasks": {}}, ContractBroken), (b"<html>", Intercepted)])
 async def test_answers_that_are_none(scripted: Scripted, body: Any, error: type[CallError]) -> None:
-    with pytest.raises(error):
-        await scripted("vidu", body).feed.list_page()
+    await scripted("vidu", body).refuses(error)
 
 
 async def test_the_fake_lists_seven_days_over_several_pages(open_account: OpenAccount) -> None:

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from exporter.simulator.server import cut_off
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.opened import Limits
 from exporter.web.server.server import Server, listen
@@ -150,8 +151,7 @@ async def serving(
     try:
         yield Address("127.0.0.1", listener.getsockname()[1], web, server)
     finally:
-        server.should_exit = True
-        await running
+        await cut_off(server, running)
 
 
 @asynccontextmanager
@@ -168,8 +168,7 @@ async def served(application: ASGIApp, address: str = "127.0.0.1:0") -> AsyncIte
                 del client.headers[name]
             yield client
     finally:
-        server.should_exit = True
-        await serving
+        await cut_off(server, serving)
 
 
 @asynccontextmanager

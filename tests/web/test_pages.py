@@ -243,7 +243,7 @@ async def test_what_the_vendor_says_out_of_order_is_noted(rig: Rig, http: httpx.
     await rig.ledger.record(loop.tracker, Sweep(listed=listed, complete=True, gap=True), now)
     text = await text_of(http)
     assert "1 task running, or in an unknown state, without a change for 10 min or longer." in text
-    assert "The vendor said what no table of the exporter knows: state (1)." in text
+    assert "The vendor uses words that the exporter does not know: state (1)." in text
     assert "1 of all sweeps may have missed tasks" in text
 
 

@@ -133,9 +133,9 @@ class Redactor:
     """Texts that tell whose the account is."""
     names: Names = field(default_factory=Names)
 
-    def learn(self, body: Any, ids: Collection[str] = ()) -> None:
-        """Remembers the ids in an answer, and these, wherever they stand later."""
-        found = [*ids, *(str(value) for value in _ids(body, _Place()))]
+    def learn(self, body: Any, ids: Collection[str] = (), id_key: str = "id") -> None:
+        """Remembers the ids in an answer, and these, wherever they stand later; `id_key` holds ids too."""
+        found = [*ids, *(str(value) for value in _ids(body, _Place(), id_key))]
         self.names.everywhere |= {one for one in found if _is_distinct(one) or (one in ids and not one.isdigit())}
 
     def redacted(self, body: Any) -> Any:
@@ -231,18 +231,18 @@ def _is_distinct(text: str) -> bool:
     return len(text) >= (6 if text.isdigit() else 4) and (len(text) >= 12 or bool(re.search(r"\d", text)))
 
 
-def _ids(value: Any, place: _Place, depth: int = 0) -> Iterator[str | int]:
+def _ids(value: Any, place: _Place, id_key: str, depth: int = 0, *, is_id: bool = False) -> Iterator[str | int]:
     """The values that are ids by their keys, but for those of people."""
     match value:
         case dict() if depth < _DEPTH:
             for key, one in value.items():
-                yield from _ids(one, place.below(key), depth + 1)
+                yield from _ids(one, place.below(key), id_key, depth + 1, is_id=key == id_key)
         case list() if depth < _DEPTH:
             for one in value:
-                yield from _ids(one, place, depth + 1)
+                yield from _ids(one, place, id_key, depth + 1)
         case bool():
             return
-        case str() | int() if place.own & _ID and not place.is_whose and not _URL.match(str(value)):
+        case str() | int() if (is_id or place.own & _ID) and not place.is_whose and not _URL.match(str(value)):
             yield value
 
 

@@ -40,16 +40,22 @@ class Recording:
             raise NoPlace(f"{folder}: nothing can be written there; name another folder")
 
     def write(
-        self, settings: ProviderSettings, kind: str, exchanges: Sequence[Exchange], ids: Collection[str]
+        self,
+        settings: ProviderSettings,
+        kind: str,
+        exchanges: Sequence[Exchange],
+        ids: Collection[str],
+        id_key: str = "id",
     ) -> list[str]:
-        """Writes the answers of one feed, of whose tasks these are ids, and tells what became of each."""
+        """Writes the answers of one feed and tells what became of each; these are ids of its tasks, others may stand
+        at that key."""
         sent = {word for one in exchanges for word in sent_in(one.request.headers)}
         redactor = Redactor(credentials_of(settings) | sent, identity_of(settings).keys(), self._names)
         with self._writing:
             answers = [(one, one.answer) for one in exchanges if one.answer and one.endpoint not in NOT_RECORDED]
             bodies = [(one, answer, _body(answer)) for one, answer in answers]
             for _, _, body in bodies:
-                redactor.learn(body, ids)
+                redactor.learn(body, ids, id_key)
             return list(self._written(f"{settings.name}-{kind.replace('/', '-')}", bodies, redactor))
 
     def _written(

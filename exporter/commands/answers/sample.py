@@ -29,7 +29,7 @@ from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.feed import DeclaredFeed, is_other
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
-from exporter.vendors.declared.vendor import envelope_of
+from exporter.vendors.declared.vendor import envelope_of, vendor_of
 from exporter.vendors.vendor import Provider, Vendor
 
 ROWS = 2000
@@ -126,10 +126,10 @@ def _why_not_json(content: bytes) -> str:
     return ""
 
 
-async def understood(vendor: Vendor, declaration: Declaration, kind: str, content: bytes) -> Sample:
+async def understood(name: str, declaration: Declaration, kind: str, content: bytes) -> Sample:
     """What an answer tells, read as the declaration of a feed says. Raises NotAnAnswer."""
     sample = Sample(body_of(content))
-    provider = _provider(vendor, declaration, content)
+    provider = _provider(vendor_of(name, declaration), declaration, content)
     try:
         feed = next(one for one in provider.feeds if one.kind == kind and isinstance(one, DeclaredFeed))
         await _read(sample, provider, feed, declaration, time.time())

@@ -234,12 +234,15 @@ def _meant(key: str, model: type[Settings], root: type[Settings], vendors: Vendo
     if more and word in allowed:
         return f" without a colon after it; write `{word}: ` and the value"
     plain = key.lower().replace("-", "").replace("_", "")
-    same = next((one for one in allowed if one.replace("_", "") == plain), "")
+    same = next((one for one in allowed if one.replace("_", "").rstrip("s") == plain.rstrip("s")), "")
     if same:
         return f"; did you mean {same}?"
     meant = _OTHER_WORDS.get(plain, "")
     if meant in allowed:
         return f"; did you mean {meant}?"
+    own = issubclass(model, ProviderSettings) and model.secret_names() - ProviderSettings.secret_names()
+    if own and len(own) == 1 and re.search("key|token|secret|password", plain):
+        return f"; did you mean {next(iter(own))}?"
     if place := next((place for place, keys in _places(model, root, vendors) if key in keys), ""):
         return f" here; it is a setting of {place}"
     first, _, rest = key.replace("-", "_").replace(".", "_").partition("_")

@@ -49,6 +49,11 @@ class Declarations:
             if not base and name.startswith(SHARED):
                 continue
             path = (*base, name)
+            if path == ("vendors",):
+                document.fault(
+                    path, "no vendor; a file of vendor_files begins with the vendor's own name: leave it out"
+                )
+                continue
             place = f"{document.name}:{document.line(path)}"
             if self.places.setdefault(name, place) != place:
                 document.fault(path, f"already declared in {self.places[name]}; keep one of them")

@@ -27,7 +27,7 @@ STATES = tuple(state for state in State if state is not State.LOST)
 """Those that a vendor's words may mean: that a task is lost only we can tell."""
 
 _REGEX = re.compile(r"[*+?\[\](){}|\\]|\$$")
-_SURELY_REGEX = re.compile(r"\.[*+]|\\[dws]|\*$")
+_SURELY_REGEX = re.compile(r"\.[*+]|\\[dws]|\*$|\w\$$|\([^()| ]+\|[^() ]*\)|^[^| ]+\|[^ ]+$")
 
 
 def plain(value: Any) -> str:
@@ -83,6 +83,7 @@ def faults_of_words(table: Mapping[Any, Sequence[str]]) -> Iterator[tuple[KeyPat
             elif word.startswith((PREFIX, WITHIN)) and _REGEX.search(word[1:]):
                 yield here, f"{told} looks like a regular expression; after {word[0]} a part of a word stands as it is"
             elif _SURELY_REGEX.search(word):
-                yield here, f"{told} looks like a regular expression; write ^ and the beginning of a word as it is"
+                instead = "write each word as it is, ^ before a beginning, ~ before a part"
+                yield here, f"{told} looks like a regular expression; {instead}"
             elif (other := first.setdefault(plain(word), meaning)) != meaning:
                 yield here, f"{told} already means {other.value}; a word has one meaning"

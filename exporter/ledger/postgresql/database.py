@@ -29,10 +29,10 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it quotes rows; what 
 
 CONNECTIONS = 4
 """Most connections that are open for work at the same time; the rest of the work waits its turn."""
-CONNECT_WITHIN = 4
+CONNECT_WITHIN = 3
 """Seconds for a connection, all hosts of the URL together."""
-ANSWER_WITHIN = 5.0
-"""Seconds for one answer of the server. The server itself gives up a second before."""
+ANSWER_WITHIN = 4.0
+"""Seconds for one answer of the server. A stop within five waits for one."""
 LIFETIME = 3600.0
 """Seconds after which a connection is not used again, so that no host that has moved is held on to."""
 REST = 1.0
@@ -49,12 +49,13 @@ _DEFAULTS = {
 }
 """What the query of the URL may say otherwise."""
 
-# A commit that was answered is on the disk, also where the server would answer before.
+# Whatever the server's defaults are: numbers are read as they were written, a commit that was answered is on the disk.
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = {milliseconds};
 SET LOCAL lock_timeout = {milliseconds};
 SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
+SET LOCAL extra_float_digits = 1;
 SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
 """
 
@@ -92,12 +93,13 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
             same.shutdown(socket.SHUT_RDWR)
 
     async def cancel_safe(self, **_: Any) -> None:
-        """What the driver does when its caller is cancelled: to ask the server to stop may take as long as an answer."""
+        """What the driver does when its caller is cancelled: to ask the server to stop may take as long as that."""
         self.cut()
 
-    async def begin(self) -> None:
-        """Begins a transaction whose statements and pauses are as short as the patience is."""
-        limit = max(1, round((self.patience - 1) * 1000))
+    async def begin(self, patience: float) -> None:
+        """Begins a transaction whose answers may take so many seconds; the server itself gives up a second before."""
+        self.patience = patience
+        limit = max(1, round((patience - 1) * 1000))
         await self.execute(_BEGIN.format(milliseconds=limit))
 
 
@@ -118,15 +120,17 @@ class Database:
         self._failed: tuple[float, str] | None = None
         self._closed = False
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Connection], Awaitable[T]], patience: float | None = None) -> T:
         """Does work in a transaction of its own, which is committed when it returns, and rolled back if it raises.
+
+        With a `patience` of its own, each answer may take as many seconds.
 
         Once begun it goes on although the caller is cancelled. Work has to bear being lost at any point: a commit whose
         answer is lost raises, and may be committed.
         """
         if self._closed:
             raise StoreError(f"{self.name}: closed, the exporter is stopping")
-        task = asyncio.create_task(self._run(work))
+        task = asyncio.create_task(self._run(work, patience or self._patience))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -136,9 +140,9 @@ class Database:
         if not task.cancelled():
             task.exception()  # whoever asked may be gone
 
-    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[Connection], Awaitable[T]], patience: float) -> T:
         async with self._turns:
-            connection = await self._begun()
+            connection = await self._begun(patience)
             self._busy.add(connection)
             try:
                 with self.told(connection):
@@ -152,7 +156,7 @@ class Database:
             self._idle.append(connection)
             return result
 
-    async def _begun(self) -> Connection:
+    async def _begun(self, patience: float) -> Connection:
         """A connection with a transaction begun: one that is there if it still works, else a new one."""
         while self._idle:
             connection = self._idle.pop()
@@ -160,16 +164,19 @@ class Database:
                 await connection.close()
                 continue
             try:
-                await connection.begin()
+                await connection.begin(patience)
                 return connection
             except psycopg.OperationalError as error:  # the server has restarted, or a firewall forgot about it
                 await self._forget(connection)
                 if connection.gave_up:
-                    raise StoreError(f"{self.name}: {words_of(error, self._patience)}") from None
+                    raise StoreError(f"{self.name}: {words_of(error, patience)}") from None
+            except BaseException:
+                await connection.close()
+                raise
         connection = await self.connect()
         try:
             with self.told(connection):
-                await connection.begin()
+                await connection.begin(patience)
         except BaseException:
             await connection.close()
             raise
@@ -206,7 +213,7 @@ class Database:
             yield
         except (psycopg.Error, OSError, TimeoutError, ValueError) as error:
             gave_up = connection.gave_up if connection else isinstance(error, TimeoutError)
-            waited = self._patience if connection else CONNECT_WITHIN
+            waited = connection.patience if connection else CONNECT_WITHIN
             raise StoreError(f"{self.name}: {words_of(error, waited if gave_up else None)}") from None
 
     async def close(self, within: float = 2.0) -> None:

@@ -11,8 +11,10 @@ MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("*.sql"))
 """What each format adds, in files whose names begin with its number."""
 VERSION = len(MIGRATIONS)
 OLDEST_SERVER = 14
+UPGRADE_WITHIN = 600.0
+"""Seconds for one statement that changes the tables, and for another replica that is at it."""
 
-_LOCK = 0x7669646F7461736B
+LOCK = 0x7669646F7461736B
 """Taken for the transaction that brings the tables up to date: of replicas that start together, one does."""
 
 _FORMATS = "CREATE TABLE videotask.formats (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
@@ -33,28 +35,35 @@ AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT
          AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
 ORDER BY relname
 """
+_UNFINISHED = "SELECT EXISTS (SELECT FROM videotask.copies WHERE NOT done)"
 _MAY_NOT = "docs/high-availability.md says what the role needs"
 
 
-async def prepare(database: Database) -> None:
-    """Sees to it that the tables are there, of this version's format, and may be used. Raises StoreError."""
+async def prepare(database: Database, *, for_copy: bool = False) -> None:
+    """Sees to it that the tables are there, of this version's format, and may be used. Raises StoreError.
+
+    While a ledger is being copied to them, they may be used `for_copy` only.
+    """
 
     async def check(connection: Connection) -> int:
         await _check_server(connection, database.name)
         return await _version(connection, database.name)
 
     async def upgrade(connection: Connection) -> None:
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         await _upgrade(connection, await _version(connection, database.name))
 
-    async def check_privileges(connection: Connection) -> None:
+    async def check_use(connection: Connection) -> None:
         if tables := [row[0] for row in await (await connection.execute(_FORBIDDEN)).fetchall()]:
             told = f"the role may not read and write {', '.join(tables)} of the schema videotask"
             raise StoreError(f"{database.name}: {told}; {_MAY_NOT}")
+        ((unfinished,),) = await (await connection.execute(_UNFINISHED)).fetchall()
+        if unfinished and not for_copy:
+            raise StoreError(f"{database.name}: a ledger was copied here only in part; run migrate-ledger again")
 
     if await database.run(check) < VERSION:
-        await database.run(upgrade)
-    await database.run(check_privileges)
+        await database.run(upgrade, UPGRADE_WITHIN)
+    await database.run(check_use)
 
 
 async def _check_server(connection: Connection, name: str) -> None:

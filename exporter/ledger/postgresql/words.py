@@ -23,7 +23,6 @@ _BY_TEXT = {
     "password authentication failed": _BY_CODE["28P01"],
     "no password supplied": "; set ledger.password_file",
     "pg_hba.conf": _BY_CODE["28000"],
-    "does not exist": "; create it, or name another in ledger.url",
     "too many": _BY_CODE["53300"],
     "remaining connection slots": _BY_CODE["53300"],
     "Connection refused": "; is the server running there?",
@@ -31,6 +30,11 @@ _BY_TEXT = {
     "unsupported startup parameter": "; the pooler refuses a setting of ledger.url",
     "root certificate file": "; give sslrootcert in ledger.url",
     "certificate verify failed": "; give sslrootcert in ledger.url",
+    "does not support SSL": "; turn it on there, or set another sslmode in ledger.url",
+    "does not match host name": "; name the host in ledger.url as its certificate does",
+    "does not exist": "; create it, or name another in ledger.url",
+    "resolve host": "; check the host in ledger.url",
+    "on socket": "; is the server running there?",
     "not a primary": "; name the primary in ledger.url",
     "session is read-only": "; it is a standby or was set so; name the primary in ledger.url",
 }
@@ -55,4 +59,4 @@ def words_of(error: Exception, waited: float | None = None) -> str:
 def _first_line(text: str) -> str:
     """The first line, from where the server or the protocol speaks if one does."""
     line = text.strip().splitlines()[0] if text.strip() else "the connection failed"
-    return re.sub(r".*(FATAL:|fe_sendauth:)|^connection failed:", "", line).strip()
+    return re.sub(r".*(FATAL:|fe_sendauth:)|^connection (failed|is bad):", "", line).strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from exporter.client.client import CONCURRENCY
@@ -19,17 +19,14 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.look_ups import GIVE_UP
-from exporter.tasks import Observation, Reason, State
-from exporter.vendors.vendor import Feed
+from exporter.tasks import Observation
+from exporter.vendors.vendor import Feed, filled, lacks
 
 TRIES = 3
 """Look-ups that may fail before an end is counted as the list tells it."""
 
 OLD_ONES = 100_000
 """Ends from before the history that are remembered at the most, lest they are asked for again."""
-
-_PARTS = {"output": "output_seconds"}
-"""Parts whose names in an observation differ from those in a declaration."""
 
 
 @dataclass
@@ -92,19 +89,10 @@ class Fills:
 
     def _is_news(self, one: Observation, at: float) -> bool:
         """Whether it is an end that will be counted, and of which a look-up may tell more."""
-        if not one.state.is_end or not self._lacks(one):
+        if not one.state.is_end or not lacks(one, self._feed.fills):
             return False
         placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
         return placed is None or placed >= self._tracker.floor(at)
-
-    def _lacks(self, one: Observation) -> bool:
-        wanted = {
-            "reason": one.state is State.FAILED and one.reason in (None, Reason.UNKNOWN),
-            "output": one.state is State.SUCCEEDED and one.output_seconds is None,
-            "usage": not one.usage,
-            "model": not one.model,
-        }
-        return any(wanted.get(part, getattr(one, part, None) is None) for part in self._feed.fills)
 
     async def ask(self, sweep: Sweep, until: float) -> None:
         """Looks the waiting ends up, until a moment of monotonic time, and shows those that are complete in the sweep.
@@ -178,7 +166,7 @@ class Fills:
             held.tries += 1
             detail = next((one for one in found.get(task_id, ()) if one.id == task_id), None)
             if detail is not None and detail.state.is_end:
-                held.told = _filled(held.listed, detail, self._feed.fills)
+                held.told = filled(held.listed, detail, self._feed.fills)
         return answered
 
     def settle(self) -> None:
@@ -188,16 +176,3 @@ class Fills:
             if placed is not None and placed < self._tracker.floor(held.at) and len(self._old) < OLD_ONES:
                 self._old[task_id] = None
         self._held = dict(self._waiting)
-
-
-def _filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
-    """What the list told, with the parts that the detail tells."""
-    names = {_PARTS.get(part, part) for part in parts}
-    told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
-    if "reason" in names:
-        told |= {"said": detail.said or listed.said}
-        unmapped = listed.unmapped | detail.unmapped
-        if detail.reason not in (None, Reason.UNKNOWN) or not detail.unmapped:
-            unmapped -= {part for part in unmapped if part.value == "reason"}
-        told |= {"unmapped": unmapped, "strange": detail.strange or listed.strange}
-    return replace(listed, **told)

@@ -240,8 +240,9 @@ class ListReader:
             page = await self._called(self._feed.list_page(position, in_flight=in_flight))
             self._beat()
             at = self._clock()
-            fresh = [one.id for one in page.observations if one.id not in sweep.listed]
-            strange = {one for one in fresh if one not in self._tracker.in_flight and not self._fills.knows(one)}
+            listed, known = sweep.listed, self._tracker.in_flight
+            fresh = [one.id for one in page.observations if one.id not in listed]
+            strange = {one for one in fresh if one not in known and not self._fills.knows(one)}
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
             sweep.show(self._fills.completed(sweep, page.observations, at), at, listed=True)
             sweep.malformed += page.malformed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int, utc
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -87,8 +86,6 @@ class DID(Vendor):
         return _error(429, "TooManyRequestsError", "too many requests")
 
     async def _list(self, feed: Feed, name: str, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit = query_int(request, "limit", 100)
         lives = after(self.world.listed(feed), request.query_params.get("token", ""))
         if limit is None or limit < 1 or lives is None:
@@ -99,35 +96,23 @@ class DID(Vendor):
         return VendorJSON(answer | ({"token": shown[-1].id} if len(lives) > limit else {}))
 
     async def _detail(self, feed: Feed, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(feed, request.path_params["task_id"])
         if life is None:
             return _error(404, "NotFoundError", "not found")
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _credits(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         if self.credits is None:
             return _error(404, "NotFoundError", "no credits found")
         plan = {"remaining": self.credits, "total": 1000, "plan_group": "deid-pro", "owner_id": user("owner")}
         return VendorJSON({"credits": [plan], "remaining": self.credits, "total": 1000})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Basic {self.keys['api_key']}":
-            return None
-        return _error(401, "AuthorizationError", "user unauthenticated")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request, "Basic") else _error(401, "AuthorizationError", "user unauthenticated")
 
 
 def _error(status: int, kind: str, description: str) -> Response:
     return VendorJSON({"kind": kind, "description": description}, status)
-
-
-def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
@@ -137,14 +122,14 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "user_id": user(life.id),
         "created_by": user(life.id),
         "status": "rejected" if failed and life.code in REJECTED else STATES[moment.state],
-        "created_at": _time(life.submitted),
-        "started_at": _time(moment.started),
-        "modified_at": _time(moment.ended or moment.started or life.submitted),
+        "created_at": utc(life.submitted),
+        "started_at": utc(moment.started),
+        "modified_at": utc(moment.ended or moment.started or life.submitted),
         "source_url": signed_url(life.id, "source.jpg"),
         "script": {"type": "text", "input": prompt(life.id)},
     }
     if life.feed == CLIP:
-        row["completed_at"] = _time(moment.ended)
+        row["completed_at"] = utc(moment.ended)
     if failed and life.code:
         row["error"] = {"kind": life.code, "description": life.words}
     if done:

@@ -75,8 +75,6 @@ class DashScope(Vendor):
         return _error(429, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         page, size = query_int(request, "page_no", 1), query_int(request, "page_size", 10)
         if page is None or size is None or page < 1 or size < 1:
             return _error(400, "InvalidParameter", "page_no or page_size is invalid.")
@@ -88,18 +86,14 @@ class DashScope(Vendor):
         return VendorJSON({"request_id": "r-1", "data": rows[(page - 1) * size : page * size], **more})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         now, task_id = self.world.now(), request.path_params["task_id"]
         life = self.world.find(TASK, task_id)
         if life is None or now - (life.at(now).ended or now) > KEPT:
             return VendorJSON({"request_id": "r-2", "output": {"task_id": task_id, "task_status": "UNKNOWN"}})
         return VendorJSON({"request_id": "r-2", **_told(life, life.at(now))})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
-            return None
-        return _error(401, "InvalidApiKey", "Invalid API-key provided.")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request) else _error(401, "InvalidApiKey", "Invalid API-key provided.")
 
 
 def _error(status: int, code: str, message: str) -> Response:

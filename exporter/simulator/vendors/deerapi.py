@@ -204,7 +204,7 @@ def _newer_task(life: Life, moment: Moment) -> dict[str, Any]:
         "channel_id": 12,
         "quota": 250000,
         "result_url": signed_url(life.id, "source.mp4") if task["status"] == "SUCCESS" else "",
-        "properties": {"input": prompt(life.id), "origin_model_name": "sora-2", "upstream_model_name": "sora-2"},
+        "properties": {"input": prompt(life.id), "origin_model_name": life.model, "upstream_model_name": life.model},
         **task,
     }
 

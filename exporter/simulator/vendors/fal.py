@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int, utc
 from exporter.simulator.world.content import prompt
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
@@ -131,21 +130,15 @@ def _endpoint_of(life: Life) -> str:
     return life.model or ENDPOINT
 
 
-def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     """A request that has ended."""
     started, ended = moment.started or life.submitted, moment.ended or moment.at
     return {
         "request_id": life.id,
         "endpoint_id": _endpoint_of(life),
-        "sent_at": _time(life.submitted),
-        "started_at": _time(moment.started),
-        "ended_at": _time(moment.ended),
+        "sent_at": utc(life.submitted),
+        "started_at": utc(moment.started),
+        "ended_at": utc(moment.ended),
         "status_code": 200 if moment.state is State.SUCCEEDED else STATUS.get(life.code, 422),
         "duration": round(ended - started, 3),
     }

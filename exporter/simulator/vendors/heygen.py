@@ -97,8 +97,6 @@ class HeyGen(Vendor):
         return refused
 
     async def _list(self, feed: Feed, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit = query_int(request, "limit", 10)
         if limit is None or not 1 <= limit <= 100:
             return _error(400, "invalid_parameter", "limit must be between 1 and 100.", "limit")
@@ -111,23 +109,19 @@ class HeyGen(Vendor):
         return VendorJSON({"data": rows, "has_more": more, "next_token": shown[-1].id if more else None})
 
     async def _detail(self, feed: Feed, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(feed, request.path_params["task_id"])
         if life is None:
             return _error(404, "not_found", "The resource was not found.")
         return VendorJSON({"data": ROWS[feed](life, life.at(self.world.now()))})
 
     async def _me(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         wallet = {"currency": "usd", "remaining_balance": self.balance, "auto_reload": None}
         names = {"username": user("0000"), "email": f"{user('0000')}@example.invalid"}
         return VendorJSON(
             {"data": {"billing_type": "wallet", "wallet": wallet, "subscription": None, "usage_based": None, **names}}
         )
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         if request.headers.get("x-api-key") == self.keys["api_key"]:
             return None
         return _error(401, "unauthorized", "The API key is missing or invalid.")

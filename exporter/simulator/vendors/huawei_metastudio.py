@@ -50,6 +50,8 @@ class MetaStudio(Vendor):
     wall: Callable[[], float] = time.time
     tokens: dict[str, float] = field(default_factory=dict, init=False)
     """Issued by IAM, with their expiry; a new one leaves the others alone."""
+    balance: float = 5_240.55
+    debt: float = 40.5
 
     def routes(self) -> list[BaseRoute]:
         show = "/v1/{project_id}/%s-digital-human-videos/{job_id}"
@@ -57,6 +59,7 @@ class MetaStudio(Vendor):
             self.route("/v1/{project_id}/digital-human-videos", "digital_human/list", self._list),
             self.route(show % "2d", "digital_human/detail", partial(self._show, job_type=FLAT)),
             self.route(show % "photo", "digital_human/detail", partial(self._show, job_type=PHOTO)),
+            self.route("/v2/accounts/customer-accounts/balances", "account", self._balances),
             Route("/{path:path}", self._nothing_here),
         ]
 
@@ -99,10 +102,29 @@ class MetaStudio(Vendor):
         script = [{"text": prompt(life.id)}]
         return _answer(_job(life, life.at(self.world.now())) | {"script_id": life.id, "shoot_scripts": script})
 
+    async def _balances(self, request: Request) -> Response:
+        """The purses of the account that pays. In reality they are told at an address of their own."""
+        refusal = await self._unauthenticated(request)
+        if refusal is not None:
+            return refusal
+        if "x-project-id" in request.headers:
+            return _error(403, "CBC.0151", "Access denied.")
+        purses = [
+            {"account_id": uuid.uuid4().hex, "account_type": 2, "amount": 100.0, "currency": "CNY", "measure_id": 1},
+            {"account_id": uuid.uuid4().hex, "account_type": 1, "amount": self.balance, "currency": "CNY"},
+        ]
+        return _answer({"account_balances": purses, "debt_amount": self.debt, "measure_id": 1, "currency": "CNY"})
+
     async def _nothing_here(self, request: Request) -> Response:
         return _error(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
 
     async def _refusal(self, request: Request) -> Response | None:
+        refusal = await self._unauthenticated(request)
+        if refusal is None and request.path_params["project_id"] != self.credentials.huawei_project_id:
+            return _error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL")
+        return refusal
+
+    async def _unauthenticated(self, request: Request) -> Response | None:
         token = request.headers.get("x-auth-token")
         if token is not None:
             if token != self.credentials.huawei_auth_token and self.tokens.get(token, 0) <= self.wall():
@@ -112,8 +134,6 @@ class MetaStudio(Vendor):
             fault = huawei_signature.fault_in(request, await request.body(), *keys, self.wall())
             if fault is not None:
                 return _unauthenticated(fault)
-        if request.path_params["project_id"] != self.credentials.huawei_project_id:
-            return _error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL")
         return None
 
     async def _token(self, request: Request) -> Response:
@@ -179,7 +199,7 @@ def _iso(instant: float) -> str:
 
 
 def _job_type(life: Life) -> str:
-    return FLAT if zlib.crc32(life.id.encode()) % 2 else PHOTO
+    return life.model or (FLAT if zlib.crc32(life.id.encode()) % 2 else PHOTO)
 
 
 def _updated(life: Life, moment: Moment) -> float:

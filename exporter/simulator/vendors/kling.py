@@ -74,8 +74,6 @@ class Kling(Vendor):
         return error(429, 1302, "The API requests are too fast and exceed the rate limit")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         body = await json_object(request)
         if body is None:
             return error(400, 1200, "Request parameters are invalid")
@@ -97,8 +95,6 @@ class Kling(Vendor):
         return good(data)
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         ids, others = request.query_params.get("task_ids"), request.query_params.get("external_task_ids")
         if bool(ids) == bool(others):
             return error(400, 1201, "Either task_ids or external_task_ids is needed, not both")
@@ -109,9 +105,9 @@ class Kling(Vendor):
         return good([{key: value for key, value in row.items() if key != "product_type"} for row in rows])
 
     async def _costs(self, request: Request) -> Response:
-        return self._refusal(request) or costs(request, self.world.now())
+        return costs(request, self.world.now())
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         given = request.headers.get("authorization", "")
         if given == f"Bearer {self.keys['api_key']}":
             return None

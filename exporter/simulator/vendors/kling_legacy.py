@@ -80,8 +80,6 @@ class KlingLegacy(Vendor):
         return error(429, 1302, "The API requests are too fast and exceed the rate limit")
 
     async def _list(self, kind: str, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         page, size = query_int(request, "pageNum", 1), query_int(request, "pageSize", 30)
         if page is None or size is None or not 1 <= page <= 1000 or not 1 <= size <= 500:
             return error(400, 1201, "pageNum or pageSize is invalid")
@@ -90,21 +88,19 @@ class KlingLegacy(Vendor):
         return good([_row(life, life.at(now)) for life in lives[(page - 1) * size : page * size]])
 
     async def _detail(self, kind: str, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         now = self.world.now()
         known = {life.id: life for life in self._listed(kind) if life.submitted > now - KEPT}
         life = known.get(request.path_params["task_id"])
         return good(_row(life, life.at(now))) if life else error(404, 1203, "The requested resource does not exist")
 
     async def _costs(self, request: Request) -> Response:
-        return self._refusal(request) or costs(request, self.world.now())
+        return costs(request, self.world.now())
 
     def _listed(self, kind: str) -> list[Life]:
         feed: Feed = ("kling_legacy", kind)
         return self.world.listed(feed) if feed in self.world.profiles else []
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token == API_KEY:
             return None

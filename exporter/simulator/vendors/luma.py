@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Vendor, VendorJSON, query_int, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -71,8 +70,6 @@ class Luma(Vendor):
         return VendorJSON({"detail": "Too many requests"}, 429)
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
         if limit is None or offset is None or not 1 <= limit <= 100 or offset < 0:
             return VendorJSON({"detail": "Invalid request"}, 400)
@@ -92,24 +89,16 @@ class Luma(Vendor):
         )
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(GENERATION, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"detail": "Generation not found"}, 404)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _credits(self, request: Request) -> Response:
-        return self._refusal(request) or VendorJSON({"credit_balance": self.balance})
+        return VendorJSON({"credit_balance": self.balance})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
-            return None
-        return VendorJSON({"detail": "Not authenticated"}, 403)
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request) else VendorJSON({"detail": "Not authenticated"}, 403)
 
 
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
@@ -120,7 +109,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "generation_type": "video",
         "state": STATES[moment.state],
         "failure_reason": (life.words or None) if moment.state is State.FAILED else None,
-        "created_at": _time(life.submitted),
+        "created_at": utc(life.submitted),
         "model": life.model or "ray-2",
         "assets": assets if done else None,
         "request": {
@@ -141,7 +130,7 @@ def _image(life: Life) -> dict[str, Any]:
         "generation_type": "image",
         "state": "completed",
         "failure_reason": None,
-        "created_at": _time(life.submitted),
+        "created_at": utc(life.submitted),
         "model": "photon-1",
         "assets": {"video": None, "image": signed_url(life.id, "image.jpg"), "progress_video": None},
         "request": {"generation_type": "image", "prompt": prompt(life.id), "aspect_ratio": "16:9"},

@@ -71,8 +71,6 @@ class MiniMax(Vendor):
         return _error(429, "rate_limit_error", "rate limit, please retry later (1002)")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         page, size = query_int(request, "page_num", 1), query_int(request, "page_size", 20)
         if page is None or size is None or page < 1 or size < 1:
             return _error(400, "bad_request_error", "invalid params, page_num or page_size (2013)")
@@ -83,15 +81,13 @@ class MiniMax(Vendor):
         return VendorJSON({"total": len(rows), "items": rows[(page - 1) * size : page * size]})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         now = self.world.now()
         life = self.world.find(GENERATION, request.path_params["task_id"])
         if life is None or life.submitted <= now - WINDOW:
             return _error(400, "bad_request_error", "invalid params, invalid task_id (2013)")
         return VendorJSON({"task": _row(life, life.at(now))})
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
             return None
         said = "login fail: Please carry the API secret key in the 'Authorization' field of the request header (1004)"

@@ -73,8 +73,6 @@ class OpenAIVideos(Vendor):
         return _error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit, order = query_int(request, "limit", 20), request.query_params.get("order", "desc")
         if limit is None or not 0 <= limit <= 100 or order not in ("asc", "desc"):
             return _error(400, "Invalid value for limit or order.", "invalid_value")
@@ -97,18 +95,14 @@ class OpenAIVideos(Vendor):
         )
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         task_id = request.path_params["task_id"]
         life = self.world.find(VIDEO, task_id)
         if life is None:
             return _error(404, f"Video with id '{task_id}' not found.", None)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
-            return None
-        return _error(401, "Incorrect API key provided.", "invalid_api_key")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request) else _error(401, "Incorrect API key provided.", "invalid_api_key")
 
 
 def _error(status: int, message: str, code: str | None, kind: str = "invalid_request_error") -> Response:

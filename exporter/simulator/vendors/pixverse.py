@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Vendor, VendorJSON, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, digits
@@ -88,10 +87,6 @@ def _answer(code: int, message: str, resp: dict[str, Any] | None = None, *, stat
     return VendorJSON({"ErrCode": code, "ErrMsg": message, "Resp": resp}, status)
 
 
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     done = moment.state is State.SUCCEEDED
     refused = moment.state is State.FAILED and life.code == REFUSED
@@ -99,8 +94,8 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "id": int(life.id) if life.id.isdecimal() else life.id,
         "status": int(REFUSED) if refused else STATES[moment.state],
         "url": signed_url(life.id, "video.mp4") if done else "",
-        "create_time": _time(life.submitted),
-        "modify_time": _time(moment.ended or moment.started or life.submitted),
+        "create_time": utc(life.submitted),
+        "modify_time": utc(moment.ended or moment.started or life.submitted),
         "outputWidth": 1280 if done else 0,
         "outputHeight": 720 if done else 0,
         "size": 2_500_000 if done else 0,

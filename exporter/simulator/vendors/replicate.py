@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Vendor, VendorJSON, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile
@@ -83,8 +82,6 @@ class Replicate(Vendor):
         return _problem(429, "Too many requests", "Request was throttled. Your rate limit resets in ~30s.")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         try:
             before = _position(request.query_params.get("cursor", ""))
         except ValueError:
@@ -102,17 +99,17 @@ class Replicate(Vendor):
         return VendorJSON({"previous": None, "next": following, "results": rows[:PAGE]})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(PREDICTION, request.path_params["prediction_id"])
         if life is None:
             return _problem(404, "Not found", "The requested resource could not be found.")
         return VendorJSON(_row(life, life.at(self.world.now())) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_token']}":
-            return None
-        return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+    def refusal(self, request: Request) -> Response | None:
+        return (
+            None
+            if self.knows(request, key="api_token")
+            else _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+        )
 
 
 def _problem(status: int, title: str, detail: str) -> Response:
@@ -135,12 +132,6 @@ def _position(cursor: str) -> tuple[str, str] | None:
     return at, name
 
 
-def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     is_removed = moment.ended is not None and moment.at - moment.ended > REMOVED_AFTER
     done = moment.state is State.SUCCEEDED
@@ -155,9 +146,9 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "output": signed_url(life.id, "video.mp4") if done and not is_removed else None,
         "error": (life.words or None) if moment.state is State.FAILED else None,
         "data_removed": is_removed,
-        "created_at": _time(life.submitted),
-        "started_at": _time(moment.started),
-        "completed_at": _time(moment.ended),
+        "created_at": utc(life.submitted, "microseconds"),
+        "started_at": utc(moment.started, "microseconds"),
+        "completed_at": utc(moment.ended, "microseconds"),
         "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id}"},
     }
     if moment.ended is not None and life.cost:
@@ -178,9 +169,9 @@ def _image(life: Life) -> dict[str, Any]:
         "output": [signed_url(life.id, "image.webp")],
         "error": None,
         "data_removed": False,
-        "created_at": _time(begun),
-        "started_at": _time(begun),
-        "completed_at": _time(begun),
+        "created_at": utc(begun, "microseconds"),
+        "started_at": utc(begun, "microseconds"),
+        "completed_at": utc(begun, "microseconds"),
         "metrics": {"predict_time": 0.4, "total_time": 0.4},
         "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id[::-1]}"},
     }

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Vendor, VendorJSON, utc
 from exporter.simulator.world.content import signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
@@ -72,16 +71,12 @@ class Runway(Vendor):
         return VendorJSON({"error": "Too many requests"}, 429)
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(TASK, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"error": "Task not found"}, 404)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
     async def _organization(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limits = {"maxConcurrentGenerations": 2, "maxDailyGenerations": 200}
         return VendorJSON(
             {
@@ -91,7 +86,7 @@ class Runway(Vendor):
             }
         )
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         if request.headers.get("x-runway-version") != VERSION:
             return VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400)
         if request.headers.get("authorization") != f"Bearer {self.keys['api_key']}":
@@ -101,7 +96,7 @@ class Runway(Vendor):
 
 def _row(life: Life, moment: Moment) -> dict[str, Any]:
     waiting = "THROTTLED" if zlib.crc32(life.id.encode()) % 2 else "PENDING"
-    created = datetime.fromtimestamp(life.submitted, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    created = utc(life.submitted)
     row: dict[str, Any] = {
         "id": life.id,
         "status": STATES.get(moment.state, waiting),

@@ -54,8 +54,6 @@ class Synthesia(Vendor):
         return PlainTextResponse("Too Many Requests", 429)
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit, offset = query_int(request, "limit", 20), query_int(request, "offset", 0)
         if limit is None or offset is None or not 1 <= limit <= 100 or offset < 0:
             return PlainTextResponse("Bad Request", 400)
@@ -64,14 +62,12 @@ class Synthesia(Vendor):
         return VendorJSON({"videos": [_row(life, life.at(now)) for life in shown], "nextOffset": offset + limit})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(VIDEO, request.path_params["task_id"])
         if life is None:
             return PlainTextResponse("Not Found", 404)
         return VendorJSON(_row(life, life.at(self.world.now())))
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         given = request.headers.get("authorization", "")
         if given == self.keys["api_key"]:
             return None

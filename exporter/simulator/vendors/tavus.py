@@ -71,8 +71,6 @@ class Tavus(Vendor):
         return VendorJSON({"message": "Too many requests"}, 429)
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         limit, page = query_int(request, "limit", 10), query_int(request, "page", 0)
         if limit is None or page is None or limit < 1 or page < 0:
             return VendorJSON({"error": "Invalid page or limit"}, 400)
@@ -82,8 +80,6 @@ class Tavus(Vendor):
         return VendorJSON({"data": [_row(life, life.at(now)) for life in shown], "total_count": len(lives)})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(VIDEO, request.path_params["task_id"])
         if life is None:
             return VendorJSON({"error": "Video not found"}, 404)
@@ -98,7 +94,7 @@ class Tavus(Vendor):
             }
         )
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
         if request.headers.get("x-api-key") == self.keys["api_key"]:
             return None
         return VendorJSON({"message": "Invalid access token"}, 401)

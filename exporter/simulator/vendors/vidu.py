@@ -71,8 +71,6 @@ class Vidu(Vendor):
         return _error(429, "TooManyRequests", "too many requests")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         page, size = query_int(request, "pager.page", 0), query_int(request, "pager.pagesz", 10)
         if page is None or size is None or page < 0 or not 1 <= size <= 100:
             return _error(400, "FieldOutOfRange", "pager.pagesz is out of range")
@@ -89,8 +87,6 @@ class Vidu(Vendor):
         return VendorJSON({"next_page_token": f"p{page + 1}" if rest else "", "tasks": rows})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         life = self.world.find(TASK, request.path_params["task_id"])
         if life is None:
             return _error(404, "TaskNotFound", "the task does not exist")
@@ -100,8 +96,6 @@ class Vidu(Vendor):
         return VendorJSON({**told, "progress": moment.progress, "bgm": False, "off_peak": False})
 
     async def _credits(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         pack = {"concurrency_limit": 5, "current_concurrency": 1, "queue_count": 2}
         remains = [
             {"type": "test", "credit_remain": 20, **pack},
@@ -110,10 +104,8 @@ class Vidu(Vendor):
         # The same money once more.
         return VendorJSON({"remains": remains, "general_remains": remains, "packages": []})
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Token {self.keys['api_key']}":
-            return None
-        return _error(401, "Unauthorized", "the API key is wrong or missing")
+    def refusal(self, request: Request) -> Response | None:
+        return None if self.knows(request, "Token") else _error(401, "Unauthorized", "the API key is wrong or missing")
 
 
 def _error(status: int, reason: str, message: str) -> Response:

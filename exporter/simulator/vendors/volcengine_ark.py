@@ -85,8 +85,6 @@ class VolcengineArk(Vendor):
         return _error(429, "RateLimitExceeded.EndpointRPMExceeded", "The requests per minute limit is exceeded.")
 
     async def _list(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         page, size = query_int(request, "page_num", 1), query_int(request, "page_size", 10)
         if page is None or size is None or not 1 <= page <= 500 or not 1 <= size <= 500:
             return _error(400, "InvalidParameter", "The parameter page_num or page_size is not valid.")
@@ -97,8 +95,6 @@ class VolcengineArk(Vendor):
         return VendorJSON({"total": len(rows), "items": rows[(page - 1) * size : page * size]})
 
     async def _detail(self, request: Request) -> Response:
-        if refused := self._refusal(request):
-            return refused
         now = self.world.now()
         life = self.world.find(GENERATION, request.path_params["task_id"])
         if life is None or not self._is_kept(life, now):
@@ -110,10 +106,12 @@ class VolcengineArk(Vendor):
         kept = CANCELLED_KEPT if life.end is State.CANCELLED else math.inf
         return life.submitted > now - WINDOW and now - ended < kept
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") == f"Bearer {self.keys['api_key']}":
-            return None
-        return _error(401, "AuthenticationError", "The API key in the request is missing or invalid.")
+    def refusal(self, request: Request) -> Response | None:
+        return (
+            None
+            if self.knows(request)
+            else _error(401, "AuthenticationError", "The API key in the request is missing or invalid.")
+        )
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -22,7 +22,7 @@ from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
 from exporter.tasks import Cause, Reason
-from exporter.vendors.declared.auth import Scheme, TokenHeader
+from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped

@@ -16,8 +16,9 @@ from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import FileReference, ProviderSettings, Secret
 from exporter.tasks import Cause
-from exporter.vendors.declared.auth import Scheme
-from exporter.vendors.declared.declaration import Declaration, HeaderName
+from exporter.vendors.declared.auth.schemes import Scheme
+from exporter.vendors.declared.auth.settings import HeaderName
+from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 

@@ -15,7 +15,7 @@ from exporter.client.client import Client
 from exporter.client.tokens import GivenToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import Duration, Rate
-from exporter.vendors.declared.auth import Scheme, TokenHeader
+from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 

@@ -8,13 +8,12 @@ first.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, Literal
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, Field, field_validator
@@ -28,10 +27,13 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Reason
-from exporter.vendors.declared.auth import Scheme, Signed, TokenHeader
+from exporter.vendors.declared.auth.schemes import Scheme, Signed, TokenHeader
+from exporter.vendors.declared.auth.signatures import canonical, digest, keyed
 from exporter.vendors.declared.declaration import Declaration
-from exporter.vendors.declared.vendor import Hooks, vendor_of
+from exporter.vendors.declared.feed import DeclaredFeed
+from exporter.vendors.declared.vendor import Hooks, account_of, vendor_of
 from exporter.vendors.fields import shaped
+from exporter.vendors.vendor import Account, Feed
 
 CODES = {
     "apigw.0101": Reason.INVALID_INPUT,
@@ -89,6 +91,10 @@ class Settings(ProviderSettings):
     access_key: Secret | None = Field(default=None, description="with secret_key: requests are signed")
     secret_key: Secret | None = Field(default=None, description="belongs to access_key")
     iam: Iam | None = Field(default=None, description="an IAM user, for tokens that the exporter renews")
+    billing_url: BaseUrl | None = Field(
+        default=None,
+        description="where the balance is asked for; by default Huawei's own address for the region of `base_url`",
+    )
 
     @field_validator("project_id")
     @classmethod
@@ -107,6 +113,17 @@ DECLARATION = Declaration.model_validate(
         "title": "Huawei Cloud MetaStudio",
         "settings": {"project_id": {}},
         "answer": {"code": "error_code", "text": "error_msg"},
+        "account": {
+            "path": "/v2/accounts/customer-accounts/balances",
+            "missing": {"status": [404]},
+            # Of several purses the one of money: others are credit lines, bonuses and deposits.
+            "balance": {
+                "path": "account_balances[?account_type == `1`] | [0].amount",
+                "minus": "debt_amount || `0`",
+                "currency": "currency",
+                "unit": "cny",
+            },
+        },
         "feeds": {
             "digital_human": {
                 "title": "Querying Video Production Tasks",
@@ -138,6 +155,7 @@ DECLARATION = Declaration.model_validate(
                     "started": "start_time",
                     "ended": "end_time",
                     "output": "duration",
+                    "model": "job_type",
                     "code": "error_info.error_code",
                     "text": "error_info.error_msg",
                     "result": "output_asset_config.preview_video_url || output_asset_config.asset_id",
@@ -163,7 +181,8 @@ DECLARATION = Declaration.model_validate(
 class Signature(httpx.Auth):
     """Signs a request with an access key: SDK-HMAC-SHA256, as the vendor's "API request signing guide" describes.
 
-    Host, X-Project-Id and X-Sdk-Date are signed, with the path, the query and the body.
+    Host, X-Project-Id and X-Sdk-Date are signed, with the path, the query and the body; what concerns the account that
+    pays names no project.
     """
 
     requires_request_body = True
@@ -172,7 +191,7 @@ class Signature(httpx.Auth):
         self,
         access_key: Secret,
         secret_key: Secret,
-        project_id: str,
+        project_id: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._access_key = access_key
@@ -182,30 +201,40 @@ class Signature(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["X-Sdk-Date"] = self._clock().strftime("%Y%m%dT%H%M%SZ")
-        request.headers["X-Project-Id"] = self._project_id
+        if self._project_id:
+            request.headers["X-Project-Id"] = self._project_id
         request.headers["Authorization"] = self._authorization(request)
         yield request
 
     def _authorization(self, request: httpx.Request) -> str:
-        path, _, query = request.url.raw_path.decode().partition("?")
-        pairs = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in parse_qsl(query, True))
-        signed = {name: request.headers[name].strip() for name in ("host", "x-project-id", "x-sdk-date")}
-        names = ";".join(signed)
-        canonical = "\n".join(
-            [
-                request.method,
-                quote(unquote(path), safe="/~") + ("" if path.endswith("/") else "/"),
-                "&".join(f"{name}={value}" for name, value in pairs),
-                *(f"{name}:{value}" for name, value in signed.items()),
-                "",
-                names,
-                hashlib.sha256(request.content).hexdigest(),
-            ]
-        )
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"SDK-HMAC-SHA256\n{signed['x-sdk-date']}\n{digest}"
-        signature = hmac.new(self._secret_key.reveal().encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-        return f"SDK-HMAC-SHA256 Access={self._access_key.reveal()}, SignedHeaders={names}, Signature={signature}"
+        names = [name for name in ("host", "x-project-id", "x-sdk-date") if name in request.headers]
+        form = digest(canonical(request, names, path_end="/"))
+        to_sign = f"SDK-HMAC-SHA256\n{request.headers['x-sdk-date']}\n{form}"
+        signature = keyed(self._secret_key.reveal().encode(), to_sign).hex()
+        access_key, names_told = self._access_key.reveal(), ";".join(names)
+        return f"SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={names_told}, Signature={signature}"
+
+
+def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Account | None:
+    """What asks for the balance of the account that pays: at an address of its own, and for no project."""
+    asked = DECLARATION.account
+    first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
+    if asked is None or first is None:
+        return None
+    scheme = None
+    if settings.access_key and settings.secret_key:
+        scheme = Signed(Signature(settings.access_key, settings.secret_key))
+    return account_of(asked, first, url=settings.billing_url or _billing_url(settings.base_url), scheme=scheme)
+
+
+def _billing_url(base_url: str) -> str:
+    """Where Huawei tells balances to accounts of a region; elsewhere, such as behind a proxy, at the same address."""
+    host = urlsplit(base_url).hostname or ""
+    if host.endswith(".myhuaweicloud.eu"):
+        return "https://bss.myhuaweicloud.eu"
+    if host.endswith(".myhuaweicloud.com"):
+        return f"https://bss{'' if '.cn-' in host else '-intl'}.myhuaweicloud.com"
+    return base_url
 
 
 def _refused(endpoint: str, status: int, code: object, text: str) -> None:
@@ -258,6 +287,7 @@ VENDOR = vendor_of(
     DECLARATION,
     Hooks(scheme=_scheme, refused=_refused),
     settings=Settings,
+    account=_account,
     other_names=("huawei", "huaweicloud", "metastudio", "huawei_cloud"),
     renewed_with="iam",
     signed_with="access_key",

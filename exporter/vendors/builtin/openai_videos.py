@@ -22,8 +22,9 @@ from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
-from exporter.vendors.declared.auth import Header, Scheme
-from exporter.vendors.declared.declaration import Declaration, HeaderName
+from exporter.vendors.declared.auth.schemes import Header, Scheme
+from exporter.vendors.declared.auth.settings import HeaderName
+from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, feeds_of, tells_of, vendor_of
 from exporter.vendors.vendor import Feed

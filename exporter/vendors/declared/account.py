@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from exporter.client.answers import Answer
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Reason
-from exporter.vendors.declared.feed import Caller
+from exporter.vendors.declared.feed import Caller, Denial
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.declared.requests import RequestTemplate, Value, window_values
@@ -34,6 +34,7 @@ class Question:
     currency: Expression | None = None
     unlimited: Expression | None = None
     window: float = 0.0
+    missing: Denial = field(default_factory=Denial)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,11 @@ class DeclaredAccount(Account):
 
     def _read(self, answer: Answer) -> Balance | None:
         asked = self.question
+        if asked.missing.is_refusal(answer, self.caller.envelope):
+            return None
         body = self.caller.opened("account", answer, self.reasons)
+        if asked.missing.is_shown_in(body):
+            return None
         try:
             if asked.unlimited is not None and is_true(asked.unlimited(body)):
                 return None

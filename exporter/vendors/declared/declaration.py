@@ -5,16 +5,10 @@ A value's type finds the faults of that value alone. `faults` finds those that o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.config.files.document import KeyPath, typed
 from exporter.config.mistakes import slips
@@ -24,6 +18,7 @@ from exporter.config.values import BaseUrl, Interval, Kind, Name, Rate, WebUrl, 
 from exporter.config.vendors.types import VendorDeclaration
 from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
 from exporter.tasks import Cause, Clock
+from exporter.vendors.declared.auth.settings import Auth, HeaderName, HeaderText
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.requests import (
     ALWAYS,
@@ -36,8 +31,6 @@ from exporter.vendors.declared.requests import (
     unknown_names_in,
 )
 from exporter.vendors.declared.row_fields import Fields, Path, TimeField, UsageField, as_offset
-
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _path_below(value: str) -> str:
@@ -54,20 +47,6 @@ Json = Annotated[Any, BeforeValidator(typed)]
 UrlPath = Annotated[str, AfterValidator(_path_below)]
 
 
-def _header_name(value: str) -> str:
-    if not _HEADER_NAME.fullmatch(value):
-        raise fault("not the name of a header; write letters, digits and hyphens")
-    if value.lower() in ("connection", "content-length", "transfer-encoding"):
-        raise fault("not a header to declare, since each request has its own; leave it out")
-    return value
-
-
-def _header_text(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise fault("holds a line break or another sign that no header can carry; write letters, digits and blanks")
-    return value
-
-
 def _without_braces(url: str) -> str:
     if "{" in url or "}" in url:
         raise fault("holds braces; write the address itself: placeholders stand in the paths below it")
@@ -75,8 +54,6 @@ def _without_braces(url: str) -> str:
 
 
 OwnBaseUrl = Annotated[BaseUrl, AfterValidator(_without_braces)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 
 class Paging(Settings):
@@ -84,7 +61,7 @@ class Paging(Settings):
 
     type: Literal["page", "offset", "cursor", "link", "none"] = Field(description="what names the next page")
     first: int = Field(default=1, ge=0, le=1, description="the number of the first page")
-    next: Path | None = Field(default=None, description="the next cursor or link in the answer")
+    next: Path | None = Field(default=None, description="the next cursor or link in the body of the answer")
 
 
 class _Request(Settings):
@@ -111,11 +88,21 @@ class ListRequest(_Request):
 
 
 class Missing(Settings):
-    """How the vendor answers that it does not know a task."""
+    """How the vendor answers that it does not know a task, or has no balance to tell."""
 
     status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
-    when: Path | None = Field(default=None, description="over a good answer: true where it shows no task")
+    when: Path | None = Field(default=None, description="over a good answer: true where it shows none")
+
+
+Parts = list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]]
+
+
+class EndedRequest(_Request):
+    """The request for one task that has ended, where that alone tells all."""
+
+    row: Path = Field(default_factory=lambda: Expression("@"), description="the task")
+    fills: Parts = Field(min_length=1, description="what only this request tells")
 
 
 class DetailRequest(_Request):
@@ -124,9 +111,10 @@ class DetailRequest(_Request):
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task, or a list of tasks")
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
-    fills: list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]] = Field(
-        default_factory=list, description="what only the detail tells of an ended task"
+    fills: Parts = Field(
+        default_factory=list, description="what only the detail tells of an ended task, where there is a list too"
     )
+    ended: EndedRequest | None = Field(default=None, description="a request for each ended task beside this one")
 
 
 class FeedDeclaration(Settings):
@@ -146,53 +134,6 @@ class FeedDeclaration(Settings):
     vague_reasons: ReasonWords = Field(
         default_factory=dict, description="the same of codes that tell less than the words beside them"
     )
-
-
-_KEYS_OF_AUTH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "bearer": ((), ("credential",)),
-    "header": (("name",), ("credential", "prefix")),
-    "query": (("name",), ("credential",)),
-    "basic": ((), ("credential", "password")),
-    "jwt_hs256": (("issuer", "secret"), ()),
-    "none": ((), ()),
-}
-"""The keys that each scheme needs, and those that it may have."""
-
-
-class Auth(Settings):
-    """How requests prove whose they are."""
-
-    type: Literal["bearer", "header", "query", "basic", "jwt_hs256", "none"] = Field(description="the scheme")
-    credential: str | None = Field(default=None, description="the credential that is sent")
-    name: str | None = Field(default=None, description="of the header or the parameter")
-    prefix: HeaderText = Field(default="", description="before the credential in the header, with its blank")
-    password: str | None = Field(default=None, description="basic: the credential that is the password")
-    issuer: str | None = Field(default=None, description="jwt_hs256: the credential that names the account")
-    secret: str | None = Field(default=None, description="jwt_hs256: the credential that signs")
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Auth:
-        needed, allowed = _KEYS_OF_AUTH[self.type]
-        for key in needed:
-            if not getattr(self, key):
-                raise fault(f"missing; the scheme {self.type} needs it", key)
-        for key in sorted(self.model_fields_set - {"type", *needed, *allowed}):
-            others = [scheme for scheme, keys in _KEYS_OF_AUTH.items() if key in (*keys[0], *keys[1])]
-            told = f"without effect in the scheme {self.type}; leave it out, or write type: {' or '.join(others)}"
-            raise fault(told, key)
-        if self.type == "header":
-            try:
-                _header_name(self.name or "")
-            except ValueError as error:
-                raise fault(str(error), "name") from None
-        return self
-
-    @property
-    def credentials(self) -> Iterator[tuple[str, str]]:
-        """The names of credentials, by key."""
-        for key in ("credential", "password", "issuer", "secret"):
-            if name := getattr(self, key):
-                yield key, name
 
 
 class AnswerEnvelope(Settings):
@@ -222,7 +163,15 @@ class BalanceField(UsageField):
 class AccountRequest(_Request):
     """The request for the balance."""
 
+    url: OwnBaseUrl | None = Field(
+        default=None, description="where the balance is told, if not below base_url; the default of `billing_url`"
+    )
+    auth: Auth | None = Field(
+        default=None,
+        description="how this request proves whose it is, if in another way; own secrets may be left out",
+    )
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
+    missing: Missing = Field(default_factory=Missing, description="an account that has no balance")
     balance: BalanceField = Field(description="what is left")
 
 
@@ -271,12 +220,14 @@ class Declaration(VendorDeclaration):
         for name in self.headers:
             yield from unknown_names_in(("headers", name), Template(self.headers[name]), own)
 
-    def _requests(self) -> Iterator[tuple[KeyPath, ListRequest | DetailRequest | AccountRequest]]:
+    def _requests(self) -> Iterator[tuple[KeyPath, _Request]]:
         for kind, feed in self.feeds.items():
             if feed.list_:
                 yield ("feeds", kind, "list"), feed.list_
             if feed.detail:
                 yield ("feeds", kind, "detail"), feed.detail
+                if feed.detail.ended:
+                    yield ("feeds", kind, "detail", "ended"), feed.detail.ended
         if self.account:
             yield ("account",), self.account
 
@@ -289,6 +240,12 @@ class Declaration(VendorDeclaration):
                 if field and isinstance(field.offset, str):
                     yield ("feeds", kind, "fields", key, "offset"), Template(field.offset).whole
 
+    @property
+    def account_credentials(self) -> tuple[str, ...]:
+        """The secrets that only the question for the balance takes; a provider that leaves them out has no balance."""
+        auth = self.account.auth if self.account else None
+        return tuple(name for _, name in auth.credentials if name not in self.credentials) if auth else ()
+
     def _faults_of_credentials(self) -> Iterator[tuple[KeyPath, str]]:
         shown = ", ".join(filter(slips.repeated, self.credentials))
         allowed = shown or "none, since `credentials` names none"
@@ -299,6 +256,14 @@ class Declaration(VendorDeclaration):
         sends = self.auth.type in ("bearer", "header", "query", "basic")
         if sends and not self.auth.credential and len(self.credentials) != 1:
             yield ("auth", "credential"), f"missing; name the credential that is sent; allowed: {allowed}"
+        auth = self.account.auth if self.account else None
+        if auth and auth.type in ("bearer", "header", "query", "basic") and not auth.credential:
+            yield ("account", "auth", "credential"), "missing; name the credential that is sent"
+        for index, name in enumerate(self.account_credentials):
+            is_known = name in self.settings or _is_taken(name) or name in self.account_credentials[:index]
+            if is_known or not name.isidentifier():
+                words = "no name for a credential; write one of letters, digits and underscores that no setting has"
+                yield ("account", "auth"), told_of(name, words)
         for place, request in self._requests():
             if self.auth.type == "query" and self.auth.name in request.query:
                 told = "the name of another parameter of this request; the credential would stand in its place"
@@ -324,7 +289,7 @@ def _is_taken(name: str) -> bool:
     return name in _TAKEN or hasattr(ProviderSettings, name)
 
 
-def template_of(request: ListRequest | DetailRequest | AccountRequest) -> RequestTemplate:
+def template_of(request: _Request) -> RequestTemplate:
     """The request with its placeholders parsed."""
     return RequestTemplate(request.method, request.path, request.query, request.body, request.headers)
 
@@ -336,17 +301,25 @@ def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tupl
         yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
     if feed.detail is not None:
         yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
-        for index, part in enumerate(feed.detail.fills):
-            names = ("code", "text") if part == "reason" else (part,)
-            if all(getattr(feed.fields, name) is None for name in names):
-                wanted = " or ".join(f"fields.{name}" for name in names)
-                told = f"not told by any field; write {wanted}, or leave it out"
-                yield ("detail", "fills", index), told_of(part, told)
+        if feed.detail.fills and feed.list_ is None:
+            told = "without effect in a feed without a list; leave it out, or write it in `ended` with its own request"
+            yield ("detail", "fills"), told
+        yield from _faults_of_fills(("detail", "fills"), feed.detail.fills, feed.fields)
+        if ended := feed.detail.ended:
+            yield from _faults_of_fills(("detail", "ended", "fills"), ended.fills, feed.fields)
     yield from ((("states", *path), words) for path, words in faults_of_words(feed.states))
     yield from ((("reasons", *path), words) for path, words in faults_of_words(feed.reasons))
     yield from ((("vague_reasons", *path), words) for path, words in faults_of_words(feed.vague_reasons))
     if not feed.states:
         yield ("states",), "empty; write the vendor's words for each state, such as `succeeded: [done]`"
+
+
+def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[tuple[KeyPath, str]]:
+    for index, part in enumerate(fills):
+        names = ("code", "text") if part == "reason" else (part,)
+        if all(getattr(fields, name) is None for name in names):
+            wanted = " or ".join(f"fields.{name}" for name in names)
+            yield (*where, index), told_of(part, f"not told by any field; write {wanted}, or leave it out")
 
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
@@ -376,6 +349,11 @@ def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[
     used = {name for _, template in request.templates() for name in template.names}
     if not used & IDS:
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
+    if of.ended:
+        one = template_of(of.ended)
+        yield from ((("ended", *path), words) for path, words in unknown_names(one, own | ALWAYS | {"id", "+id"}))
+        if not any(template.names & {"id", "+id"} for _, template in one.templates()):
+            yield ("ended",), "no {id} in path, query or json; it asks for one task"
     if of.batch > 1 and not used & {"ids", "ids[]"}:
         yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
     if of.batch == 1 and not used & {"id", "+id"} and used & IDS:

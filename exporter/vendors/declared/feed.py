@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,21 +14,24 @@ import httpx
 
 from exporter.client.answers import Answer
 from exporter.client.client import Client
-from exporter.client.errors import ContractBroken, TaskNotFound, refusal
+from exporter.client.errors import CallError, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.tasks import Clock, Observation, Reason
-from exporter.vendors.declared.auth import Scheme
+from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.reading.rows import RowReader
 from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
 from exporter.vendors.fields import read_page, read_rows
-from exporter.vendors.vendor import START, Document, Feed, Page, Position
+from exporter.vendors.vendor import START, Document, Feed, Page, Position, filled, lacks
 
 T = TypeVar("T")
 
 Refused = Callable[[str, int, object, str], None]
 """What a vendor's file makes of a refusal: endpoint, HTTP status, code and words. It raises, or leaves it to tables."""
+
+TRIES = 6
+"""Requests for an ended task that may fail before it counts as other answers tell it; a sweep makes two of them."""
 
 LONGEST_CURSOR = 4096
 """Characters of a cursor or a link; a longer one breaks the contract."""
@@ -116,16 +120,35 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Denial:
+    """How the vendor answers that there is nothing of what was asked for."""
+
+    status: frozenset[int] = frozenset()
+    codes: frozenset[str] = frozenset()
+    when: Expression | None = None
+
+    def is_refusal(self, answer: Answer, envelope: Envelope) -> bool:
+        """Whether an answer refuses for that reason. Raises ContractBroken for a body that is no JSON."""
+        if answer.status in self.status and _may_be_json(answer):
+            return True
+        return bool(self.codes) and plain(envelope.refused_with(answer.json())[0]) in self.codes
+
+    def is_shown_in(self, body: object) -> bool:
+        """Whether the body of a good answer says so."""
+        return self.when is not None and is_true(_or_none(self.when, body))
+
+
+@dataclass(frozen=True)
 class Detail:
     """How tasks are asked for by their ids."""
 
     request: RequestTemplate
     row: Expression
     batch: int = 1
-    missing_status: frozenset[int] = frozenset({404})
-    missing_codes: frozenset[str] = frozenset()
-    missing_when: Expression | None = None
+    missing: Denial = field(default_factory=lambda: Denial(frozenset({404})))
     fills: frozenset[str] = frozenset()
+    ended: Detail | None = None
+    """How one task that has ended is asked for, where this does not tell all of it."""
 
 
 class DeclaredFeed(Feed):
@@ -179,6 +202,8 @@ class DeclaredFeed(Feed):
         self._completed = completed
         self.now = now
         self._window: dict[str, Value] = {}
+        self._in_vain: Counter[str] = Counter()
+        """How often ended tasks were asked for by themselves without an answer."""
 
     async def list_page(self, at: Position = START, *, in_flight: bool = False) -> Page:
         listing = self._listing
@@ -262,25 +287,60 @@ class DeclaredFeed(Feed):
         try:
             asked = [self._asked(one) for one in ids]
             values: dict[str, Value] = {**self.own, "id": asked[0], "ids": asked}
-            return await self.caller.call("detail", detail.request.filled(values), read)
+            found = await self.caller.call("detail", detail.request.filled(values), read)
         except TaskNotFound:
             if len(ids) > 1:
                 raise
             return {}
+        return await self._in_full(detail.ended, found) if detail.ended else found
+
+    async def _in_full(
+        self, ended: Detail, found: Mapping[str, Sequence[Observation]]
+    ) -> Mapping[str, Sequence[Observation]]:
+        """The same with all that is told of ends. Those that are not answered are left out, to be asked for again by
+        themselves; raises CallError where there is nothing else."""
+        told: dict[str, Sequence[Observation]] = {}
+        failures: list[CallError] = []
+        for task_id, observations in found.items():
+            try:
+                told[task_id] = [await self._with_end(ended, one) for one in observations]
+            except CallError as error:
+                failures.append(error)
+                self._in_vain[task_id] += bool(error.endpoint)
+                if self._in_vain[task_id] < TRIES:
+                    if len(failures) > 1 or not error.endpoint:
+                        break
+                    continue
+                told[task_id] = observations
+            del self._in_vain[task_id]
+        if failures and not told:
+            raise failures[0]
+        return told
+
+    async def _with_end(self, ended: Detail, one: Observation) -> Observation:
+        """What is told of a task, with what its own request tells if it has ended; that may be that it has not."""
+        if not one.state.is_end or not lacks(one, ended.fills):
+            return one
+        values: dict[str, Value] = {**self.own, "id": self._asked(one.id)}
+        read = partial(self._found, ended, [one.id])
+        try:
+            found = await self.caller.call("detail", ended.request.filled(values), read)
+        except TaskNotFound:
+            return one
+        detail = next((each for each in found.get(one.id, ()) if each.id == one.id), None)
+        if detail is None:
+            return one
+        return filled(one, detail, ended.fills) if detail.state.is_end else detail
 
     def _found(self, detail: Detail, ids: Sequence[str], answer: Answer) -> Mapping[str, Sequence[Observation]]:
         """The tasks of an answer, by the ids that were asked for.
 
         Raises CallError, and TaskNotFound where the answer is that the vendor does not know what was asked for.
         """
-        if answer.status in detail.missing_status and _may_be_json(answer):
+        if detail.missing.is_refusal(answer, self.caller.envelope):
             raise TaskNotFound
-        if detail.missing_codes:
-            code, _ = self.caller.envelope.refused_with(answer.json())
-            if plain(code) in detail.missing_codes:
-                raise TaskNotFound
         body = self.caller.opened("detail", answer, self.reasons)
-        if detail.missing_when is not None and is_true(_or_none(detail.missing_when, body)):
+        if detail.missing.is_shown_in(body):
             return {}
         rows = _or_broken(detail.row, body, "row")
         if rows in ([], {}, "") or (rows is None and detail.row.is_empty_in(body)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta, timezone, tzinfo
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -59,6 +61,8 @@ class _OrOne:
 
     @staticmethod
     def _list(value: Any) -> Any:
+        if isinstance(value, str):
+            raise fault("a path alone, which tells no unit; write {path: cost, unit: credits} or another unit")
         return value if isinstance(value, list) else [value]
 
 
@@ -89,12 +93,31 @@ def as_offset(text: str) -> str:
     return text
 
 
+def zone_of(text: str) -> tzinfo:
+    """A time zone out of its name, or of what it is ahead of UTC. Raises ValueError."""
+    if ahead := _AHEAD.fullmatch(text):
+        span = timedelta(hours=int(ahead[2]), minutes=int(ahead[3]))
+        return timezone(-span if ahead[1] == "-" else span)
+    try:
+        return ZoneInfo(text)
+    except (KeyError, OSError):
+        raise ValueError("no zone has this name") from None
+
+
+_AHEAD = re.compile(r"([+-])(\d\d):([0-5]\d)", re.ASCII)
+_NEARLY_AHEAD = re.compile(r"(?:UTC|GMT)?\s?([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII | re.IGNORECASE)
+
+
 def _zone(value: str) -> str:
     try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        meant = slips.hint(value, available_timezones())
-        raise fault(f"not a time zone; write a name such as Asia/Shanghai or UTC{meant}") from None
+        zone_of(value)
+    except ValueError:
+        if nearly := _NEARLY_AHEAD.fullmatch(value):
+            meant = f"; did you mean {nearly[1]}{nearly[2]:>02}:{nearly[3] or '00'}?"
+        else:
+            meant = slips.hint(value, available_timezones())
+        told = "not a time zone; write a name such as Asia/Shanghai, or what it is ahead of UTC, such as +08:00"
+        raise fault(f"{told}{meant}") from None
     return value
 
 
@@ -123,6 +146,14 @@ class TimeField(PathOnly):
     )
     zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
     when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _needs_no_form(cls, value: Any) -> Any:
+        for key in ("unit", "format"):
+            if isinstance(value, dict) and key in value:
+                raise fault("without effect: the form of a time is told by its look, seconds or less by size", key)
+        return value
 
 
 class LengthField(PathOnly):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
-from exporter.config.values import BaseUrl, Interval, Rate
+from exporter.config.values import BaseUrl, Interval, Rate, fault
 from exporter.tasks import Field as Part
 from exporter.tasks import Reason, State
 from exporter.vendors.declared import declaration as declared
 from exporter.vendors.declared.account import DeclaredAccount, Question
-from exporter.vendors.declared.auth import Basic, Header, JwtHs256, Query, Scheme
-from exporter.vendors.declared.declaration import Auth, Declaration, FeedDeclaration, template_of
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Detail, Envelope, Listing, Refused
+from exporter.vendors.declared.auth.schemes import Basic, Header, JwtHs256, Query, Scheme
+from exporter.vendors.declared.auth.settings import Auth
+from exporter.vendors.declared.auth.signatures import NonceSignature, ScopedSignature
+from exporter.vendors.declared.declaration import Declaration, FeedDeclaration, template_of
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Denial, Detail, Envelope, Listing, Refused
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.reading.rows import Fact, RowReader
 from exporter.vendors.declared.reading.values import (
@@ -32,7 +33,15 @@ from exporter.vendors.declared.reading.values import (
 )
 from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.declared.requests import RequestTemplate, Template, Value
-from exporter.vendors.declared.row_fields import Fields, LengthField, TimeField, as_offset, as_path, seconds_of_offset
+from exporter.vendors.declared.row_fields import (
+    Fields,
+    LengthField,
+    TimeField,
+    as_offset,
+    as_path,
+    seconds_of_offset,
+    zone_of,
+)
 from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
 
 
@@ -64,7 +73,10 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         """One that signs as the feeds do: a token of its own would end theirs at some vendors."""
         asked = declaration.account
         first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
-        return account_of(asked, first) if asked and first else None
+        if not asked or not first or any(getattr(given, name) is None for name in declaration.account_credentials):
+            return None
+        scheme = scheme_of(declaration, given, asked.auth) if asked.auth else None
+        return account_of(asked, first, url=getattr(given, "billing_url", ""), scheme=scheme)
 
     return Vendor(
         name,
@@ -72,6 +84,7 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         kinds,
         feeds,
         account=more.pop("account", None) or (account if declaration.account else None),
+        account_needs=declaration.account_credentials,
         more_kinds=tuple(kind for kind, feed in declaration.feeds.items() if feed.optional),
         other_names=more.pop("other_names", ()) or tuple(declaration.other_names),
         advice=more.pop("advice", None) or dict(declaration.advice),
@@ -121,8 +134,25 @@ def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
             made[key] = (kind, Field(min_length=1, description=about))
         else:
             made[key] = (kind, Field(default=own.default, description=about))
+    checks: dict[str, Any] = {}
+    if declaration.account and declaration.account.url:
+        told = "where the balance is asked for"
+        made["billing_url"] = (BaseUrl, Field(default=declaration.account.url, description=told))
+    if pair := declaration.account_credentials:
+        for credential in pair:
+            told = f"the vendor's {credential.replace('_', ' ')}, for the balance alone"
+            made[credential] = (Secret | None, Field(default=None, description=told))
+        checks["_all_or_none"] = model_validator(mode="after")(partial(_all_or_none, pair))
     title = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
-    return create_model(f"{title}Settings", __base__=ProviderSettings, __doc__=declaration.title or name, **made)
+    about = declaration.title or name
+    return create_model(f"{title}Settings", __base__=ProviderSettings, __doc__=about, __validators__=checks, **made)
+
+
+def _all_or_none(names: Sequence[str], settings: ProviderSettings) -> ProviderSettings:
+    missing = [name for name in names if getattr(settings, name) is None]
+    if missing and len(missing) < len(names):
+        raise fault(f"missing; the balance is asked for with {' and '.join(names)} together", missing[0])
+    return settings
 
 
 def feeds_of(
@@ -251,7 +281,7 @@ def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
         offset = float(given) if isinstance(given, int | float) else seconds_of_offset(str(given))
-    return Fact(part, name, of.path.select, time_reader(offset, ZoneInfo(of.zone)), only_at_end=of.when == "end")
+    return Fact(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
 
 
 def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:
@@ -272,11 +302,14 @@ def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | No
     )
 
 
-def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
-    """What asks for the balance in the way of a feed of the same provider."""
+def account_of(
+    of: declared.AccountRequest, feed: DeclaredFeed, *, url: str = "", scheme: Scheme | None = None
+) -> DeclaredAccount:
+    """What asks for the balance, in the way of a feed of the same provider, or at another address in another way."""
     balance = of.balance
+    caller = replace(feed.caller, scheme=scheme) if scheme else feed.caller
     question = Question(
-        template_of(of),
+        RequestTemplate(of.method, url + of.path, of.query, of.body, of.headers),
         balance.path,
         balance.unit,
         amount_reader(balance.scale),
@@ -284,8 +317,9 @@ def account_of(of: declared.AccountRequest, feed: DeclaredFeed) -> Account:
         balance.currency,
         balance.unlimited,
         of.window or 0.0,
+        _denial(of.missing),
     )
-    return DeclaredAccount(question, feed.caller, feed.reasons, feed.own)
+    return DeclaredAccount(question, caller, feed.reasons, feed.own)
 
 
 def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
@@ -297,21 +331,22 @@ def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
 def _detail(of: declared.DetailRequest | None) -> Detail | None:
     if of is None:
         return None
-    missing = of.missing
-    codes = frozenset(plain(code) for code in missing.code)
-    return Detail(
-        template_of(of), of.row, of.batch, frozenset(missing.status), codes, missing.when, frozenset(of.fills)
-    )
+    ended = Detail(template_of(of.ended), of.ended.row, fills=frozenset(of.ended.fills)) if of.ended else None
+    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills), ended)
 
 
-def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:
-    """How this provider's requests prove whose they are."""
+def _denial(of: declared.Missing) -> Denial:
+    return Denial(frozenset(of.status), frozenset(plain(code) for code in of.code), of.when)
+
+
+def scheme_of(declaration: Declaration, settings: ProviderSettings, auth: Auth | None = None) -> Scheme:
+    """How this provider's requests prove whose they are; `auth` stands in place of the usual way."""
 
     def secret(name: str | None) -> Secret:
         found: Secret = getattr(settings, name or declaration.credentials[0])
         return found
 
-    auth: Auth = declaration.auth
+    auth = auth or declaration.auth
     match auth.type:
         case "bearer":
             return Header(secret(auth.credential))
@@ -323,6 +358,10 @@ def scheme_of(declaration: Declaration, settings: ProviderSettings) -> Scheme:
             return Basic(secret(auth.credential), secret(auth.password) if auth.password else None)
         case "jwt_hs256":
             return JwtHs256(secret(auth.issuer), secret(auth.secret))
+        case "hmac_sha256":
+            return ScopedSignature(secret(auth.key), secret(auth.secret), auth.region or "", auth.service or "")
+        case "acs3_hmac_sha256":
+            return NonceSignature(secret(auth.key), secret(auth.secret))
     return Scheme()
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedView, Snapshot
+from exporter.snapshot import AccountSnapshot, FeedSnapshot, Snapshot
 from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
+from exporter.views import FeedView
 from exporter.web.query import Row, TaskPage
 
 

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
-from exporter.snapshot import BalanceSnapshot, FeedSnapshot, FeedView, Labels, Reloads, Snapshot
+from exporter.snapshot import BalanceSnapshot, FeedSnapshot, Labels, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
+from exporter.views import FeedView
 from exporter.web.pages import filters as words
 from exporter.web.pages.troubles import (
     WHOSE_CAUSE,
@@ -128,7 +129,7 @@ class FeedCard:
             notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
         found = self._read("unmapped_values_total")
         if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
-            notes.append(f"The vendor said what no table of the exporter knows: {', '.join(unmapped)}.")
+            notes.append(f"The vendor uses words that the exporter does not know: {', '.join(unmapped)}.")
         if hidden := self.feed.unmapped.hidden:
             notes.append(f"{_words(hidden)} not shown: there may be content or a credential in it.")
         if not self.feed.lists and not self.follows_nothing:

@@ -88,7 +88,7 @@ def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
         yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
     for remark in reloads.remarks:
         yield Trouble(
-            Whose.CONFIGURATION, "The configuration works, but is probably not meant so", remark, "", is_grave=False
+            Whose.CONFIGURATION, "The configuration works, but probably not as you mean it", remark, "", is_grave=False
         )
     for plug_in in reloads.plug_ins:
         told = "The rest runs. Mend or remove the package, and restart the exporter."

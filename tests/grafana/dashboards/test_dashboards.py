@@ -56,6 +56,7 @@ def test_what_is_checked_in_is_what_the_code_makes() -> None:
     assert generate_in(ROOT, "--check") == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_by_hand_is_found_and_written_anew(tmp_path: Path) -> None:
     for folder in ("grafana", "deploy/kubernetes"):
         shutil.copytree(ROOT / folder, tmp_path / folder)

@@ -36,6 +36,8 @@ WELL: Mapping[str, str] = {
     f'videotask_recent_failures{{{FEED},reason="timeout"}}': "1x60",
     f'videotask_recent_failures{{{FEED},reason="moderation"}}': "1x60",
     f"videotask_stalled_tasks{{{FEED}}}": "0x60",
+    f'videotask_account_balance{{{TARGET},provider="chanjing",unit="seconds"}}': "9000-1x60",
+    f'videotask_account_balance{{{TARGET},provider="later",unit="cny"}}': "-50-1x60",
 }
 """Each minute for an hour. Another job's target is down, which is not our matter."""
 
@@ -71,6 +73,14 @@ CASES: Mapping[str, tuple[Mapping[str, str | None], str]] = {
         {f'videotask_failures_total{{{FEED},reason="insufficient_balance"}}': "0+1x60"},
         "Ours: an account has no credit",
     ),
+    "a balance is nothing": (
+        {f'videotask_account_balance{{{TARGET},provider="chanjing",unit="seconds"}}': "600-10x59 0"},
+        "Ours: nothing is left in an account",
+    ),
+    "a balance goes within a day": (
+        {f'videotask_account_balance{{{TARGET},provider="chanjing",unit="seconds"}}': "9000-10x60"},
+        "Ours: an account will be empty within a day",
+    ),
     "the vendor is down": (DOWN, "The vendor's or the network's: a feed cannot be read"),
     "a loop hangs": (
         {f"videotask_last_successful_poll_timestamp_seconds{{{FEED}}}": "0+60x50 3000x10"},
@@ -82,7 +92,7 @@ CASES: Mapping[str, tuple[Mapping[str, str | None], str]] = {
     ),
     "many are refused by moderation": (
         FAILING | {f'videotask_recent_failures{{{FEED},reason="moderation"}}': "3x60"},
-        "The requests': many tasks",
+        "The requests': the vendor refuses many",
     ),
     "few fail, but of few": (
         {

@@ -136,7 +136,7 @@ def vendor_parts(document: Document, paths: Sequence[str]) -> Mapping[str, Any]:
     def account(settings: GatewaySettings, client: Client, feeds: Sequence[Feed]) -> Account:
         return GatewayAccount(client, settings.api_key)
 
-    parts = ("submitted", "started", "ended", "progress", "output", "reason")
+    parts = ("submitted", "started", "ended", "progress", "output", "model", "reason")
     return {
         "kinds": (Sora.kind,),
         "feeds": feeds,

@@ -17,13 +17,13 @@ from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, UsersWor
 
 RESULTS = ("result_url", "video_url", "url")
 
-OTHER_NAMES = {
-    "task_id": ("id",),
-    "status": ("state", "task_status"),
-    "submit_time": ("created_at",),
-    "finish_time": ("completed_at",),
-    "fail_reason": ("error",),
-}
+_OTHER_NAMES = (
+    ("task_id", ("id",)),
+    ("status", ("state", "task_status")),
+    ("submit_time", ("created_at",)),
+    ("finish_time", ("completed_at",)),
+    ("fail_reason", ("error",)),
+)
 """The gateway's fields, and what the OpenAI video object and other models call them."""
 
 NESTED = 5
@@ -80,6 +80,8 @@ class Upstream(BaseModel):
 
 def _words(value: Any) -> tuple[str, ...]:
     """What a failure says: a text, or an object with a code and a message, as models behind the gateway write it."""
+    if value == "":  # as nearly all rows have it
+        return ()
     if isinstance(value, str) and value.lstrip().startswith("{"):
         value = opened(value)
     if isinstance(value, dict):
@@ -110,7 +112,18 @@ class Row(Wire):
     finish_time: Annotated[Timestamp, tasks.Field.ENDED] = None
     seconds: Annotated[Length, tasks.Field.OUTPUT] = None
     metadata: Metadata | None = None
+    properties: Any = None
+    model: Any = None
     data: Any = None
+
+    @property
+    def model_name(self) -> str:
+        """The model that was asked for; where only that is told, the one behind the gateway that did the work."""
+        given = self.properties if isinstance(self.properties, dict) else {}
+        for name in (given.get("origin_model_name"), given.get("upstream_model_name"), self.model):
+            if name and isinstance(name, str):
+                return name
+        return ""
 
     @property
     def upstream(self) -> Upstream:
@@ -140,7 +153,7 @@ def observe(raw: object, users_words: UsersWords) -> Observation:
             reason = reason or TELLING.get(status)
     if state is State.SUCCEEDED or is_unknown:
         length = row.upstream.output_seconds or row.seconds or (row.metadata and row.metadata.duration) or None
-    return observation(
+    made = observation(
         row.task_id,
         state,
         broken,
@@ -156,6 +169,8 @@ def observe(raw: object, users_words: UsersWords) -> Observation:
         ended=row.finish_time,
         output_seconds=length,
     )
+    made.model = row.model_name
+    return made
 
 
 def id_of(row: object) -> object:
@@ -232,13 +247,15 @@ def _as_task(raw: object) -> object:
     """
     if not isinstance(raw, dict):
         return raw
-    given = {
-        name: raw[other]
-        for name, others in OTHER_NAMES.items()
-        if not raw.get(name)
-        for other in reversed(others)
-        if raw.get(other)
-    }
+    given = {}
+    for name, others in _OTHER_NAMES:
+        if not raw.get(name):
+            for other in others:
+                if raw.get(other):
+                    given[name] = raw[other]
+                    break
+    if not given:
+        return raw
     if not isinstance(given.get("task_id", ""), str):
         del given["task_id"]
-    return raw | given if given else raw
+    return raw | given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -94,10 +95,32 @@ def expression(value: Any) -> Expression:
         return value
     if not isinstance(value, str) or not value.strip():
         raise fault("not a text; write a JMESPath expression, such as data.items")
+    if slip := _slip(value):
+        raise fault(slip)
     try:
         return Expression(value.strip())
     except ValueError as error:
-        raise fault(f"not a JMESPath expression: {error}") from None
+        raise fault(f"not a JMESPath expression: {error}{_hint(value.strip())}") from None
+
+
+_LITERALS = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
+_AS_KEY = re.compile(r"[=!]=\s*(?:\"(?P<text>[^\"\\`']+)\"|(?P<word>true|false|null)\b)(?!\s*[.\[(])")
+_BARE_NUMBER = re.compile(r"[=!<>]=?\s*-?\d")
+
+
+def _slip(text: str) -> str:
+    """What is meant for a value and is the name of a key in JMESPath, which compares with nothing in silence."""
+    if (found := _AS_KEY.search(_LITERALS.sub("''", text))) is None:
+        return ""
+    if word := found["word"]:
+        return f"no comparison with {word}, which is the name of a key without backticks; write `{word}`"
+    return f"no comparison with a text: in double quotes it is the name of a key; write '{found['text'][:40]}'"
+
+
+def _hint(text: str) -> str:
+    if text.startswith("$"):
+        return "; leave `$.` out, a path begins with a key"
+    return "; write a number in backticks, as in == `0`" if _BARE_NUMBER.search(_LITERALS.sub("''", text)) else ""
 
 
 class _Bounded(TreeInterpreter):

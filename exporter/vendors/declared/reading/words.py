@@ -31,13 +31,14 @@ class Words(Generic[W]):
         self._within = [(word.removeprefix(WITHIN), meaning) for word, meaning in pairs if word.startswith(WITHIN)]
         self._otherwise: Words[W] | None = None
         self._lately: dict[str, W | None] = {}
+        self._is_empty = not pairs
 
     def __bool__(self) -> bool:
-        return bool(self._exact or self._prefixes or self._within or self._otherwise)
+        return not self._is_empty
 
     def meaning(self, value: Any) -> W | None:
         """What a word means; None where the table does not say so."""
-        if not self:  # as most tables of a user are, and each row asks
+        if self._is_empty:  # as most tables of a user are, and each row asks
             return None
         if type(value) is not str or len(value) > SHORT:
             return self._looked_up(value)
@@ -66,4 +67,5 @@ class Words(Generic[W]):
         made = Words[W]({})
         made._exact, made._prefixes, made._within = other._exact, other._prefixes, other._within
         made._otherwise = self
+        made._is_empty = other._is_empty and self._is_empty
         return made

@@ -1,0 +1,215 @@
+"""A snapshot as it is to be shown at a time: what metrics read, and pages that show the same numbers.
+
+A view is made for one reading and remembers what it has worked out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
+from exporter.ledger.counters import Key, cumulative
+from exporter.ledger.counting.deltas import Exemplar
+from exporter.ledger.counting.models import in_order
+from exporter.snapshot import AccountSnapshot, FeedSnapshot, Labels
+from exporter.tasks import IN_FLIGHT, MAY_STALL, UNITS, State, Task
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A histogram's cumulative buckets, its sum, and the tasks that stand for buckets."""
+
+    buckets: Sequence[tuple[str, float]]
+    total: float
+    exemplars: Mapping[str, Exemplar] = field(default_factory=dict)
+
+
+class FeedView:
+    """A feed as it is to be shown at a time."""
+
+    def __init__(self, feed: FeedSnapshot, now: float) -> None:
+        self.feed = feed
+        self.now = now
+        self.status = feed.status
+        self.settings = feed.settings
+        self.counts = feed.counts
+        self.swept = feed.swept
+        self.is_stale = feed.is_stale(now)
+
+    @property
+    def labels(self) -> Labels:
+        return self.feed.labels
+
+    @cached_property
+    def in_flight(self) -> Mapping[State, Sequence[Task]]:
+        """The tasks in flight by state; nothing at all once that is too old to be shown."""
+        if not self.swept or self.is_stale:
+            return {}
+        by_state: dict[State, list[Task]] = {state: [] for state in IN_FLIGHT}
+        for task in self.feed.tasks:
+            by_state[task.state].append(task)
+        return by_state
+
+    @cached_property
+    def recent(self) -> Sequence[Task]:
+        """The tasks that ended within the recent window."""
+        return self.feed.recent(self.now)
+
+    @cached_property
+    def due(self) -> float:
+        """When something of this view will no longer be true, though nothing happens."""
+        moments = [task.placed_at + self.settings.recent_window for task in self.recent[:1]]
+        if self.in_flight:
+            may_stall = (task for state in MAY_STALL for task in self.in_flight[state])
+            stalling = (task.changed + self.settings.stalled_after for task in may_stall)
+            moments += [self.feed.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
+        return min(moments, default=math.inf)
+
+    def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the ledger, at 0 for each value of its label that was never counted."""
+        if self.swept:
+            for value in values:
+                yield (value,), self.counts[metric, value]
+
+    def total(self, metric: str) -> Iterator[tuple[Labels, float]]:
+        if self.swept:
+            yield (), self.counts[(metric,)]
+
+    def durations(self, metric: str, states: Iterable[State] = ()) -> Iterator[tuple[Labels, Distribution]]:
+        if self.swept:
+            every: list[Labels] = [(state,) for state in states]
+            for labels in every or [()]:
+                key = (metric, *labels)
+                yield labels, self._distribution(key)
+
+    def _distribution(self, key: Key) -> Distribution:
+        buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
+        return Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
+
+    @cached_property
+    def _histograms(self) -> Mapping[Key, Sequence[tuple[str, float]]]:
+        return self.counts.histograms()
+
+    @cached_property
+    def _exemplars(self) -> Mapping[Key, Mapping[str, Exemplar]]:
+        """By histogram and by bucket."""
+        found: dict[Key, dict[str, Exemplar]] = {}
+        for key, exemplar in self.feed.exemplars.items():
+            found.setdefault(key[:-1], {})[key[-1]] = exemplar
+        return found
+
+    @cached_property
+    def models(self) -> Sequence[str]:
+        """The values of the label `model`."""
+        return in_order(self.feed.models) if self.swept else ()
+
+    @cached_property
+    def units(self) -> Sequence[str]:
+        """The units of costs: those that the feed tells, and those that were counted before."""
+        counted = {key[1] for key in self.counts if key[0] == "usage_total"}
+        return [unit for unit in UNITS if unit in counted or unit in self.feed.units] if self.swept else ()
+
+    def counted_by_model(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter by model and one more label."""
+        for model in self.models:
+            for value in values:
+                yield (model, value), self.counts[metric, model, value]
+
+    def durations_by_model(self, metric: str) -> Iterator[tuple[Labels, Distribution]]:
+        for model in self.models:
+            yield (model,), self._distribution((metric, model))
+
+    def in_flight_by_model(self) -> Iterator[tuple[Labels, float]]:
+        if not (self.models and self.in_flight):
+            return
+        for model in self.models:
+            for state in self.in_flight:
+                yield (model, state), self._in_flight_by_model[model, state]
+
+    @cached_property
+    def _in_flight_by_model(self) -> Counter[tuple[str, State]]:
+        return Counter(
+            (self.feed.model_of(task), state) for state, tasks in self.in_flight.items() for task in tasks if task.model
+        )
+
+    def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
+        """How many recent ends there are for each value."""
+        if self.swept:
+            found = [of(task) for task in self.recent]
+            for value in values:
+                yield (value,), found.count(value)
+
+
+class AccountView:
+    """A provider as it is to be shown at a time, with the views of its feeds."""
+
+    def __init__(self, account: AccountSnapshot, feeds: Sequence[FeedView], now: float) -> None:
+        self.account = account
+        self.now = now
+        self.labels: Labels = (account.name,)
+        self.counts = account.counts
+        self.feeds = feeds
+
+    @cached_property
+    def _reporting(self) -> Sequence[tuple[FeedView, Sequence[Task]]]:
+        """Of each feed the tasks that report a progress."""
+        return [
+            (feed, [task for tasks in feed.in_flight.values() for task in tasks if task.progress is not None])
+            for feed in self.feeds
+        ]
+
+    @property
+    def _reporting_count(self) -> int:
+        return sum(len(tasks) for _, tasks in self._reporting)
+
+    def single_tasks(self) -> Iterator[tuple[Labels, float]]:
+        limit = self.account.task_series_limit
+        if not limit:
+            return
+        chosen: Iterable[tuple[FeedView, Task]] = ((feed, task) for feed, tasks in self._reporting for task in tasks)
+        if self._reporting_count > limit:
+            # A heap rather than sorting, which would let nothing else run in between.
+            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
+        for feed, task in chosen:
+            yield (*feed.labels, task.id), task.progress or 0.0
+
+    def dropped(self) -> Iterator[tuple[Labels, float]]:
+        if any(feed.swept for feed in self.feeds):
+            limit = self.account.task_series_limit
+            yield self.labels, max(0, self._reporting_count - limit) if limit else 0
+
+    @property
+    def _endpoints(self) -> Sequence[str]:
+        """What may be asked for: of some vendors no balance."""
+        return [one for one in ENDPOINTS if one != "account" or self.account.balance is not None]
+
+    def balance(self) -> Iterator[tuple[Labels, float]]:
+        balance = self.account.balance
+        if balance is not None and balance.amount is not None and balance.is_fresh(self.now):
+            yield (*self.labels, balance.unit), balance.amount
+
+    def balance_read(self) -> Iterator[tuple[Labels, float]]:
+        balance = self.account.balance
+        if balance is not None and balance.succeeded is not None and balance.is_fresh(self.now):
+            yield self.labels, balance.succeeded
+
+    def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""
+        seen = {key[1:] for key in self.counts if key[0] == metric}
+        for endpoint, value in sorted(seen | {(endpoint, value) for endpoint in self._endpoints for value in always}):
+            yield (*self.labels, endpoint, value), self.counts[metric, endpoint, value]
+
+    def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
+        for endpoint in self._endpoints:
+            key = ("api_request_duration_seconds", endpoint)
+            buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
+            yield (*self.labels, endpoint), Distribution(buckets, total)
+
+
+def _since(task: Task) -> float:
+    return task.submitted_at or task.first_seen
