@@ -68,6 +68,10 @@ SETS: Mapping[str, dict[str, Any]] = {
     "everything": EVERYTHING,
     "a volume of one's own": {"ledger": {"volume": {"existingClaim": "mine"}}, "secrets": {"existing": "keys"}},
     "no volume": {"ledger": {"volume": {"enabled": False}}, "networkPolicy": {"enabled": False}},
+    "providers in files alone": {
+        "config": {"providers": None},
+        "providerFiles": {"team-a.yaml": REPLICAS["providerFiles"]["team-a.yaml"]},
+    },
     "another class": {"ledger": {"volume": {"storageClass": "fast", "size": "5Gi"}}},
 }
 
@@ -211,7 +215,8 @@ def test_the_exporter_takes_the_configuration(render: Render, name: str, tmp_pat
     config_file = tmp_path / "config.yaml"
     config_file.write_text(text)
     config = load(config_file)
-    assert [one.name for one in config.providers] == ["deerapi", *(["a"] if "providers" in mounts else [])]
+    listed = [] if "config" in SETS[name] else ["deerapi"]
+    assert [one.name for one in config.providers] == [*listed, *(["a"] if "providers" in mounts else [])]
     if "url" in SETS[name].get("ledger", {}):
         assert (config.ledger.url, config.ledger.lease) == (URL, 20)
         assert config.ledger.password is not None

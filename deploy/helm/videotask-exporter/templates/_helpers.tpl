@@ -41,5 +41,7 @@ ledger:
 {{- if .Values.providerFiles }}
 provider_files: [/etc/videotask-exporter-providers/*.yaml]
 {{- end }}
-{{ toYaml .Values.config }}
+{{- with .Values.config }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
