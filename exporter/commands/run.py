@@ -158,9 +158,10 @@ async def serve(
         if (fresh.ledger.without_password, fresh.replica) != (config.ledger.without_password, config.replica):
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
-    exposition = Exposition(collector.polled.snapshot, reloads, time.time, collector.polled.awaited)
+    polled = collector.polled
+    exposition = Exposition(polled.snapshot, reloads, time.time, polled.awaited, polled.snapshot_in_turns)
     application = web.create(
-        collector.polled,
+        polled,
         exposition,
         reload=reload if options.lifecycle else None,
         reloads=reloads,
