@@ -56,7 +56,7 @@ _FLAGS = {
     "--password-file": "a file with the password of the role in --to",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
     "--speed": "speed of the simulated tasks (default 10)",
-    "--vendors": "all, seeds (those of the first release), or names with commas between them",
+    "--vendors": "all, seeds (those of the first release), or names with commas between them (default all)",
     "--arrivals-for": "no new tasks after this time (default: never)",
     "--poll-interval": "time between two sweeps of a feed (default 1s)",
     "--log.level": "lowest level that is logged (default info)",
@@ -178,7 +178,8 @@ def parser() -> argparse.ArgumentParser:
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
     flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
-    flag("--vendors", demo, type=_simulated, default="default", metavar="NAMES")
+    chosen = _FLAGS["--vendors"].replace("(default all)", "(default: eight of them)")
+    flag("--vendors", demo, text=chosen, type=_simulated, default="default", metavar="NAMES")
     flag("--vendors", simulate, type=_simulated, default="all", metavar="NAMES")
     flag("--log.level", run, demo, simulate, choices=logs.LEVELS, default="info")
     flag("--log.format", run, demo, simulate, choices=logs.FORMATS, default="logfmt")

@@ -118,3 +118,12 @@ def test_advice_names_the_settings_in_force() -> None:
     assert "rate_limit (30/m)" in advice(Cause.RATE, swap.model_copy(update={"rate_limit": 0.5}))
     assert "request_timeout (10 s)" in advice(Cause.TIMEOUT, swap)
     assert "user_token" in advice(Cause.NOTHING_TO_WATCH, deer.model_copy(update={"user_token": None}))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "credential", "begins"),
+    [("tavus", "api_key", "Check api_key:"), ("facewap", "token", "The token has ended")],
+)
+def test_who_has_no_token_is_told_to_check_the_key(vendor: str, credential: str, begins: str) -> None:
+    settings = settings_of({"type": vendor, "base_url": "https://vendor.example", credential: "0123456789abcdef"})
+    assert VENDORS[vendor].advise(Cause.TOKEN, settings).startswith(begins)

@@ -43,13 +43,14 @@ from exporter.simulator import (
     Life,
     World,
     app,
+    fake_of,
     hang,
     running,
     serve,
 )
 from exporter.simulator.vendors.chanjing import Chanjing
 from exporter.simulator.world.profiles import PROFILES
-from exporter.tasks import Cause, State
+from exporter.tasks import Cause, Reason, State
 from exporter.vendors.registry import connect
 from tests.harness import ALL_FEEDS, UNLISTED, Door, Site, Start, page_of, settings_of, until
 from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
@@ -152,6 +153,18 @@ async def test_a_feed_that_works_is_well(practice: Practice, feed: Feed) -> None
     assert f"videotask_up{{{labels}}} 1.0" in report["series"]
     assert f'videotask_finished_total{{{labels},state="succeeded"}} 1.0' in report["series"]
     assert f'videotask_tasks{{{labels},state="running"}} {queued["running"]}.0' in report["series"]
+
+
+async def test_a_reason_that_look_ups_tell_is_no_drift_of_the_list(door: Door) -> None:
+    feed, now = ("fal", "request"), time.time()
+    world = World(rate=0, clock=HandClock(now), profiles=fake_of("fal").profiles)
+    world.add(Life("r-1", *feed, now - 60, 1.0, 30.0, State.FAILED, Reason.MODERATION))
+    door.behind = practice = Practice(world, door.url, KEYS)
+    practice.said = []
+    report = await practice.report(feed, expect=0)
+    assert report["understood"]["states"] == {"failed": 1}
+    assert report["understood"]["later"] == ["reason"]
+    assert report["findings"] == []
 
 
 async def test_fields_are_told_by_how_often_they_are_given(practice: Practice) -> None:

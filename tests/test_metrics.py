@@ -233,7 +233,7 @@ async def test_closed_labels_start_at_zero(rig: Rig, door: Door) -> None:
     assert rig.values("videotask_progress_ratio_gcount", "provider", "kind") == dict.fromkeys(feeds, 0)
     assert rig.values("videotask_task_series_dropped", "provider") == dict.fromkeys(SEEDS, 0)
     errors = rig.values("videotask_api_errors_total", "provider", "endpoint", "error")
-    with_a_balance = 2
+    with_a_balance = 3
     assert (len(errors), set(errors.values())) == ((4 * 3 + with_a_balance) * 10, {0})
     assert {name for name, one in rig.families().items() if not one.samples} == {
         "videotask_oldest_task_timestamp_seconds",

@@ -462,18 +462,18 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert config.ledger.path == str(tmp_path / "l.sqlite3")
 
 
-def of_runway(base_url: str) -> str:
-    return slips.of_base_url(base_url, "https://api.dev.runwayml.com/v1", ())
+def of_replicate(base_url: str) -> str:
+    return slips.of_base_url(base_url, "https://api.replicate.com/v1", ())
 
 
 def test_where_the_vendors_own_address_has_a_path_others_may_have_one_too() -> None:
-    assert of_runway("https://api.dev.runwayml.com/v1") == of_runway("https://gateway.example/v1") == ""
-    assert of_runway("https://gateway.example") == ""
+    assert of_replicate("https://api.replicate.com/v1") == of_replicate("https://gateway.example/v1") == ""
+    assert of_replicate("https://gateway.example") == ""
 
 
 def test_the_vendors_own_address_without_its_path_is_told() -> None:
-    assert of_runway("https://api.dev.runwayml.com") == (
-        "lacks /v1, where the vendor's API starts; write https://api.dev.runwayml.com/v1"
+    assert of_replicate("https://api.replicate.com") == (
+        "lacks /v1, where the vendor's API starts; write https://api.replicate.com/v1"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,9 @@ IN_FLIGHT = (0, 10, 100, 300)
 
 _NUMBERED = re.compile(r"[a-z]+\.\d+")
 """A code that its vendor writes in capitals."""
+
+_CURSOR = re.compile(r"\d+|&[a-z_]+=\{id\}")
+"""What differs between the requests for two pages."""
 
 
 def states_of(vendor: Vendor, kind: str) -> Mapping[str, State]:
@@ -94,15 +97,23 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
     most = [feed.listed[-1] for feed in feeds]
     shown = [feed.shown for feed in feeds]
     flying = [[one for one in each if not one.state.is_end] for each in shown]
+    later = [_once_ended(vendor, feed.kind) for feed in feeds]
+    both = list(zip(shown, later, strict=True))
     rows: dict[str, Iterable[str]] = {
         "list": (f"`{_request(one.listed[-1][0], vendor)}`" if one.lists else "none" for one in feeds),
         "tasks in flight that it does not show": (_elsewhere(calls, vendor) for calls in most),
         "tasks that wait": (_yes(one.state is State.QUEUED for one in each) for each in shown),
-        "time of submission": (_whose((one.submitted for one in feed.shown), seen=feed.lists) for feed in feeds),
+        "time of submission": (
+            _whose((one.submitted for one in feed.shown), seen=feed.lists, later="submitted" in parts)
+            for feed, parts in zip(feeds, later, strict=True)
+        ),
         "time of start": (_whose((one.started for one in feed.shown), seen=_shows_starts(feed)) for feed in feeds),
-        "time of end": (_whose(one.ended for one in each) for each in shown),
-        "progress of running tasks": (_yes(one.progress is not None for one in each) for each in flying),
-        "seconds of video": (_yes(one.output_seconds for one in each) for each in shown),
+        "time of end": (_whose((one.ended for one in each), later="ended" in parts) for each, parts in both),
+        "progress of running tasks": (
+            _yes((one.progress is not None for one in each), perhaps="progress" in vendor.tells[feed.kind].parts)
+            for feed, each in zip(feeds, flying, strict=True)
+        ),
+        "seconds of video": (_yes(["output" in parts, *(one.output_seconds for one in each)]) for each, parts in both),
         "model": (_yes(one.model for one in each) for each in shown),
         "cost": (_yes(one.usage for one in each) for each in shown),
         "balance of the account": (_balance(vendor) for _ in feeds),
@@ -115,7 +126,7 @@ def _known(vendor: Vendor, feeds: Sequence[Asked]) -> Iterator[str]:
 def _elsewhere(calls: Sequence[Exchange], vendor: Vendor) -> str:
     """How tasks are found that the first page does not show."""
     first, last = _request(calls[0], vendor), _request(calls[-1], vendor)
-    pages = first != last and re.sub(r"\d+", "", first) == re.sub(r"\d+", "", last)
+    pages = calls[-1].endpoint == "list" and _CURSOR.sub("", first) == _CURSOR.sub("", last)
     return "more pages, all of them at each sweep" if pages else f"`{last}`"
 
 
@@ -124,13 +135,22 @@ def _balance(vendor: Vendor) -> str:
     return f"with {with_}" if with_ else _yes([vendor.account])
 
 
-def _yes(known: Iterable[object]) -> str:
-    return "yes" if any(known) else "no"
+def _once_ended(vendor: Vendor, kind: str) -> Collection[str]:
+    """The parts that only the look-up of a task that has ended tells."""
+    declaration = declaration_of(vendor.name)
+    detail = declaration.feeds[kind].detail if declaration else None
+    return detail.fills if detail else ()
 
 
-def _whose(times: Iterable[float | None], *, seen: bool = True) -> str:
+def _yes(known: Iterable[object], *, perhaps: bool = False) -> str:
+    return "yes" if any(known) else "where the vendor tells it" if perhaps else "no"
+
+
+def _whose(times: Iterable[float | None], *, seen: bool = True, later: bool = False) -> str:
     """Whose clock tells a time: the vendor's, or ours where the exporter sees it happen."""
-    return "the vendor's" if any(times) else "observed" if seen else "unknown"
+    if any(times):
+        return "the vendor's"
+    return "the vendor's, once it has ended" if later else "observed" if seen else "unknown"
 
 
 def _shows_starts(feed: Asked) -> bool:

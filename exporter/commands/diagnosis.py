@@ -68,6 +68,8 @@ class Understood:
     """Rows in which a part of an observation breaks the contract or is in no table, by part."""
     clock: str
     """Whose times the durations come from: `provider` or `observed`."""
+    later: Sequence[str]
+    """What only the look-up of each ended task tells; the doctor makes none of those."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def _understood(understood: Understood) -> Iterator[str]:
     if never := [name for name in missed if name != "dated" or "ended" in missed]:  # only where no row tells its end
         yield from _row("never", ", ".join(never))
     yield from _row("times", "the vendor's" if understood.clock == "provider" else "starts and ends as we see them")
+    if understood.later:
+        yield from _row("later", f"{', '.join(understood.later)}: told by a look-up of each task that has ended")
     if understood.broken:
         yield from _row("broken", _counted(understood.broken))
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -191,7 +192,7 @@ class Examination:
             self._find(
                 report, "trouble", Cause.BUG, f"unexpected {type(error).__name__}; this is a bug of the exporter"
             )
-        shown = [observation for observation, _ in (sweep.listed | sweep.looked_up).values()]
+        shown = [_as_explained(one, feed.fills) for one, _ in (sweep.listed | sweep.looked_up).values()]
         if shown or sweep.malformed:
             report.understood = _understood(shown, sweep.malformed, feed)
         self._warn(report, shown)
@@ -357,4 +358,13 @@ def _understood(observations: Sequence[Observation], malformed: int, feed: Feed)
         fields=fields,
         broken=dict(Counter(str(part) for one in observations for part in sorted(one.unmapped))),
         clock=str(feed.clock),
+        later=sorted(feed.fills),
     )
+
+
+def _as_explained(one: Observation, fills: Collection[str]) -> Observation:
+    """A row as it is in a sweep, where a look-up tells of an ended task what its words do not."""
+    if "reason" not in fills or one.state is not State.FAILED:
+        return one
+    strange = tuple((part, word) for part, word in one.strange if part is not Field.REASON)
+    return replace(one, unmapped=one.unmapped - {Field.REASON}, strange=strange)

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from exporter.client.advice import advice
+from exporter.client.advice import advice, credentials
 from exporter.client.client import Client
 from exporter.client.errors import TaskNotFound
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
-from exporter.tasks import Cause, Clock, Observation, Reason, State, is_task_id
+from exporter.tasks import Cause, Clock, Field, Observation, Reason, State, is_task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class Feed(ABC):
     """Seconds back to which the vendor lists, where it says so: an older list may have nothing left."""
     units: tuple[str, ...] = ()
     """The units, of UNITS, in which it tells what tasks cost; empty where it does not."""
+    lists_ends_alone: bool = False
+    """Whether the list shows tasks once they have ended, and tells more of the end than a look-up does."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"
@@ -146,10 +148,11 @@ def filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> O
     told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
     if "reason" in names:
         told |= {"said": detail.said or listed.said}
-        unmapped = listed.unmapped | detail.unmapped
+        unmapped, strange = listed.unmapped | detail.unmapped, detail.strange or listed.strange
         if detail.reason not in (None, Reason.UNKNOWN) or not detail.unmapped:
-            unmapped -= {part for part in unmapped if part.value == "reason"}
-        told |= {"unmapped": unmapped, "strange": detail.strange or listed.strange}
+            unmapped -= {Field.REASON}
+            strange = tuple((part, word) for part, word in strange if part is not Field.REASON)
+        told |= {"unmapped": unmapped, "strange": strange}
     return replace(listed, **told)
 
 
@@ -237,6 +240,9 @@ class Vendor:
 
     def advise(self, cause: Cause, settings: ProviderSettings) -> str:
         """What to do about a trouble with an account at this vendor, in words."""
+        holds_token = bool(self.renewed_with) or any("token" in name for name in credentials(settings))
+        if cause is Cause.TOKEN and not holds_token:
+            cause = Cause.CREDENTIALS  # some vendors call a key a token
         renews = not self.renewed_with or getattr(settings, self.renewed_with) is not None
         general, own = advice(cause, settings, renews), self.advice.get(cause, "")
         return f"{general} {own}" if own else general

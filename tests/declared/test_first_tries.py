@@ -204,7 +204,7 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
     ),
     "a key without its s, which another part has": (
         {"rows": "row: data"},
-        "10: kiln.feeds.firing.list.row: unknown key; did you mean rows?; allowed: headers, in_flight, json, last, "
+        "10: kiln.feeds.firing.list.row: unknown key; did you mean rows?; allowed: ends_alone, headers, in_flight, json, last, "
         "method, order, paging, path, query, rows, total, where, window",
     ),
 }

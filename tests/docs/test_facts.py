@@ -25,6 +25,31 @@ README = BY_NAME["README.md"]
 TROUBLESHOOTING = BY_NAME["docs/troubleshooting.md"]
 COOKBOOK = BY_NAME["docs/cookbook.md"]
 
+# --- Vendors
+
+TOLD = {
+    "submitted": "time of submission",
+    "started": "time of start",
+    "ended": "time of end",
+    "progress": "progress of running tasks",
+    "output": "seconds of video",
+    "model": "model",
+    "usage": "cost",
+}
+"""Rows of a vendor's page, by the parts that the command `vendors` names."""
+
+
+@pytest.mark.parametrize("name", sorted(VENDORS))
+def test_a_vendors_page_and_the_command_tell_the_same_of_what_is_known(name: str) -> None:
+    text = BY_NAME[f"docs/vendors/{name}.md"].text
+    table = text[text.index("## What is read") : text.index("## Requests at")]
+    lines = (line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|"))
+    cells = {first.strip(): [one.strip() for one in rest] for first, *rest in lines}
+    for place, kind in enumerate(VENDORS[name].kinds):
+        known = {part for part, row in TOLD.items() if cells[row][place] not in ("no", "observed", "unknown")}
+        assert known == set(VENDORS[name].tells[kind].parts) & TOLD.keys(), kind
+
+
 # --- Flags
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -11,9 +11,11 @@ import pytest
 from exporter.client.client import Client
 from exporter.simulator import Credentials, HandClock, Life, World, fake_of
 from exporter.vendors import registry
+from exporter.vendors.vendor import Balance
 from tests.harness import NOW, Connection, Door, MemoryVault, Rig, ScriptedVendor, Site, settings_of
 
 Scripted = Callable[..., Connection]
+BalanceOf = Callable[[str, Any], Awaitable[Balance | None]]
 
 
 class Account:
@@ -73,3 +75,18 @@ async def scripted() -> AsyncIterator[Scripted]:
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+async def balance_of(scripted: Scripted) -> BalanceOf:
+    """What is left in an account whose vendor gives this answer: `await balance_of("vidu", body)`."""
+
+    async def ask(name: str, answer: Any) -> Balance | None:
+        line = scripted(name, answer)
+        settings = settings_of({"type": name, "base_url": line.client.base_url, **fake_of(name).lets_in(Credentials())})
+        vendor = registry.built_in()[name]
+        account = vendor.account and vendor.account(settings, line.client, list(line.feeds.values()))
+        assert account
+        return await account.balance()
+
+    return ask

@@ -21,14 +21,16 @@ from exporter.client.errors import (
 from exporter.config.load import ConfigError
 from exporter.config.mistakes.accounts import configured_twice
 from exporter.simulator import Life, fake_of
-from exporter.simulator.vendors.fal import ENDPOINT
-from exporter.tasks import Field, Observation, Reason, State
+from exporter.simulator.vendors.fal import ENDPOINT, Fal
+from exporter.snapshot import UnmappedWords
+from exporter.tasks import Field, Observation, Phase, Reason, State
 from exporter.vendors.api import Position
 from exporter.vendors.builtin.fal import Settings
 from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, VENDORS, counted, load, page_of, settings_of, told
-from tests.vendors.conftest import OpenAccount, Scripted
+from tests.harness.desk import measured
+from tests.vendors.conftest import Account, OpenAccount, Scripted
 
 ONE, TWO = "fal-ai/acme-video/v1/text-to-video", "acme/other"
 DONE, FLAGGED = "11111111-aaaa-4bbb-8ccc-000000000001", "11111111-aaaa-4bbb-8ccc-000000000002"
@@ -357,6 +359,20 @@ async def test_a_failure_that_the_list_explains_needs_no_look_up(open_account: O
     assert {reason: count for reason, count in failures.items() if count} == {"timeout": 1, "moderation": 1}
 
 
+async def test_a_status_that_the_queue_explains_is_no_word_to_be_mapped(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    ended = {"type": "fal", "kind": "request", "submitted": NOW - 60, "run_seconds": 30.0, "end": State.FAILED}
+    account.site.world.add(
+        Life("r-1", **ended, reason=Reason.MODERATION, words="Flagged.", code="content_policy_violation"),  # type: ignore[arg-type]
+    )
+    loop = account.rig.loop_of(kind="request")
+    await account.rig.sweep(2)
+    assert loop.snapshot().unmapped == UnmappedWords()
+    account.site.world.add(Life("r-2", **ended, reason=Reason.UNKNOWN, words="", code="zork"))  # type: ignore[arg-type]
+    await account.rig.sweep(2)
+    assert loop.snapshot().unmapped.words == ((Field.REASON, "zork"),)
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -375,6 +391,50 @@ async def test_the_fake_enforces_its_limits(open_account: OpenAccount, query: st
         sub_path = await http.get(f"{account.site.url}{fake.prefix}/{ENDPOINT}/requests/r-1/status")
     assert answer.status_code == status
     assert sub_path.status_code == 405
+
+
+async def test_an_end_waits_for_the_list_which_knows_when_it_was_and_whether_well(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    _fake(account).list_lag = 20.0
+    await account.submit(
+        Life("r-1", "fal", "request", NOW, 5.0, 20.0, State.SUCCEEDED),
+        # The queue says COMPLETED and no error; the list says 422.
+        Life("r-2", "fal", "request", NOW, 5.0, 20.0, State.FAILED, Reason.UNKNOWN, words=""),
+    )
+    tracker = account.rig.loop_of(kind="request").tracker
+    await account.rig.sweep(2)
+    assert counted(tracker, "finished_total") == {}
+    assert len(tracker.in_flight) == 2
+    await account.rig.sweep(3)
+    assert counted(tracker, "finished_total") == {"succeeded": 1, "failed": 1}
+    assert measured(tracker, Phase.TOTAL, State.SUCCEEDED) == (1, 25.0)
+    assert counted(tracker, "unmeasured_durations_total") == {}
+
+
+async def test_an_id_that_comes_with_the_end_waits_for_the_list_too(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    _fake(account).list_lag = 20.0
+    await account.submit(Life("r-1", "fal", "request", NOW - 15, 5.0, 15.0, State.SUCCEEDED))
+    tracker = account.rig.loop_of(kind="request").tracker
+    await account.rig.sweep(4)
+    assert counted(tracker, "finished_total") == {"succeeded": 1}
+    assert measured(tracker, Phase.TOTAL, State.SUCCEEDED) == (1, 20.0)
+
+
+async def test_an_end_that_no_list_shows_is_believed_after_a_while(open_account: OpenAccount) -> None:
+    account = open_account("fal")
+    _fake(account).list_lag = 1e9
+    await account.submit(Life("r-1", "fal", "request", NOW, 5.0, 5.0, State.SUCCEEDED))
+    tracker = account.rig.loop_of(kind="request").tracker
+    await account.rig.sweep(6)
+    assert counted(tracker, "finished_total") == {"succeeded": 1}
+    assert account.rig.loop_of(kind="request").following.unread == 0
+
+
+def _fake(account: Account) -> Fal:
+    fake = account.site.fake.vendors["fal"]
+    assert isinstance(fake, Fal)
+    return fake
 
 
 async def test_a_quiet_day_is_no_gap(open_account: OpenAccount) -> None:

@@ -21,8 +21,9 @@ from exporter.simulator import Life
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.api import Position
 from exporter.vendors.registry import declaration_of
+from exporter.vendors.vendor import Balance
 from tests.harness import NOW, counted
-from tests.vendors.conftest import OpenAccount, Scripted
+from tests.vendors.conftest import BalanceOf, OpenAccount, Scripted
 
 DAY = 86400
 CREATED = 1772331300120
@@ -252,14 +253,27 @@ PACKS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("vendor", ["kling", "kling_legacy"])
-@pytest.mark.parametrize(("packs", "left"), [(PACKS, 920.5), (PACKS[2:], 0), ([], 0)])
-def test_the_balance_is_what_is_left_in_packs_that_are_online(vendor: str, packs: list[Any], left: float) -> None:
-    declaration = declaration_of(vendor)
-    assert declaration
-    assert declaration.account
+@pytest.mark.parametrize(("packs", "left"), [(PACKS, 920.5), (PACKS[2:], 0)])
+async def test_the_balance_is_what_is_left_in_packs_that_are_online(
+    balance_of: BalanceOf, vendor: str, packs: list[Any], left: float
+) -> None:
     body = good({"code": 0, "msg": "success", "resource_pack_subscribe_infos": packs})
-    assert declaration.account.balance.path(body) == left
-    assert declaration.account.balance.unit == "units"
+    assert await balance_of(vendor, body) == Balance(left, "units")
+
+
+@pytest.mark.parametrize("vendor", ["kling", "kling_legacy"])
+@pytest.mark.parametrize("packs", [[], None])
+async def test_who_has_no_packs_has_no_balance_rather_than_an_empty_one(
+    balance_of: BalanceOf, vendor: str, packs: object
+) -> None:
+    body = good({"code": 0, "msg": "success", "resource_pack_subscribe_infos": packs})
+    assert await balance_of(vendor, body) is None
+
+
+@pytest.mark.parametrize("vendor", ["kling", "kling_legacy"])
+async def test_a_refusal_within_a_good_answer_is_no_balance(balance_of: BalanceOf, vendor: str) -> None:
+    with pytest.raises(ContractBroken, match="holds no balance"):
+        await balance_of(vendor, good({"code": 1200, "msg": "x", "resource_pack_subscribe_infos": []}))
 
 
 async def test_the_fake_tells_packs_of_the_last_year(open_account: OpenAccount) -> None:

@@ -160,6 +160,11 @@ def test_a_clock_matters_where_requests_are_signed() -> None:
     assert vendor.advise(Cause.SIGNATURE, signed)
 
 
+def test_a_kind_that_the_site_lacks_is_no_fault_of_the_address_alone() -> None:
+    settings = settings_of({"type": "kling_legacy", "api_key": "KEY"})
+    assert "take it out of `feeds`" in registry.built_in()["kling_legacy"].advise(Cause.WRONG_URL, settings)
+
+
 def config(tmp_path: Path, feeds: str) -> Path:
     file = tmp_path / "config.yaml"
     file.write_text(f"providers:\n  - {{name: k, type: kling_legacy, api_key: KEY-0123, feeds: [{feeds}]}}\n")

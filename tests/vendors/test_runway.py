@@ -28,7 +28,7 @@ async def test_a_running_task_tells_its_progress_as_a_fraction(scripted: Scripte
     runway = scripted("runway", {**CREATED, "status": "RUNNING", "progress": 0.42, "estimatedCost": {"credits": 50}})
     assert await runway.observe(ID) == Observation(ID, State.RUNNING, progress=0.42, submitted=AT)
     (request,) = runway.vendor.requests
-    assert str(request.url) == f"https://vendor.example/tasks/{ID}"
+    assert str(request.url) == f"https://vendor.example/v1/tasks/{ID}"
     assert request.headers["X-Runway-Version"] == "2024-11-06"
     assert request.headers["Authorization"].startswith("Bearer key_")
     assert not runway.feed.lists
@@ -121,7 +121,7 @@ def test_the_balance_is_in_credits() -> None:
     assert declaration.account is not None
     balance = declaration.account.balance
     assert balance.path({"creditBalance": 12345, "tier": {"models": {}}}) == 12345
-    assert (declaration.account.path, balance.unit, balance.scale) == ("/organization", "credits", 1.0)
+    assert (declaration.account.path, balance.unit, balance.scale) == ("/v1/organization", "credits", 1.0)
 
 
 async def test_the_fake_wants_its_header_and_tells_throttled_tasks(open_account: OpenAccount) -> None:
@@ -131,10 +131,10 @@ async def test_the_fake_wants_its_header_and_tells_throttled_tasks(open_account:
     key = {"Authorization": f"Bearer {fake.keys['api_key']}"}
     version = {"X-Runway-Version": "2024-11-06"}
     async with httpx.AsyncClient(base_url=account.site.url + fake.prefix) as http:
-        assert (await http.get("/tasks/task-1", headers=key)).status_code == 400
-        assert (await http.get("/tasks/task-1", headers=version)).status_code == 401
-        assert (await http.get("/tasks/task-9", headers={**key, **version})).status_code == 404
-        words = {(await http.get(f"/tasks/task-{n}", headers={**key, **version})).json()["status"] for n in range(8)}
-        organization = await http.get("/organization", headers={**key, **version})
+        assert (await http.get("/v1/tasks/task-1", headers=key)).status_code == 400
+        assert (await http.get("/v1/tasks/task-1", headers=version)).status_code == 401
+        assert (await http.get("/v1/tasks/task-9", headers={**key, **version})).status_code == 404
+        words = {(await http.get(f"/v1/tasks/task-{n}", headers={**key, **version})).json()["status"] for n in range(8)}
+        organization = await http.get("/v1/organization", headers={**key, **version})
     assert words == {"PENDING", "THROTTLED"}
     assert organization.json()["creditBalance"] == 12_345

@@ -412,6 +412,17 @@ def test_no_page_is_wider_than_the_screen(browser: Browser, full: Site, width: i
             assert page.evaluate(CUT_OFF) == []
 
 
+def test_a_long_name_of_a_model_leaves_the_other_columns_in_view(browser: Browser, full: Site) -> None:
+    model = "fal-ai/kling-video/v2.1/master/image-to-video"
+    full.show(Observation("7f5a97ef-14cb-b506-ccbd-185b5505565f", State.RUNNING, model=model, progress=0.5))
+    with visit(browser, full, viewport={"width": 1280, "height": 800}) as page:
+        page.goto("/tasks")
+        expect(page.locator("tbody")).to_contain_text(model)
+        assert page.evaluate(
+            "[...document.querySelectorAll('.scroll')].every((one) => one.scrollWidth <= one.clientWidth)"
+        )
+
+
 STRUCTURE = """() => ({
   lang: document.documentElement.lang,
   title: document.title,

@@ -1,7 +1,8 @@
-"""Ends that a list shows and only a look-up tells in full: why a task failed, how long the clip is.
+"""Ends that one answer shows and only another tells in full: why a task failed, how long the clip is, when it ended.
 
-Such an end is counted when the look-up has answered, or has failed three times. Until then a task that is known stays
-as it is, and a new one is kept among the ids that were asked for, so that a restart loses none.
+What a list shows and only a look-up completes is counted when the look-up has answered, or has failed three times.
+Until then a task that is known stays as it is, and a new one is kept among the ids that were asked for, so that a
+restart loses none. What a look-up shows and only the list dates waits for the list.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from exporter.client.errors import CallError, RateLimited, TaskNotFound
 from exporter.ledger.counting.times import believed
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
-from exporter.ledger.tracker import Tracker
+from exporter.ledger.tracker import STALE_AFTER, Tracker
 from exporter.polling.feed.look_ups import GIVE_UP
 from exporter.tasks import Observation
 from exporter.vendors.vendor import Feed, filled, lacks
@@ -27,6 +28,9 @@ TRIES = 3
 
 OLD_ONES = 100_000
 """Ends from before the history that are remembered at the most, lest they are asked for again."""
+
+FORGOTTEN_AFTER = 86400.0
+"""Seconds for which it is remembered when a look-up first showed an end that no list shows."""
 
 
 @dataclass
@@ -87,9 +91,13 @@ class Fills:
                 sweep.listed.setdefault(one.id, (AS_BEFORE, at))
         return shown
 
+    def explains(self, one: Observation) -> bool:
+        """Whether a look-up may tell what this row of a list does not, so that its words are not the last."""
+        return bool(self._feed.fills) and one.state.is_end and lacks(one, self._feed.fills)
+
     def _is_news(self, one: Observation, at: float) -> bool:
         """Whether it is an end that will be counted, and of which a look-up may tell more."""
-        if not one.state.is_end or not lacks(one, self._feed.fills):
+        if not self.explains(one):
             return False
         placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
         return placed is None or placed >= self._tracker.floor(at)
@@ -169,10 +177,45 @@ class Fills:
                 held.told = filled(held.listed, detail, self._feed.fills)
         return answered
 
-    def settle(self) -> None:
-        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it."""
+    def settle(self) -> Sequence[Observation]:
+        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it.
+
+        Returns them.
+        """
+        told = [held.told for held in self._held.values() if held.told]
         for task_id, held in self._held.items():
             placed = believed(held.told, held.at).placed if held.told else None
             if placed is not None and placed < self._tracker.floor(held.at) and len(self._old) < OLD_ONES:
                 self._old[task_id] = None
         self._held = dict(self._waiting)
+        return told
+
+
+class Undated:
+    """The ends of one feed that a look-up has shown, and that only the list dates, once it shows them.
+
+    They are put off for three intervals at the most: a list that reaches back less far never shows them.
+    """
+
+    def __init__(self, feed: Feed, tracker: Tracker) -> None:
+        self._feed = feed
+        self._tracker = tracker
+        self._since: dict[str, float] = {}
+
+    def put_off(self, sweep: Sweep) -> None:
+        """Leaves the tasks of a sweep whose ends have to wait as they were."""
+        if not self._feed.lists_ends_alone:
+            return
+        patience = STALE_AFTER * self._tracker.interval
+        for task_id, (shown, at) in sweep.looked_up.items():
+            if not shown.state.is_end or shown.ended is not None or task_id in sweep.listed:
+                continue
+            if 0 <= at - self._since.setdefault(task_id, at) < patience:
+                sweep.looked_up[task_id] = AS_BEFORE, at
+                sweep.finished.discard(task_id)
+        if sweep.complete:
+            self._since = {one: at for one, at in self._since.items() if self._waits(one, at, sweep)}
+
+    def _waits(self, task_id: str, since: float, sweep: Sweep) -> bool:
+        at = sweep.looked_up.get(task_id, (None, since))[1]
+        return task_id not in sweep.listed and at - since < FORGOTTEN_AFTER

@@ -22,7 +22,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
-from exporter.polling.feed.fills import Fills
+from exporter.polling.feed.fills import Fills, Undated
 from exporter.polling.feed.heartbeat import Heartbeat
 from exporter.polling.feed.listing import ListReader
 from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
@@ -79,6 +79,7 @@ class FeedLoop:
         self.heartbeat = Heartbeat(provider.settings)
         self._unmapped = Unmapped(provider.settings, feed.kind, clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
+        self._undated = Undated(feed, tracker)
         self._list = ListReader(
             feed, tracker, ledger, provider.settings, clock, self._page, self.heartbeat.beat, self._fills
         )
@@ -263,6 +264,7 @@ class FeedLoop:
 
     async def _keep(self, sweep: Sweep) -> None:
         now = self._clock()
+        self._undated.put_off(sweep)
         sweep.missing = self._missing_tasks.missed(sweep, self.tracker.in_flight, self.interval, now)
         brought = sweep.looked_up.keys() - self.tracker.in_flight.keys() - sweep.ended_before
         await self._ledger.record(self.tracker, sweep, now, keep=self.following.ids)
@@ -271,7 +273,7 @@ class FeedLoop:
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
         if sweep.complete:
-            self._fills.settle()
+            self._unmapped.take(self._fills.settle())
 
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
@@ -315,7 +317,7 @@ class FeedLoop:
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
-        self._unmapped.take(page.observations)
+        self._unmapped.take(one for one in page.observations if not self._fills.explains(one))
         return page
 
     def _tell(self, error: Exception | None) -> None:

@@ -41,6 +41,8 @@ class Fal(Vendor):
     prefix = "/fal/v1"
     keys: ClassVar = {"api_key": "demo-fal-id:demo-fal-secret", "endpoints": [ENDPOINT]}
     lists_in_flight = False
+    list_lag: float = 0.0
+    """Seconds from an end until the list shows it."""
     profiles = (
         Profile(
             REQUEST,
@@ -91,7 +93,8 @@ class Fal(Vendor):
             return _error(400, "validation_error", "Invalid request parameters")
         now = self.world.now()
         moments = [(life, life.at(now)) for life in self.world.listed(REQUEST) if _endpoint_of(life) in endpoints]
-        ended = [(life, at) for life, at in moments if at.ended is not None and at.ended > now - WINDOW]
+        shown_until = now - self.list_lag
+        ended = [(life, at) for life, at in moments if at.ended is not None and now - WINDOW < at.ended <= shown_until]
         ended.sort(key=lambda one: one[1].ended or 0.0, reverse=True)
         shown = ended[(page - 1) * limit : page * limit]
         rows = [_row(life, moment) for life, moment in shown]
@@ -158,7 +161,7 @@ def _queued(life: Life, moment: Moment) -> Response:
         return VendorJSON({"status": "IN_PROGRESS", "logs": [{"message": prompt(life.id)}], **answer}, 202)
     done = {"status": "COMPLETED", "logs": [], "metrics": {"inference_time": 1.5}, **answer}
     if moment.state is not State.SUCCEEDED:
-        done |= {"error": life.words, "error_type": life.code}
+        done |= {"error": life.words, "error_type": life.code}  # with neither, only the list shows a failure
     return VendorJSON(done)
 
 

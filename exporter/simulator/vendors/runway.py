@@ -32,7 +32,7 @@ STATES = {
 @dataclass(eq=False)
 class Runway(Vendor):
     type = "runway"
-    prefix = "/runway/v1"
+    prefix = "/runway"
     keys: ClassVar = {"api_key": "key_demo0123456789abcdef"}
     profiles = (
         Profile(
@@ -63,8 +63,8 @@ class Runway(Vendor):
 
     def routes(self) -> list[BaseRoute]:
         return [
-            self.route("/tasks/{task_id}", "task/detail", self._detail),
-            self.route("/organization", "account", self._organization),
+            self.route("/v1/tasks/{task_id}", "task/detail", self._detail),
+            self.route("/v1/organization", "account", self._organization),
         ]
 
     def over_limit(self) -> Response:

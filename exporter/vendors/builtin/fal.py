@@ -91,6 +91,7 @@ DECLARATION = Declaration.model_validate(
                     "last": "has_more == `false`",
                     "paging": {"type": "cursor", "next": "next_cursor"},
                     "window": "24h",
+                    "ends_alone": True,
                 },
                 "detail": {"path": "{queue}/{+id}/status", "fills": ["reason"]},
                 "fields": {

@@ -15,6 +15,7 @@ from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
+from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Header, JwtHs256, Scheme
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
@@ -108,8 +109,11 @@ DECLARATION = Declaration.model_validate(
             # Packs are found by when they were bought, and may be a year old.
             "window": "400d",
             "query": {"start_time": "{since_ms}", "end_time": "{until_ms}"},
+            # Who pays by use has no packs. A refusal stands inside a good answer.
+            "missing": {"when": "data.code == `0` && !data.resource_pack_subscribe_infos"},
             "balance": {
-                "path": "sum(data.resource_pack_subscribe_infos[?status == 'online'].remaining_quantity)",
+                "path": "data.code == `0` && sum(data.resource_pack_subscribe_infos[?status == 'online']"
+                ".remaining_quantity)",
                 "unit": "units",
             },
         },
@@ -132,4 +136,5 @@ VENDOR = vendor_of(
     settings=Settings,
     other_names=("kling_v1", "kling_jwt"),
     signed_with="access_key",
+    advice={Cause.WRONG_URL: "Where other kinds answer, your site does not have this one: take it out of `feeds`."},
 )

@@ -82,6 +82,9 @@ class ListRequest(_Request):
     total: Path | None = Field(default=None, description="how many rows all pages have together")
     order: Literal["newest_first", "unknown"] = Field(default="newest_first", description="how the rows are sorted")
     window: Interval | None = Field(default=None, description="how far back the vendor lists")
+    ends_alone: bool = Field(
+        default=False, description="whether tasks are shown once they have ended, and an end is dated here alone"
+    )
     in_flight: dict[str, str] = Field(
         default_factory=dict, description="more parameters that ask for the tasks in flight alone, where there are such"
     )

@@ -115,6 +115,7 @@ class Listing:
     total: Expression | None = None
     sorted: bool = True
     window: float | None = None
+    ends_alone: bool = False
     in_flight: RequestTemplate | None = None
     """The request for the tasks in flight alone, where the vendor has a filter for them."""
 
@@ -186,6 +187,7 @@ class DeclaredFeed(Feed):
         # Without a detail only the whole list tells that a task is gone.
         self.is_sorted = listing is not None and listing.sorted and detail is not None
         self.lists_in_flight = listing is not None and listing.in_flight is not None
+        self.lists_ends_alone = listing is not None and listing.ends_alone
         self.window = listing.window if listing else None
         self.batch = detail.batch if detail else 1
         self.fills = detail.fills if detail and listing else frozenset()

@@ -298,6 +298,7 @@ def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | No
         total=of.total,
         sorted=of.order == "newest_first",
         window=of.window,
+        ends_alone=of.ends_alone,
         in_flight=_in_flight(of),
     )
 
