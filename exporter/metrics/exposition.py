@@ -135,6 +135,7 @@ class Exposition:
         reloads: Reloads,
         clock: Callable[[], float],
         awaited: Callable[[], list[str]] = list,
+        *,
         take_in_turns: Callable[[], Awaitable[Snapshot]] | None = None,
     ) -> None:
         """`take` takes a snapshot, `awaited` names the feeds whose first sweep has not ended.

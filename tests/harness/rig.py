@@ -171,7 +171,7 @@ class Rig:
 
     def exposing(self, reloads: Reloads) -> Exposition:
         polled = self.polled
-        return Exposition(polled.snapshot, reloads, self.clock, polled.awaited, polled.snapshot_in_turns)
+        return Exposition(polled.snapshot, reloads, self.clock, polled.awaited, take_in_turns=polled.snapshot_in_turns)
 
     def text(self) -> str:
         """/metrics in the text format."""
