@@ -96,4 +96,6 @@ programs:
 	@scripts/install-program nginx nginx-light
 	@scripts/install-postgresql
 	@scripts/install-program pgbouncer pgbouncer
+	@command -v kubectl >/dev/null || scripts/install-go-program kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+	@scripts/install-go-program helm helm.sh/helm/v3/cmd/helm@v3.22.0
 	@scripts/install-chromium

@@ -41,7 +41,10 @@ async def run(quick: bool) -> list[Result]:
     feeds, tasks, watched = (3, 20, 0.3) if quick else (FEEDS, TASKS, WATCHED)
     standing = Standing(feeds, tasks)
     await standing.fill()
-    exposition = Exposition(standing.polled.snapshot, Reloads(), time.time, standing.polled.awaited)
+    polled = standing.polled
+    exposition = Exposition(
+        polled.snapshot, Reloads(), time.time, polled.awaited, take_in_turns=polled.snapshot_in_turns
+    )
     sockets = listen(["127.0.0.1:0"])
     server = Server(web.create(standing.polled, exposition))
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"

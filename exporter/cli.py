@@ -46,6 +46,7 @@ _FLAGS = {
     "--sample": "a file with the body of one answer, list or detail, JSON: tell what is understood of it",
     "--feed": "the feed of the sample, where there are several",
     "--vendor-file": "print that of a file of vendor_files instead",
+    "--provider-file": "print that of a file of provider_files instead",
     "--provider": "only this one; repeatable",
     "--json": "print JSON; docs/troubleshooting.md describes it",
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
@@ -164,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--sample", vendor, metavar="BODY")
     flag("--feed", vendor, metavar="KIND")
     flag("--vendor-file", schema, action="store_true")
+    flag("--provider-file", schema, action="store_true")
     flag("--provider", doctor, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--record", doctor, metavar="DIR")
@@ -239,6 +241,8 @@ def _check_config(arguments: argparse.Namespace) -> int:
         print(f"warning: {remark}")
     feeds = sum(len(config.kinds_of(one)) for one in config.providers)
     print(f"{arguments.config_file}: good; providers: {len(config.providers)}, feeds: {feeds}")
+    for name, count in config.providers_by_file.items():
+        print(f"{name}: good; providers: {count}")
     if web:
         tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
         print(f"{arguments.web_config_file}: good; TLS: {tls}, password: {users}")
@@ -275,6 +279,8 @@ def _config_schema(arguments: argparse.Namespace) -> int:
     from exporter.vendors.registry import installed
 
     document = schema.vendor_file if arguments.vendor_file else schema.document
+    if arguments.provider_file:
+        document = schema.provider_file
     print(schema.text(document(installed())), end="")
     return 0
 

@@ -16,6 +16,7 @@ RECORDINGS = HERE / "prometheus" / "rules" / "recordings.yaml"
 ALERTS = HERE / "prometheus" / "rules" / "alerts.yaml"
 GRAFANA_ALERTS = HERE / "provisioning" / "alerting" / "rules.yaml"
 KUBERNETES_RULES = HERE.parent / "deploy" / "kubernetes" / "prometheusrule.yaml"
+HELM_RULES = HERE.parent / "deploy" / "helm" / "videotask-exporter" / "rules.yaml"
 
 _HEAD = (
     "# Written by `python -m grafana.generate` from grafana/alerts.py and grafana/thresholds.yaml; "
@@ -31,6 +32,7 @@ def files(thresholds: Thresholds | None = None) -> dict[Path, str]:
         ALERTS: _written(prometheus_rules.alerting_file(thresholds)),
         GRAFANA_ALERTS: _written(grafana_rules.alerting_file(thresholds)),
         KUBERNETES_RULES: _written(_resource(thresholds)),
+        HELM_RULES: _written(_resource(thresholds)["spec"]),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def program() -> Callable[..., str]:
     """Finds a program that this project does not bring: skips where it is missing, but never in CI."""
 
     def find(name: str, *other_names: str) -> str:
-        found = next(filter(None, map(shutil.which, (name, *other_names))), None)
+        places = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"  # the latter for what Go built
+        found = next(filter(None, (shutil.which(one, path=places) for one in (name, *other_names))), None)
         if found is None and os.environ.get("CI") == "true":
             pytest.fail(f"{name} is not on PATH, and CI skips no test; run make programs")
         if found is None:

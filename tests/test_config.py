@@ -65,8 +65,8 @@ SECRET_FORMS = "write the credential, ${VARIABLE}, or use the key with _file"
 TYPES = ", ".join(sorted(VENDORS))
 TOP_KEYS = (
     "account_interval, duration_buckets, history, idle_poll_interval, ledger, list_lag, log, model_limit, "
-    "poll_interval, providers, recent_window, replica, request_timeout, stalled_after, task_series_limit, "
-    "vendor_files, vendors"
+    "poll_interval, provider_files, providers, recent_window, replica, request_timeout, stalled_after, "
+    "task_series_limit, vendor_files, vendors"
 )
 METASTUDIO_WAYS = "credentials: give exactly one of auth_token, access_key with secret_key, or iam"
 CHANJING_WAYS = "credentials: give exactly one of access_token, or app_id with secret_key"
@@ -124,7 +124,10 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     # nothing to read
     "empty file": ("", ["1: providers: missing, the file is empty; write at least one provider"]),
     "only comments": ("# nothing\n\n", ["1: providers: missing, the file is empty; write at least one provider"]),
-    "an empty mapping": ("{}", ["1: providers: missing; the accounts to poll"]),
+    "an empty mapping": (
+        "{}",
+        ["1: providers: missing; the accounts to poll; at least one, here or in a file of `provider_files`"],
+    ),
     "a list": ("- a\n", ["1: not a mapping; write keys such as `providers:` with values"]),
     "a text": (f"api_key:{SECRET}\n", ["1: not a mapping; write keys such as `providers:` with values"]),
     "a level of the log that there is not": (
@@ -206,7 +209,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
     ),
     "too many values": (
         "a:\n" + "- b\n" * 100_001,
-        ["100000: not valid YAML: more than 100000 values, with aliases written out"],
+        ["99999: not valid YAML: more than 100000 values, with aliases written out"],
     ),
     "nested keys": ("".join(" " * n + "a:\n" for n in range(60)), ["51: not valid YAML: nested too deeply"]),
     "merges that multiply": (
@@ -852,7 +855,12 @@ def test_the_example_shows_the_defaults() -> None:
     config = load(EXAMPLE, ENVIRONMENT)
     shown = config.model_dump(exclude={"providers"})
     own = {"ledger": LedgerSettings().model_dump(), "log": LogSettings().model_dump()}
-    assert shown == own | PollSettings().model_dump() | {"vendors": {}, "vendor_files": [], "replica": None}
+    assert shown == own | PollSettings().model_dump() | {
+        "vendors": {},
+        "vendor_files": [],
+        "provider_files": [],
+        "replica": None,
+    }
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:

@@ -15,10 +15,11 @@ import pytest
 from starlette.types import Message
 
 from exporter.metrics.exposition import PIECE, Exposition
+from exporter.polling.providers import IN_A_TURN
 from exporter.snapshot import FeedStatus, Reloads, Snapshot
 from exporter.tasks import Observation, State
 from exporter.web.app import Scrapes
-from tests.harness import PATIENCE, Rig, until
+from tests.harness import PATIENCE, Rig, Site, until
 from tests.harness.rig import OPENMETRICS
 
 
@@ -199,6 +200,27 @@ async def test_a_scrape_between_two_sweeps_takes_no_snapshot_even_if_a_first_swe
     keeping.cancel()
     assert rig.polled.awaited() == ["swap/face_swap"]
     await rig.aclose()
+
+
+async def test_a_snapshot_of_very_many_providers_lets_others_have_their_turn_and_shows_the_same(
+    rig: Rig, site: Site
+) -> None:
+    for number in range(2 * IN_A_TURN + 1):
+        rig.add(site.settings("facewap", name=f"swap{number}"))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    meanwhile = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    snapshot = await rig.polled.snapshot_in_turns()
+    meanwhile.cancel()
+    assert turns == 2
+    assert snapshot == rig.polled.snapshot()
 
 
 async def test_a_slip_of_ours_is_told_and_nothing_old_is_served_for_new(

@@ -160,7 +160,14 @@ async def serve(
             log.warning("the ledger's settings have changed; they take effect with a restart")
 
     polled = collector.polled
-    exposition = Exposition(polled.snapshot, reloads, time.time, polled.awaited, polled.is_held)
+    exposition = Exposition(
+        polled.snapshot,
+        reloads,
+        time.time,
+        polled.awaited,
+        polled.is_held,
+        take_in_turns=polled.snapshot_in_turns,
+    )
     application = web.create(
         polled,
         exposition,

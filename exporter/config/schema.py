@@ -41,6 +41,8 @@ def document(vendors: Vendors) -> dict[str, Any]:
     config["properties"]["providers"]["items"] = _provider(vendors)
     config["properties"]["vendors"]["additionalProperties"] = {"$ref": f"#/$defs/{vendors.declaration.__name__}"}
     config["patternProperties"] = {f"^{SHARED}": {}}
+    config["required"].remove("providers")
+    config["anyOf"] = [{"required": ["providers"]}, {"required": ["provider_files"]}]
     # Where the file declares vendors, a provider may be of a type that is not known here.
     types = {"items": {"properties": {"type": _one_of(vendors)}}}
     config["if"] = {"not": {"anyOf": [{"required": ["vendors"]}, {"required": ["vendor_files"]}]}}
@@ -53,6 +55,20 @@ def vendor_file(vendors: Vendors) -> dict[str, Any]:
     declaration = {"$ref": f"#/$defs/{vendors.declaration.__name__}"}
     file = {"type": "object", "patternProperties": {f"^{SHARED}": {}}, "additionalProperties": declaration}
     return _whole(file | {"$defs": _declaration(vendors)}, "Vendors of videotask-exporter")
+
+
+def provider_file(vendors: Vendors) -> dict[str, Any]:
+    """The schema of a file of `provider_files`."""
+    whole = document(vendors)
+    shared = {name: whole["properties"][name] for name in PollSettings.model_fields}  # to which providers refer
+    return {
+        "$schema": DIALECT,
+        "title": "Providers of videotask-exporter",
+        "type": "array",
+        "items": whole["properties"]["providers"]["items"],
+        "properties": shared,
+        "$defs": whole["$defs"],
+    }
 
 
 def text(document: dict[str, Any]) -> str:

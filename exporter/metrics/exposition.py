@@ -12,7 +12,7 @@ import math
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -144,13 +144,17 @@ class Exposition:
         clock: Callable[[], float],
         awaited: Callable[[], list[str]] = list,
         may_show: Callable[[Snapshot], bool] = lambda _: True,
+        *,
+        take_in_turns: Callable[[], Awaitable[Snapshot]] | None = None,
     ) -> None:
         """`take` takes a snapshot, `awaited` names the feeds whose first sweep has not ended.
 
         `may_show` tells whether what was taken may still be shown: it is asked at each scrape. All are called on the
-        event loop, where they must not take long.
+        event loop, where they must not take long; `take_in_turns` may take longer, and goes before `take` where bodies
+        are prepared again and again.
         """
         self._take = take
+        self._take_in_turns = take_in_turns
         self._awaited = awaited
         self._may_show = may_show
         self._shown: Snapshot | None = None  # what the bodies were made of
@@ -230,7 +234,8 @@ class Exposition:
 
     async def _prepare_aside(self) -> None:
         """Like `refresh`, but nothing else waits for it."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, self._take(), self._clock())
+        snapshot = await self._take_in_turns() if self._take_in_turns else self._take()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, snapshot, self._clock())
 
     def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""

@@ -15,15 +15,23 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from exporter.simulator import SEEDS, Credentials, fake_of
 from grafana.identity import JOB
+from tests.harness import load
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "compose.yaml"
 ACCOUNTS = ROOT / "deploy" / "compose" / "accounts.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OTHERS = {name: service for name, service in SERVICES.items() if name != "exporter"}
+OURS = ("exporter", "replica-1", "replica-2", "simulator")
+OTHERS = {name: service for name, service in SERVICES.items() if name not in OURS}
 PORTS = {"exporter": 10186, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
+REPLICAS = {"replica-1": 10188, "replica-2": 10189}
+PROFILE = {*REPLICAS, "simulator", "database"}
+KEEPING = {"exporter", "database", *PORTS}
+"""What has a volume: the ledger of the replicas is in the database, and the simulator keeps nothing."""
+CONFIG = ROOT / "deploy" / "compose" / "replicas.yaml"
 SCRAPING: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
 
 
@@ -58,22 +66,24 @@ def test_it_is_right_by_the_schema_of_compose(file: Path) -> None:
 def test_what_is_mounted_is_there_and_read_only(name: str) -> None:
     for source, _ in mounted(SERVICES[name]):
         assert source.exists()
-    for volume in SERVICES[name]["volumes"]:
+    volumes = SERVICES[name].get("volumes", ())
+    for volume in volumes:
         source, _, *mode = volume.split(":")
         assert mode == (["ro"] if source.startswith(".") else [])
-    kept = {volume.split(":")[0] for volume in SERVICES[name]["volumes"]} & set(COMPOSE["volumes"])
-    assert len(kept) == 1
+    kept = {volume.split(":")[0] for volume in volumes} & set(COMPOSE["volumes"])
+    assert len(kept) == (name in KEEPING)
 
 
 def test_every_volume_is_used() -> None:
-    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
+    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
     assert set(COMPOSE["volumes"]) == {name for name in used if not name.startswith(".")}
 
 
 def test_no_port_is_open_to_other_machines() -> None:
-    assert {name: service["ports"] for name, service in SERVICES.items()} == {
-        name: [f"127.0.0.1:{port}:{port}"] for name, port in PORTS.items()
-    }
+    own = {name: f"127.0.0.1:{port}:{port}" for name, port in PORTS.items()}
+    replicas = {name: f"127.0.0.1:{port}:10186" for name, port in REPLICAS.items()}
+    open_ones = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert open_ones == {name: [port] for name, port in (own | replicas).items()}
     assert not [name for name, service in SERVICES.items() if "network_mode" in service]
 
 
@@ -83,20 +93,22 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add", "user", "pid", "ipc"} & service.keys()
+    assert not {"privileged", "cap_add", "pid", "ipc"} & service.keys()
+    assert service.get("user", "") == ("postgres" if name == "database" else "")  # whose image starts as root
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_images_are_pinned_to_a_version(name: str) -> None:
-    assert re.fullmatch(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", OTHERS[name]["image"])
+    assert re.fullmatch(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+(\.\d+)?(@sha256:[0-9a-f]{64})?", OTHERS[name]["image"])
 
 
 def test_health_is_known_of_each_and_waited_for_where_it_matters() -> None:
     for service in SERVICES.values():
         kind, program, *_ = service["healthcheck"]["test"]
-        assert (kind, program) in {("CMD", "videotask-exporter"), ("CMD", "wget")}
+        assert kind == "CMD"
+        assert program in {"videotask-exporter", "wget", "pg_isready", "python3"}
         assert service.get("depends_on", {}).keys() <= SERVICES.keys()
-    for name in OTHERS:
+    for name in OTHERS.keys() - PROFILE:
         url = urlsplit(OTHERS[name]["healthcheck"]["test"][-1])
         assert (url.hostname, url.port) == ("127.0.0.1", PORTS[name])
     assert SERVICES["grafana"]["depends_on"]["prometheus"] == {"condition": "service_healthy"}
@@ -180,3 +192,50 @@ def test_own_accounts_take_the_place_of_the_demo() -> None:
     assert services["exporter"]["volumes"] == [f"./config.yaml:{command.removeprefix('--config.file=')}:ro"]
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {"/config.yaml", *(f"/{one['path']}" for one in services["exporter"]["env_file"])} <= set(ignored)
+
+
+def test_replicas_run_only_where_they_are_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["replicas"]} == PROFILE
+    assert not any("profiles" in SERVICES[name] for name in SERVICES.keys() - PROFILE)
+    for name in SERVICES.keys() - PROFILE:
+        assert not PROFILE & SERVICES[name].get("depends_on", {}).keys()
+
+
+def test_replicas_differ_in_their_names_and_ports_alone() -> None:
+    first, second = (
+        {key: value for key, value in SERVICES[name].items() if key not in ("hostname", "ports")} for name in REPLICAS
+    )
+    assert first == second
+    assert [SERVICES[name]["hostname"] for name in REPLICAS] == list(REPLICAS)
+    assert first["depends_on"] == {key: {"condition": "service_healthy"} for key in ("database", "simulator")}
+
+
+def test_the_configuration_of_the_replicas_meets_the_services() -> None:
+    (command,) = SERVICES["replica-1"]["command"]
+    assert file_at("replica-1", command.removeprefix("--config.file=")) == CONFIG
+    config: Any = load(CONFIG)
+    database = SERVICES["database"]["environment"]
+    assert config.ledger.url.partition("?")[0] == (
+        f"postgresql://{database['POSTGRES_USER']}@database/{database['POSTGRES_DB']}"
+    )
+    simulate, listen, _ = SERVICES["simulator"]["command"]
+    assert simulate == "simulate"
+    port = listen.rpartition(":")[2]
+    keys = Credentials()
+    for one in config.providers:
+        assert one.base_url == f"http://simulator:{port}{fake_of(one.type).prefix}"
+        given = {name: str(getattr(getattr(one, name), "text", getattr(one, name))) for name in keys.of(one.type)}
+        if one.type == "chanjing":  # whose tokens the holder asks for itself
+            given, wanted = {"app_id": one.app_id, "secret_key": one.secret_key.text}, keys.to_renew_with(one.type)
+        else:
+            wanted = keys.of(one.type)
+        assert given == wanted
+    assert {one.type for one in config.providers} == set(SEEDS)
+
+
+def test_prometheus_scrapes_the_replicas_under_addresses_that_a_browser_finds() -> None:
+    (job,) = [one for one in SCRAPING["scrape_configs"] if one["job_name"] == JOB]
+    (discovered,) = job["dns_sd_configs"]
+    assert (discovered["names"], discovered["port"]) == (list(REPLICAS), 10186)
+    instances = {one["regex"]: one["replacement"] for one in job["relabel_configs"]}
+    assert instances == {name: f"localhost:{port}" for name, port in REPLICAS.items()}

@@ -165,6 +165,25 @@ def config_beside_a_vendor_file(folder: Path, text: str, program: Program) -> No
     exporter_config(folder, text, program)
 
 
+def provider_file(folder: Path, text: str, program: Program) -> None:
+    (folder / "providers.yaml").write_text(made(folder, text), encoding="utf-8")
+    (folder / "config.yaml").write_text("provider_files: [providers.yaml]", encoding="utf-8")
+    load(folder / "config.yaml", {})
+
+
+def helm_values(folder: Path, text: str, program: Program) -> None:
+    (folder / "values.yaml").write_text(text, encoding="utf-8")
+    chart = ROOT / "deploy" / "helm" / "videotask-exporter"
+    checked = subprocess.run(
+        [program("helm"), "lint", "--strict", chart, "--values=values.yaml", "--kube-version=1.32.0"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 CHECKS: Mapping[str, Callable[[Path, str, Program], None]] = {
     "": exporter_config,
     "acme.yaml": vendor_file,
@@ -172,6 +191,8 @@ CHECKS: Mapping[str, Callable[[Path, str, Program], None]] = {
     "prometheus.yml": by_program("promtool", "check", "config"),
     "web-config.yml": web_config,
     "kustomization.yaml": kustomization,
+    "team-a.yaml": provider_file,
+    "values.yaml": helm_values,
 }
 """By the file that a block is for; without one it is the exporter's configuration."""
 

@@ -66,6 +66,7 @@ ELSEWHERE = (
     Elsewhere(r"curl .*\.example/", "the vendor is made up", ("tests/docs/test_add_a_vendor.py",)),
     Elsewhere(r"videotask-exporter migrate-ledger\b", "it needs a database", ("tests/ledger/test_copying.py",)),
     Elsewhere(r"kubectl\b", "it needs a cluster", ("tests/deploy/test_kubernetes.py",)),
+    Elsewhere(r"helm install\b", "it needs a cluster", ("tests/deploy/test_helm.py",)),
     Elsewhere(r"sudo |systemctl|journalctl", "it changes the machine", ("tests/deploy/test_systemd.py",)),
 )
 

@@ -170,7 +170,8 @@ class Rig:
         return dict(found)
 
     def exposing(self, reloads: Reloads) -> Exposition:
-        return Exposition(self.polled.snapshot, reloads, self.clock, self.polled.awaited)
+        polled = self.polled
+        return Exposition(polled.snapshot, reloads, self.clock, polled.awaited, take_in_turns=polled.snapshot_in_turns)
 
     def text(self) -> str:
         """/metrics in the text format."""

@@ -57,6 +57,34 @@ def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
             look(Prometheus(f"http://{address}"), alertmanager)
 
 
+def test_the_replicas_of_compose_poll_every_account_of_their_simulator(
+    start: Start, ledger_url: str, tmp_path: Path
+) -> None:
+    simulate, listen, *vendors = SERVICES["simulator"]["command"]
+    simulator = start(simulate, listen.replace(":10187", "127.0.0.1:0"), *vendors)
+
+    def told() -> re.Match[str] | None:
+        return re.search(r"\(the truth\) +(http://[^/]+)/truth", simulator.stdout)
+
+    simulator.wait_for("its address", told)
+    found = told()
+    assert found is not None
+    config = yaml.safe_load((ROOT / "deploy" / "compose" / "replicas.yaml").read_text())
+    config["ledger"]["url"] = ledger_url
+    replicas = []
+    for name in ("replica-1", "replica-2"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(config | {"replica": name}).replace("http://simulator:10187", found[1]))
+        replicas.append(start(f"--config.file={file}", "--web.listen-address=127.0.0.1:0"))
+
+    def up() -> set[str]:
+        bodies = [one.get("metrics") for one in replicas]
+        return {name for body in bodies for name in re.findall(r'(?m)^videotask_up\{.*provider="(.*)"\} 1', body)}
+
+    wait_for("every account", lambda: up() == {one["name"] for one in config["providers"]}, PATIENCE)
+    assert [one.end() for one in replicas] == [0, 0]
+
+
 def look(prometheus: Prometheus, alertmanager: str) -> None:
     loaded = {rule["name"] for group in prometheus.api("rules")["groups"] for rule in group["rules"]}
     written = {

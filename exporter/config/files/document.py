@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from exporter.config.mistakes import slips
 
@@ -171,7 +173,7 @@ class Document:
             self.fault((), "not UTF-8 text; save the file as UTF-8", content[: error.start].count(b"\n") + 1)
             return None
         try:
-            node = yaml.compose(text, Loader=_Loader)
+            node = composed(text)
             return None if node is None else self._plain(node, (), ())
         except yaml.MarkedYAMLError as error:
             message, line = _explained(error, text.splitlines())
@@ -202,7 +204,7 @@ class Document:
                     return None
                 self._written[path] = str(node.value)
                 text = self._expanded(str(node.value), path)
-                return Plain(text) if node.style is None else text
+                return text if node.style else Plain(text)
             case yaml.SequenceNode():
                 items = []
                 for index, item in enumerate(node.value):
@@ -345,22 +347,47 @@ class _TooMuch(Exception):
         self.line = line
 
 
-class _Loader(yaml.SafeLoader):
+class _Limited(Composer):
     """Reads no more than may be in a document: each value costs far more memory than its text."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._composed = 0
-        self._depth = 0
+    _values = 0
+    _depth = 0
+    peek_event: Callable[[], Any]
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._composed += 1
-        if self._composed > _VALUE_LIMIT:  # keys count here, and nothing is written out yet
-            raise _TooMuch(_TOO_MANY, self.line + 1)
+        self._values += 1
+        if self._values > _VALUE_LIMIT:  # keys count here, and nothing is written out yet
+            raise _TooMuch(_TOO_MANY, self.peek_event().start_mark.line + 1)
         if self._depth > _DEPTH_LIMIT:
-            raise _TooMuch(_TOO_DEEP, self.line + 1)
+            raise _TooMuch(_TOO_DEEP, self.peek_event().start_mark.line + 1)
         self._depth += 1
         try:
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
+
+
+class _Loader(_Limited, yaml.SafeLoader):
+    """PyYAML's own parser."""
+
+
+if yaml.__with_libyaml__:
+
+    class _FastLoader(_Limited, yaml.CSafeLoader):
+        """libyaml: four times as fast, but it says in other words what is wrong."""
+
+        def __init__(self, text: str) -> None:
+            Composer.__init__(self)
+            yaml.CSafeLoader.__init__(self, text)
+
+
+_READ_DIFFERENTLY = re.compile(r"[\t\r?|>!\x85\xa0\u2028\u2029\ufeff]|-[ ]*(?:#.*)?$", re.MULTILINE)
+"""Where the two parsers differ in what they accept, or in the line of a value that is not there."""
+
+
+def composed(text: str, *, fast: bool = yaml.__with_libyaml__) -> yaml.Node | None:
+    """The nodes of a document, by whichever parser: they are the same. Raises YAMLError, _TooMuch."""
+    if fast and not _READ_DIFFERENTLY.search(text):
+        with suppress(yaml.YAMLError):
+            return yaml.compose(text, Loader=_FastLoader)
+    return yaml.compose(text, Loader=_Loader)

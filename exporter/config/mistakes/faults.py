@@ -24,6 +24,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("vendor", "kind", "provider"), "type"),
     **dict.fromkeys(("id", "label", "title"), "name"),
     **dict.fromkeys(("accounts", "targets", "jobs"), "providers"),
+    **dict.fromkeys(("accountfiles", "providerfile", "providersfiles", "providersd", "include"), "provider_files"),
     **dict.fromkeys(("kinds", "endpoints"), "feeds"),
     **dict.fromkeys(("ak", "accesskeyid"), "access_key"),
     **dict.fromkeys(("sk", "secretaccesskey", "appsecret"), "secret_key"),
@@ -57,7 +58,7 @@ _OTHER_WORDS = {
 }
 """What other programs call a setting, without case, hyphens and underscores."""
 
-_OF_THE_FILE = ("providers", "ledger", "log", "replica")
+_OF_THE_FILE = ("providers", "provider_files", "ledger", "log", "replica")
 """Settings that stand beside the providers, in no provider."""
 
 OF_THE_KEY = "[key]"
