@@ -170,11 +170,11 @@ class PolledProviders:
     async def snapshot_in_turns(self) -> Snapshot:
         """The same, while all else gets its turn between some providers and the next: thousands take long."""
         taken: list[AccountSnapshot] = []
-        for index, polled in enumerate(self.by_name.values(), start=1):
+        for index, polled in enumerate(self.held, start=1):
             taken.append(polled.snapshot())
             if index % IN_A_TURN == 0:
                 await asyncio.sleep(0)
-        return Snapshot(tuple(taken))
+        return Snapshot(tuple(taken), self._held.snapshot())
 
     def stuck(self) -> list[str]:
         """The feeds whose loop is stuck although it was restarted."""
