@@ -83,7 +83,8 @@ def helm(program: Callable[..., str], tmp_path: Path) -> Callable[..., subproces
     def run(*arguments: str, values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "values.yaml"
         file.write_text(yaml.safe_dump(dict(values)))
-        command = [program("helm"), *arguments, str(CHART), f"--values={file}", "--kube-version=1.32.0"]
+        found = program("helm", built_by_go=True)
+        command = [found, *arguments, str(CHART), f"--values={file}", "--kube-version=1.32.0"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run

@@ -26,7 +26,7 @@ Rendered = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def rendered(program: Callable[..., str]) -> Rendered:
-    kustomize = program("kustomize", "kubectl")
+    kustomize = program("kustomize", "kubectl", built_by_go=True)
     command = [kustomize, "build" if kustomize.endswith("kustomize") else "kustomize", FOLDER]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
