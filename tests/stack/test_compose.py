@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from exporter.simulator import profiles_of
 from exporter.simulator.fakes import DEMO
 from grafana.identity import JOB
-from tests.harness import Start, wait_for
+from tests.harness import Exporter, Start, wait_for
 
 from . import servers
 from .running import PATIENCE
@@ -57,7 +58,7 @@ def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
             look(Prometheus(f"http://{address}"), alertmanager)
 
 
-def test_the_replicas_of_compose_poll_every_account_of_their_simulator(
+def test_the_replicas_of_compose_share_the_accounts_of_their_simulator_and_stand_in_for_each_other(
     start: Start, ledger_url: str, tmp_path: Path
 ) -> None:
     simulate, listen, *vendors = SERVICES["simulator"]["command"]
@@ -70,19 +71,27 @@ def test_the_replicas_of_compose_poll_every_account_of_their_simulator(
     found = told()
     assert found is not None
     config = yaml.safe_load((ROOT / "deploy" / "compose" / "replicas.yaml").read_text())
-    config["ledger"]["url"] = ledger_url
+    config["ledger"] |= {"url": ledger_url, "lease": "2s"}
     replicas = []
     for name in ("replica-1", "replica-2"):
         file = tmp_path / f"{name}.yaml"
         file.write_text(yaml.safe_dump(config | {"replica": name}).replace("http://simulator:10187", found[1]))
         replicas.append(start(f"--config.file={file}", "--web.listen-address=127.0.0.1:0"))
 
-    def up() -> set[str]:
-        bodies = [one.get("metrics") for one in replicas]
-        return {name for body in bodies for name in re.findall(r'(?m)^videotask_up\{.*provider="(.*)"\} 1', body)}
+    accounts = {one["name"] for one in config["providers"]}
 
-    wait_for("every account", lambda: up() == {one["name"] for one in config["providers"]}, PATIENCE)
-    assert [one.end() for one in replicas] == [0, 0]
+    def up(replica: Exporter) -> set[str]:
+        return set(re.findall(r'(?m)^videotask_up\{.*provider="(.*)"\} 1', replica.get("metrics")))
+
+    def shared() -> bool:
+        one, other = map(up, replicas)
+        return bool(one and other) and not one & other and one | other == accounts
+
+    wait_for("each account at one of them", shared, PATIENCE)
+    killed, left = replicas
+    killed.end(signal.SIGKILL)
+    wait_for("all accounts at the other", lambda: up(left) == accounts, PATIENCE)
+    assert left.end() == 0
 
 
 def look(prometheus: Prometheus, alertmanager: str) -> None:
