@@ -9,6 +9,8 @@ from docs.tools.markdown import DOCS, row, table, with_part
 from exporter import cli
 
 EVERYWHERE = (argparse._HelpAction, argparse._VersionAction)
+LONG = 4
+"""Words; a longer meaning is written once, and commands that share it link there."""
 
 
 def page() -> str:
@@ -22,6 +24,7 @@ def _commands() -> Iterator[str]:
     (commands,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
     told = ((f"[{one.dest}](#{one.dest})", str(one.help)) for one in commands._get_subactions())
     yield from table(("command", "what it does"), told)
+    first: dict[tuple[str, str], str] = {}
     for name, command in commands.choices.items():
         yield f"\n## {name}\n"
         flags = [one for one in command._actions if not isinstance(one, EVERYWHERE)]
@@ -29,7 +32,11 @@ def _commands() -> Iterator[str]:
             yield "No flags of its own."
             continue
         yield from table(("flag", "meaning"), ())
-        yield from (row((_flag(one), _meaning(one))) for one in flags)
+        for one in flags:
+            flag, meaning = _flag(one), _meaning(one)
+            before = first.setdefault((flag, meaning), name)
+            repeated = before != name and len(meaning.split()) > LONG
+            yield row((flag, f"as for [{before}](#{before})" if repeated else meaning))
 
 
 def _flag(action: argparse.Action) -> str:

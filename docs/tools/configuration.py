@@ -46,8 +46,7 @@ def _sections() -> Iterator[str]:
     yield "Besides the settings for all providers, each has these, and those of its type.\n"
     general = {"type": {"description": "the vendor", "enum": list(built_in())}, "feeds": FEEDS}
     yield from _settings({**common, "properties": common["properties"] | general}, set(_every()) - _differing())
-    pages = ", ".join(f"[{name}](vendors/{name}.md#settings)" for name in built_in())
-    yield f"\nThe settings of each `type` are on its page: {pages}."
+    yield "\nThe settings of each `type` are on [its page](../README.md#what-it-reads)."
     for part in ("WatchSettings", "WatchUrl"):
         yield from _part(parts, part)
 

@@ -96,7 +96,7 @@ def _labels() -> Iterator[str]:
     yield from table(("label", "values"), ())
     yield "| `provider` | the names of the configuration |"
     kinds = dict.fromkeys(kind for vendor in built_in().values() for kind in (*vendor.kinds, *vendor.more_kinds))
-    yield f"| `type` | {words(built_in())}, and what is declared |"
+    yield "| `type` | the [types of vendors](../README.md#what-it-reads), and what is declared |"
     yield f"| `kind` | {words(kinds)}, and what is declared |"
     yield f"| `state` | in flight {words(IN_FLIGHT)}; ends {words(ENDS)} |"
     yield f"| `reason` | {words(Reason)} |"
