@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.models import PollSettings, ProviderSettings, Secret, Settings
 from exporter.config.values import BaseUrl, Bounds, Duration, Interval, Name, Rate
-from tests.harness import VENDORS, settings_of
+from tests.harness import VENDORS, settings_of, wait_for
 
 
 def value_of(kind: Any, written: object) -> Any:
@@ -285,10 +285,7 @@ def test_the_file_of_a_secret(tmp_path: Path) -> None:
 
 def becomes(secret: Secret, text: str) -> None:
     """At the first call, unless the machine is so busy that the file does not answer at once."""
-    for _ in range(200):
-        if secret.reveal() == text:
-            return
-    pytest.fail(f"it is still {secret.reveal()}")
+    wait_for(f"{text} instead of {secret.reveal()}", lambda: secret.reveal() == text)
 
 
 def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:

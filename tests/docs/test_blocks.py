@@ -175,7 +175,7 @@ def helm_values(folder: Path, text: str, program: Program) -> None:
     (folder / "values.yaml").write_text(text, encoding="utf-8")
     chart = ROOT / "deploy" / "helm" / "videotask-exporter"
     checked = subprocess.run(
-        [program("helm"), "lint", "--strict", chart, "--values=values.yaml", "--kube-version=1.32.0"],
+        [program("helm", built_by_go=True), "lint", "--strict", chart, "--values=values.yaml", "--kube-version=1.32.0"],
         cwd=folder,
         capture_output=True,
         text=True,

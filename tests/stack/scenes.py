@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 from starlette.applications import Starlette
@@ -145,13 +145,12 @@ async def crawl(scope: Scope, receive: Receive, send: Send) -> None:
     await scope[WELL](scope, receive, send)
 
 
-def running_out() -> ASGIApp:
-    """Less is left in the wallet with each question for it."""
-    asked = count()
+def with_left(amounts: Iterator[float]) -> ASGIApp:
+    """So much is left in the wallet at each question for it."""
 
     def less(body: bytes) -> bytes:
         answer = json.loads(body)
-        answer["data"]["wallet"]["remaining_balance"] = 15 - 0.1 * next(asked)
+        answer["data"]["wallet"]["remaining_balance"] = next(amounts)
         return json.dumps(answer).encode()
 
     return faults.said(less)
@@ -178,7 +177,8 @@ SCENES: Mapping[str, Scene] = {
     "frozen": Scene(course={"queue_seconds": 999.0, "blocked": (0.0, 999.0)}, feed=DIGITAL_HUMAN),
     "slow": Scene(course={**USUAL, "run_seconds": 12.0}),
     "unguided": Scene(source=500),
-    "poor": Scene(running_out(), feed=heygen.VIDEO, endpoint="account"),
+    "empty": Scene(with_left(repeat(0.0)), feed=heygen.VIDEO, endpoint="account"),
+    "poor": Scene(with_left(count(15, -0.1)), feed=heygen.VIDEO, endpoint="account"),
     "unaccountable": Scene(faults.answering(500), feed=VIDEO, endpoint="account"),
 }
 """By the name of the account."""

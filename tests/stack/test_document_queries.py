@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 SHORTER = {"offset 1d": "offset 5s", 'le="60.0"': 'le="20.0"'}
 """The stack is a minute old, and its buckets are few: what stands in the place of a day before, and of a minute."""
 
-QUERIES = [pytest.param(block, id=str(block)) for block in blocks("promql")]
+OF_REPLICAS = "videotask_lease_held"
+"""The exporters of the stack share no ledger, so that they have no such series."""
+
+QUERIES = [pytest.param(block, id=str(block)) for block in blocks("promql") if OF_REPLICAS not in block.text]
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import psycopg
 
 _BY_CODE = {
@@ -59,4 +57,6 @@ def words_of(error: Exception, waited: float | None = None) -> str:
 def _first_line(text: str) -> str:
     """The first line, from where the server or the protocol speaks if one does."""
     line = text.strip().splitlines()[0] if text.strip() else "the connection failed"
-    return re.sub(r".*(FATAL:|fe_sendauth:)|^connection (failed|is bad):", "", line).strip()
+    for sign in ("FATAL:", "fe_sendauth:"):
+        line = line.rpartition(sign)[2]
+    return line.removeprefix("connection failed:").removeprefix("connection is bad:").strip()

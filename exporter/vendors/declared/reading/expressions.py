@@ -103,7 +103,8 @@ def expression(value: Any) -> Expression:
         raise fault(f"not a JMESPath expression: {error}{_hint(value.strip())}") from None
 
 
-_LITERALS = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
+_LITERALS = re.compile(r"'(?:[^'\\]|\\.)*+(?:'|\\?\Z)|`(?:[^`\\]|\\.)*+(?:`|\\?\Z)", re.DOTALL)
+"""Texts and values in an expression; one that does not end goes to the end, or each quote would be looked through."""
 _AS_KEY = re.compile(r"[=!]=\s*(?:\"(?P<text>[^\"\\`']+)\"|(?P<word>true|false|null)\b)(?!\s*[.\[(])")
 _BARE_NUMBER = re.compile(r"[=!<>]=?\s*-?\d")
 
