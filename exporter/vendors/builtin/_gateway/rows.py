@@ -119,11 +119,10 @@ class Row(Wire):
     @property
     def model_name(self) -> str:
         """The model that was asked for; where only that is told, the one behind the gateway that did the work."""
-        given = self.properties if isinstance(self.properties, dict) else {}
-        for name in (given.get("origin_model_name"), given.get("upstream_model_name"), self.model):
-            if name and isinstance(name, str):
-                return name
-        return ""
+        name = self.model
+        if isinstance(given := self.properties, dict):
+            name = given.get("origin_model_name") or given.get("upstream_model_name") or name
+        return name if isinstance(name, str) else ""
 
     @property
     def upstream(self) -> Upstream:
@@ -247,6 +246,9 @@ def _as_task(raw: object) -> object:
     """
     if not isinstance(raw, dict):
         return raw
+    has = raw.get
+    if has("task_id") and has("status") and has("submit_time") and not (has("completed_at") or has("error")):
+        return raw  # as nearly all rows are: a list has hundreds
     given = {}
     for name, others in _OTHER_NAMES:
         if not raw.get(name):
