@@ -23,7 +23,7 @@ WATCH_EVERY = 5.0
 AT_ONCE = 16
 """Providers that are stopped and started at once: in between, the event loop serves others."""
 
-SPREAD = 0.02
+SPREAD = 0.01
 """Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
 
 
