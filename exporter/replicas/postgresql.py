@@ -24,6 +24,9 @@ FORGOTTEN_AFTER = 86400
 CLOSE_WITHIN = 0.4
 """Seconds for what is under way at the end."""
 
+STUCK_AFTER = 10.0
+"""Seconds after which a transaction has its locks from a process that stands still: others are given up far sooner."""
+
 LISTEN_AGAIN = 1.0
 """Seconds between two tries to listen for notifications."""
 
@@ -76,6 +79,15 @@ WHERE provider IN (
 RETURNING provider, epoch
 """
 
+# A replica that is stopped in the middle of a commit holds its locks for as long: no time limit of the server counts
+# while it waits for the rest of what is sent together. Its network answers, so its connection does not end either.
+_END_STUCK = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+AND xact_start < clock_timestamp() - %s * interval '1 second'
+AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'videotask.leases'::regclass)
+"""
+
 _RELEASE = """
 UPDATE videotask.leases AS l SET holder = NULL
 FROM unnest(%(providers)s::text[], %(epochs)s::bigint[]) AS held (provider, epoch)
@@ -95,8 +107,12 @@ _HOLDERS = "SELECT provider, holder FROM videotask.leases WHERE holder IS NOT NU
 class PostgresqlLeases:
     """The leases of one replica, on connections of their own: no large commit of the ledger delays a renewal."""
 
-    def __init__(self, database: Database, name: str, length: float) -> None:
-        """`name` is the replica's for people, `length` that of a lease in seconds."""
+    def __init__(self, database: Database, name: str, length: float, stuck_after: float = STUCK_AFTER) -> None:
+        """`name` is the replica's for people, `length` that of a lease in seconds.
+
+        A transaction of any replica that has a lock on a lease for `stuck_after` seconds is ended.
+        """
+        self._stuck_after = stuck_after
         self.me = uuid.uuid4().hex
         self.length = length
         self._database = database
@@ -120,7 +136,12 @@ class PostgresqlLeases:
         return {row[0] for row in await self._rows(_RENEW, self._of(held))}
 
     async def acquire(self, providers: Collection[str], most: int) -> dict[str, int]:
-        return dict(await self._rows(_ACQUIRE, self._about(providers=list(providers), most=most)))
+        async def work(connection: Connection) -> list[Any]:
+            await connection.execute(_END_STUCK, [self._stuck_after])
+            values = self._about(providers=list(providers), most=most)
+            return await (await connection.execute(_ACQUIRE, values)).fetchall()
+
+        return dict(await self._database.run(work))
 
     async def release(self, held: Mapping[str, int]) -> None:
         async def work(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Protocol
 
+import psycopg
 import pytest
 
 from exporter.ledger.counters import Counters
@@ -230,6 +231,28 @@ async def test_a_lease_under_which_something_is_written_is_renewed_but_not_taken
 
 
 @pytest.mark.slow
+async def test_a_lease_is_taken_from_a_process_that_is_stopped_in_the_middle_of_a_commit(
+    in_postgresql: InPostgresql,
+) -> None:
+    """Whatever it had sent by then: its transaction is ended, so that it keeps nothing locked."""
+    (one,) = await joined(in_postgresql, "one")
+    assert await one.acquire(["a"], 1) == {"a": 1}
+    async with Database(in_postgresql.url) as database:
+        other = PostgresqlLeases(database, "other", LENGTH, stuck_after=0.2)
+        await other.join(KNOWN)
+        with psycopg.connect(in_postgresql.url) as stopped:
+            stopped.execute("SELECT 1 FROM videotask.leases WHERE provider = 'a' FOR KEY SHARE")
+            in_postgresql.end("a")
+            acquired: dict[str, int] = {}
+            async with asyncio.timeout(PATIENCE):
+                while not acquired:
+                    acquired = await other.acquire(["a"], 1)
+                    await asyncio.sleep(0.05)
+            assert acquired == {"a": 2}
+            with pytest.raises(psycopg.OperationalError):
+                stopped.execute("SELECT 1")
+
+
 async def test_replicas_hear_of_free_leases_and_of_ids(in_postgresql: InPostgresql) -> None:
     one, other = await in_postgresql.replica("one"), await in_postgresql.replica("other")
     heard: asyncio.Queue[object] = asyncio.Queue()

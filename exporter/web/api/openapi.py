@@ -14,15 +14,14 @@ from exporter.web.query import TaskQuery
 
 PATH = "/api/v1/openapi.json"
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML has it: each start reads the file
-
 _ANSWERS = (Providers, Tasks, TasksTaken, TaskStory, Refusal)
 
 
 def document(external_url: str = "") -> dict[str, Any]:
     """The API as an OpenAPI 3.1 document. Without an address, the paths follow what stands before the document's."""
-    text = resources.files("exporter.web.api").joinpath("openapi.yaml").read_text(encoding="utf-8")
-    described: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506  # both are safe
+    described: dict[str, Any] = yaml.safe_load(
+        resources.files("exporter.web.api").joinpath("openapi.yaml").read_text(encoding="utf-8")
+    )
     refs, schemas = models_json_schema(
         [*((one, "serialization") for one in _ANSWERS), (TasksAskedFor, "validation"), (TaskQuery, "validation")],
         ref_template="#/components/schemas/{model}",
