@@ -40,11 +40,16 @@ class Stage:
         self.replicas[name].process.kill()
         self.replicas[name].process.wait()
         self._rest()
-        self.replicas[name] = self.begin(name)
+        self._begin(name)
 
     def stop(self, name: str) -> None:
         assert self.replicas[name].end() == 0
-        self.replicas[name] = self.begin(name)
+        self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        """Waits for the start: one that cannot reach its database then ends, and a service manager starts it again."""
+        self.replicas[name] = one = self.begin(name)
+        one.wait_for("a start", lambda: "msg=listening" in one.stderr)
 
     def freeze(self, name: str) -> None:
         self.replicas[name].send(signal.SIGSTOP)
