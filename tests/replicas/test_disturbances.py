@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import urllib.error
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -101,7 +100,7 @@ class Stage:
         answering = [one for one in self.replicas.values() if one.process.poll() is None and not stands_still(one)]
         try:
             return self.scrapes.take(*answering)
-        except (urllib.error.URLError, ConnectionError):  # one that starts, or was just killed
+        except OSError:  # one that starts, was just killed or stopped
             return {}
 
 
