@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import httpx
 from pydantic_core import from_json
@@ -57,7 +57,7 @@ class Answer:
         A broken character, or a number that is none, costs the value in which it stands.
         """
         kind = "not JSON" if self.body.strip() else "empty"
-        if self._values > VALUES_LIMIT:
+        if not self.is_short and self._values > VALUES_LIMIT:
             kind = f"not JSON of at most {VALUES_LIMIT} values"
         else:
             try:
@@ -83,13 +83,11 @@ class Answer:
     @property
     def is_heavy(self) -> bool:
         """Whether it may unfold to so much that only one such answer is to be in memory."""
-        return len(self.body) > LARGE or self._values > MANY_VALUES
+        return len(self.body) > LARGE or (not self.is_short and self._values > MANY_VALUES)
 
     @cached_property  # a large body takes a tenth of a millisecond
     def _values(self) -> int:
         """How many values the JSON has at most: each but the first follows one of these characters."""
-        if len(self.body) <= MANY_VALUES:
-            return 0
         return len(self.body) - len(self.body.translate(None, b",[{"))
 
 
@@ -144,12 +142,12 @@ async def body_of(response: httpx.Response, turn: Turn) -> bytes:
 
 async def _unpacked(response: httpx.Response, turn: Turn) -> bytes:
     """The decoded body, never more than SIZE_LIMIT of it in memory, however well it was packed."""
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in ("identity", "", "gzip", "x-gzip"):
+    coding = _coding(response)
+    if coding not in (b"identity", b"", b"gzip", b"x-gzip"):
         raise ContractBroken("the body has a content coding that was not asked for")
-    unpack = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
+    unpack = zlib.decompressobj(wbits=31) if coding.endswith(b"gzip") else None
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):  # httpx's own iterator costs much more
         more = True
         while more:
             try:
@@ -168,3 +166,9 @@ async def _unpacked(response: httpx.Response, turn: Turn) -> bytes:
     if unpack and not unpack.eof:
         raise ContractBroken("the gzip body is cut off")
     return bytes(body)
+
+
+def _coding(response: httpx.Response) -> bytes:
+    """The content coding, as bytes: httpx decodes all headers to find one by its name."""
+    found = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
+    return b", ".join(found).strip().lower()
