@@ -2,7 +2,7 @@
 
     python -m benchmarks.report
 
-It writes the table of docs/performance.md anew, from docs/performance.json.
+It writes the table of docs/performance.md, from docs/performance.json.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _FLAGS = {
     "--config.enable-auto-reload": "reload the configuration when its content has changed",
     "--config.auto-reload-interval": "time between two checks for a change (default 30s)",
     "--web.enable-watch-api": "allow POST /api/v1/tasks to everyone; configured users may always use it",
-    "--sample": "a file with the body of one answer, list or detail, JSON: tell what is understood of it",
+    "--sample": "a file with the body of one answer, list or detail, JSON: show what is understood of it",
     "--feed": "the feed of the sample, where there are several",
     "--vendor-file": "print that of a file of vendor_files instead",
     "--provider-file": "print that of a file of provider_files instead",
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.command(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # of what is told, `head` or a pager wanted no more
+    except BrokenPipeError:  # `head` or a pager has closed the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", _demo, "run on simulated vendors: no key, no configuration, nothing leaves this machine")
     simulate = command("simulate", _simulate, "serve the simulated vendors alone")
-    vendors = command("vendors", _vendors, "list every known type of provider: its origin, and what its feeds tell")
+    vendors = command("vendors", _vendors, "list every known type of provider: its origin, and what its feeds report")
 
     migrate = command(
         "migrate-ledger", _migrate_ledger, "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them"

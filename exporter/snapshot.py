@@ -73,7 +73,7 @@ class UnmappedWords:
     """The vendor's words that no table maps, as far as they may be shown."""
 
     words: tuple[tuple[Field, str], ...] = ()
-    """What they were to tell, and the words in small letters, the latest last."""
+    """What they were meant to say, and the words in small letters, the latest last."""
     settings: Mapping[Field, str] = field(default_factory=dict)
     """The line of YAML for the provider that maps them, by a guess that a person has to confirm."""
     hidden: int = 0
@@ -112,7 +112,7 @@ class FeedSnapshot:
     models: frozenset[str]
     """The models with series of their own, `other` among them where there are more."""
     units: tuple[str, ...]
-    """In which the vendor tells what tasks cost."""
+    """In which the vendor reports what tasks cost."""
     followed: int
     """How many ids are watched or were asked for."""
     look_ups: LookUpState
@@ -162,7 +162,7 @@ class BalanceSnapshot:
     interval: float
     """Seconds between two readings."""
     pace: float | None = None
-    """What is spent in a second, by the last hours; None while that cannot be told."""
+    """What is spent in a second, by the last hours; None while that is not known."""
     trouble: str = ""
     """Why it cannot be read, fit to be shown; empty while it can."""
     cause: Cause | None = None
@@ -182,7 +182,7 @@ class BalanceSnapshot:
 
 
 STALE_READINGS = 3
-"""Readings that must have failed before the time of the last good one is no longer told."""
+"""Readings that must have failed before the time of the last good one is no longer shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class AccountSnapshot:
     """Each source of ids, as configured but without a URL's query, and whether its ids could be read."""
     feeds: tuple[FeedSnapshot, ...]
     balance: BalanceSnapshot | None = None
-    """None where the vendor tells no balance, or is not to be asked."""
+    """None where the vendor reports no balance, or is not to be asked."""
     epoch: int = 0
     """Of the lease on whose ground it is shown; 0 without leases."""
 

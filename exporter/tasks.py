@@ -48,7 +48,7 @@ class Reason(StrEnum):
 
 
 class Cause(StrEnum):
-    """What is behind a trouble, as far as can be told from here. A closed set; scripts may rely on its words."""
+    """What is behind a trouble, as far as can be seen from here. A closed set; scripts may rely on its words."""
 
     # The way to the vendor.
     NO_ADDRESS = "no_address"
@@ -162,9 +162,9 @@ class Observation:
     dated: float | None = None
     output_seconds: float | None = None
     result: bool = False
-    """Whether the row shows the task's result, such as the address of a clip; told only where the state is unknown."""
+    """Whether the row shows the task's result, such as the address of a clip; set only where the state is unknown."""
     fault: Reason | None = None
-    """Why the task failed, as far as the row says so; told only where the state is unknown."""
+    """Why the task failed, as far as the row says so; set only where the state is unknown."""
     said: str = field(default="", compare=False)
     """The vendor's own words about a failure, fit to be shown: without addresses, credentials and content."""
     unmapped: frozenset[Field] = frozenset()
@@ -207,7 +207,7 @@ class Task:
     missing: int = 0
     """How many sweeps in a row did not find it at the vendor."""
     model: str = ""
-    """The model as the label `model` writes its name; empty where the vendor tells none."""
+    """The model as the label `model` writes its name; empty where the vendor reports none."""
     told: frozenset[str] = frozenset()
 
     @property

@@ -110,7 +110,7 @@ class FeedView:
 
     @cached_property
     def units(self) -> Sequence[str]:
-        """The units of costs: those that the feed tells, and those that were counted before."""
+        """The units of costs: those that the feed reports, and those that were counted before."""
         counted = {key[1] for key in self.counts if key[0] == "usage_total"}
         return [unit for unit in UNITS if unit in counted or unit in self.feed.units] if self.swept else ()
 

@@ -51,7 +51,7 @@ def of_accounts(t: Thresholds) -> list[Alert]:
             f"{failed} and {known} unless {read}",
             summary="What is left in an account at a vendor cannot be read.",
             description=f"{COUNT} attempts to read the balance of {PROVIDER_NAME} failed within {unread.window}, and "
-            "none succeeded of late, so the alerts about it cannot fire. First see the reason on the exporter's "
+            "none succeeded, so the alerts about it cannot fire. First see the reason on the exporter's "
             "status page; the tasks are read as before.",
         ),
     ]

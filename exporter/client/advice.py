@@ -140,7 +140,7 @@ _ADVICE: dict[Cause, str] = {
 
 
 def advice(cause: Cause, settings: ProviderSettings, renews: bool = True) -> str:
-    """What to do about it, in words. `renews` tells that the exporter asks for tokens itself, or never can."""
+    """What to do about it, in words. `renews`: the exporter asks for tokens itself, or never can."""
     return _ADVICE[cause].format(
         base_url=settings.base_url,
         credentials=" and ".join(credentials(settings)) or "the credentials",

@@ -128,7 +128,7 @@ class Turn:
 
 
 async def body_of(response: httpx.Response, turn: Turn) -> bytes:
-    """The body; of an error that cannot be unpacked nothing, since its status tells enough.
+    """The body; empty for an error that cannot be unpacked, since its status says enough.
 
     One that turns out to be large waits for its turn. Raises ContractBroken, AnswerTooLarge.
     """

@@ -116,7 +116,7 @@ class RateLimit:
         self._patience = 0.0
 
     async def turn(self) -> float:
-        """Waits for a turn and tells for how long it did. Raises RateLimited during a pause, without waiting."""
+        """Waits for a turn and returns the seconds of waiting. Raises RateLimited during a pause, without waiting."""
         self._refuse_during_pause()
         now = self._clock()
         turn = max(self._next, now)
@@ -172,7 +172,7 @@ class Client:
         """Sends one request and has its answer read; every failure, also one that `read` raises, is counted once.
 
         `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
-        whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to tell
+        whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to inform
         the caller.
         """
         if self.observer:
@@ -296,7 +296,7 @@ def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[],
 def _understood(answer: Answer, read: Callable[[Answer], T]) -> T:
     try:
         return read(answer)
-    except ContractBroken as error:  # an error page may have any shape: its status is all that it tells
+    except ContractBroken as error:  # an error page may have any shape: only its status counts
         failure = error if answer.status < 400 else refusal(answer.status, said=excerpt(answer.body))
     except CallError as error:
         failure = error
@@ -327,7 +327,7 @@ def _proxies_of(proxy: Secret | None) -> Callable[[], Proxies]:
 def _credentials(headers: Mapping[str, str] | None, json: object, auth: httpx.Auth | None) -> set[str]:
     """Whatever a call sent that an answer must not repeat: its headers, the texts of its body, what it is signed with.
 
-    An auth that knows what it sends tells it as `sent`.
+    An auth that knows what it sends has it as `sent`.
     """
     sent = {word for value in (headers or {}).values() for word in (value, *value.split())}
     return sent | set(_texts(json)) | set(getattr(auth, "sent", ()))

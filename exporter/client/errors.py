@@ -142,7 +142,7 @@ class FailedCall:
     @classmethod
     def of(cls, error: CallError, at: float) -> Self | None:
         """The call that an error comes from; None if nothing was sent, as while the vendor has asked for a pause."""
-        call = error if error.endpoint else error.__context__  # what is raised on a refusal tells more of its cause
+        call = error if error.endpoint else error.__context__  # what is raised on a refusal knows more of its cause
         if not isinstance(call, CallError) or not call.endpoint:
             return None
         told = error if error.error == call.error else call
@@ -179,8 +179,8 @@ def refusal(
 ) -> CallError:
     """The error of a call that the vendor answered with a refusal: by code, by text, by HTTP status, `otherwise`.
 
-    Its cause is that of the code in `causes`, else what code, text and `said` tell, else that of the error's class.
-    `said` is whatever else the answer says, too vague to tell a reason.
+    Its cause is that of the code in `causes`, else by code, text and `said`, else that of the error's class.
+    `said` is whatever else the answer says, too vague to give a reason.
     """
     reason = reason_of_refusal(code=code, text=text, codes=codes)
     if reason is None:

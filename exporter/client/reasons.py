@@ -18,7 +18,7 @@ from exporter.tasks import Cause, Reason
 
 
 class Sign(NamedTuple):
-    """A pattern that tells a reason. Patterns are slow: one is tried where a text holds one of `near` at least."""
+    """A pattern that stands for a reason. Patterns are slow: one is tried where a text holds one of `near` at least."""
 
     near: tuple[str, ...]
     pattern: re.Pattern[str]
@@ -245,7 +245,7 @@ _WORDS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
         "系统错误", "请求上游地址失败",
     )),
 )  # fmt: skip
-"""The words that tell a reason, in the order of looking. A space at an end of a word is the edge of a word there."""
+"""The words of each reason, in the order of looking. A space at an end of a word is the edge of a word there."""
 
 _HINTS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
     (Reason.PROVIDER_INTERNAL, None, (
@@ -290,7 +290,7 @@ _HINTS: tuple[tuple[Reason, Sign | None, tuple[str, ...]], ...] = (
         "请求失败", "负载", "资源紧张", "过载",
     )),
 )  # fmt: skip
-"""Words that tell why a task failed where nothing better does. Of a refused call the HTTP status tells more."""
+"""Words that say why a task failed where nothing better does. Of a refused call the HTTP status says more."""
 
 _CAUSES: tuple[tuple[Cause, re.Pattern[str]], ...] = (
     (Cause.IP, re.compile(r"\bip\b|whitelist|白名单", re.IGNORECASE | re.ASCII)),
@@ -310,7 +310,7 @@ _MEDIA_FILE = re.compile(r"\.(?:png|jpe?g|webp|gif|bmp|heic|mp4|mov|webm|mp3|wav
 _SHORT_INTEGER = 10**15
 _CODE_LENGTH = 200
 _WIDE = (Reason.INVALID_INPUT, Reason.PROVIDER_INTERNAL)
-"""Reasons that `invalid_request_error` and `server_error` tell, whatever it is about."""
+"""What `invalid_request_error` and `server_error` mean, whatever they are about."""
 _READ = 2048
 """Characters of a text that are searched: as many as a person would read."""
 
@@ -323,7 +323,7 @@ def code_of(value: object) -> str:
 
 
 def reason_of(*, code: object = None, text: str = "", codes: Mapping[str, Reason] | None = None) -> Reason | None:
-    """Why a task failed, as code and text tell; None where no table maps them.
+    """Why a task failed, by its code and text; None where no table maps them.
 
     `codes` is the vendor's own table; an entry may also be a whole text that the vendor documents.
     """
@@ -334,7 +334,7 @@ def reason_of(*, code: object = None, text: str = "", codes: Mapping[str, Reason
 def reason_of_refusal(
     *, code: object = None, text: str = "", codes: Mapping[str, Reason] | None = None
 ) -> Reason | None:
-    """Why a call was refused, as code and text tell: less is read into words, for there is an HTTP status too.
+    """Why a call was refused, by its code and text: less is read into words, for there is an HTTP status too.
 
     The code decides, unless it says no more than that the request or the server failed and the text says why.
     """
@@ -374,7 +374,7 @@ def _plain(text: str) -> str:
 
 
 def cause_of_refusal(reason: Reason, status: int, text: str) -> Cause | None:
-    """What is behind a refused call, as HTTP status and words of the vendor tell; None where they tell no more."""
+    """What is behind a refused call, by the HTTP status and the vendor's words; None where they say no more."""
     if reason is Reason.AUTH:
         if status == 407:
             return Cause.PROXY

@@ -30,10 +30,10 @@ from exporter.vendors.registry import Registry
 Tell = Callable[[str], None]
 
 KEYS = 12
-"""Names of keys that are told of one object."""
+"""Names of keys that are shown of one object."""
 
 LISTS = 5
-"""Lists that are told where a path finds none."""
+"""Lists that are named where a path finds none."""
 
 _DEPTH = 5
 _WIDTH = 9
@@ -88,7 +88,7 @@ def _by_request(declaration: Declaration, kind: str) -> Iterator[Declaration]:
 
 
 def _filled(declared: FeedDeclaration, made: Sample) -> frozenset[str]:
-    """What another request tells of the tasks of this answer."""
+    """What another request reports about the tasks of this answer."""
     detail = declared.detail
     if detail is None:
         return frozenset()
@@ -166,14 +166,14 @@ def _what_it_is(sample: Sample, feed: str) -> str:
 
 
 def _cut_short(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
-    """A page after which nothing follows though the vendor tells of more rows."""
+    """A page after which nothing follows though the vendor counts more rows."""
     of = declared.list_
     if sample.form != "list" or not sample.is_last or of is None or of.total is None or of.paging.next is None:
         return
     total, rows = str(value_at(of.total, sample.body)), len(sample.rows) + sample.left_out
     if total.isdecimal() and len(total) < 10 and int(total) > rows:
         told = f"`{of.paging.next.text}` finds no next page in the answer, though there are {total} rows"
-        yield _row("paging", f"{told}; where a header tells it, write type: page or offset")
+        yield _row("paging", f"{told}; where a header holds it, write type: page or offset")
 
 
 def _is_shown(code: object) -> bool:
@@ -201,7 +201,7 @@ def _nothing_found(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
 
 
 def _lists(body: Any) -> Iterator[str]:
-    """JMESPath of the lists of objects in an answer, as far as keys may be told."""
+    """JMESPath of the lists of objects in an answer, as far as keys may be shown."""
     return (
         path for path, value in _inside(body) if isinstance(value, list) and any(isinstance(o, dict) for o in value)
     )
@@ -221,7 +221,7 @@ def _inside(body: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, An
 
 
 def _is_key(key: str) -> bool:
-    """Whether the name of a key may be told: in some answers ids and other contents stand there."""
+    """Whether the name of a key may be shown: in some answers ids and other contents stand there."""
     return bool(_KEY.fullmatch(key)) and not slips.may_be_secret(key)
 
 

@@ -15,7 +15,7 @@ from exporter.tasks import Cause
 
 WIDTH = 110
 STEP_OF_CLOCKS = 2.0
-"""Seconds that a vendor's clock may differ without being worth a word: it tells whole seconds, and takes its time."""
+"""Seconds that a vendor's clock may differ without being worth a word: it reports whole seconds, and takes its time."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Understood:
     clock: str
     """Whose times the durations come from: `provider` or `observed`."""
     later: Sequence[str]
-    """What only the look-up of each ended task tells; the doctor makes none of those."""
+    """What only the look-up of each ended task reports; the doctor makes none of those."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class FeedReport:
     understood: Understood | None = None
     """Null where no answer could be understood."""
     series: list[str] = field(default_factory=list)
-    """What the exporter would show of this feed after this look: telling samples but zeros, in the text format."""
+    """The samples that the exporter would show of this feed after this look, without zeros, in the text format."""
     findings: list[Finding] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
     """The files that hold what the vendor answered, redacted, and which answers could not be written."""
@@ -159,11 +159,11 @@ def _understood(understood: Understood) -> Iterator[str]:
     if given:
         yield from _row("fields", ", ".join(given))
     missed = [name for name, share in understood.fields.items() if share.of and not share.given]
-    if never := [name for name in missed if name != "dated" or "ended" in missed]:  # only where no row tells its end
+    if never := [name for name in missed if name != "dated" or "ended" in missed]:  # only where no row has its end
         yield from _row("never", ", ".join(never))
     yield from _row("times", "the vendor's" if understood.clock == "provider" else "starts and ends as we see them")
     if understood.later:
-        yield from _row("later", f"{', '.join(understood.later)}: told by a look-up of each task that has ended")
+        yield from _row("later", f"{', '.join(understood.later)}: reported by a look-up of each task that has ended")
     if understood.broken:
         yield from _row("broken", _counted(understood.broken))
 

@@ -3,7 +3,7 @@
 It goes the way of a sweep, with a ledger in memory: one list page, one detail, through the provider's own client. What
 it shows as exported is made by the code that serves /metrics. The ledger's file stays untouched, so that the doctor may
 run beside a running exporter; it is only read, for the tokens that the exporter has obtained and the ids that it was
-asked to follow. For a new token the doctor asks only if told to: at some vendors that logs the exporter out.
+asked to follow. The doctor asks for a new token only with --fetch-token: at some vendors that logs the exporter out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ INTERRUPTED = 130
 PATIENCE = 60.0
 """Seconds that the calls of one feed may take together, waiting for turns and all."""
 LOOK_FIRST = (
-    "Of the recorded answers, credentials, texts, addresses and ids were replaced as far as keys and looks tell them. "
+    "In the recorded answers, credentials, texts, addresses and ids were replaced where their keys or forms show them. "
     "Look at the files before you share them."
 )
 SIGNED_SKEW = 300.0
@@ -85,7 +85,7 @@ async def run_doctor(
     recording: Recording | None = None,
     patience: float = PATIENCE,
 ) -> int:
-    """Examines the feeds of the providers with these names, of all without any, and tells what it found.
+    """Examines the feeds of the providers with these names, of all without any, and reports what it found.
 
     A `recording` gets what the vendors answered. The result is an exit code: 0 if all is well, 1 if not, 130 if a
     signal ended it.
@@ -363,7 +363,7 @@ def _understood(observations: Sequence[Observation], malformed: int, feed: Feed)
 
 
 def _as_explained(one: Observation, fills: Collection[str]) -> Observation:
-    """A row as it is in a sweep, where a look-up tells of an ended task what its words do not."""
+    """A row as it is in a sweep, where a look-up says what an ended task's words do not."""
     if "reason" not in fills or one.state is not State.FAILED:
         return one
     strange = tuple((part, word) for part, word in one.strange if part is not Field.REASON)

@@ -49,7 +49,7 @@ class Options:
     lifecycle: bool = False
     """Whether POST /-/reload is allowed."""
     auto_reload: float | None = None
-    """Seconds between two looks at whether the configuration has changed; None to reload only when told to."""
+    """Seconds between two looks at whether the configuration has changed; None to reload only on request."""
     watch_api: bool = False
     """Whether POST /api/v1/tasks is allowed to anybody who reaches it."""
     place: Place = field(default_factory=Place)

@@ -1,4 +1,4 @@
-"""What types of providers there are: whose they are, and what their feeds tell."""
+"""What types of providers there are: whose they are, and what their feeds report."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ def _told(tells: Tells) -> str:
     ways = [listed] * tells.listed + ["by id"] * tells.by_id
     times = "the vendor's times" if tells.clock is Clock.PROVIDER else "times as we see them"
     parts = ", ".join(WORDS.get(part, part) for part in tells.parts)
-    return f"{' and '.join(ways)}; {times}; tells {parts or 'the state alone'}"
+    return f"{' and '.join(ways)}; {times}; reports {parts or 'the state alone'}"

@@ -150,7 +150,7 @@ class EnvironmentBroken(ConfigError):
 
 
 class ConfigFile:
-    """The file while the exporter runs: it is read when that is asked for, and tells whether it has changed since.
+    """The file while the exporter runs: it is read on request, and knows whether it has changed since.
 
     The files of vendors and providers that it names belong to it.
     """
@@ -207,7 +207,7 @@ def _named_files(contents: Contents, document: Document, key: str, environment: 
     found: dict[Path, Document] = {}
     for index, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
         if not isinstance(pattern, str) or not pattern.strip():
-            continue  # told with the other settings
+            continue  # reported with the other settings
         files = contents.matching(pattern.strip(), Path(document.name).parent)
         if not files:
             words = f"matches no file; write a path, or a pattern such as {_PATTERNS[key]}, relative to this file"

@@ -1,7 +1,7 @@
 """The configuration as a JSON Schema: for editors, which complete and check by it, and for the reference in docs/.
 
 It lets pass whatever `config.py` takes. Values are texts there, so numbers may be in quotes, and `${VARIABLE}` may
-stand for any of them. What only reading can tell (names given twice, files that are not there), it lets pass too.
+stand for any of them. What only reading can show (names given twice, files that are not there), it lets pass too.
 """
 
 from __future__ import annotations

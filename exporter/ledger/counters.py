@@ -20,7 +20,7 @@ class Counters(dict[Key, float]):
         self[key] += by
 
     def observe(self, *key: str, value: float, bounds: Sequence[float]) -> str:
-        """Adds a value to a histogram and tells the bound of the bucket that took it."""
+        """Adds a value to a histogram and returns the bound of the bucket that took it."""
         position = bisect_left(bounds, value)
         bound = repr(float(bounds[position])) if position < len(bounds) else "+Inf"
         self.add(*key, "le", bound)

@@ -40,7 +40,7 @@ class Ledger:
     ) -> Tracker:
         """The tracker of a feed, out of the store the first time; a known one is left as it is. Raises StoreError.
 
-        `tells_usage` says that the vendor tells what tasks cost.
+        `tells_usage`: the vendor reports what tasks cost.
         """
         tracker = self._trackers.get((provider, kind))
         if tracker is None:

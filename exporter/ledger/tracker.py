@@ -88,7 +88,7 @@ class Tracker:
         *,
         tells_usage: bool = False,
     ) -> None:
-        """`tells_usage` says that the vendor tells what tasks cost, `unpaid` of which it may still do so."""
+        """`tells_usage`: the vendor reports what tasks cost; `unpaid`: the tasks whose cost may still come."""
         self.provider = provider
         self.kind = kind
         self.clock = clock
@@ -323,7 +323,7 @@ class Tracker:
         return after if is_new or after != task else task
 
     def _paid_late(self, observation: Observation, deltas: Deltas) -> Iterable[Task]:
-        """The task, if its end has been counted and only now the vendor tells what it cost."""
+        """The task, if its end has been counted and the vendor reports only now what it cost."""
         task = self._unpaid.get(observation.id) if observation.state.is_end else None
         if task is not None and (after := deltas.pay(task, observation.usage)) is not task:
             yield after

@@ -149,7 +149,7 @@ class Exposition:
     ) -> None:
         """`take` takes a snapshot, `awaited` names the feeds whose first sweep has not ended.
 
-        `may_show` tells whether what was taken may still be shown: it is asked at each scrape. All are called on the
+        `may_show` says whether what was taken may still be shown: it is asked at each scrape. All are called on the
         event loop, where they must not take long; `take_in_turns` may take longer, and goes before `take` where bodies
         are prepared again and again.
         """

@@ -22,7 +22,7 @@ PACE_WINDOW = 6 * 3600.0
 """Seconds over which the pace of spending is worked out."""
 
 LEAST_SPAN = 600.0
-"""Seconds that readings have to span before a pace is told."""
+"""Seconds that readings have to span before a pace is shown."""
 
 FAILED_LONGER = 4
 """Intervals between two tries at the most while the balance cannot be read."""
@@ -54,7 +54,7 @@ class AccountLoop:
         return self._provider.settings.account_interval
 
     def start(self, spread: float = 0.0) -> None:
-        """Begins to ask, at any moment within `spread` seconds; does nothing where the vendor tells no balance."""
+        """Begins to ask, at any moment within `spread` seconds; does nothing where the vendor reports no balance."""
         if self._provider.account is not None and self.interval:
             self._running = asyncio.create_task(self._run(spread), name=f"{self._provider.name}/account")
 
@@ -68,7 +68,7 @@ class AccountLoop:
         await asyncio.sleep(random.uniform(0, spread))  # no secret
         while True:
             pause = self._provider.client.limit.pause_left
-            await asyncio.sleep(min(pause, self.interval))  # that the vendor asked for one tells nothing of the account
+            await asyncio.sleep(min(pause, self.interval))  # a vendor's pause says nothing about the account
             try:
                 await self.ask()
             except Exception as error:  # a slip of ours: the feeds go on, and the next try may be better
@@ -121,7 +121,7 @@ class AccountLoop:
         return spent / span if span >= LEAST_SPAN else None
 
     def snapshot(self) -> BalanceSnapshot | None:
-        """What is known now; None where the vendor tells no balance, or is not to be asked."""
+        """What is known now; None where the vendor reports no balance, or is not to be asked."""
         if self._provider.account is None or not self.interval:
             return None
         words, cause, since = self._failure or ("", None, None)

@@ -21,7 +21,7 @@ HORIZON = 3 * 3600.0
 than that polling stops at the end of the day; the price is that a ninth of the budget is kept in reserve."""
 
 SWEEPS = 8
-"""Sweeps of a feed whose mean tells what the next one will cost."""
+"""Sweeps of a feed whose mean predicts what the next one will cost."""
 
 _SPENT = TypeAdapter(dict[int, int])
 

@@ -98,7 +98,7 @@ class Elsewhere:
         return await self._store.find(provider, kind, task_id) if self._feed(provider, kind) else None
 
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
-        """Keeps ids for the holder of a feed, and tells it; None if there is no such feed.
+        """Keeps ids for the holder of a feed, and notifies the holder; None if there is no such feed.
 
         Raises StoreError, TooMany.
         """

@@ -70,7 +70,7 @@ class Among(Held):
     elsewhere: Elsewhere
 
     def __init__(self, store: SharedStore, retention: float, keeper: Keeper, tell: Tell) -> None:
-        """`tell` tells other replicas of ids."""
+        """`tell` passes ids to other replicas."""
         self._store = store
         self._retention = retention
         self.keeper = keeper

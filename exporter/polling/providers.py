@@ -33,7 +33,7 @@ ACCOUNT_SPREAD = 10.0
 
 
 class PolledProvider:
-    """One provider and the loops of its feeds, which sweep once they are started, or when they are told to."""
+    """One provider and the loops of its feeds, which sweep once they are started, or on request."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class PolledProviders:
     """All providers that are polled, in the order of the configuration."""
 
     def __init__(self, polled: Iterable[PolledProvider] = (), held: Held = EVERYTHING) -> None:
-        """`held` tells which of them may be polled and shown."""
+        """`held` says which of them may be polled and shown."""
         self._held = held
         self.by_name: Mapping[str, PolledProvider] = {one.provider.name: one for one in polled}
         """Never changed, but replaced: a reader sees the providers of one moment."""

@@ -72,7 +72,7 @@ class Leases(Protocol):
         """
 
     async def release(self, held: Mapping[str, int]) -> None:
-        """Frees the leases of these providers at these epochs, and tells the others."""
+        """Frees the leases of these providers at these epochs, and notifies the others."""
 
     async def leave(self) -> None:
         """Tells the others that this replica has ended. It has released its leases before."""

@@ -186,7 +186,7 @@ class PostgresqlLeases:
             await self._database.run(lambda connection: _notify(connection, IDS, payload))
 
     async def listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
-        """Calls these on what other replicas tell, for ever. After an outage both may have been missed."""
+        """Calls these on notifications of other replicas, for ever. After an outage both may have been missed."""
         while True:
             try:
                 await self._listen(freed, handed_in)

@@ -37,8 +37,8 @@ def shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
 def plan(me: str, mine: Collection[str], overview: Overview) -> Plan:
     """What the replica `me`, which holds the providers `mine`, does next.
 
-    Where configurations differ, a provider goes to a replica that knows it: it is not given up if nobody with room
-    knows it, and is taken beyond the share if nobody else with room does.
+    Where configurations differ, a provider goes to a replica that knows it: it is kept if no replica with room
+    knows it, and is taken beyond the share if no other replica with room does.
     """
     replicas = overview.replicas
     if me not in replicas:

@@ -27,7 +27,7 @@ IAM = "/huawei-iam"
 V = TypeVar("V", bound=Vendor)
 
 MOST_IDS = 1000
-"""Of a feed, told at once; the newest."""
+"""How many of a feed are shown at once, the newest."""
 
 
 class Simulator(Starlette):
@@ -84,7 +84,7 @@ class Simulator(Starlette):
         return vendor
 
     async def _ids(self, request: Request) -> JSONResponse:
-        """The ids of a vendor's tasks by feed, as the programs that submit them would tell."""
+        """The ids of a vendor's tasks by feed, as the programs that submit them would report them."""
         feeds = [feed for feed in self.world.profiles if feed[0] == request.path_params["type"]]
         return JSONResponse({kind: self._newest((name, kind)) for name, kind in feeds})
 

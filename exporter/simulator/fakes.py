@@ -12,7 +12,7 @@ from exporter.simulator.world.profiles import Profile
 SEEDS = ("deerapi", "chanjing", "huawei_metastudio", "facewap")
 """The types of the first release."""
 DEMO = (*SEEDS, "volcengine_ark", "kling", "vidu", "minimax")
-"""What the demo shows unless told otherwise: it is to start fast."""
+"""What the demo shows by default: it is to start fast."""
 
 
 @cache

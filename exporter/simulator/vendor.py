@@ -116,7 +116,7 @@ class Vendor(ABC):
     keys: ClassVar[Mapping[str, Any]] = {}
     """The settings with which a provider is let in, where `Credentials` has none."""
     lists_in_flight: ClassVar[bool] = True
-    """Whether its lists, where it has some, show tasks in flight; else programs have to tell their ids."""
+    """Whether its lists, where it has some, show tasks in flight; else programs have to report their ids."""
     documented: ClassVar[Mapping[str, tuple[int, float]]] = {}
     """The limits that documents state: endpoint -> (requests, in so many seconds)."""
     world: World
@@ -151,7 +151,7 @@ class Vendor(ABC):
         return request.headers.get("authorization") == f"{scheme} {self.keys[key]}"
 
     def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
-        """A route that counts, fails and limits as told, and else is answered by `handler`."""
+        """A route that counts, fails and limits as ordered, and else is answered by `handler`."""
         return Route(path, _Endpoint(self, endpoint, handler), methods=[method])
 
 

@@ -5,7 +5,7 @@ vendors by entry points of the group `videotask_exporter.vendors`. Each is a `Ve
 declarations, as a file of `vendor_files` holds it.
 
 A vendor  `Vendor`, `Feed`, `Page`, `Position`, `START`, `Document`, `Tells`; `Account` and `Balance`, where it
-          tells what is left
+          reports what is left
 Settings  `ProviderSettings` and what its fields may be: `Secret`, `BaseUrl`, `WebUrl`, `Duration`, `Interval`, `Rate`,
           `Name`; `Settings` for parts of them, `fault` for what a validator finds wrong
 Calls     `Client.call` with a `read` function: it gets an `Answer`, and returns what that holds or raises an error,

@@ -42,7 +42,7 @@ VALUES_SEARCHED = 1000
 """Values of a row that are searched for texts; no vendor's task has as many."""
 
 TOO_MUCH = "(words of a task that is too large to be searched for content)"
-"""Stands for the words of a failure where the row holds too much to tell whether they repeat some of it."""
+"""Stands for the words of a failure where the row holds too much to know whether they repeat some of it."""
 
 
 _NOTHING: frozenset[Field] = frozenset()  # one for all rows: each empty set is an object of its own, of 216 bytes
@@ -113,7 +113,7 @@ def _number(value: Any) -> float:
 
 
 def _unix_time(value: Any) -> float | None:
-    """Unix seconds from seconds, milli-, micro- or nanoseconds (told apart by magnitude) or ISO 8601; unset is None."""
+    """Unix seconds from seconds, milli-, micro- or nanoseconds (by magnitude) or ISO 8601; unset is None."""
     if type(value) in NUMBERS and 0 <= value < 1e11:  # seconds, as most rows have it
         return value or None
     if value is None or value == "":
@@ -190,7 +190,7 @@ def read_page(
     """The list page of these rows, after so many `received` before it. Raises ContractBroken for a flood of rows.
 
     It is the last one where it is empty, where the vendor says that there is no `more`, or where the vendor's own
-    `total` has been received. That it is shorter than `asked` tells nothing: vendors cut the size. A total below what
+    `total` has been received. That it is shorter than `asked` proves nothing: vendors cut the size. A total below what
     one page shows is none.
     """
     if len(rows) > max(ROWS_FACTOR * asked, LEAST_ROWS):

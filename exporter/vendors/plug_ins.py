@@ -23,7 +23,7 @@ GROUP = "videotask_exporter.vendors"
 """The group of entry points."""
 
 LONGEST = 300
-"""Characters that are told of an error."""
+"""Characters that are shown of an error."""
 
 
 @dataclass

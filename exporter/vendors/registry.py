@@ -94,7 +94,7 @@ class Registry(Types[Vendor]):
 _YOURS = {
     Cause.CONTRACT: "This vendor is declared by you: give the answer to `check-vendor --sample`, and write codes of "
     "refused calls under `reasons` too, such as `auth` or `rate_limited`.",
-    Cause.DRIFT: "This vendor is declared by you: `check-vendor --sample` tells what to add to its declaration.",
+    Cause.DRIFT: "This vendor is declared by you: `check-vendor --sample` shows what to add to its declaration.",
 }
 """What follows the general advice where the declaration is the user's."""
 

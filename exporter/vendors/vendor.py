@@ -81,13 +81,13 @@ class Feed(ABC):
     batch: int = 1
     """Ids that one look-up may ask for."""
     fills: frozenset[str] = frozenset()
-    """What only a look-up tells of an ended task: `reason`, `output` and other parts of an observation."""
+    """What only a look-up reports about an ended task: `reason`, `output` and other parts of an observation."""
     window: float | None = None
     """Seconds back to which the vendor lists, where it says so: an older list may have nothing left."""
     units: tuple[str, ...] = ()
-    """The units, of UNITS, in which it tells what tasks cost; empty where it does not."""
+    """The units, of UNITS, in which it reports what tasks cost; empty where it does not."""
     lists_ends_alone: bool = False
-    """Whether the list shows tasks once they have ended, and tells more of the end than a look-up does."""
+    """Whether the list shows tasks once they have ended, and says more about the end than a look-up does."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"
@@ -132,7 +132,7 @@ _PARTS = {"output": "output_seconds"}
 
 
 def lacks(one: Observation, parts: Collection[str]) -> bool:
-    """Whether an end that a row shows lacks any of these parts, which only a detail tells."""
+    """Whether an end that a row shows lacks any of these parts, which only a detail has."""
     wanted = {
         "reason": one.state is State.FAILED and one.reason in (None, Reason.UNKNOWN),
         "output": one.state is State.SUCCEEDED and one.output_seconds is None,
@@ -143,7 +143,7 @@ def lacks(one: Observation, parts: Collection[str]) -> bool:
 
 
 def filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
-    """What a row told of an end, with the parts that the detail tells."""
+    """What a row said about an end, with the parts that the detail adds."""
     names = {_PARTS.get(part, part) for part in parts}
     told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}
     if "reason" in names:
@@ -182,7 +182,7 @@ class Provider:
     feeds: Sequence[Feed]
     vendor: Vendor
     account: Account | None = None
-    """What asks for the balance; None where the vendor tells none."""
+    """What asks for the balance; None where the vendor reports none."""
 
     @property
     def name(self) -> str:
@@ -198,7 +198,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Tells:
-    """What a feed tells, for people who choose a vendor."""
+    """What a feed reports, for people who choose a vendor."""
 
     clock: Clock = Clock.PROVIDER
     listed: bool = True
@@ -218,7 +218,7 @@ class Vendor:
     kinds: tuple[str, ...]
     feeds: Callable[[Any, Client, TokenStore], Sequence[Feed]]
     account: Callable[[Any, Client, Sequence[Feed]], Account | None] | None = None
-    """Makes what asks for the balance, out of settings, client and feeds; None where the vendor tells none."""
+    """Makes what asks for the balance, out of settings, client and feeds; None where the vendor reports none."""
     account_needs: tuple[str, ...] = ()
     """The settings without which the balance is not asked for, where others than the usual credentials."""
     more_kinds: tuple[str, ...] = ()
@@ -236,7 +236,7 @@ class Vendor:
     advice: Mapping[Cause, str] = field(default_factory=dict)
     """Sentences that follow the general advice about a cause: settings and pages that only this vendor has."""
     tells: Mapping[str, Tells] = field(default_factory=dict)
-    """What each feed tells, by kind; `videotask-exporter vendors` shows it."""
+    """What each feed reports, by kind; `videotask-exporter vendors` shows it."""
 
     def advise(self, cause: Cause, settings: ProviderSettings) -> str:
         """What to do about a trouble with an account at this vendor, in words."""

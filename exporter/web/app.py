@@ -52,7 +52,7 @@ def create(
 ) -> Starlette:
     """The application on top of what is polled.
 
-    With `reload`, which raises ConfigError and StoreError, POST /-/reload calls it; `reloads` tells how the last one
+    With `reload`, which raises ConfigError and StoreError, POST /-/reload calls it; `reloads` says how the last one
     went. `takes_tasks` says at each POST /api/v1/tasks whether it is allowed, `web_trouble` what is wrong with the file
     of TLS and users, `place` under which address the exporter is reached and scraped.
     """

@@ -2,7 +2,7 @@
 
 What goes is replaced by something of the same type: credentials, free texts, addresses, and whose the account is. Ids
 of tasks are replaced by others, the same id by the same everywhere. A value is judged by its key and by its look; what
-neither tells to be harmless goes.
+neither shows to be harmless goes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _words(text: str) -> frozenset[str]:
 
 _ID = _words("id ids uuid guid")
 _MARK = _ID | _words("cursor next prev previous continuation seq serial no sn hash etag")
-"""What texts are that tell one thing from others. Numbers there may be those of pages."""
+"""What texts are that identify one thing. Numbers there may be those of pages."""
 _WHOSE = _words(
     "user users username usr uid nick nickname owner account acct tenant customer member creator author operator mail "
     "email phone mobile tel avatar org organization organisation company team ip address openid unionid wechat qq "
@@ -80,12 +80,12 @@ _SAYS[Reason.AUTH] = "authentication"
 
 @dataclass(frozen=True)
 class _Place:
-    """What the keys tell of a value."""
+    """What the keys say about a value."""
 
     own: frozenset[str] = frozenset()
     """The words of its key."""
     above: frozenset[str] = frozenset()
-    """Of the keys above it, the words that tell whose all within is, or that it is content."""
+    """Of the keys above it, the words that say whose everything within is, or that it is content."""
 
     def below(self, key: str) -> _Place:
         own = frozenset(one.lower() for one in _PARTS.findall(key[:_LONGEST_KEY]))
@@ -130,7 +130,7 @@ class Redactor:
     secrets: Collection[str]
     """Credentials: what was configured, and what was sent."""
     whose: Collection[str]
-    """Texts that tell whose the account is."""
+    """Texts that show whose the account is."""
     names: Names = field(default_factory=Names)
 
     def learn(self, body: Any, ids: Collection[str] = (), id_key: str = "id") -> None:
@@ -215,7 +215,7 @@ class Redactor:
 
 
 def _instead_of(text: str) -> str:
-    """What stands for the words of a failure: the reason that they tell."""
+    """What stands for the words of a failure: the reason that they give."""
     said = _SAYS.get(reason_of(text=text) or Reason.UNKNOWN)
     return f"(text, {said})" if said else TEXT
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from exporter.config.models import Secret, Settings
 
 _OPEN = frozenset(("name", "type", "base_url", "endpoint", "ca_file"))
-"""Settings that tell nothing of whose the account is."""
+"""Settings that do not show whose the account is."""
 
 
 def credentials_of(settings: Settings) -> frozenset[str]:
@@ -16,7 +16,7 @@ def credentials_of(settings: Settings) -> frozenset[str]:
 
 
 def identity_of(settings: Settings) -> Mapping[str, str]:
-    """The plain texts that tell whose the account is, such as ids of projects and users, with their settings' names."""
+    """The plain texts that show whose the account is, such as ids of projects and users, with their settings' names."""
     found = ((getattr(settings, name), name) for name in type(settings).model_fields if name not in _OPEN)
     return {value: name for value, name in found if isinstance(value, str) and value}
 

@@ -122,7 +122,7 @@ def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
     """What a failed call's body says, fit to be shown: of JSON its structure, else its first words, or its size.
 
     Known are the words of `error_words.py`, codes of the form `ABC.0301`, and numbers under the keys that
-    tell what went wrong. Whatever else there is leaves a gap, or its length; `secrets` leave one in any case.
+    say what went wrong. Whatever else there is leaves a gap, or its length; `secrets` leave one in any case.
     """
     return _fitting(_excerpt(body, frozenset(secrets)), EXCERPT_LENGTH)
 

@@ -29,7 +29,7 @@ _CODE = re.compile(r"[a-z]{2,8}\.\d{4,9}")
 _WHOSE = re.compile(
     r"(^|[_.:/-])(user|usr|uid|account|acct|tenant|project|org|customer|task|job|id|video|vid)[_.:/-]?\d"
 )
-"""What is followed by a number that tells one from others: an id."""
+"""What is followed by a number that identifies: an id."""
 
 _STATES = "排队 等待 处理 生成 进行 完成 取消 审核 冻结 中"
 _PHRASE = re.compile(f"(?:{'|'.join((*_STATES.split(), *CHINESE))}){{1,6}}")

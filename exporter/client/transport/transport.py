@@ -69,7 +69,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, proxies: Callable[[], Proxies] | None = None, ca_file: str | None = None) -> None:
         self._proxies = proxies
         self._ca_file = ca_file
-        with suppress(trust.TrustBroken):  # told when a call needs it
+        with suppress(trust.TrustBroken):  # reported when a call needs it
             trust.context(ca_file)  # read here, where nothing waits for the disk: all who trust the same share it
         self._sessions: dict[tuple[bool, Proxy | None], aiohttp.ClientSession] = {}
 

@@ -20,7 +20,7 @@ _TELLING = re.compile(
 
 
 async def exported(provider: Provider, feed: Feed, watch: Watch, ledger: Ledger, sweep: Sweep, now: float) -> list[str]:
-    """Those of the feed's samples that tell most, but for zeros, in the text format. Raises StoreError."""
+    """The feed's samples that say most, without zeros, in the text format. Raises StoreError."""
     settings = provider.settings
     tracker = await ledger.open(settings.name, feed.kind, feed.clock, settings, now)
     loop = FeedLoop(provider, feed, tracker, ledger, watch)

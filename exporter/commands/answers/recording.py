@@ -47,7 +47,7 @@ class Recording:
         ids: Collection[str],
         id_key: str = "id",
     ) -> list[str]:
-        """Writes the answers of one feed and tells what became of each; these are ids of its tasks, others may stand
+        """Writes the answers of one feed and says what became of each; these are ids of its tasks, others may stand
         at that key."""
         sent = {word for one in exchanges for word in sent_in(one.request.headers)}
         redactor = Redactor(credentials_of(settings) | sent, identity_of(settings).keys(), self._names)

@@ -1,6 +1,6 @@
-"""What a declared vendor's answer tells, row by row. The answer is in a file; nothing is asked.
+"""What a declared vendor's answer says, row by row. The answer is in a file; nothing is asked.
 
-It goes the way of one that is polled: a feed of the type reads it. Of its texts nothing is kept to be told but ids,
+It goes the way of one that is polled: a feed of the type reads it. Of its texts nothing is kept for the output but ids,
 names of keys, and words that have the form of a code.
 """
 
@@ -69,17 +69,17 @@ class Share:
 
 @dataclass
 class Sample:
-    """What an answer tells."""
+    """What an answer says."""
 
     body: Any
     form: str = ""
     """`list` or `detail`; empty where no rows are found."""
     refusal: CallError | None = None
-    """The refusal that it is, as `answer.ok` tells."""
+    """The refusal that it is, by `answer.ok`."""
     code: object = None
     """The code of a refusal, or of what may be one."""
     may_be_refusal: bool = False
-    """Whether nothing tells a refusal but the HTTP status, which the file does not say."""
+    """Whether only the HTTP status marks a refusal, which the file does not say."""
     is_unknown_task: bool = False
     """Whether it says that the vendor does not know the task."""
     trouble: str = ""
@@ -127,7 +127,7 @@ def _why_not_json(content: bytes) -> str:
 
 
 async def understood(name: str, declaration: Declaration, kind: str, content: bytes) -> Sample:
-    """What an answer tells, read as the declaration of a feed says. Raises NotAnAnswer."""
+    """What an answer says, read as the declaration of a feed says. Raises NotAnAnswer."""
     sample = Sample(body_of(content))
     provider = _provider(vendor_of(name, declaration), declaration, content)
     try:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 QUIET = 0.05
-"""Seconds for which the file must not have been written to: more than the steps in which file systems tell time."""
+"""Seconds for which the file must not have been written to: more than the steps of a file system's clock."""
 TRIES = 40
 """Looks at a file that is being written to, before it is given up."""
 

@@ -26,7 +26,7 @@ _VALUE_LIMIT = 100_000
 _TEXT_LIMIT = 16 * 1024 * 1024
 _DEPTH_LIMIT = 50
 _TOLD = 100
-"""Faults of a document that are told, and looked at for what was meant: more come of one slip."""
+"""Faults of a document that are reported, with what was probably meant: one slip may cause many more."""
 _TOO_MANY = f"more than {_VALUE_LIMIT} values, with aliases written out"
 _TOO_DEEP = "nested too deeply"
 _MERGE = "tag:yaml.org,2002:merge"

@@ -11,9 +11,9 @@ _COMMON = ProviderSettings.model_fields.keys()
 
 
 def _accounts(settings: ProviderSettings) -> Iterator[tuple[str, Hashable]]:
-    """What tells an account, once for each credential, by its name: equal ones are the same account."""
+    """What identifies an account, once for each credential, by its name: equal ones are the same account."""
     own = {name: getattr(settings, name) for name in type(settings).model_fields.keys() - _COMMON}
-    # The number of a user or a project, or what is polled of it, may tell accounts of one credential apart.
+    # The number of a user or a project, or what is polled of it, may part the accounts of one credential.
     words = tuple(sorted((name, str(value)) for name, value in own.items() if isinstance(value, str | list)))
     for name, value in sorted(own.items()):
         match value:

@@ -102,14 +102,14 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 
 _TELLING = 3
-"""Letters of a word that tell which longer one is meant."""
+"""Letters of a word that show which longer one is meant."""
 
 _ALIKE = 0.75
 """How much alike words are that do not begin with the same letter, and are mistaken for each other."""
 
 
 def hint(word: str, allowed: Iterable[str]) -> str:
-    """Words that ask for the allowed one that was probably meant; empty if none can be told."""
+    """Words that ask for the allowed one that was probably meant; empty if there is none."""
     meant = nearest(word, allowed)
     return f"; did you mean {meant}?" if meant else ""
 
@@ -119,7 +119,7 @@ def _plain(word: str) -> str:
 
 
 def duration_meant(text: str) -> str:
-    """A duration in our units that was probably meant (`15 sec` is `15s`, `90` is `90s`); empty if none can be told."""
+    """A duration in our units that was probably meant (`15 sec` is `15s`, `90` is `90s`); empty if there is none."""
     parts = _PART.findall(text.strip().lower())
     if len(text) > 24 or re.search(r"\d{9}", text):
         return ""  # no duration; perhaps a secret
@@ -136,7 +136,7 @@ def duration_meant(text: str) -> str:
 
 
 def rate_meant(text: str) -> str:
-    """A rate that was probably meant (`10/sec` and `10 per second` are `10/s`); empty if none can be told."""
+    """A rate that was probably meant (`10/sec` and `10 per second` are `10/s`); empty if there is none."""
     match = None if re.search(r"\d{9}", text) else _RATE.fullmatch(text.strip().lower())
     unit = _UNIT_OF.get((match[2] or "s") if match else "", "")
     return f"{match[1]}/{unit}" if match and unit in ("s", "m", "h") and float(match[1]) > 0 else ""

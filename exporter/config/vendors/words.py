@@ -24,7 +24,7 @@ LONGEST = 200
 """Characters of a word that are compared."""
 
 STATES = tuple(state for state in State if state is not State.LOST)
-"""Those that a vendor's words may mean: that a task is lost only we can tell."""
+"""Those that a vendor's words may mean: only we can know that a task is lost."""
 
 _REGEX = re.compile(r"[*+?\[\](){}|\\]|\$$")
 _SURELY_REGEX = re.compile(r"\.[*+]|\\[dws]|\*$|\w\$$|\([^()| ]+\|[^() ]*\)|^[^| ]+\|[^ ]+$")
@@ -46,7 +46,7 @@ def _state(value: object) -> object:
         return value
     allowed = ", ".join(STATES)
     if value == State.LOST:
-        raise fault(f"no state that a vendor can tell; allowed: {allowed}")
+        raise fault(f"no state that a vendor can report; allowed: {allowed}")
     raise fault(f"an unknown state{slips.hint(str(value), STATES)}; allowed: {allowed}")
 
 

@@ -45,7 +45,7 @@ class Deltas:
         return model
 
     def measure(self, phase: Phase, task: Task, at: float) -> bool:
-        """Observes the duration of a phase, and tells whether it is known."""
+        """Observes the duration of a phase, and returns whether it is known."""
         length = task.duration(phase)
         if length is None:
             return False

@@ -1,4 +1,4 @@
-"""Ended tasks whose cost the vendor has not told yet: some tell it only minutes later."""
+"""Ended tasks whose cost the vendor has not reported yet: some report it only minutes later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USAGE = "usage"
 
 
 class Unpaid:
-    """The ended tasks of one feed that may still be told to have cost something."""
+    """The ended tasks of one feed whose cost may still be reported."""
 
     def __init__(self, tasks: Iterable[Task] = ()) -> None:
         self._tasks = {task.id: task for task in tasks}  # those whose end was seen first come first

@@ -42,7 +42,7 @@ def believed(observation: Observation, now: float) -> Times:
     """
     latest = now + CLOCK_SKEW
     submitted = _possible(observation.submitted, EARLIEST, latest)
-    earliest = EARLIEST if submitted is None else max(EARLIEST, submitted - 1.0)  # vendors tell whole seconds
+    earliest = EARLIEST if submitted is None else max(EARLIEST, submitted - 1.0)  # vendors report whole seconds
     started = _possible(observation.started, earliest, latest)
     ended = _possible(observation.ended, earliest, latest)
     dated = _possible(observation.dated, EARLIEST, latest)

@@ -28,7 +28,7 @@ _KEYS = {
     "tokens": ("owner",),
     "budgets": ("provider",),
 }
-"""The tables that are copied after the feeds, in this order, with what tells a row."""
+"""The tables that are copied after the feeds, in this order, with what identifies a row."""
 _COLUMNS = {
     "tasks": ("feed", *say.NAMES),
     "counts": ("feed", "key", "value"),

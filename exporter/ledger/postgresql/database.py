@@ -145,7 +145,7 @@ class Database:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone
+            task.exception()  # the caller may be gone
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], patience: float) -> T:
         async with self._turns:
@@ -190,7 +190,7 @@ class Database:
         return connection
 
     async def _forget(self, *connections: Connection) -> None:
-        """Closes these and those that nobody uses: they lead to the same server."""
+        """Closes these connections and the idle ones: they lead to the same server."""
         idle, self._idle = self._idle, []
         for one in (*connections, *idle):
             await one.close()

@@ -62,10 +62,10 @@ INSERT INTO videotask.budgets (provider, spent) VALUES (%s, %s)
 ON CONFLICT (provider) DO UPDATE SET spent = excluded.spent
 """
 FENCE = "SELECT FROM videotask.leases WHERE provider = %s AND holder = %s AND epoch = %s FOR KEY SHARE"
-"""The row stays locked until the commit, and nobody takes the lease over before; renewals do not wait for it.
+"""The row stays locked until the commit, and no replica takes the lease over before; renewals do not wait for it.
 
-Whether the lease has ended does not matter as long as nobody else has acquired it. The epoch alone tells that; the
-holder tells it too where a standby that takes over has forgotten the last epoch.
+Whether the lease has ended does not matter as long as no other replica has acquired it. The epoch alone shows that; the
+holder's name shows it too where a standby that takes over has forgotten the last epoch.
 """
 
 FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled FROM videotask.feeds WHERE provider = ANY(%s)"

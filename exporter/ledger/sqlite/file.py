@@ -149,7 +149,7 @@ class SqliteFile:
         log.error("the ledger was damaged; it was set aside and a new one started", extra=told)
 
     def _losses_told(self) -> int:
-        """The losses that a damaged ledger knows of, if it still tells."""
+        """The losses that a damaged ledger knows of, if it can still be read."""
         if recovery.is_emptied(self.path):
             return 0  # not even asked: SQLite would delete the log
         try:

@@ -1,4 +1,4 @@
-"""Ends that one answer shows and only another tells in full: why a task failed, how long the clip is, when it ended.
+"""Ends that one answer shows, and only another in full: why a task failed, how long the clip is, when it ended.
 
 What a list shows and only a look-up completes is counted when the look-up has answered, or has failed three times.
 Until then a task that is known stays as it is, and a new one is kept among the ids that were asked for, so that a
@@ -24,7 +24,7 @@ from exporter.tasks import Observation
 from exporter.vendors.vendor import Feed, filled, lacks
 
 TRIES = 3
-"""Look-ups that may fail before an end is counted as the list tells it."""
+"""Look-ups that may fail before an end is counted as the list shows it."""
 
 OLD_ONES = 100_000
 """Ends from before the history that are remembered at the most, lest they are asked for again."""
@@ -92,13 +92,13 @@ class Fills:
         return shown
 
     def final(self, observations: Sequence[Observation]) -> Sequence[Observation]:
-        """Those rows of a list whose words are the last, for no look-up tells more."""
+        """The rows of a list that are final, since no look-up says more."""
         if not self._feed.fills:
             return observations
         return [one for one in observations if not (one.state.is_end and lacks(one, self._feed.fills))]
 
     def _is_news(self, one: Observation, at: float) -> bool:
-        """Whether it is an end that will be counted, and of which a look-up may tell more."""
+        """Whether it is an end that will be counted, and of which a look-up may say more."""
         if not one.state.is_end or not lacks(one, self._feed.fills):
             return False
         placed = None if one.id in self._tracker.in_flight else believed(one, at).placed
@@ -196,7 +196,7 @@ class Fills:
 class Undated:
     """The ends of one feed that a look-up has shown, and that only the list dates, once it shows them.
 
-    They are put off for three intervals at the most: a list that reaches back less far never shows them.
+    They wait for at most three intervals: a shorter list never shows them.
     """
 
     def __init__(self, feed: Feed, tracker: Tracker) -> None:

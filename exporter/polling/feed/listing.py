@@ -39,7 +39,7 @@ REPEATS = 2
 """Pages in a row with nothing new that end the reading: one alone may come of as many new rows as a page has."""
 
 UNDATED_PAGES = 5
-"""Pages that a late pass reads below known ground where rows without dates do not tell how old they are."""
+"""Pages that a late pass reads below known ground where rows have no dates."""
 
 
 class Caller(Protocol):
@@ -311,7 +311,7 @@ def _descended(observations: Sequence[Observation], lowest: float) -> float:
 
 
 def _is_wholly_before(observations: Sequence[Observation], floor: float) -> bool:
-    """Whether all rows of a page are older, and not all of one date, which would tell nothing of their order."""
+    """Whether all rows of a page are older, and not all of one date, which would say nothing about their order."""
     first, last = observations[0], observations[-1]
     return _is_before(first, floor) and (first.submitted or first.dated) != (last.submitted or last.dated)
 

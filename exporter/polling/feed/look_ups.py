@@ -34,7 +34,7 @@ SEVERAL = 3
 """Tasks in flight whose look-ups must fail, and none be answered, for that to be more than the trouble of each."""
 
 GIVE_UP = 8
-"""Failed look-ups without a single answer that end a round: more of them would tell nothing new of the feed."""
+"""Failed look-ups without a single answer that end a round: more of them would say nothing new about the feed."""
 
 PATIENCE = 5
 """Look-ups in vain for which an id is asked in every round; from then on the gap between two doubles."""
@@ -229,7 +229,7 @@ class LookUps:
     ) -> Round:
         """Looks ids up, until a moment of monotonic time; a few are asked for in any case.
 
-        As long as none is answered, the ids that can do `instead` follow. `is_up` tells that the vendor answers
+        As long as none is answered, the ids that can do `instead` follow. `is_up` says that the vendor answers
         otherwise: then what fails is blamed on the ids. Of ids that `are_new` a provider of several feeds is asked for
         fewer at the same time, but all have their turn, whatever becomes of the first ones.
         """

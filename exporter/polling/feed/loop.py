@@ -298,7 +298,7 @@ class FeedLoop:
         due += [task_id for task_id in others if task_id in self.following.hinted]
         due, failing = self.look_ups.reluctance.part(due, self._clock())
         sweep.unanswered.update(failing)  # as their last look-ups were
-        # Where there is no list, a sweep without an answer would tell nothing of the feed.
+        # Where there is no list, a sweep without an answer would say nothing about the feed.
         instead = [] if self.feed.lists else [*others, *self._new, *failing]
         until = started + self.interval
         made = await self.look_ups.round(sweep, due, until, instead, is_up=self.feed.lists)

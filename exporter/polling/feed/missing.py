@@ -23,7 +23,7 @@ class MissingTasks:
     """The tasks of one feed that are being missed, and since when."""
 
     def __init__(self, look_ups_list: bool) -> None:
-        """`look_ups_list` tells that look-ups are answered by the list: where it is blank, they are."""
+        """`look_ups_list`: the list answers look-ups, and one that it leaves empty is answered too."""
         self._look_ups_list = look_ups_list
         self._since: dict[str, float] = {}
         self._listed: set[str] = set()  # in flight or new: the list has shown them, and ought to show them still

@@ -35,7 +35,7 @@ class Span:
 
     @classmethod
     def of(cls, counts: Counters, phase: Phase, bounds: Sequence[float]) -> Span:
-        """What the histograms of a phase tell, the better and the worse end together."""
+        """What the histograms of a phase show, good and bad ends together."""
         metric = f"{phase}_duration_seconds"
         each = [counts.buckets(metric, state, bounds=bounds)[0] for state in MEASURED_ENDS]
         cumulative = [sum(count for _, count in same) for same in zip(*each, strict=True)]
@@ -57,7 +57,7 @@ def _quantile(share: float, cumulative: Sequence[float], bounds: Sequence[float]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a feed's ended tasks tell of those in flight, and how often one may be looked up. All in seconds."""
+    """What a feed's ended tasks suggest about those in flight, and how often one may be looked up. All in seconds."""
 
     run: Span
     total: Span

@@ -1,4 +1,4 @@
-"""Which tasks a feed follows by id: those it is told to watch, those that were asked for, those in flight.
+"""Which tasks a feed follows by id: those named under watch, those that were asked for, those in flight.
 
 Ids that were asked for are in the ledger until the end of their task is, or until the vendor has not known them for
 long: then they are let go. Whoever watches ids by other ways takes them back where they were written.
@@ -48,7 +48,7 @@ class Following:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lists` tells that the feed can be listed: then what is new there waits for the next sweep."""
+        """`lists`: the feed can be listed, then what is new there waits for the next sweep."""
         self.ids: Sequence[str] = ()
         """The ids that are watched or were asked for, as far as the last sweep has read them."""
         self.hinted: Collection[str] = ()

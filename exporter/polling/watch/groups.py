@@ -3,7 +3,7 @@
 The forms: `[{"kind": "...", "ids": ["..."]}]` and what is like it in JSON (one object, `{"KIND": ["..."]}`, a list of
 ids, rows with an id among other fields, an envelope around any of these), the same as JSON lines, CSV whose header
 names a column of ids, and plain text with one id on each line. Where a form names no kind, the only feed of the
-provider is meant. What is wrong is told by its place, and repeats nothing of the content.
+provider is meant. A fault names its place, and repeats nothing of the content.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEPTH = 4
 """How deep lists and envelopes may be nested."""
 
 TOLD = 3
-"""Faults of one source that are told one by one."""
+"""Faults of one source that are reported one by one."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What one provider is told to watch: by its settings, by files that change, by URLs that are asked."""
+"""The ids that one provider watches: from its settings, from files that change, from URLs that are asked."""
 
 from __future__ import annotations
 

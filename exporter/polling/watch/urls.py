@@ -32,7 +32,7 @@ class WatchedUrl:
         self._provider = provider
         self._settings = settings
         self.place = settings.url.partition("?")[0]
-        """The URL without its query, which may hold what is nobody's business."""
+        """The URL without its query, which may hold a secret."""
         self.is_up: bool | None = None
         """Whether its ids could be read, be it not all of them; None before the first try has ended."""
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
@@ -44,7 +44,7 @@ class WatchedUrl:
         self._tried = asyncio.Event()
 
     async def ids(self, kind: str) -> Sequence[str]:
-        """The ids of a feed as they were last told; waits for the first try, but not for long."""
+        """The latest ids of a feed; waits for the first try, but not for long."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_for_ever(), name=f"{self._provider}: {self.place}")
         try:

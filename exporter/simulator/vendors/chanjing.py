@@ -1,7 +1,7 @@
 """A fake Chanjing: lip-sync and video synthesis, two feeds that use the same numbers for different states.
 
-Every business answer is HTTP 200; `code` in the body tells. One token is valid at a time: a new one logs out the holder
-of the last.
+Every business answer is HTTP 200; `code` in the body decides. One token is valid at a time: a new one logs out the
+holder of the last.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A fake ComfyUI server: its jobs, kept in memory, in rows that leave out what has no value.
 
-A row tells when its work began only once it has ended. A single job is shown with its whole workflow.
+A row shows when its work began only once it has ended. A single job is shown with its whole workflow.
 """
 
 from __future__ import annotations

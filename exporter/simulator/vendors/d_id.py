@@ -26,7 +26,7 @@ STATES = {
     State.FAILED: "error",
 }
 REJECTED = {"ImageModerationError", "TextModerationError", "CelebrityRecognizedError", ""}
-"""Kinds of errors that come with a state of their own; one that tells no kind at all among them."""
+"""Kinds of errors that come with a state of their own; one without any kind among them."""
 
 
 def _new_id(prefix: str, rng: Random) -> str:

@@ -1,7 +1,7 @@
 """A fake DashScope: the tasks of a day, whatever they make. The list has the times, the detail has the reasons.
 
 The times of a detail are local ones of Beijing and do not say so. Of a task that it does not know, or not any more, the
-detail tells the status UNKNOWN.
+detail has the status UNKNOWN.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
 
 
 def _told(life: Life, moment: Moment) -> dict[str, Any]:
-    """What the detail tells."""
+    """What the detail reports."""
     output: dict[str, Any] = {
         "task_id": life.id,
         "task_status": STATES[moment.state],

@@ -1,6 +1,6 @@
 """A fake fal: the platform's list of ended requests by endpoint, and the status of single ones at the queue.
 
-The two are one host here. The list tells an HTTP status and no reason; the queue tells a reason and no times, and
+The two are one host here. The list has an HTTP status and no reason; the queue has a reason and no times, and
 knows a request by owner and application of its endpoint alone.
 """
 

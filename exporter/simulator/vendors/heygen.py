@@ -1,6 +1,6 @@
 """A fake HeyGen, version 3: videos, translations and lip-syncs, each in a list of all time that goes on at a token.
 
-The three have words of their own for the states. Only a completed video tells when it ended, and only a failed one has
+The three have words of their own for the states. Only a completed video shows when it ended, and only a failed one has
 a code.
 """
 

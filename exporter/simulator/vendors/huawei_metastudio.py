@@ -87,7 +87,7 @@ class MetaStudio(Vendor):
         lives = [life for life in self.world.listed(DIGITAL_HUMAN) if wanted.admits(life, now)]
         if sort_key == "update_time":
             lives.sort(key=lambda life: _updated(life, life.at(now)), reverse=True)
-        if sort_dir != "desc":  # so oldest first unless told otherwise
+        if sort_dir != "desc":  # so oldest first by default
             lives.reverse()
         jobs = [_job(life, life.at(now)) for life in lives[offset : offset + limit]]
         return _answer({"count": len(lives), "jobs": jobs})
@@ -103,7 +103,7 @@ class MetaStudio(Vendor):
         return _answer(_job(life, life.at(self.world.now())) | {"script_id": life.id, "shoot_scripts": script})
 
     async def _balances(self, request: Request) -> Response:
-        """The purses of the account that pays. In reality they are told at an address of their own."""
+        """The balances of the account that pays. The real vendor has them at an address of their own."""
         refusal = await self._unauthenticated(request)
         if refusal is not None:
             return refusal

@@ -1,6 +1,6 @@
 """A fake Luma Dream Machine: all generations of an account, the newest first, images between the videos.
 
-A row tells when it was submitted and nothing of its start and its end.
+A row shows when it was submitted, and neither its start nor its end.
 """
 
 from __future__ import annotations

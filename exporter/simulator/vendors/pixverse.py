@@ -1,4 +1,4 @@
-"""A fake PixVerse: single videos by their numbers, in an envelope that tells of errors with HTTP 200.
+"""A fake PixVerse: single videos by their numbers, in an envelope that reports errors with HTTP 200.
 
 A trace id that was sent before gets the answer of before.
 """

@@ -1,4 +1,4 @@
-"""A fake Synthesia: the videos of a workspace, test videos among them. It tells of no waiting, and no reason.
+"""A fake Synthesia: the videos of a workspace, test videos among them. It reports neither waiting nor a reason.
 
 Documents do not state what a refusal looks like: it is plain text here.
 """

@@ -1,6 +1,6 @@
 """A fake Volcengine Ark: content generation tasks of the last seven days, in rows that list and detail share.
 
-3D models stand in the same list. A cancelled row vanishes after a day. The lite model tells frames instead of seconds.
+3D models are in the list too. A cancelled row vanishes after a day. The lite model reports frames instead of seconds.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Life:
     end_dated: bool = True  # False: the vendor never says when it ended
     output_seconds: float | None = None  # length of the produced clip; only if it succeeds
     model: str = ""  # empty where the vendor names none
-    cost: float = 0.0  # in the unit in which the vendor counts; told once the task has ended
+    cost: float = 0.0  # in the unit in which the vendor counts; reported once the task has ended
     blocked: tuple[float, float] | None = None  # frozen from so many seconds after the submission, for so many
     vanishes_after: float | None = None  # seconds from the submission until the vendor knows nothing of it
 

@@ -142,7 +142,7 @@ PROFILES: dict[Feed, Profile] = {
                 Failure(_R.PROVIDER_INTERNAL, "上传背景文件失败, 请检查网络", "51"),
                 Failure(_R.INVALID_INPUT, "不支持纯数字文本", "42"),
                 Failure(_R.INVALID_INPUT, "暂不支持该语种", "44"),
-                Failure(_R.INVALID_INPUT, "参数异常", "49"),  # an unlisted text: only the status tells
+                Failure(_R.INVALID_INPUT, "参数异常", "49"),  # an unlisted text: only the status counts
                 Failure(_R.PROVIDER_INTERNAL, "服务异常", "59"),
             ),
         ),

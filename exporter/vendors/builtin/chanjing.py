@@ -90,7 +90,7 @@ def _feed(title: str, document: str, path: str, length: str, states: dict[str, A
     }
 
 
-# The range tells why a video failed where its words do not: 4X is a wrong parameter, 5X a fault of the service.
+# The range says why a video failed where its words do not: 4X is a wrong parameter, 5X a fault of the service.
 WRONG, FAULTY = [str(number) for number in range(40, 50)], [str(number) for number in range(50, 60)]
 
 _BY_CODE = {reason.value: [code for code, meant in CODES.items() if meant is reason] for reason in CODES.values()}
@@ -99,7 +99,7 @@ DECLARATION = Declaration.model_validate(
     {
         "title": "Chanjing",
         "answer": {"ok": "code == `0`", "code": "code", "text": "msg"},
-        # Seconds of video: what is left of the vendor's currency no call tells.
+        # Seconds of video: no call reports what is left of the vendor's currency.
         "account": {
             "path": "/open/v1/user_info",
             "balance": {"path": "data.video_create_limit", "minus": "data.video_create_seconds", "unit": "seconds"},

@@ -86,7 +86,7 @@ DECLARATION = Declaration.model_validate(
                 "detail": {"path": "/api/jobs/{id}"},
                 "fields": {
                     "id": "id",
-                    # An interruption is a cancel, whichever way it is told.
+                    # An interruption is a cancel, whichever way it is reported.
                     "state": "(status == 'failed' && contains(not_null(execution_error.exception_type, ''), "
                     "'InterruptProcessing') && 'cancelled') || status",
                     "submitted": "create_time",

@@ -116,7 +116,7 @@ DECLARATION = Declaration.model_validate(
                     "failed": ["FAILED"],
                     "cancelled": ["CANCELLED", "CANCELED"],
                 },
-                # 400 and 422 are missing: they are the fault of the input or of what it shows, as the queue tells.
+                # 400 and 422 are missing: they are the fault of the input or of what it shows, as the queue shows.
                 "reasons": {
                     "moderation": ["content_policy_violation"],
                     "insufficient_balance": ["402"],

@@ -228,7 +228,7 @@ def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Accou
 
 
 def _billing_url(base_url: str) -> str:
-    """Where Huawei tells balances to accounts of a region; elsewhere, such as behind a proxy, at the same address."""
+    """Where Huawei reports balances to accounts of a region; elsewhere, such as behind a proxy, at the same address."""
     host = urlsplit(base_url).hostname or ""
     if host.endswith(".myhuaweicloud.eu"):
         return "https://bss.myhuaweicloud.eu"
@@ -238,7 +238,7 @@ def _billing_url(base_url: str) -> str:
 
 
 def _refused(endpoint: str, status: int, code: object, text: str) -> None:
-    """Codes whose meaning the HTTP status tells."""
+    """Codes whose meaning follows from the HTTP status."""
     if endpoint == "detail" and status == 404 and code_of(code) == NOT_FOUND:
         raise TaskNotFound
     if GENERIC.fullmatch(code_of(code)):

@@ -1,7 +1,7 @@
 """Kling's older calls: a list and a detail for each kind of task, below /v1/videos.
 
 Documents: "General" and the "Query Task (List)" of each kind in the API reference. A failed task stands in an answer
-whose `message` is SUCCEED: its own words are in `task_status_msg`. Lists tell no total and filter by nothing. HTTP 429
+whose `message` is SUCCEED: its own words are in `task_status_msg`. Lists have no total and no filter. HTTP 429
 is also the answer where the account has no money (1101, 1102), and where our address is not allowed (1304).
 """
 

@@ -73,7 +73,7 @@ DECLARATION = Declaration.model_validate(
     {
         "title": "OpenAI-shaped videos",
         "settings": {"api_version": {"default": ""}, "path": {"default": "videos"}},
-        # `error.type` is the same for a wrong key and a wrong request: the HTTP status tells more.
+        # `error.type` is the same for a wrong key and a wrong request: the HTTP status says more.
         "answer": {"code": "error.code || code", "text": "error.message || message || detail || error"},
         "other_names": ["azure", "azure_openai", "litellm", "inworld", "openai_video", "sora_2"],
         "feeds": {

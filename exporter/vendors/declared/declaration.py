@@ -91,7 +91,7 @@ class ListRequest(_Request):
 
 
 class Missing(Settings):
-    """How the vendor answers that it does not know a task, or has no balance to tell."""
+    """How the vendor answers that it does not know a task, or has no balance to report."""
 
     status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
     code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
@@ -102,10 +102,10 @@ Parts = list[Literal["reason", "output", "usage", "model", "submitted", "started
 
 
 class EndedRequest(_Request):
-    """The request for one task that has ended, where that alone tells all."""
+    """The request for one task that has ended, where that alone reports all."""
 
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task")
-    fills: Parts = Field(min_length=1, description="what only this request tells")
+    fills: Parts = Field(min_length=1, description="what only this request reports")
 
 
 class DetailRequest(_Request):
@@ -115,7 +115,7 @@ class DetailRequest(_Request):
     batch: int = Field(default=1, ge=1, le=500, description="ids of one request")
     missing: Missing = Field(default_factory=lambda: Missing(status=[404]), description="an unknown task")
     fills: Parts = Field(
-        default_factory=list, description="what only the detail tells of an ended task, where there is a list too"
+        default_factory=list, description="what only the detail reports about an ended task, where there is a list too"
     )
     ended: EndedRequest | None = Field(default=None, description="a request for each ended task beside this one")
 
@@ -129,13 +129,13 @@ class FeedDeclaration(Settings):
     document: WebUrl | None = Field(default=None, description="the vendor's document")
     list_: ListRequest | None = Field(default=None, alias="list", description="the list, where there is one")
     detail: DetailRequest | None = Field(default=None, description="single tasks, where they can be asked for")
-    fields: Fields = Field(description="where a row tells what")
+    fields: Fields = Field(description="where a row has what")
     states: StateWords = Field(description="the vendor's words for each state; `^` begins a prefix, `~` a part")
     reasons: ReasonWords = Field(
         default_factory=dict, description="codes and words of failures for each reason; `^` begins a prefix, `~` a part"
     )
     vague_reasons: ReasonWords = Field(
-        default_factory=dict, description="the same of codes that tell less than the words beside them"
+        default_factory=dict, description="the same for codes that say less than the words beside them"
     )
 
 
@@ -158,7 +158,7 @@ class BalanceField(UsageField):
     """What is left in the account."""
 
     path: Path = Field(description="JMESPath over the answer")
-    minus: Path | None = Field(default=None, description="what has been used of it, where the vendor tells that apart")
+    minus: Path | None = Field(default=None, description="what is used of it, where the vendor reports that apart")
     currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
     unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
@@ -167,7 +167,7 @@ class AccountRequest(_Request):
     """The request for the balance."""
 
     url: OwnBaseUrl | None = Field(
-        default=None, description="where the balance is told, if not below base_url; the default of `billing_url`"
+        default=None, description="where the balance is asked for, if not below base_url; the default of `billing_url`"
     )
     auth: Auth | None = Field(
         default=None,
@@ -322,7 +322,7 @@ def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[t
         names = ("code", "text") if part == "reason" else (part,)
         if all(getattr(fields, name) is None for name in names):
             wanted = " or ".join(f"fields.{name}" for name in names)
-            yield (*where, index), told_of(part, f"not told by any field; write {wanted}, or leave it out")
+            yield (*where, index), told_of(part, f"no field has it; write {wanted}, or leave it out")
 
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:

@@ -31,7 +31,7 @@ Refused = Callable[[str, int, object, str], None]
 """What a vendor's file makes of a refusal: endpoint, HTTP status, code and words. It raises, or leaves it to tables."""
 
 TRIES = 6
-"""Requests for an ended task that may fail before it counts as other answers tell it; a sweep makes two of them."""
+"""Requests for an ended task that may fail before it counts as other answers show it; a sweep makes two of them."""
 
 LONGEST_CURSOR = 4096
 """Characters of a cursor or a link; a longer one breaks the contract."""
@@ -149,7 +149,7 @@ class Detail:
     missing: Denial = field(default_factory=lambda: Denial(frozenset({404})))
     fills: frozenset[str] = frozenset()
     ended: Detail | None = None
-    """How one task that has ended is asked for, where this does not tell all of it."""
+    """How one task that has ended is asked for, where this does not report all of it."""
 
 
 class DeclaredFeed(Feed):
@@ -184,7 +184,7 @@ class DeclaredFeed(Feed):
         self.id_key = id_key  # type: ignore[misc]
         self.lists = listing is not None
         self.looks_up = detail is not None
-        # Without a detail only the whole list tells that a task is gone.
+        # Without a detail only the whole list shows that a task is gone.
         self.is_sorted = listing is not None and listing.sorted and detail is not None
         self.lists_in_flight = listing is not None and listing.in_flight is not None
         self.lists_ends_alone = listing is not None and listing.ends_alone
@@ -299,7 +299,7 @@ class DeclaredFeed(Feed):
     async def _in_full(
         self, ended: Detail, found: Mapping[str, Sequence[Observation]]
     ) -> Mapping[str, Sequence[Observation]]:
-        """The same with all that is told of ends. Those that are not answered are left out, to be asked for again by
+        """The same with everything about their ends. Those that are not answered are left out, to be asked for again by
         themselves; raises CallError where there is nothing else."""
         told: dict[str, Sequence[Observation]] = {}
         failures: list[CallError] = []
@@ -320,7 +320,7 @@ class DeclaredFeed(Feed):
         return told
 
     async def _with_end(self, ended: Detail, one: Observation) -> Observation:
-        """What is told of a task, with what its own request tells if it has ended; that may be that it has not."""
+        """What an answer says about a task, with what its own request adds if it has ended, even that it has not."""
         if not one.state.is_end or not lacks(one, ended.fills):
             return one
         values: dict[str, Value] = {**self.own, "id": self._asked(one.id)}

@@ -139,7 +139,7 @@ def _ids(values: Values) -> list[str]:
 
 
 def _in_path(name: str, text: str) -> str:
-    """A value as one segment of the path; what the operator has set may be several, and so may what a + tells."""
+    """A value as one segment of the path; what the operator has set may be several, and so may what a + means."""
     if name.startswith("+"):
         return "/".join(_in_path(name[1:], segment) for segment in text.split("/") if segment)
     if name not in PAGING | WINDOW | IDS | ALWAYS:

@@ -1,4 +1,4 @@
-"""Where a row tells what: the fields of a declaration, as typed settings."""
+"""Where a row has what: the fields of a declaration, as typed settings."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _OrOne:
     @staticmethod
     def _list(value: Any) -> Any:
         if isinstance(value, str):
-            raise fault("a path alone, which tells no unit; write {path: cost, unit: credits} or another unit")
+            raise fault("a path alone, which has no unit; write {path: cost, unit: credits} or another unit")
         return value if isinstance(value, list) else [value]
 
 
@@ -144,7 +144,7 @@ class TimeField(PathOnly):
     offset: Annotated[float | str, BeforeValidator(_offset)] = Field(
         default=0.0, description="added, as 8h or -30m, or a setting in braces"
     )
-    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times that tell none")
+    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="of times without one")
     when: Literal["always", "end"] = Field(default="always", description="end: believed once the task has ended")
 
     @model_validator(mode="before")
@@ -152,7 +152,7 @@ class TimeField(PathOnly):
     def _needs_no_form(cls, value: Any) -> Any:
         for key in ("unit", "format"):
             if isinstance(value, dict) and key in value:
-                raise fault("without effect: the form of a time is told by its look, seconds or less by size", key)
+                raise fault("without effect: the form of a time is recognized, its unit by its size", key)
         return value
 
 
@@ -160,14 +160,14 @@ class LengthField(PathOnly):
     """The length of the clip."""
 
     unit: Literal["s", "ms"] = Field(default="s", description="of a number")
-    frames: Path | None = Field(default=None, description="how many frames it has, where `path` tells nothing")
+    frames: Path | None = Field(default=None, description="how many frames it has, where `path` finds nothing")
     frame_rate: Path | None = Field(default=None, description="how many of those a second has")
 
     @model_validator(mode="after")
     def _has_both(self) -> LengthField:
         for key, other in (("frames", "frame_rate"), ("frame_rate", "frames")):
             if getattr(self, key) is not None and getattr(self, other) is None:
-                raise fault(f"missing; {key} tells no length without it", other)
+                raise fault(f"missing; {key} gives no length without it", other)
         return self
 
     @property
@@ -189,7 +189,7 @@ Usages = Annotated[list[UsageField], _OrOne(), Field(min_length=1)]
 
 
 class Fields(Settings):
-    """Where a row tells what."""
+    """Where a row has what."""
 
     id: Path = Field(description="the task's id")
     state: Path = Field(description="the word for its state, or an expression that makes one")
@@ -197,7 +197,7 @@ class Fields(Settings):
     submitted: TimePath | None = Field(default=None, description="when it was submitted")
     started: TimePath | None = Field(default=None, description="when its work began")
     ended: TimePath | None = Field(default=None, description="when it ended")
-    dated: TimePath | None = Field(default=None, description="a time near its life, where the row tells none of these")
+    dated: TimePath | None = Field(default=None, description="a time near its life, where the row has none of these")
     output: LengthPath | None = Field(default=None, description="the length of the clip")
     model: Path | None = Field(default=None, description="the model's name")
     usage: Usages | None = Field(default=None, description="what it cost; a list where that is in several units")
@@ -206,7 +206,7 @@ class Fields(Settings):
     result: Path | None = Field(default=None, description="what only a task that ended well has, such as its clip")
 
     def paths(self, name: str) -> Sequence[Expression]:
-        """Where a row tells one of these: none where that is not declared, several where it is in several units."""
+        """Where a row has one of these: none where that is not declared, several where it is in several units."""
         told = getattr(self, name)
         parts = told if isinstance(told, list) else [] if told is None else [told]
         return [path for one in parts for path in ([one] if isinstance(one, Expression) else one.paths)]

@@ -96,7 +96,7 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
 
 
 def tells_of(feed: FeedDeclaration) -> Tells:
-    """What a feed tells."""
+    """What a feed reports."""
     given = [
         name
         for name in ("submitted", "started", "ended", "progress", "output", "model", "usage")

@@ -48,7 +48,7 @@ class Users:
         before: Users | None = None,
         check: Callable[[bytes, bytes], bool] = bcrypt.checkpw,
     ) -> None:
-        """`check` tells whether a password has a hash; it is called in a thread."""
+        """`check` returns whether a password has a hash; it is called in a thread."""
         self._check_hash = check
         self._hashes = {name.encode(): hashed.reveal().encode() for name, hashed in hashes.items()}
         self._order = list(self._hashes.values())

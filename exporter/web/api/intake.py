@@ -29,7 +29,7 @@ CALLBACK_IDS = 100
 """Ids that one callback may name; the rest of them is left to the sweeps."""
 
 NOBODYS_SECRET = secrets.token_hex()
-"""What is compared where there is no secret, so that the time of an answer tells nothing."""
+"""What is compared where there is no secret, so that the time of an answer reveals nothing."""
 
 
 TaskId = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ID_LENGTH})]
@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
-    """The endpoints; `allowed` is called at each request, and tells whether tasks may be asked for.
+    """The endpoints; `allowed` is called at each request, and returns whether tasks may be asked for.
 
     The one for callbacks goes by a secret of each provider instead.
     """
@@ -129,7 +129,7 @@ def _is_secret(callbacks: Callbacks | None, request: Request) -> bool:
     given = header.encode("latin-1") if header else request.query_params.get("secret", "").encode()
     secret = callbacks.secret if callbacks else None
     expected = (secret.reveal() if secret else NOBODYS_SECRET).encode()
-    # Digests, whose lengths are the same: a comparison may tell the length of what it compares.
+    # Digests, whose lengths are the same: a comparison may reveal the length of what it compares.
     return hmac.compare_digest(*(hashlib.sha256(one).digest() for one in (given, expected))) and secret is not None
 
 

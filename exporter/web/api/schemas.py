@@ -44,7 +44,7 @@ class TaskSummary(_Answer):
     provider: str = Field(description="the provider's name in the configuration")
     kind: str = Field(description="the feed")
     id: str = Field(description="the vendor's id")
-    model: str | None = Field(description="the model's name in characters of the label `model`, if the vendor tells it")
+    model: str | None = Field(description="the model's name as in the label `model`, if the vendor reports it")
     state: State = Field(description="its current state")
     stale: bool = Field(description="true if its state may be outdated because the feed is down")
     reason: Reason | None = Field(description="why it failed, if it did")
@@ -126,7 +126,7 @@ class Watched(_Answer):
 class UnmappedWord(_Answer):
     """A word of the vendor that no table maps."""
 
-    field: Part = Field(description="what it was to tell")
+    field: Part = Field(description="what it was meant to say")
     word: str = Field(description="in small letters")
 
 

@@ -216,7 +216,7 @@ def _concerns(query: TaskQuery, feed: FeedSnapshot) -> bool:
 
 
 def _models(snapshot: Snapshot, query: TaskQuery) -> list[str]:
-    """The models to choose from: those with series, and the one that is asked for. None where no feed tells models."""
+    """The models to choose from: those with series, and the one asked for. None where no feed reports models."""
     known = {model for feed in snapshot.feeds if _concerns(query, feed) for model in feed.models}
     return in_order(known | {query.model} if query.model else known)
 

@@ -1,4 +1,4 @@
-"""What a task's page tells of it: what happened when, by whose clock, and how long it took."""
+"""What a task's page shows: what happened when, by whose clock, and how long it took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.web.pages import filters
 
 
 class Mark(StrEnum):
-    """The kinds of moments, in the order in which those of the same second are told."""
+    """The kinds of moments, in the order in which those of the same second are shown."""
 
     SUBMITTED = "submitted"
     FIRST_SEEN = "first seen"

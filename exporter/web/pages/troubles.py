@@ -132,7 +132,7 @@ def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
 
 
 def merged(troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Feeds that cannot be read for the same reason are told of together: it is one trouble."""
+    """Feeds that cannot be read for the same reason are named together: it is one trouble."""
     found: dict[tuple[object, ...], list[Trouble]] = {}
     for trouble in troubles:
         alike = (trouble.whose, trouble.words, trouble.advice) if trouble.since else (trouble.what, trouble.words)

@@ -1,4 +1,4 @@
-"""What is left of a key's credit at a gateway: the limit less what was used, as OpenAI's billing calls once told it.
+"""What is left of a key's credit at a gateway: the limit less what was used, as OpenAI's billing calls once had it.
 
 Source: controller/billing.go of one-api and new-api. The limit is what is left and what was used together, in US
 dollars; what was used is of all time, in cents. A key without a limit shows a limit of a hundred million.

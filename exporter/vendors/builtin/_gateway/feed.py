@@ -29,7 +29,7 @@ from exporter.vendors.fields import UsersWords, read_page, read_task, segment
 from exporter.vendors.vendor import START, Account, Document, Feed, Page, Position, Tells
 
 SORA_PATH, ENVELOPE_PATH, OPENAI_PATH = "/sora/v1/videos/{id}", "/v1/video/generations/{id}", "/v1/videos/{id}"
-"""Where gateways show a task: DeerAPI's own path, new-api's record, and the OpenAI video object, which tells less."""
+"""Where gateways show a task: DeerAPI's own path, new-api's record, and the OpenAI video object, which says less."""
 
 
 class GatewaySettings(ProviderSettings):

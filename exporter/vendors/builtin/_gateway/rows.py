@@ -118,7 +118,7 @@ class Row(Wire):
 
     @property
     def model_name(self) -> str:
-        """The model that was asked for; where only that is told, the one behind the gateway that did the work."""
+        """The model that was asked for; where only that is known, the upstream's model."""
         name = self.model
         if isinstance(given := self.properties, dict):
             name = given.get("origin_model_name") or given.get("upstream_model_name") or name
@@ -190,7 +190,7 @@ def opened(data: Any) -> Any:
 def _reason(words: Sequence[str]) -> Reason | None:
     """Why a task failed, by all that is said of it.
 
-    "task failed" and the like are what the gateway says of anything: what any other word tells goes before that.
+    "task failed" and the like are what the gateway says of anything: any other word goes before that.
     """
     whole = reason_of(text=" ".join(words).strip(), codes=CODES)
     if whole not in (None, Reason.PROVIDER_INTERNAL):

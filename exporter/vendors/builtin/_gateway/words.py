@@ -63,7 +63,7 @@ OTHER_MEDIA = frozenset({"suno", "mj", "midjourney"})
 _RELAYED = frozenset(
     ("get_task_failed", "do_request_failed", "build_request_failed", "insert_task_failed", "fail_to_fetch_task")
 )
-"""Codes under which the gateway passes on what it got, with the HTTP status that tells whose fault it is."""
+"""Codes under which the gateway passes on what it got, with the HTTP status that shows whose fault it is."""
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""A row of an answer as an observation. A broken value costs itself, and is counted under what it was to tell."""
+"""A row of an answer as an observation. A broken value costs itself, and is counted under what it was meant to say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOTHING: frozenset[Field] = frozenset()
 
 @dataclass(frozen=True)
 class Fact:
-    """A number that a row tells: where it stands, how it is read, which argument of an observation it is."""
+    """A number of a row: where it stands, how it is read, which argument of an observation it is."""
 
     part: Field
     name: str
@@ -42,14 +42,14 @@ class RowReader:
     states: Words[State]
     reasons: Words[Reason]
     vague: Words[Reason] = Words[Reason]({})  # noqa: RUF009 (nothing changes it)
-    """By codes that tell less than the words beside them."""
+    """By codes that say less than the words beside them."""
     facts: tuple[Fact, ...] = ()
     code: Expression | None = None
     text: Expression | None = None
     model: Expression | None = None
     usage: tuple[tuple[str, Select, Read], ...] = ()
     result: Select | None = None
-    """What is there only once a task has ended well; it tells of tasks in a state that no table knows."""
+    """What is there only once a task has ended well; it matters for tasks in a state that no table knows."""
     state_tells: bool = True
     """Whether a failure may have no other reason than the word of its state, such as `expired`."""
     in_common_words: Callable[[str], str] | None = None

@@ -60,7 +60,7 @@ def number(value: Any) -> float:
 def time_reader(offset: float = 0.0, zone: tzinfo = UTC) -> Callable[[Any], float | None]:
     """Reads times as Unix seconds: seconds, milliseconds and finer by magnitude, ISO 8601, RFC 1123.
 
-    `offset` seconds are added; times that tell no zone are in `zone`. 0, null, an empty text and the year 1 are unset.
+    `offset` seconds are added; times without a zone are in `zone`. 0, null, an empty text and the year 1 are unset.
     """
 
     def read(value: Any) -> float | None:
