@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _in_its_own_process(name: str, *, quick: bool) -> list[Result] | None:
-    """The results of one benchmark; None if it failed, which it has told itself."""
+    """The results of one benchmark; None if it failed, which it has reported itself."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results.json")
         command = [sys.executable, "-m", "benchmarks", name, "--alone", "--json", str(path)]

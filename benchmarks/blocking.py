@@ -3,7 +3,7 @@
 1 % of the tasks change in each second, and a scraper asks for a body once a second. The same changes without anything
 that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: 10 ms at the most.
 
-A coroutine that sleeps for a millisecond again and again tells the longest delay; a machine that is busy with other
+A coroutine that sleeps for a millisecond again and again measures the longest delay; a machine that is busy with other
 things delays it too, in both. The same while clients search through all tasks, by page and by API, over and over.
 """
 

@@ -4,7 +4,7 @@ Goals: 5 s from the exec to the first /metrics with 1,000 providers, from a file
 event loop longer than 100 ms while 300 begin, while a reload changes nothing, and while a reload changes all.
 
 The holds are measured in a process that lives as `run` makes it live: a coroutine that sleeps for a millisecond again
-and again tells the longest delay from the begin of each to a few seconds after its end, while sweeps go on.
+and again measures the longest delay from the begin of each to a few seconds after its end, while sweeps go on.
 """
 
 from __future__ import annotations

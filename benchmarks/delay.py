@@ -2,7 +2,7 @@
 
 A vendor in a process of its own changes tasks at random moments and keeps these; the exporter, in a second one, polls
 it; this one asks for /metrics ten times a second. Goal: of a hundred changes, 99 show within the poll interval and half
-a second. What the exporter takes of a processor and of memory meanwhile is told too.
+a second. What the exporter takes of a processor and of memory meanwhile is reported too.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ LISTENING = r"msg=listening url=(\S+)"
 
 
 def serving(file: Path) -> tuple[str, ...]:
-    """The arguments of a Python that runs the exporter, which tells its address by a line that is `LISTENING`."""
+    """The arguments of a Python that runs the exporter, which writes its address in a line that is `LISTENING`."""
     return ("-m", "exporter", "run", f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark tells: a figure, what it is compared with, and the goal that was set for it.
+"""What a benchmark reports: a figure, what it is compared with, and the goal that was set for it.
 
 A module of this folder measures a goal or two and has
 
@@ -55,7 +55,7 @@ class Result:
     runs: list[float]
     """Each run's figure; empty if it could not be measured here, and then `note` says why."""
     goal: Goal | None = None
-    """None for a figure that is only told."""
+    """None for a figure without a goal."""
     baseline: str = ""
     """What the figure is compared with: "bare transport"."""
     baseline_runs: list[float] = field(default_factory=list)

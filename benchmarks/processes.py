@@ -20,7 +20,7 @@ DEPLOYED = {"MALLOC_ARENA_MAX": "1"}
 
 @dataclass(frozen=True)
 class Running:
-    """A program that runs, and what it told of itself when it was ready: its address, for one that serves."""
+    """A program that runs, and what it wrote when it was ready: its address, for one that serves."""
 
     pid: int
     told: str

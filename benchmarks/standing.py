@@ -1,4 +1,4 @@
-"""Feeds full of tasks in flight, without a vendor: the ledger is told what sweeps would have brought.
+"""Feeds full of tasks in flight, without a vendor: the ledger is given what sweeps would have brought.
 
 The tasks report their progress and have series of their own; a tenth as many have just ended.
 """

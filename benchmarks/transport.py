@@ -1,10 +1,10 @@
 """How many detail look-ups a second one process makes, and what the transport alone makes of the same bodies.
 
 Goals: at least 2,500 a second, and at least 70 % of the bare transport: httpx's requests and responses carried by
-`AiohttpTransport`, without anything that the client sees to. Told beside them, each in turn with the client: aiohttp by
-itself, which is what the transport is made of, and httpx as it comes. The vendor is a program of its own:
+`AiohttpTransport`, without anything that the client does. Reported beside them, each in turn with the client: aiohttp
+by itself, which the transport is made of, and httpx as it comes. The vendor is a program of its own:
 
-    python -m benchmarks.transport      serves, and tells its port
+    python -m benchmarks.transport      serves, and writes its port
 """
 
 from __future__ import annotations

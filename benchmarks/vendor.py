@@ -3,7 +3,7 @@
     python -m benchmarks.vendor ACCOUNTS TASKS CHANGES       writes its port
 
 It speaks MetaStudio's list, which can be asked for the tasks in flight alone, below /NUMBER of each account. From the
-first request to /changes on, CHANGES tasks a second begin to run, now in this account, now in that. /changes tells of
+first request to /changes on, CHANGES tasks a second begin to run, now in this account, now in that. /changes reports
 each when it was, in which account, and how many ran there from then on.
 """
 

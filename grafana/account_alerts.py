@@ -18,7 +18,7 @@ def of_accounts(t: Thresholds) -> list[Alert]:
     low, forecast, unread = t.balance_low, t.balance_running_out, t.balance_unreadable
     below = [f"{EVERYWHERE('account_balance', unit=unit)} < {least:.15g}" for unit, least in low.below.items()]
     failed = total(increase("api_errors_total", unread.window, endpoint="account"), of=ACCOUNT)
-    # Errors stay in the window when a provider was removed; the time of the last reading tells an unlimited account.
+    # Errors stay in the window when a provider was removed; the time of the last reading shows an unlimited account.
     known = total(now("provider_info"), of=ACCOUNT)
     read = total(now("account_last_success_timestamp_seconds"), of=ACCOUNT)
     return [

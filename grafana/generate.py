@@ -34,7 +34,7 @@ SOURCES: tuple[Callable[[], Mapping[Path, str]], ...] = (
     runbook.files,
     datasource.files,
 )
-"""What makes files: each tells what they hold."""
+"""What makes files: each returns their contents."""
 
 
 def main() -> int:

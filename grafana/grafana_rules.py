@@ -55,7 +55,7 @@ def _rule(alert: Alert, recorded: dict[str, str], thresholds: Thresholds) -> dic
         # at all is what VideoTaskExporterAbsent asks.
         "noDataState": "OK",
         # That Prometheus cannot be asked says nothing about tasks, and twenty alerts about it are nineteen too many:
-        # one tells, the others keep quiet.
+        # one of them fires, the others do not.
         "execErrState": "Error" if alert.name == "exporter_absent" else "OK",
         "for": alert.choice.hold,
         "annotations": {key: _translated(text) for key, text in alert.annotations(thresholds).items()},

@@ -45,7 +45,7 @@ Words = Mapping[str, tuple[str, str]]
 
 
 class Options(TypedDict):
-    """What every panel of numbers is told."""
+    """The options of every panel of numbers."""
 
     about: Required[str]
     empty: Required[str]
@@ -60,7 +60,7 @@ class Options(TypedDict):
     """The colours of series by their names: by the last word of the legend."""
     words: NotRequired[Words]
     interval: NotRequired[str]
-    """The least distance of two points: tasks are few, and minutes tell more than seconds."""
+    """The least distance of two points: tasks are few, and minutes say more than seconds."""
 
 
 class _Builder(Protocol):

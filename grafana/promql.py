@@ -97,7 +97,7 @@ class Scope:
     def __call__(self, metric: str, **labels: Value) -> str:
         """A selector. Raises LookupError for what is not in the catalogue.
 
-        `metric` is named without our prefix; "up" is Prometheus' own, ours has to be told from it by its full name.
+        `metric` is named without our prefix; "up" is Prometheus' own, ours needs its full name.
         """
         name = metric if metric in STANDARD or metric.startswith(PREFIX) else PREFIX + metric
         if name not in self.served:

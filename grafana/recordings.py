@@ -1,7 +1,7 @@
 """The recording rules: ratios and means over long windows, which alerts and dashboards then need not work out again.
 
-A name says level:metric:operation; the level `feed` is what `provider` and `kind` tell apart, `model` is finer by
-`model`, and `account` is what `provider` and `unit` tell apart.
+A name says level:metric:operation; the level `feed` has the labels `provider` and `kind`, `model` is finer by
+`model`, and `account` has `provider` and `unit`.
 """
 
 from __future__ import annotations

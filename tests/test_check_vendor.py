@@ -225,7 +225,7 @@ def test_a_list_that_goes_on_is_told_so(check: Check) -> None:
 def test_a_list_that_ends_though_there_are_more_rows_is_told(check: Check) -> None:
     link = ACME.replace('page: "{page}", ', "").replace("paging: {type: page}", "paging: {type: link, next: Link}")
     link = link.replace("        last: data.more == `false`\n", "        total: data.total\n")
-    told = "  paging    `Link` finds no next page in the answer, though there are 166 rows; where a header tells it, "
+    told = "  paging    `Link` finds no next page in the answer, though there are 166 rows; where a header holds it, "
     assert f"{told}write type: page or offset\n" in check(link, listed(DONE, total=166))
     assert "  paging " not in check(link, listed(DONE, total=1))
 

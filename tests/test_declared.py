@@ -347,7 +347,7 @@ SLIPS: Mapping[str, tuple[dict[str, str], list[str]]] = {
     ),
     "a state that only we can tell": (
         {"states": "      states: {lost: [gone]}"},
-        [f"states.lost: `lost` is no state that a vendor can tell; allowed: {STATES}"],
+        [f"states.lost: `lost` is no state that a vendor can report; allowed: {STATES}"],
     ),
     "a word of two states": (
         {"states": "      states: {succeeded: [Done, done], failed: [DONE]}"},
@@ -431,7 +431,7 @@ WORDS: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a state that only we can tell": (
         "states: {sora: {lost: [gone]}}",
-        [f"providers[0].states.sora.lost: `lost` is no state that a vendor can tell; allowed: {STATES}"],
+        [f"providers[0].states.sora.lost: `lost` is no state that a vendor can report; allowed: {STATES}"],
     ),
     "words": (
         "states: {sora: {succeeded: [''], failed: ['^a.*', b], cancelled: [B]}}",
@@ -575,7 +575,7 @@ def test_every_type_is_listed_with_whose_it_is_and_what_its_feeds_tell(
     lines = told(capsys, f"--config.file={path}").splitlines()
     assert lines[-2:] == [
         f"acme: Acme, declared in {path.parent}/acme.yaml:1",
-        "  render: listed and by id; times as we see them; tells submitted, ended, progress, length, model, usage, "
+        "  render: listed and by id; times as we see them; reports submitted, ended, progress, length, model, usage, "
         "reason",
     ]
     assert "deerapi: DeerAPI, built in" in lines

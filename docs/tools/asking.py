@@ -27,7 +27,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "facewap": {"token": KEYS.facewap_token},
     "new_api": {"api_key": KEYS.deerapi_api_key},
 }
-"""The credentials without which a vendor tells nothing, where they are not those of its fake."""
+"""The credentials without which a vendor answers nothing, where they are not those of its fake."""
 LISTING: dict[str, dict[str, Any]] = {
     "deerapi": {"user_token": KEYS.deerapi_user_token},
     "new_api": {"user_token": KEYS.deerapi_user_token},

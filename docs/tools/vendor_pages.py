@@ -136,18 +136,18 @@ def _balance(vendor: Vendor) -> str:
 
 
 def _once_ended(vendor: Vendor, kind: str) -> Collection[str]:
-    """The parts that only the look-up of a task that has ended tells."""
+    """The parts that only the look-up of an ended task reports."""
     declaration = declaration_of(vendor.name)
     detail = declaration.feeds[kind].detail if declaration else None
     return {*detail.fills, *(detail.ended.fills if detail.ended else ())} if detail else ()
 
 
 def _yes(known: Iterable[object], *, perhaps: bool = False) -> str:
-    return "yes" if any(known) else "where the vendor tells it" if perhaps else "no"
+    return "yes" if any(known) else "where the vendor reports it" if perhaps else "no"
 
 
 def _whose(times: Iterable[float | None], *, seen: bool = True, later: bool = False) -> str:
-    """Whose clock tells a time: the vendor's, or ours where the exporter sees it happen."""
+    """By whose clock a time is: the vendor's, or ours where the exporter sees it happen."""
     if any(times):
         return "the vendor's"
     return "the vendor's, once it has ended" if later else "observed" if seen else "unknown"

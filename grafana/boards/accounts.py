@@ -38,7 +38,7 @@ def accounts(select: Scope = CHOSEN) -> dashboard.Dashboard:
         "What goes wrong": _trouble(select),
     }
     about = "What is left in the accounts, how long it lasts, and what it is spent on. Balances and costs are as the "
-    return frame.board(identity.ACCOUNTS, f"{about}vendors tell them; not all do.", rows, select)
+    return frame.board(identity.ACCOUNTS, f"{about}vendors report them; not all do.", rows, select)
 
 
 def _numbers(select: Scope) -> list[panels.Panel]:
@@ -59,7 +59,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
         number(
             "Accounts with a balance",
             latest(f"count(max by (provider) ({select('account_balance')}))"),
-            about="Accounts whose balance is known now. Not all vendors tell one, and an account without a limit has "
+            about="Accounts whose balance is known now. Not all vendors report one, and an account without a limit has "
             "none.",
             empty="No balance",
             size=(6, 3),
@@ -182,7 +182,7 @@ def _costs(select: Scope) -> list[panels.Panel]:
             "Costs per day by model",
             query(per_day("model_usage_total", MODEL_COST), "{{provider}} {{kind}} {{model}} {{unit}}"),
             about="The same by model. No value is good or bad: a rise is more tasks, longer ones, or a dearer model; "
-            "the table above tells which.",
+            "the table above shows which.",
             empty=f"{NO_COSTS}, or of which model they are",
             size=(12, 8),
             unit=units.NoUnit,
@@ -273,7 +273,7 @@ def _balances(select: Scope) -> list[panels.Panel]:
         )
 
     return [
-        forecast("Money and its forecast", MONEY, "US dollars and yuan, as the vendors tell them."),
+        forecast("Money and its forecast", MONEY, "US dollars and yuan, as the vendors report them."),
         forecast(
             "Other units and their forecast",
             OTHERS,

@@ -138,7 +138,7 @@ def _shares(select: Scope) -> list[panels.Panel]:
             "Share of each model",
             query(f"{by_model} / on () group_left () ({every} > 0)", "{{model}}"),
             about="Which part of the tasks that ended in each 30 minutes or more was each model's, over all chosen "
-            "feeds; tasks of no known model are left out. No value is good or bad: it tells what is used.",
+            "feeds; tasks of no known model are left out. No value is good or bad: it shows what is used.",
             empty=NO_ENDS,
             size=(12, 8),
             unit=units.PercentUnit,

@@ -109,7 +109,7 @@ def _feeds(select: Scope) -> panels.Panel:
         ],
         about="Every feed now: whether its last sweep succeeded, how old its data is, what is in flight and for how "
         "long (since submission while queued, since the start while running), and how tasks ended within "
-        "recent_window. Good: all up. A dash: nothing to tell, or withdrawn because the data is too old. Follow a name "
+        "recent_window. Good: all up. A dash: nothing known, or withdrawn because the data is too old. Follow a name "
         "to its Provider dashboard.",
         empty=frame.NO_EXPORTER,
         size=(16, 9),
@@ -264,7 +264,7 @@ def _totals(select: Scope) -> panels.Panel:
         ],
         about="Counted over the whole time range: how tasks ended, the seconds of video produced, and durations from "
         "the histograms (as exact as their buckets). Prometheus extrapolates at the edges, so few tasks may be off by "
-        "one. A dash: the vendor does not tell, or nothing ended.",
+        "one. A dash: the vendor does not report it, or nothing ended.",
         empty="No sweep within the time range: widen it, or see the top of this dashboard",
         size=(24, 8),
         unit=units.Short,

@@ -202,7 +202,7 @@ def _ends(select: Scope) -> list[panels.Panel]:
             ),
             about="Seconds of video for each second that successful tasks ran. Higher is faster; a fall means that the "
             "vendor has become slower for the same work.",
-            empty="Needs clip lengths and run times: nothing succeeded, or the vendor does not tell them",
+            empty="Needs clip lengths and run times: nothing succeeded, or the vendor does not report them",
             size=(8, 8),
             unit=units.NoUnit,
             interval="15m",
@@ -213,7 +213,7 @@ def _ends(select: Scope) -> list[panels.Panel]:
                 f"sum {FEED} (increase({select('output_seconds_total')}[{EACH_INTERVAL}])) > 0", "{{provider}} {{kind}}"
             ),
             about="Seconds of video in each five minutes or more, where the vendor says them: faceWap does not.",
-            empty="Nothing succeeded, or the vendor does not tell the length of its clips",
+            empty="Nothing succeeded, or the vendor does not report the length of its clips",
             size=(8, 8),
             unit=units.Seconds,
             bars=True,

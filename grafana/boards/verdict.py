@@ -136,7 +136,7 @@ def verdict(select: Scope = CHOSEN) -> stat.Panel:
         "Is anything wrong, and whose fault is it?",
         panels.latest("\nor ".join([*numbered, f"vector({all_well})"])),
         about="The worst thing that is true now, and who can mend it: the operator of the exporter (ours), the vendor, "
-        "or the people who submit tasks (the requests'). Good: nothing stands out. Alerts tell more, but later. "
+        "or the people who submit tasks (the requests'). Good: nothing stands out. Alerts say more, but later. "
         f"Ratios count from {FEW} ends within the recent window on.",
         empty="Prometheus does not answer: check the data source",
         size=(24, 3),

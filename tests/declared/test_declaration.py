@@ -50,7 +50,7 @@ def test_what_is_not_said_has_a_default() -> None:
 
 @pytest.mark.parametrize(("given", "lacks"), [("frames", "frame_rate"), ("frame_rate", "frames")])
 def test_frames_need_their_rate(given: str, lacks: str) -> None:
-    with pytest.raises(ValidationError, match=f"{given} tells no length without it") as raised:
+    with pytest.raises(ValidationError, match=f"{given} gives no length without it") as raised:
         parsed({"fields": {"output": {"path": "seconds", given: "n"}}})
     assert raised.value.errors()[0]["ctx"]["key"] == lacks
 

@@ -120,8 +120,7 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
     ),
     "a detail that can fill nothing": (
         {"detail": "detail:\n        fills: [started, reason]"},
-        "13: kiln.feeds.firing.detail.fills[0]: `started` is not told by any field; write fields.started, "
-        "or leave it out",
+        "13: kiln.feeds.firing.detail.fills[0]: `started` is in no field; write fields.started, or leave it out",
     ),
     "an account with a body that is never sent": (
         {"account": "account: {path: /me, json: {a: b}, balance: {path: left, unit: usd}}"},
@@ -189,12 +188,12 @@ TRIES: Mapping[str, tuple[dict[str, str], str]] = {
     ),
     "the unit of a time": (
         {"submitted": "submitted: {path: created_at, unit: ms}"},
-        "17: kiln.feeds.firing.fields.submitted.unit: without effect: the form of a time is told by its look, seconds "
-        "or less by size",
+        "17: kiln.feeds.firing.fields.submitted.unit: without effect: the form of a time is recognized, its "
+        "unit by its size",
     ),
     "a cost without its unit": (
         {"submitted": "submitted: created_at\n        usage: cost"},
-        "18: kiln.feeds.firing.fields.usage: a path alone, which tells no unit; write {path: cost, unit: credits} or "
+        "18: kiln.feeds.firing.fields.usage: a path alone, which has no unit; write {path: cost, unit: credits} or "
         "another unit",
     ),
     "a path of JSONPath": (

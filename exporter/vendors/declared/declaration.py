@@ -322,7 +322,7 @@ def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[t
         names = ("code", "text") if part == "reason" else (part,)
         if all(getattr(fields, name) is None for name in names):
             wanted = " or ".join(f"fields.{name}" for name in names)
-            yield (*where, index), told_of(part, f"no field has it; write {wanted}, or leave it out")
+            yield (*where, index), told_of(part, f"in no field; write {wanted}, or leave it out")
 
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
