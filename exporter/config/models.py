@@ -177,7 +177,13 @@ class Settings(BaseModel):
     """Base of every part of the configuration: frozen, unknown keys refused, `X_file` accepted for each secret `X`."""
 
     # Inputs stay out of the texts of errors: they may be secrets.
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # a start needs few of the many models
+    )
 
     @classmethod
     def secret_names(cls) -> frozenset[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from functools import cache
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -24,7 +26,11 @@ PREFIX = "/api/"
 
 def routes(source: Source, clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
     """The endpoints that read. Their description names the address under which all of them are reached, if known."""
-    description = json.dumps(openapi.document(external_url)).encode()
+
+    @cache
+    def description() -> bytes:
+        """The description of the API: not made before it is asked for, since that takes as long as a start may take."""
+        return json.dumps(openapi.document(external_url)).encode()
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)
@@ -51,7 +57,7 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
 
     async def describe(request: Request) -> Response:
         _refuse_parameters(request)
-        return Response(description, media_type="application/json")
+        return Response(await asyncio.to_thread(description), media_type="application/json")
 
     return [
         Route("/api/v1/providers", providers),
