@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,15 @@ def finished(process: Exporter) -> tuple[int, str, str]:
 @pytest.mark.parametrize("arguments", [["--version"], *([command, "--version"] for command in COMMANDS)])
 def test_the_version_is_told(start: Start, arguments: list[str]) -> None:
     assert finished(start(*arguments)) == (0, VERSION, "")
+
+
+def test_a_start_imports_nothing_that_only_draws_on_terminals() -> None:
+    assert find_spec("rich"), "the tests bring it"
+    code = (
+        "import sys, exporter.commands.run, exporter.commands.demo; print({'rich', 'httpx._main'} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "{'httpx._main'}\n", "None stands there, so that httpx leaves its command line out"
 
 
 def test_help_names_the_commands(start: Start) -> None:
