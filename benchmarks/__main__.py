@@ -4,7 +4,7 @@
 
 Each benchmark runs in a process of its own, one after the other, so that none finds the memory or the threads of
 another. A goal that is missed is shown as missed; the exit code is 1 only if a benchmark could not run. With
-`--publish` the results become those of docs/performance.md.
+`--publish` the results become those of benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="only prove that they work; the figures mean nothing")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results are written")
-    parser.add_argument("--publish", action="store_true", help="make them those of docs/performance.md")
+    parser.add_argument("--publish", action="store_true", help="make them those of benchmarks/README.md")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # this process is the benchmark's own
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):

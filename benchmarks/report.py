@@ -1,8 +1,8 @@
-"""Results as a table on the screen, as JSON, and in docs/performance.md.
+"""Results as a table on the screen, as JSON, and in benchmarks/README.md.
 
     python -m benchmarks.report
 
-It writes the table of docs/performance.md, from docs/performance.json.
+It writes the table of benchmarks/README.md, from benchmarks/results.json.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks.goals import Goal, Result
 
-DOCS = Path(__file__).parent.parent / "docs"
-PUBLISHED = DOCS / "performance.json"
-PAGE = DOCS / "performance.md"
+HERE = Path(__file__).parent
+PUBLISHED = HERE / "results.json"
+PAGE = HERE / "README.md"
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
 
 HEAD = ("what", "measured", "compared with", "ratio", "goal", "met")
@@ -61,7 +61,7 @@ def markdown(results: Iterable[Result]) -> str:
 
 
 def page(published: dict[str, Any]) -> str:
-    """docs/performance.md with these results in it."""
+    """benchmarks/README.md with these results in it."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     where = f"Measured {published['date']} on {published['machine']}, Python {published['python']}."
     results = markdown(from_json(published["results"]))

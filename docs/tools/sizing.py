@@ -1,4 +1,4 @@
-"""What was measured of memory and processor, in docs/performance.md, out of docs/performance.json."""
+"""What was measured of memory and processor, in docs/performance.md, out of benchmarks/results.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEMORY = (
 
 def page() -> str:
     """The page with the figures of the last published run in it."""
-    results = json.loads((DOCS / "performance.json").read_text(encoding="utf-8"))["results"]
+    results = json.loads((DOCS.parent / "benchmarks" / "results.json").read_text(encoding="utf-8"))["results"]
     figures = {one["measured"]["name"]: (one["value"], one["measured"]["note"]) for one in results}
     rows = []
     for name in MEMORY:

@@ -61,7 +61,7 @@ class Options:
 def tune() -> None:
     """Keeps the event loop from being held up: by the thread that prepares /metrics, and by the collection of garbage.
 
-    docs/performance.md has the figures. After each system call the loop waits for a thread that computes to give way,
+    benchmarks/README.md has the figures. After each system call the loop waits for a thread that computes to give way,
     by default for 5 ms. A full collection looks at every task there is, 80 ms for 100,000; those of the young are short
     as long as there are few of them.
     """

@@ -1,8 +1,8 @@
 """What carries the calls: aiohttp's connections under httpx's requests and responses.
 
 httpx's own transport manages some hundred requests a second, fewer the more are under way; aiohttp many times that
-(docs/performance.md). What a call means stays httpx's: this file sends what it is given, as it is given, and hands back
-what comes.
+(benchmarks/README.md). What a call means stays httpx's: this file sends what it is given, as it is given, and hands
+back what comes.
 """
 
 from __future__ import annotations
