@@ -1,7 +1,7 @@
 """How long the event loop stands still while bodies of 100,000 series are prepared and scraped, and tasks change.
 
 1 % of the tasks change in each second, and a scraper asks for a body once a second. The same changes without anything
-that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: 10 ms at the most.
+that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: at most 10 ms.
 
 A coroutine that sleeps for a millisecond again and again measures the longest delay; a machine that is busy with other
 things delays it too, in both. The same while clients search through all tasks, by page and by API, over and over.

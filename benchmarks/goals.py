@@ -5,7 +5,7 @@ A module of this folder measures a goal or two and has
     async def run(quick: bool) -> list[Result]
 
 `quick` takes seconds, only to prove that the benchmark works: few tasks, one run; its figures mean nothing. Otherwise
-a module takes two minutes at the most. It is named in `benchmarks/__main__.py`, runs in a process of its own, and can
+a module takes at most two minutes. It is named in `benchmarks/__main__.py`, runs in a process of its own, and can
 be run alone: `python -m benchmarks NAME [--quick]`. Whatever serves during a measurement does so in another process
 (`benchmarks/processes.py`). A figure and its baseline are measured in turns, A B A B (`in_turns`), so that other work
 on the machine slows both.

@@ -1,4 +1,4 @@
-"""How long the demo takes from its exec to the first complete body. Goal: 1 s at the most.
+"""How long the demo takes from its exec to the first complete body. Goal: at most 1 s.
 
 Complete is a body in which every feed has its series, so that its first sweep is in it. What any Python takes to
 import the libraries that the exporter stands on is the baseline.

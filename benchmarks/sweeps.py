@@ -74,7 +74,7 @@ DECLARED = Declaration.model_validate(
 """The same vendor as a user would declare it."""
 MODELS = 20
 """As many as have series of their own by default."""
-PAGES = 80  # a sweep reads 100 at the most
+PAGES = 80  # a sweep reads at most 100
 
 
 @dataclass(frozen=True)

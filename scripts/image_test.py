@@ -31,7 +31,7 @@ UID = 10186
 CONFIG = "/config.yaml"
 """Where a configuration is mounted: a place that needs no folder to be made in a read-only root."""
 ADDED = 58_000_000
-"""Bytes that the image may add to its base at the most."""
+"""Most bytes that the image may add to its base."""
 STOP_WITHIN = 5.0
 PATIENCE = 60.0
 

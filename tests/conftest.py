@@ -54,7 +54,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 PROGRAMS = {"browser", "postgresql", "program", "start"}
-"""Fixtures that start programs: whoever asks for one is slow."""
+"""Fixtures that start programs: a test that uses one is slow."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1453,7 +1453,7 @@ async def test_a_feed_is_never_polled_by_two_loops_and_the_budget_goes_on(site: 
 
 
 class SlowStore(SqliteFile):
-    """A store that writes no commit until it is told to, and lets nobody read meanwhile."""
+    """A store that writes no commit until the test lets it, and blocks all reads meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(":memory:")
@@ -1502,7 +1502,7 @@ def is_healthy(loop: FeedLoop) -> bool:
     return not loop.heartbeat.is_stuck(time.monotonic())
 
 
-async def test_a_loop_that_does_not_come_round_is_started_anew(
+async def test_a_loop_that_makes_no_progress_is_restarted(
     site: Site, rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.fake.faults["facewap"] = hang
@@ -1552,7 +1552,7 @@ async def test_a_loop_that_died_is_started_anew_by_the_watchdog(site: Site) -> N
 
 
 class StuckStore(SqliteFile):
-    """A store on a disk that does not answer until it is told to."""
+    """A store on a disk that does not answer until the test lets it."""
 
     def __init__(self) -> None:
         super().__init__(":memory:")
@@ -1602,7 +1602,7 @@ async def test_a_slow_feed_is_not_taken_for_a_stuck_one(site: Site, rig: Rig) ->
     assert [loop.status.restarts for loop in rig.loops] == [1, 1, 1]
 
 
-# Failed calls, for whoever looks at a feed.
+# Failed calls, as the pages show them.
 
 
 async def test_failed_calls_outlive_the_successful_ones(site: Site, poll: Poll) -> None:

@@ -542,7 +542,7 @@ BROKEN: Mapping[str, tuple[str | bytes, list[str]]] = {
             f"14: stalled_after: `y` is {DURATION}",
         ],
     ),
-    "a fault that providers inherit is told once": (
+    "a fault that providers inherit is reported once": (
         "history: x\n" + providers(FACEWAP, DEERAPI, "    history: y\n"),
         [f"1: history: `x` is {DURATION}", f"10: providers[1].history: `y` is {DURATION}"],
     ),

@@ -62,7 +62,7 @@ def settings(url: str, ledger: Path) -> dict[str, object]:
 
 
 class Clock:
-    """That of the vendors: it goes on when it is told to, and is never ahead of time."""
+    """That of the vendors: it goes on when the test says so, and is never ahead of time."""
 
     def __init__(self) -> None:
         self._now = time.time()

@@ -19,7 +19,7 @@ PACE = Pace(arrivals=1990, step=5 * HOUR, retention=HOUR)
 They fill their pages nearly, so that most of the tasks that were in flight at the last sweep have to be looked up.
 """
 IN_FLIGHT = math.ceil(PACE.arrivals * LONGEST / PACE.step)
-"""Tasks in flight at any time, at the most."""
+"""Most tasks in flight at any time."""
 
 
 @pytest.mark.slow

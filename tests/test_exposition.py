@@ -62,7 +62,7 @@ async def test_what_a_sweep_has_brought_is_there_without_being_asked_for(rig: Ri
     await scraped_until(rig, lambda text: running(2) in text)
 
 
-async def test_whoever_is_told_that_the_first_sweep_has_ended_finds_it_in_the_next_scrape(rig: Rig) -> None:
+async def test_the_first_sweep_is_in_the_scrape_that_follows_its_end(rig: Rig) -> None:
     await scraped_until(rig, lambda text: "videotask_feed_info" in text)
     rig.loop.status = FeedStatus(up=True)  # and no news yet
     assert 'videotask_up{kind="face_swap",provider="swap"} 1.0\n' in await scraped(rig)

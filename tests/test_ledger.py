@@ -717,7 +717,7 @@ async def test_a_clock_that_is_set_back_dates_no_transition(desk: Desk) -> None:
 
 @pytest.mark.parametrize("again", [R, State.UNKNOWN])
 async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_again(again: State) -> None:
-    """An old row comes to life, or all of them do: the vendor calls its ends by words that nobody knows yet."""
+    """An old row comes to life, or all of them do: the vendor calls its ends by words that no table knows yet."""
     desk = Desk(retention=2 * DAY)
     dates = {"submitted": START - 60, "dated": START - 50}
     await desk.sweep(seen("a", S, ended=START - 30, **dates))

@@ -49,7 +49,7 @@ class Disk(SqliteFile):
             raise StoreError("the disk is full")
         super().commit(changes)
         if self.fails == "after":
-            raise StoreError("nobody knows whether that was written")
+            raise StoreError("unknown whether that was written")
 
 
 class Model:

@@ -151,7 +151,7 @@ class FullDisk(SqliteFile):
             raise StoreError("the disk is full")
         super().commit(changes)
         if self.fails:
-            raise StoreError("nobody knows whether that was written")
+            raise StoreError("unknown whether that was written")
 
 
 @pytest.mark.parametrize("fails", ["before", "after"])

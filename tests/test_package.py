@@ -218,7 +218,7 @@ class Place:
 
     @contextmanager
     def running(self, *command: str) -> Iterator[Callable[[], str]]:
-        """What a command that runs until it is told to end has printed so far; it has to end well."""
+        """What a command that runs until a signal has printed so far; it has to end well."""
         out = self.folder / "out"
         with out.open("wb") as file:
             process = subprocess.Popen(

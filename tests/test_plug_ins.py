@@ -237,7 +237,7 @@ def test_the_stable_import_names_all_that_it_has() -> None:
 
 
 def issubclass_of_error(name: str) -> bool:
-    """Errors are told of together."""
+    """Errors are reported together."""
     one = getattr(api, name)
     return isinstance(one, type) and issubclass(one, Exception)
 

@@ -21,7 +21,7 @@ from tests.harness import VENDORS, settings_of, wait_for
 
 
 def value_of(kind: Any, written: object) -> Any:
-    """What a setting of this type becomes, or the fault that is told."""
+    """What a setting of this type becomes, or its fault."""
     try:
         return TypeAdapter(kind).validate_python(written)
     except ValidationError as error:

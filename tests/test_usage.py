@@ -155,7 +155,7 @@ class UnsureDisk(SqliteFile):
             raise StoreError("the disk is full")
         super().commit(changes)
         if self.fails:
-            raise StoreError("nobody knows whether that was written")
+            raise StoreError("unknown whether that was written")
 
 
 async def test_no_cost_is_lost_or_counted_twice_whatever_the_disk_does() -> None:

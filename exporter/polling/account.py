@@ -25,7 +25,7 @@ LEAST_SPAN = 600.0
 """Seconds that readings have to span before a pace is shown."""
 
 FAILED_LONGER = 4
-"""Intervals between two tries at the most while the balance cannot be read."""
+"""Most intervals between two tries while the balance cannot be read."""
 
 
 class AccountLoop:

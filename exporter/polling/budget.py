@@ -17,7 +17,7 @@ DAY = 86400.0
 QUARTER = 900.0
 
 HORIZON = 3 * 3600.0
-"""Seconds that what remains has to last, at the least. After a costly sweep the pace slackens early, by and by, rather
+"""The least seconds that what remains has to last. After a costly sweep the pace slackens early and gradually, rather
 than that polling stops at the end of the day; the price is that a ninth of the budget is kept in reserve."""
 
 SWEEPS = 8

@@ -25,7 +25,7 @@ from exporter.vendors.vendor import Page
 M = TypeVar("M", bound=BaseModel)
 
 SHORTEST_ECHO = 6
-"""Characters that a text of the row has at the least to be taken out of the words; shorter ones are codes."""
+"""The least characters of a text of the row that is taken out of the words; shorter ones are codes."""
 
 ROWS_FACTOR = 4
 """How many times the rows that were asked for a page may have; more break the contract."""

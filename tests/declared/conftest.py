@@ -1,4 +1,4 @@
-"""Made-up vendors, declared as a file would declare them, that answer what they are told."""
+"""Made-up vendors, declared as a file would declare them, that give the answers of the test."""
 
 from __future__ import annotations
 

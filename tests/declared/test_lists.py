@@ -205,7 +205,7 @@ async def test_a_list_that_is_blank_for_a_while_loses_none(acme: Acme) -> None:
 
 async def test_a_list_that_is_cut_off_loses_none(acme: Acme) -> None:
     acme.rows = [task(number) for number in range(150)]
-    polled = await Polled.open(ALONE, acme, page_size=1)  # a sweep reads a hundred pages at the most
+    polled = await Polled.open(ALONE, acme, page_size=1)  # a sweep reads at most a hundred pages
     await polled.sweep(2)
     assert len(polled.in_flight) == 100
     acme.rows = [task(f"x{number}", submitted=NOW + 30) for number in range(50)] + acme.rows

@@ -202,7 +202,7 @@ def test_a_recipe_says_how_to_read_it_and_what_to_mind(question: str) -> None:
 
 
 def test_the_cookbook_tells_every_reason_and_phase() -> None:
-    """Whoever looks for one finds it."""
+    """A reader who looks for one finds it."""
     assert {reason for reason in Reason if reason not in COOKBOOK.text} == set()
     assert {state for state in (State.LOST, State.QUEUED) if state not in COOKBOOK.text} == set()
     assert Phase.RUN in COOKBOOK.text

@@ -1,6 +1,6 @@
 """What tests are built of: fake vendors, an exporter that runs when a test says so, and the time that they live in.
 
-A `Site` is simulated vendors at an address, a `Line` one vendor that answers what it is told. A `Rig` has what the
+A `Site` is simulated vendors at an address, a `Line` one vendor that answers as the test says. A `Rig` has what the
 exporter has inside: ledger, providers, metrics, web application. A `Desk` is the ledger of one feed alone. Vendors are
 looked up here and nowhere else in the tests.
 """

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Passage:
-    """Carries bytes to a port and back, in a thread of its own, until it is told to do something else."""
+    """Carries bytes to a port and back, in a thread of its own, until it gets another order."""
 
     def __init__(self, target: int) -> None:
         self.delay = 0.0
@@ -31,7 +31,7 @@ class Passage:
         self.restore()
 
     def swallow(self) -> None:
-        """From now on nothing arrives, and nobody is told: connections are taken and stay, as when a cable is cut."""
+        """From now on nothing arrives, without an error: connections are taken and stay, as when a cable is cut."""
         self._do(self._carries.clear)
 
     def refuse(self) -> None:

@@ -27,7 +27,7 @@ host all guarded 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 trust
 host all all 127.0.0.1/32 trust
 """
-"""Whoever comes from this machine is let in; the role `guarded` has to know its password."""
+"""Every client of this machine is let in; the role `guarded` has to know its password."""
 
 
 def programs() -> Path | None:
@@ -118,7 +118,7 @@ class Server:
 
 @contextmanager
 def servers() -> Iterator[Path]:
-    """A folder for servers, which belongs to whoever they run as."""
+    """A folder for servers, which belongs to their user."""
     with tempfile.TemporaryDirectory(prefix="postgresql-") as name:
         folder = Path(name)
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""A vendor that answers what it is told, and the feeds of a provider that is connected to it."""
+"""A vendor that gives the answers of the test, and the feeds of a provider that is connected to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger on disk: what was committed is there, and a file that cannot be used is told so."""
+"""The ledger on disk: what was committed is there, and a file that cannot be used is refused."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version:
 
 
 class WaitingFile(SqliteFile):
-    """A disk that answers nothing until it is told to."""
+    """A disk that does not answer until the test lets it."""
 
     disk = threading.Event()
 

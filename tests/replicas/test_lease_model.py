@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Way:
-    """One way through the network: whoever awaits it stands still until the story goes on."""
+    """One way through the network: a waiting coroutine stands still until the story goes on."""
 
     def __await__(self) -> Generator[Way, None, None]:
         yield self

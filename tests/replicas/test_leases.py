@@ -22,7 +22,7 @@ from tests.harness.leases import MemoryDatabase
 from tests.harness.postgresql import Server
 
 LENGTH = 600.0
-"""Seconds: no lease ends during a test unless it is told to."""
+"""Seconds: no lease ends by itself during a test."""
 KNOWN = ["a", "b", "c"]
 
 

@@ -215,7 +215,7 @@ class Street:
         }
 
     def work(self, stop: threading.Event) -> None:
-        """Lets tasks come, one a second, until it is told to stop."""
+        """Lets tasks come, one a second, until the test stops it."""
         while not stop.wait(1.0):
             for account in self.accounts:
                 account.arrive(account.fake.world.now())

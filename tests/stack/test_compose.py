@@ -1,4 +1,4 @@
-"""What compose.yaml describes, as processes: demo, Prometheus and Alertmanager as they are told to run."""
+"""What compose.yaml describes, as processes: demo, Prometheus and Alertmanager with their arguments."""
 
 from __future__ import annotations
 

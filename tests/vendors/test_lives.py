@@ -76,7 +76,7 @@ async def test_durations_are_the_vendors_or_off_by_a_poll_interval_at_most(
     exact = durations[Phase.TOTAL][State.SUCCEEDED]
     count, total = measured(loop.tracker, Phase.TOTAL, State.SUCCEEDED)
     if not loop.feed.lists and "submitted" not in registry.built_in()[feed[0]].tells[feed[1]].parts:
-        assert count == 0  # whoever asks for a task by its id does not tell when it was submitted
+        assert count == 0  # a request for a task by its id does not say when it was submitted
         return
     assert count == exact["count"] > 0
     off_by = 1.0 if loop.feed.clock is Clock.PROVIDER else 2 * STEP

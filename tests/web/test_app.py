@@ -107,7 +107,7 @@ async def test_the_exporter_is_healthy_while_every_vendor_is_down(rig: Rig, http
     assert (answer.status_code, answer.text) == (200, "The exporter is healthy.\n")
 
 
-async def test_it_is_unhealthy_while_a_loop_does_not_come_round_although_it_was_started_anew(site: Site) -> None:
+async def test_it_is_unhealthy_while_a_loop_makes_no_progress_although_it_was_restarted(site: Site) -> None:
     site.fake.faults["facewap"] = hang
     rig = Rig(site.clock)
     much_later = 1e6

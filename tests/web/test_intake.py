@@ -415,7 +415,7 @@ REFUSED = {
     "ids in an object": (body(ids={"runs": 1}), 'ids: not a list; write ["...", "..."]'),
     "a huge number": (body().replace(b'"runs"', b"9" * 5000), None),
     "a provider that is no text": (body(provider=7), "provider: not a text"),
-    "a key that nobody knows": (body(**{"<b>x</b>": 1}), "unknown key; allowed: provider, kind, ids"),
+    "an unknown key": (body(**{"<b>x</b>": 1}), "unknown key; allowed: provider, kind, ids"),
     "too many ids": (body(ids=[str(n) for n in range(10_001)]), "ids: too many; the most is 10000"),
     "a provider that is not": (body(provider="<script>"), NO_FEED),
     "a kind that is not": (body(kind="../sora"), NO_FEED),

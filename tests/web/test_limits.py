@@ -98,7 +98,7 @@ BAD: dict[str, tuple[bytes, set[int | None]]] = {
         post(b"", f"Content-Length: {BODY_LIMIT + 1}", "Expect: 100-continue"),
         {413},
     ),
-    "a coding that nobody knows": (post(b"", "Transfer-Encoding: zip"), {400, 501}),
+    "an unknown coding": (post(b"", "Transfer-Encoding: zip"), {400, 501}),
     "a chunk of no size": (post(b"zz\r\n", "Transfer-Encoding: chunked"), {400}),
     "a chunk longer than it says": (post(b"1\r\nabc\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), {400}),
     "half a body": (post(b"ab", "Content-Length: 10"), {None, 400}),

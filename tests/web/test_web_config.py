@@ -1,4 +1,4 @@
-"""The web configuration as a file: what is good, what is wrong and how it is told, and that changes are taken over.
+"""The web configuration as a file: what is good, what is wrong and how it is reported, and that changes are taken over.
 
 The table of bad files follows that of Prometheus' exporter-toolkit, whose format it is.
 """

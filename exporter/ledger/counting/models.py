@@ -12,7 +12,7 @@ OTHER = "other"
 """The value of the label for all models that have no series of their own."""
 
 NAME_LENGTH = 64
-"""Characters of a name at the most."""
+"""Most characters of a name."""
 
 _READ = 256
 """Characters of the vendor's name that are looked at: what is cached stays small."""

@@ -27,7 +27,7 @@ TRIES = 3
 """Look-ups that may fail before an end is counted as the list shows it."""
 
 OLD_ONES = 100_000
-"""Ends from before the history that are remembered at the most, lest they are asked for again."""
+"""Most ends from before the history that are remembered, so that they are not asked for again."""
 
 FORGOTTEN_AFTER = 86400.0
 """Seconds for which it is remembered when a look-up first showed an end that no list shows."""

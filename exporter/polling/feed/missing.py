@@ -16,7 +16,7 @@ APART = 3.0
 
 DOUBTFUL_SWEEPS = 10
 DOUBTFUL = 10.0
-"""Poll intervals, and seconds at the least, between those two misses where they prove little."""
+"""Poll intervals, and the least seconds, between those two misses where they prove little."""
 
 
 class MissingTasks:

@@ -1,7 +1,7 @@
 """Which tasks a feed follows by id: those named under watch, those that were asked for, those in flight.
 
 Ids that were asked for are in the ledger until the end of their task is, or until the vendor has not known them for
-long: then they are let go. Whoever watches ids by other ways takes them back where they were written.
+long: then they are let go. Other sources of ids take their own back.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from exporter.vendors.vendor import Provider
 
 
 class Watch:
-    """The sources of one provider's ids, which its feeds share. Whoever has asked for ids closes it at the end."""
+    """The sources of one provider's ids, which its feeds share. The caller that asked for ids closes it at the end."""
 
     def __init__(
         self,

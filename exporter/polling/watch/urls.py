@@ -1,7 +1,7 @@
 """A URL that names ids: asked again and again, a failure keeps its last good ids.
 
-The ids are not written down: those of tasks that were seen in flight are in the ledger, the others are with whoever
-answers there, who is asked before the first sweep after a start.
+The ids are not stored: those of tasks that were seen in flight are in the ledger, the others come from the URL, which
+is asked before the first sweep after a start.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ class AccountRequest(_Request):
     )
     auth: Auth | None = Field(
         default=None,
-        description="how this request proves whose it is, if in another way; own secrets may be left out",
+        description="how this request authenticates, if in another way; own secrets may be left out",
     )
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
     missing: Missing = Field(default_factory=Missing, description="an account that has no balance")

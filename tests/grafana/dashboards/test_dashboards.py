@@ -57,7 +57,7 @@ def test_what_is_checked_in_is_what_the_code_makes() -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_was_changed_by_hand_is_found_and_written_anew(tmp_path: Path) -> None:
+def test_a_file_that_was_changed_by_hand_is_found_and_rewritten(tmp_path: Path) -> None:
     for folder in ("grafana", "deploy/kubernetes", "deploy/helm"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for file in (runbook.SOURCE, runbook.PAGES):

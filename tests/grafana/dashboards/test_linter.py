@@ -1,4 +1,4 @@
-"""The rules of Grafana's public dashboard-linter, written anew from its documentation, over all dashboards.
+"""The rules of Grafana's public dashboard-linter, written from its documentation, over all dashboards.
 
 Where a panel has a good reason to break one, the reason is in EXCLUSIONS; one that is not needed any more fails. Rules
 of the linter that cannot apply: those about LogQL, of which there is none.

@@ -30,7 +30,7 @@ NESTED = 5
 """How deep `data` is searched for the words of a failure: gateways wrap the answer of a model that wraps its own."""
 
 PLACES = 200
-"""Objects and lists of one level that are searched at the most."""
+"""Most objects and lists of one level that are searched."""
 
 FAILURES = (
     *("error", "fail_reason", "failure_reason", "failure_code", "failureCode", "failure", "failure_msg"),

@@ -15,7 +15,7 @@ W = TypeVar("W", bound=StrEnum)
 LATELY = 256
 """Words whose meaning is kept in mind: each row has one, and there are few."""
 SHORT = 64
-"""Characters of such a word at the most."""
+"""Most characters of such a word."""
 
 
 class Words(Generic[W]):
