@@ -213,7 +213,8 @@ def test_nobody_is_waited_for_without_end() -> None:
 def test_it_starts_without_what_the_exporter_takes_to_run(start: Start, config: str) -> None:
     """It runs every half minute, beside the exporter and for as long."""
     (port,) = listening(start(config, ANYWHERE))
-    program = "import sys; from exporter.cli import main; main(); print(*(name for name, module in sys.modules.items() if module))"
+    imported = "(name for name, module in sys.modules.items() if module)"
+    program = f"import sys; from exporter.cli import main; main(); print(*{imported})"
     asked = subprocess.run(
         [sys.executable, "-c", program, "check-health", f"--web.listen-address=:{port}"],
         capture_output=True,
