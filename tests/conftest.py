@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings
 
 from tests.harness import Start, exporters
-from tests.harness.fixtures import door, ledger_url, live_site, poll, postgresql, rig, site, world
+from tests.harness.fixtures import door, ledger_url, live_site, poll, postgresql, rig, site, world, write
 
-__all__ = ["door", "ledger_url", "live_site", "poll", "postgresql", "rig", "site", "world"]
+__all__ = ["door", "ledger_url", "live_site", "poll", "postgresql", "rig", "site", "world", "write"]
 
 settings.register_profile("busy machines", deadline=None)  # no test asserts how fast something is
 settings.load_profile("busy machines")

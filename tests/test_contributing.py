@@ -7,16 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
+from tests.harness import JsonVendor, served
 
 pytestmark = pytest.mark.slow
 
@@ -76,15 +76,14 @@ def test_the_example_keeps_to_style_and_types(tmp_path: Path) -> None:
     assert checked.startswith("Success: no issues found in 1 source file")
 
 
-class Acme(BaseHTTPRequestHandler):
+class Acme(JsonVendor):
     """The vendor of the example, with the renders of its document, as if they were of today."""
 
-    protocol_version = "HTTP/1.1"
     listed: ClassVar[list[dict[str, Any]]]
     gone: ClassVar[list[dict[str, Any]]]
     """What only its detail shows."""
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         url = urlsplit(self.path)
         if self.headers["Authorization"] != "Bearer KEY":
             self.answer(401, {"code": "E_KEY"})
@@ -97,15 +96,6 @@ class Acme(BaseHTTPRequestHandler):
             found = [one for one in (*self.listed, *self.gone) if url.path == f"/v2/renders/{one['id']}"]
             self.answer(*((200, found[0]) if found else (404, {"code": "E_NONE"})))
 
-    def answer(self, status: int, body: object) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  # its name in the library
-
 
 @pytest.fixture
 def acme() -> Iterator[str]:
@@ -116,12 +106,8 @@ def acme() -> Iterator[str]:
     Acme.listed = [
         {key: value + late if key.endswith("_at") else value for key, value in one.items()} for one in renders
     ]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Acme) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with served(Acme) as address:
+        yield address
 
 
 def write(folder: Path, acme: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from exporter.config.load import Config, ConfigError, ConfigFile
 from exporter.config.vendors.declarations import VendorFile
 from exporter.vendors.declared.declaration import Declaration
 from tests.harness import VENDORS, load
+from tests.harness.fixtures import Write
 
 ACME = """\
   base_url: https://api.acme.example
@@ -52,22 +53,6 @@ def acme(**changes: str) -> str:
 
 def indented(text: str) -> str:
     return "".join(f"  {line}\n" for line in text.splitlines())
-
-
-Write = Callable[[Mapping[str, str]], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Writes files; the configuration is the first."""
-
-    def write(files: Mapping[str, str]) -> Path:
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-        return tmp_path / next(iter(files))
-
-    return write
 
 
 def read(path: Path) -> Config:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+
+from tests.harness import JsonVendor, served
 
 ACME = """\
 acme:
@@ -42,12 +42,12 @@ acme:
 KEY = "acme-key-SENTINEL"
 
 
-class Acme(BaseHTTPRequestHandler):
+class Acme(JsonVendor):
     """Answers one page of the renders that there are, and each by its id."""
 
     rows: ClassVar[list[dict[str, Any]]]
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         if self.headers["X-Key"] != KEY:
             self.answer(200, {"code": 7, "message": "key unknown"})
         elif self.path.startswith("/renders?page=1&"):
@@ -57,15 +57,6 @@ class Acme(BaseHTTPRequestHandler):
         else:
             found = [row for row in self.rows if self.path == f"/renders/{row['id']}"]
             self.answer(200 if found else 404, {"code": 0, "data": found[0]} if found else {})
-
-    def answer(self, status: int, body: object) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  # its name in the library
 
 
 @pytest.fixture
@@ -78,12 +69,8 @@ def vendor() -> Iterator[str]:
         {"id": "r-1", "status": "done", "created_at": begun, "started_at": begun + 60, "ended_at": begun + 180}
         | {"seconds": 8},
     ]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Acme) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with served(Acme) as address:
+        yield address
 
 
 def write(folder: Path, url: str) -> None:

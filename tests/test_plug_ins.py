@@ -7,10 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pytest
 from exporter.config.load import ConfigError, load
 from exporter.vendors import api, plug_ins
 from exporter.vendors.registry import Registry, built_in
+from tests.harness import JsonVendor, served
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "vendors" / "plug-in-example"
@@ -55,31 +54,21 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-class Vendor(BaseHTTPRequestHandler):
+class Vendor(JsonVendor):
     """Answers one page of renders of the last minutes."""
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         start = time.time() - 300
         rows = [{key: one + start if key.endswith("_at") else one for key, one in row.items()} for row in ROWS]
         known = self.headers["Authorization"] == "Bearer KEY"
         found = {f"/renders/{row['id']}": row for row in rows}.get(self.path, {"renders": rows, "more": False})
-        body = json.dumps(found if known else {}).encode()
-        self.send_response(200 if known else 401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  # its name in the library
+        self.answer(200, found) if known else self.answer(401, {})
 
 
 @pytest.fixture
 def vendor() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with served(Vendor) as address:
+        yield address
 
 
 def test_the_example_is_built_installed_and_polled(vendor: str, start: Callable[..., Any], tmp_path: Path) -> None:

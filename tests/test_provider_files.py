@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from exporter import cli
 from exporter.config import schema
 from exporter.config.load import Config, ConfigError, ConfigFile
 from tests.harness import VENDORS, Start, load
+from tests.harness.fixtures import Write
 
 SECRET = "tok-0123456789"
 FILES = 'provider_files: ["providers.d/*.yaml"]\n'
@@ -28,22 +29,6 @@ def entry(name: str, *more: str, token: str = "") -> str:
 
 def providers(*listed: str) -> str:
     return "providers:\n" + "".join(f"  {one}" for one in listed)
-
-
-Write = Callable[[Mapping[str, str]], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Writes files; the configuration is the first."""
-
-    def write(files: Mapping[str, str]) -> Path:
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-        return tmp_path / next(iter(files))
-
-    return write
 
 
 def read(path: Path) -> Config:

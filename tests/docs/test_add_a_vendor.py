@@ -7,10 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from docs.tools.reader import ROOT
 from exporter.vendors.declared.declaration import Declaration, DetailRequest, FeedDeclaration, ListRequest, Paging
 from exporter.vendors.declared.row_fields import Fields
+from tests.harness import JsonVendor, served
 
 GUIDE = (ROOT / "docs" / "vendors" / "add-a-vendor.md").read_text(encoding="utf-8")
 STEPS = re.compile(r"(?ms)^(?:\*\*([\w.]+)\*\*\n\n)?^```(\w+)\n(.*?)^```$")
@@ -65,34 +63,19 @@ def test_each_step_prints_what_the_guide_shows(folder: Path) -> None:
     assert compared >= 3
 
 
-class Acme(BaseHTTPRequestHandler):
+class Acme(JsonVendor):
     """The vendor of the guide."""
 
-    def do_GET(self) -> None:
-        answer = next(text for name, _, text in steps() if name == "list.json")
-        status = 200 if self.headers["Authorization"] == "Bearer sk-acme-0123456789" else 401
-        body = answer.encode() if status == 200 else b'{"code": 401, "message": "invalid api key"}'
-        if not self.path.startswith("/v2/renders?"):
-            rows = json.loads(answer)["data"]["renders"]
-            row = next((one for one in rows if self.path.endswith(one["id"])), None)
-            status, body = (200, json.dumps({"code": 0, "data": row}).encode()) if row else (404, b"{}")
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def acme() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Acme) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    def get(self) -> None:
+        listed = json.loads(next(text for name, _, text in steps() if name == "list.json"))
+        if self.headers["Authorization"] != "Bearer sk-acme-0123456789":
+            self.answer(401, {"code": 401, "message": "invalid api key"})
+        elif self.path.startswith("/v2/renders?"):
+            self.answer(200, listed)
+        elif row := next((one for one in listed["data"]["renders"] if self.path.endswith(one["id"])), None):
+            self.answer(200, {"code": 0, "data": row})
+        else:
+            self.answer(404, {})
 
 
 DIFFERENT = re.search(r"(?s)## Where your vendor differs\n(.*?)\n## ", GUIDE)
@@ -120,7 +103,7 @@ def test_doctor_finds_the_vendor_of_the_guide_well(folder: Path) -> None:
     for name, _, text in steps():
         if name:
             (folder / name).write_text(text, encoding="utf-8")
-    with acme() as url:
+    with served(Acme) as url:
         config = (folder / "config.yaml").read_text() + f"    base_url: {url}\n"
         (folder / "config.yaml").write_text(config)
         told = printed(folder, "videotask-exporter doctor --config.file=config.yaml")

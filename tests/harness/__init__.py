@@ -6,6 +6,7 @@ looked up here and nowhere else in the tests.
 """
 
 from tests.harness.desk import DAY, START, Desk, counted, measured, told
+from tests.harness.json_vendor import JsonVendor, served
 from tests.harness.making import load, made
 from tests.harness.process import Exporter, Start, exporters
 from tests.harness.rig import STEP, Poll, Rig, outage_of
@@ -45,6 +46,7 @@ __all__ = [
     "Desk",
     "Door",
     "Exporter",
+    "JsonVendor",
     "Line",
     "Load",
     "MemoryVault",
@@ -65,6 +67,7 @@ __all__ = [
     "measured",
     "outage_of",
     "page_of",
+    "served",
     "settings_of",
     "side_by_side",
     "told",

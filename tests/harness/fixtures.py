@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.harness.postgresql import Server, programs, servers
 from tests.harness.postgresql import running as running_server
 from tests.harness.rig import Poll, Rig
 from tests.harness.vendors import NOW, Door, Site
+
+Write = Callable[[Mapping[str, str]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +104,16 @@ def ledger_url(postgresql: Server) -> str:
     """A database without a ledger."""
     postgresql.execute("DROP SCHEMA IF EXISTS videotask CASCADE")
     return postgresql.url()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes files into the folder of the test, and returns the path of the first: the configuration."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path / next(iter(files))
+
+    return write
