@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.cli.flags import NAME
+from exporter.cli.flags import NAME, parser
 from exporter.config import logs
 
 if TYPE_CHECKING:
@@ -42,6 +45,49 @@ def check_config(arguments: argparse.Namespace) -> int:
         tls, users = "on" if web.secure else "off", "needed" if web.has_users else "not needed"
         print(f"{arguments.web_config_file}: good; TLS: {tls}, password: {users}")
     return 0
+
+
+def init(arguments: argparse.Namespace) -> int:
+    from exporter.commands.init import Answers, WrongAnswer, questioned, write
+    from exporter.vendors.registry import installed
+
+    file = arguments.config_file
+    if Path(file).expanduser().exists():
+        print(f"{NAME} init: {file} exists and stays as it is; name another by --config.file", file=sys.stderr)
+        return 1
+    given = {"type": arguments.type, "name": arguments.name} | dict(arguments.set)
+    answers = Answers(
+        input,
+        print,
+        os.environ,
+        {key: value for key, value in given.items() if value},
+        dict(arguments.env),
+        defaults=arguments.defaults,
+    )
+    try:
+        first = questioned(installed(), answers)
+        write(file, first)
+    except WrongAnswer as error:
+        print(f"{NAME} init: error: {error}", file=sys.stderr)
+        return 2
+    except (EOFError, KeyboardInterrupt) as error:
+        print(f"\n{NAME} init: ended before the last answer; nothing was written", file=sys.stderr)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    except OSError as error:
+        print(f"{NAME} init: {file} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"\nWritten to {file}:\n\n{first.text}")
+    if first.by_id:
+        print("The vendor lists no tasks: name them, docs/configuration.md#tasks-to-follow-by-id says how.")
+    unset = [name for name in first.variables if not os.environ.get(name)]
+    for name in first.variables:
+        print(f"{name} is {'not set' if name in unset else 'set'}.")
+    then = f"{NAME} doctor --config.file={shlex.quote(file)}"
+    if unset or arguments.no_doctor:
+        print(f"{'Set what is not set, then run' if unset else 'Then run'}: {then}")
+        return 0 if arguments.no_doctor else 1
+    print(f"\n{then}")
+    return doctor(argparse.Namespace(config_file=file, provider=[], json=False, record=None, fetch_token=False))
 
 
 def check_vendor(arguments: argparse.Namespace) -> int:
@@ -208,8 +254,17 @@ def simulate(arguments: argparse.Namespace) -> int:
     return run_process(serve_simulator(arguments))
 
 
+def completion(arguments: argparse.Namespace) -> int:
+    from exporter.cli.completion import script
+    from exporter.vendors.registry import built_in
+
+    print(script(parser(), arguments.shell, tuple(built_in())))
+    return 0
+
+
 CALLS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
+    "init": init,
     "check-config": check_config,
     "check-vendor": check_vendor,
     "check-health": check_health,
@@ -219,5 +274,6 @@ CALLS: dict[str, Callable[[argparse.Namespace], int]] = {
     "simulate": simulate,
     "vendors": vendors,
     "migrate-ledger": migrate_ledger,
+    "completion": completion,
 }
 """What each command calls; it returns the exit code."""

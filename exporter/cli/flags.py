@@ -11,9 +11,16 @@ from exporter import __version__
 from exporter.config import logs
 
 NAME = "videotask-exporter"
+SHELLS = ("bash", "zsh", "fish")
 
 _FLAGS = {
     "--config.file": "the configuration, YAML",
+    "--type": "the vendor",
+    "--name": "the label provider (default: the type)",
+    "--env": "the variable with a secret, such as api_key=DEERAPI_API_KEY; repeatable",
+    "--set": "another setting, such as base_url=https://gateway.example; repeatable",
+    "--defaults": "ask nothing, take what is suggested",
+    "--no-doctor": "do not run the doctor",
     "--web.config.file": "TLS and users, in the format of Prometheus",
     "--web.listen-address": "where it listens on this machine (default :10186)",
     "--web.external-url": "public URL of the exporter behind a reverse proxy",
@@ -65,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     run = command("run", "poll the configured providers and serve metrics (the default command)")
+    init = command("init", "write a first configuration from your answers, then run the doctor")
     check = command("check-config", "check a configuration: exit 0 if it is valid, 1 with its errors if not")
     vendor = command(
         "check-vendor",
@@ -79,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
 
     migrate = command("migrate-ledger", "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them")
 
+    completion = command("completion", "print a shell's completion script")
+
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
         """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""
         for one in commands:
@@ -86,6 +96,13 @@ def parser() -> argparse.ArgumentParser:
 
     flag("--config.file", run, check, doctor, required=True, metavar="FILE")
     flag("--config.file", vendors, text="a configuration, whose vendors are listed too", metavar="FILE")
+    flag("--config.file", init, text="the file to write (default config.yaml)", default="config.yaml", metavar="FILE")
+    flag("--type", init, metavar="TYPE")
+    flag("--name", init, metavar="NAME")
+    flag("--env", init, action="append", default=[], type=_pair, metavar="KEY=VARIABLE")
+    flag("--set", init, action="append", default=[], type=_pair, metavar="KEY=VALUE")
+    flag("--defaults", init, action="store_true")
+    flag("--no-doctor", init, action="store_true")
     flag("--web.config.file", run, check, doctor, metavar="FILE")
     for sub, address in ((run, ":10186"), (demo, "127.0.0.1:10186"), (simulate, "127.0.0.1:10187")):
         where = f"where to listen, may be repeated (default {address})"
@@ -103,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--config.auto-reload-interval", run, type=_interval, default=30.0, metavar="DURATION")
     flag("--web.enable-watch-api", run, action="store_true")
     vendor.add_argument("file", metavar="FILE", help="the declarations, YAML; or a configuration that holds some")
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}")
     flag("--sample", vendor, metavar="BODY")
     flag("--feed", vendor, metavar="KIND")
     flag("--vendor-file", schema, action="store_true")
@@ -134,6 +152,13 @@ def _duration(text: str) -> float:
         return seconds_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError("write KEY=VALUE, both not empty")
+    return key, value
 
 
 def _interval(text: str) -> float:
