@@ -16,6 +16,7 @@ from exporter.ledger.counters import Counters
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End, within
 from exporter.ledger.counting.models import OTHER
+from exporter.ledger.counting.past import Past
 from exporter.tasks import Cause, Clock, Field, Task
 
 Labels = tuple[str, ...]
@@ -109,6 +110,8 @@ class FeedSnapshot:
     """In flight."""
     ends: tuple[End, ...]
     """Of the recent window, the oldest first, and some that have just left it."""
+    past: Past
+    """How many tasks began, ended and failed in each step of the last day."""
     models: frozenset[str]
     """The models with series of their own, `other` among them where there are more."""
     units: tuple[str, ...]

@@ -169,6 +169,7 @@ def _snapshot(
         exemplars={},
         tasks=tasks,
         ends=ends,
+        past=tracker.past,
         models=tracker.models,
         units=feed.units,
         followed=0,

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from exporter.config.models import Secret
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting import past
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import Connection, Database
@@ -103,6 +104,9 @@ class PostgresqlStore:
 
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         return await self._read(task_of, say.ENDED_SINCE, provider, kind, when)
+
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
+        return await self._read(past.row_of, say.ENDED_BY_STEP, provider, kind, when)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         return (await self._read(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]

@@ -139,6 +139,7 @@ class FeedLoop:
             exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
+            past=tracker.past,
             models=tracker.models,
             units=self.feed.units,
             followed=len(self.following.ids),
