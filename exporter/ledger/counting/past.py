@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from exporter.tasks import State, Task
 
-STEP = 600.0
+STEP = 300.0
 """Seconds of a step."""
 
-STEPS = 144
+STEPS = 288
 """A day."""
 
 Row = tuple[int, int, bool, int]
@@ -40,7 +40,7 @@ def begin_of(task: Task) -> float:
 
 
 def _nothing() -> array[int]:
-    return array("l", bytes(array("l").itemsize * STEPS))
+    return array("i", [0]) * STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class Past:
         """The same, with the step of this time as the latest."""
         return self._with(step_of(now), (), (), ())
 
+    def reaches(self) -> int:
+        """How many of the latest steps there are from the first one in which something is known to have been."""
+        first = min(_first(self.begun), _first(self.ended))
+        return STEPS - first
+
     def in_flight(self, count: int, at: float) -> list[int | None]:
         """How many tasks were in flight at the end of each step, by how many there were at a time; None after that."""
         found: list[int | None] = []
@@ -113,10 +118,14 @@ class Past:
         passed = min(last - self.last, STEPS)
         columns = []
         for before, more in ((self.begun, begun), (self.ended, ended), (self.failed, failed)):
-            column = array("l", before[passed:])
+            column = array("i", before[passed:])
             column.extend([0] * passed)
             for at, count in more:
                 if at > last - STEPS:  # a clock that is ahead dates nothing after now
                     column[min(at, last) - last - 1] += count
             columns.append(column)
         return type(self)(last, *columns)
+
+
+def _first(column: Sequence[int]) -> int:
+    return next((at for at, count in enumerate(column) if count), STEPS)
