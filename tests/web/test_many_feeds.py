@@ -175,14 +175,14 @@ async def test_a_feed_that_cannot_be_read_draws_what_was_in_flight_until_then(ri
     feed = rig.loops[0].snapshot()
     later = rig.clock.now + 10 * STEP
     in_flight, _, _ = sparks(feed, SPANS[0], later)
-    assert in_flight.path == f"M{SPANS[0].steps - 11} 24v-24h1v24z"
+    assert in_flight.path == f"M0 24V24h{SPANS[0].steps - 11}V0h1V24h10V24z"
     assert sparks(replace(feed, succeeded=None), SPANS[0], later) == ()
 
 
 def test_an_area_has_a_step_for_each_value_and_none_where_nothing_is_known() -> None:
-    assert area([0, 1, 1, 4, None, 2]) == "M1 24v-6h2v6zM3 24v-24h1v24zM5 24v-12h1v12z"
+    assert area([0, 1, 1, 4, None, 2]) == "M0 24V24h1V18h2V0h1V24h1V12h1V24z"
     assert area([0, 0, None]) == ""
-    assert area([1, 1000]).startswith("M0 24v-2h1")  # one is seen beside a thousand
+    assert area([1, 1000]).startswith("M0 24V22h1")  # one is seen beside a thousand
 
 
 def test_a_day_is_drawn_in_steps_of_a_quarter_of_an_hour() -> None:

@@ -13,7 +13,7 @@ from exporter.tasks import State
 HEIGHT = 24
 """Of a drawing, in units of its own: a step is one wide."""
 
-LEAST = 2.0
+LEAST = 2
 """Height of the lowest value above 0, so that one failure among many is seen."""
 
 
@@ -84,14 +84,9 @@ def _together(values: Sequence[int], span: Span) -> list[int]:
 def area(values: Sequence[int | None]) -> str:
     """The area below a line of steps; where nothing is known, there is none."""
     most = max((value for value in values if value), default=0)
-    return "".join(_parts(values, most)) if most else ""
+    return f"M0 {HEIGHT}{''.join(_parts(values, most))}V{HEIGHT}z" if most else ""
 
 
 def _parts(values: Sequence[int | None], most: int) -> Iterator[str]:
-    at = 0
-    for value, same in groupby(values):
-        length = len(list(same))
-        if value:
-            height = round(max(LEAST, value / most * HEIGHT), 1)
-            yield f"M{at} {HEIGHT}v-{height:g}h{length}v{height:g}z"
-        at += length
+    for height, same in groupby(round(max(LEAST, value / most * HEIGHT)) if value else 0 for value in values):
+        yield f"V{HEIGHT - height}h{len(list(same))}"
