@@ -70,6 +70,22 @@ class LookUpState:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something is that takes long."""
+
+    what: str
+    """`list` while list pages are read, `ids` while ids are looked up."""
+    done: int
+    """List pages, or ids, so far."""
+    of: int | None = None
+    """Ids in all; None for a list, whose end nobody knows."""
+    share: float | None = None
+    """The part of all that is done, 0 to 1; of a list, the part of the history. None where it cannot be told."""
+    left: float | None = None
+    """Seconds until the end, as things go; None where that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnmappedWords:
     """The vendor's words that no table maps, as far as they may be shown."""
 
@@ -120,6 +136,8 @@ class FeedSnapshot:
     """How many ids are watched or were asked for."""
     look_ups: LookUpState
     unmapped: UnmappedWords
+    progress: Progress | None
+    """How far the reading is, where it takes long; None where it does not."""
     idle_advice: str
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
     revision: int

@@ -175,6 +175,7 @@ def _snapshot(
         followed=0,
         look_ups=LookUpState(),
         unmapped=UnmappedWords(),
+        progress=None,
         idle_advice="",
         revision=0,
     )

@@ -117,12 +117,25 @@ class FeedCard:
         return sum(map(len, self.view.in_flight.values())) if self.view.in_flight else None
 
     @property
+    def progress(self) -> str:
+        """How far a reading is that takes long; empty if none does."""
+        if (progress := self.feed.progress) is None:
+            return ""
+        of = f" of {progress.of:,}" if progress.of else ""
+        told = f"{progress.done:,}{of} ids looked up" if progress.what == "ids" else _pages(progress.done)
+        if progress.what == "list" and progress.share is not None:
+            told += f", {words.percent(progress.share)} of the last {words.lasting(self.feed.settings.history)}"
+        return told + (f"; about {words.rough(progress.left)} left" if progress.left is not None else "")
+
+    @property
     def short_note(self) -> str:
         """What is wrong, in a few words, or who else polls it."""
         if outage := self.status.outage:
             return f"{words.plain(outage.label)} for {words.rough(self.now - outage.since)}"
         if self.rank == 1:
             return "needs a look"
+        if self.feed.progress and self.feed.progress.share is not None:
+            return f"{words.percent(self.feed.progress.share)} read"
         return f"by {self.elsewhere}" if self.elsewhere else ""
 
     @property
@@ -273,3 +286,7 @@ def tasks(count: float) -> str:
 
 
 _METRICS = {metric.name: metric for metric in TASK_METRICS}
+
+
+def _pages(count: int) -> str:
+    return "1 page of the list read" if count == 1 else f"{count:,} pages of the list read"
