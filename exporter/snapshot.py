@@ -114,6 +114,8 @@ class FeedSnapshot:
     status: FeedStatus
     interval: float
     """Seconds between two sweeps: the interval in force."""
+    since: float | None
+    """When the first complete sweep ended."""
     swept: bool
     """Whether a sweep has ever been complete: before that there is nothing to show."""
     succeeded: float | None

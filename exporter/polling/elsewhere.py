@@ -162,6 +162,7 @@ def _snapshot(
         settings=settings,
         status=FeedStatus(),
         interval=settings.poll_interval,
+        since=tracker.since,
         swept=tracker.swept,
         succeeded=tracker.succeeded,
         freshness=tracker.freshness,

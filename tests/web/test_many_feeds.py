@@ -11,7 +11,7 @@ import pytest
 
 from exporter.ledger.counting.past import STEP, STEPS, Past
 from exporter.snapshot import FeedStatus, Outage
-from exporter.tasks import Cause, Observation, Reason, State
+from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.web.pages.status.sparks import SPANS, area, sparks
 from tests.harness import Rig
 
@@ -177,6 +177,17 @@ async def test_a_feed_that_cannot_be_read_draws_what_was_in_flight_until_then(ri
     in_flight, _, _ = sparks(feed, SPANS[0], later)
     assert in_flight.path == f"M0 24V24h{SPANS[0].steps - 11}V0h1V24h10V24z"
     assert sparks(replace(feed, succeeded=None), SPANS[0], later) == ()
+
+
+async def test_where_only_our_clock_dates_tasks_nothing_is_drawn_of_those_before_the_first_sweep(rig: Rig) -> None:
+    feed = rig.loops[0].snapshot()
+    assert feed.since == rig.clock.now
+    later = rig.clock.now + 5 * STEP
+    seen = replace(feed, clock=Clock.OBSERVED, succeeded=later, past=replace(feed.past, begun=Past().begun))
+    in_flight, _, _ = sparks(seen, SPANS[0], later)
+    assert in_flight.path == f"M0 24V24h{SPANS[0].steps - 6}V0h6V24z"
+    in_flight, _, _ = sparks(replace(seen, clock=Clock.PROVIDER), SPANS[0], later)
+    assert in_flight.path == f"M0 24V0h{SPANS[0].steps}V24z"
 
 
 def test_an_area_has_a_step_for_each_value_and_none_where_nothing_is_known() -> None:

@@ -134,6 +134,7 @@ class FeedLoop:
             settings=tracker.settings,
             status=self.status,
             interval=self.interval,
+            since=tracker.since,
             swept=tracker.swept,
             succeeded=tracker.succeeded,
             freshness=tracker.freshness,

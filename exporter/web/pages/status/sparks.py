@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from exporter.ledger.counting.past import STEP, STEPS
+from exporter.ledger.counting.past import STEP, STEPS, step_of
 from exporter.snapshot import FeedSnapshot
-from exporter.tasks import State
+from exporter.tasks import Clock, State
 
 HEIGHT = 24
 """Of a drawing, in units of its own: a step is one wide."""
@@ -63,7 +63,11 @@ def sparks(feed: FeedSnapshot, span: Span, now: float) -> Sequence[Spark]:
     past = feed.past.at(now)
     if not feed.swept or feed.succeeded is None or not (past.reaches() or feed.tasks):
         return ()
-    in_flight = past.in_flight(len(feed.tasks), feed.succeeded)[STEPS - span.steps :]
+    in_flight = past.in_flight(len(feed.tasks), feed.succeeded)
+    if feed.clock is Clock.OBSERVED and feed.since is not None:  # of what began earlier, nobody knows when
+        unseen = min(max(0, step_of(feed.since) - past.last + STEPS - 1), STEPS)
+        in_flight[:unseen] = [None] * unseen
+    in_flight = in_flight[STEPS - span.steps :]
     most = max((count for count in in_flight if count is not None), default=0)
     found = [Spark("in flight", f"at most {most}", State.RUNNING, area(_highest(in_flight, span)), span)]
     for title, tint, column in (("ended", State.SUCCEEDED, past.ended), ("failed", State.FAILED, past.failed)):
