@@ -128,6 +128,11 @@ class SharedStore(Store, Protocol):
         Read at once, to be shown; of the counters only those of `SHOWN`.
         """
 
+    async def ended_by_step_in_all(
+        self, providers: Sequence[str], when: float
+    ) -> Mapping[tuple[str, str], Sequence[Row]]:
+        """What `ended_by_step` says of each feed of these providers."""
+
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         """The same store for one provider, as long as this holder has its lease under this epoch.
 

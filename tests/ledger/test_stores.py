@@ -18,7 +18,7 @@ from exporter.ledger.counting.late import USAGE
 from exporter.ledger.counting.past import STEP
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import STEPS_KEPT, Changes, Store
+from exporter.ledger.store import STEPS_KEPT, Changes, SharedStore, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
@@ -128,7 +128,7 @@ async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store
     times: dict[str, Any] = {"first_seen": 5 * STEP, "changed": 9 * STEP}
     tasks = [
         *(Task(name, State.SUCCEEDED, **times, submitted=6 * STEP, ended=8 * STEP + 1) for name in "ab"),
-        Task("c", State.FAILED, **times, seen_ended=8 * STEP + 599),
+        Task("c", State.FAILED, **times, seen_ended=8 * STEP + 299),
         Task("d", State.FAILED, **times, ended=3 * STEP),
         Task("undated", State.SUCCEEDED, **times),
         Task("e", State.RUNNING, **times),
@@ -136,6 +136,15 @@ async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store
     await store.commit(changes(*tasks))
     assert sorted(await store.ended_by_step("vendor", "kind", 4 * STEP)) == [(8, 5, True, 1), (8, 6, False, 2)]
     assert await store.ended_by_step("vendor", "other", 0) == []
+
+
+async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_store(store: Store) -> None:
+    if not isinstance(store, SharedStore):
+        return  # a file, which one process has for itself
+    await store.commit(changes(ended("a", 8 * STEP, submitted=7 * STEP)))
+    await store.commit(changes(ended("b", 9 * STEP, submitted=7 * STEP), kind="other"))
+    found = await store.ended_by_step_in_all(["vendor", "nobody"], 0)
+    assert found == {("vendor", "kind"): [(8, 7, False, 1)], ("vendor", "other"): [(9, 7, False, 1)]}
 
 
 async def test_totals_committed_twice_count_once(store: Store) -> None:

@@ -102,6 +102,14 @@ class PostgresqlStore:
 
         return await self._database.run(work)
 
+    async def ended_by_step_in_all(
+        self, providers: Sequence[str], when: float
+    ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
+        found: defaultdict[tuple[str, str], list[past.Row]] = defaultdict(list)
+        for provider, kind, *row in await self._read(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
+            found[provider, kind].append(past.row_of(row))
+        return found
+
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         return await self._read(task_of, say.ENDED_SINCE, provider, kind, when)
 
