@@ -16,6 +16,7 @@ from exporter.ledger.counters import Counters
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End, within
 from exporter.ledger.counting.models import OTHER
+from exporter.ledger.counting.past import Past
 from exporter.tasks import Cause, Clock, Field, Task
 
 Labels = tuple[str, ...]
@@ -69,6 +70,22 @@ class LookUpState:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something is that takes long."""
+
+    what: str
+    """`list` while list pages are read, `ids` while ids are looked up."""
+    done: int
+    """List pages, or ids, so far."""
+    of: int | None = None
+    """Ids in all; None for a list, whose end nobody knows."""
+    share: float | None = None
+    """The part of all that is done, 0 to 1; of a list, the part of the history. None where it cannot be told."""
+    left: float | None = None
+    """Seconds until the end, as things go; None where that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnmappedWords:
     """The vendor's words that no table maps, as far as they may be shown."""
 
@@ -97,6 +114,8 @@ class FeedSnapshot:
     status: FeedStatus
     interval: float
     """Seconds between two sweeps: the interval in force."""
+    since: float | None
+    """When the first complete sweep ended."""
     swept: bool
     """Whether a sweep has ever been complete: before that there is nothing to show."""
     succeeded: float | None
@@ -109,6 +128,8 @@ class FeedSnapshot:
     """In flight."""
     ends: tuple[End, ...]
     """Of the recent window, the oldest first, and some that have just left it."""
+    past: Past
+    """How many tasks began, ended and failed in each step of the last day."""
     models: frozenset[str]
     """The models with series of their own, `other` among them where there are more."""
     units: tuple[str, ...]
@@ -117,6 +138,8 @@ class FeedSnapshot:
     """How many ids are watched or were asked for."""
     look_ups: LookUpState
     unmapped: UnmappedWords
+    progress: Progress | None
+    """How far the reading is, where it takes long; None where it does not."""
     idle_advice: str
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
     revision: int

@@ -31,8 +31,8 @@ from tests.harness import Exporter, Site, Start, account
 ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
 COMMANDS = (
-    *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
-    "migrate-ledger",
+    *("run", "init", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate"),
+    *("vendors", "migrate-ledger", "completion"),
 )
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 

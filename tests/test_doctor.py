@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.commands.answers.recording import NoPlace, Recording
-from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
-from exporter.commands.doctor import INTERRUPTED, run_doctor
+from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
+from exporter.commands.doctor.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore

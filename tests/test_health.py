@@ -227,7 +227,13 @@ def test_it_starts_without_what_the_exporter_takes_to_run(start: Start, config: 
     loaded = {name.partition(".")[0] for name in modules.split()}
     assert not loaded & {"aiohttp", "asyncio", "bcrypt", "httpx", "jinja2", "pydantic", "starlette", "uvicorn", "yaml"}
     assert {name for name in modules.split() if name.startswith("exporter.")} == {
-        *("exporter.cli", "exporter.commands", "exporter.commands.check_health"),
+        *(
+            "exporter.cli",
+            "exporter.cli.calls",
+            "exporter.cli.flags",
+            "exporter.commands",
+            "exporter.commands.check_health",
+        ),
         *("exporter.config", "exporter.config.logs"),
         *("exporter.web", "exporter.web.server", "exporter.web.server.address", "exporter.web.server.place"),
     }

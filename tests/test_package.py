@@ -322,3 +322,37 @@ def test_the_simulated_vendors_serve_alone(place: Place) -> None:
         wait_for("all that it prints", lambda: "ends them" in out())
         (truth,) = re.findall(r"\(the truth\) +(\S+)", out())
         assert json.loads(get(truth)).keys() == set(names())
+
+
+def stand_in(name: str, folder: Path) -> None:
+    """A wheel of this name and the version that is installed here, with nothing in it."""
+    with suppress(metadata.PackageNotFoundError):
+        version = metadata.version(name)
+        about = f"{re.sub(r'[-.]+', '_', name)}-{version}"
+        with zipfile.ZipFile(folder / f"{about}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{about}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            wheel.writestr(f"{about}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}.dist-info/RECORD", "")
+
+
+def test_uvx_runs_it_without_an_installation(built: Built, tmp_path: Path) -> None:
+    """What it needs is what is installed here; no index is asked."""
+    wheels, packages = tmp_path / "wheels", tmp_path / "packages"
+    wheels.mkdir()
+    packages.mkdir()
+    for pin in re.findall(r"(?m)^([A-Za-z0-9._-]+)==", LOCK.read_text()):
+        stand_in(pin, wheels)
+        link_distribution(pin, packages)
+    uvx = Path(sys.executable).with_name("uvx")
+    where = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_TOOL_DIR": str(tmp_path / "tools"), "UV_LINK_MODE": "copy"}
+    offline = ["--offline", "--no-index", "--find-links", str(wheels), "--python", sys.executable, "--no-config"]
+    done = subprocess.run(
+        [uvx, *offline, "--from", built.wheel, "videotask-exporter", "vendors"],
+        cwd=tmp_path,
+        env=own() | where | {"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"(?m)^(\w+): .*built in$", done.stdout)) == set(names())

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counting.late import LATEST, MOST
+from exporter.ledger.counting.past import STEP, STEPS, Past
 from exporter.ledger.errors import LeaseLost
 from exporter.ledger.store import FeedRecord, Store
-from exporter.ledger.sweep import Sweep
-from exporter.ledger.tracker import REMEMBERED_LONGER, Settled, Tracker
+from exporter.ledger.sweep import Settled, Sweep
+from exporter.ledger.tracker import REMEMBERED_LONGER, Tracker
 from exporter.tasks import Clock, Task
 
 FORGET_AT_ONCE = 1000
@@ -47,8 +48,9 @@ class Ledger:
             record = await self.store.load(provider, kind)
             recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
             unpaid = await self._unpaid(provider, kind, record, now) if tells_usage else ()
+            past = await self._past(provider, kind, record, now)
             tracker = Tracker(
-                provider, kind, clock, settings, self.retention, record, recent, unpaid, tells_usage=tells_usage
+                provider, kind, clock, settings, self.retention, record, recent, unpaid, past, tells_usage=tells_usage
             )
             self.take_settings(tracker, settings)
             tracker = self._trackers.setdefault((provider, kind), tracker)
@@ -58,6 +60,10 @@ class Ledger:
         """The tasks whose cost may still come; a clock that is ahead only now takes none of them away."""
         since = min(now, record.polled if record.polled is not None else now) - LATEST
         return await self.store.unpaid_since(provider, kind, since, MOST)
+
+    async def _past(self, provider: str, kind: str, record: FeedRecord, now: float) -> Past:
+        rows = await self.store.ended_by_step(provider, kind, now - STEP * STEPS)
+        return Past.of(rows, record.in_flight, now)
 
     def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
         """From now on a tracker goes by these."""
@@ -93,7 +99,8 @@ class Ledger:
                 recent = now - tracker.settings.recent_window
                 record = await self.store.load(*tracker.feed)
                 unpaid = await self._unpaid(*tracker.feed, record, now) if tracker.tells_usage else ()
-                tracker.load(record, await self.store.ended_since(*tracker.feed, recent), unpaid)
+                ended = await self.store.ended_since(*tracker.feed, recent)
+                tracker.load(record, ended, unpaid, await self._past(*tracker.feed, record, now))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting.past import Row
 from exporter.tasks import Step, Task
 
 SHOWN = ("history_gaps_total", "unmapped_values_total", "model")
@@ -69,6 +70,9 @@ class Store(Protocol):
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         """The tasks that ended at or after a time, oldest first."""
 
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[Row]:
+        """How many tasks ended at or after a time, by the steps of `past.py` in which they ended and began."""
+
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         """The tasks that succeeded or failed at or after a time and whose cost is not counted, oldest first.
 
@@ -123,6 +127,11 @@ class SharedStore(Store, Protocol):
 
         Read at once, to be shown; of the counters only those of `SHOWN`.
         """
+
+    async def ended_by_step_in_all(
+        self, providers: Sequence[str], when: float
+    ) -> Mapping[tuple[str, str], Sequence[Row]]:
+        """What `ended_by_step` says of each feed of these providers."""
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         """The same store for one provider, as long as this holder has its lease under this epoch.

@@ -1,12 +1,17 @@
-"""What one poll of a feed brings together, for the ledger to settle."""
+"""What one poll of a feed brings together, for the ledger to settle, and what that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from exporter.ledger.counters import Key
+from exporter.ledger.counting.deltas import Exemplar
+from exporter.ledger.counting.ends import End
 from exporter.ledger.counting.models import model_name
+from exporter.ledger.counting.past import Past
 from exporter.ledger.counting.times import concluded
+from exporter.ledger.store import Changes
 from exporter.tasks import UNREACHED, Observation, State, Task
 
 AS_BEFORE = Observation("", State.UNKNOWN)
@@ -87,3 +92,18 @@ def is_as_before(task: Task, observation: Observation) -> bool:
         and observation.unmapped <= task.told
         and UNREACHED not in task.told
     )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A sweep's changes, and what only the memory needs of them."""
+
+    changes: Changes
+    at: float
+    complete: bool
+    is_fresh: bool
+    """Whether no task in flight was left unseen for too long."""
+    seen: dict[str, float]
+    exemplars: dict[Key, Exemplar]
+    ends: list[End]
+    past: Past

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters, Key
@@ -25,9 +25,10 @@ from exporter.ledger.counting.deltas import Deltas, Exemplar
 from exporter.ledger.counting.ends import End, ends_of, merged, within
 from exporter.ledger.counting.late import LATEST, Unpaid
 from exporter.ledger.counting.models import model_name, with_series
+from exporter.ledger.counting.past import Past
 from exporter.ledger.counting.times import Times, believed
 from exporter.ledger.store import Changes, FeedRecord
-from exporter.ledger.sweep import AS_BEFORE, Sweep, is_as_before
+from exporter.ledger.sweep import AS_BEFORE, Settled, Sweep, is_as_before
 from exporter.tasks import (
     CLOCK_SKEW,
     UNREACHED,
@@ -58,20 +59,6 @@ REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """A sweep's changes, and what only the memory needs of them."""
-
-    changes: Changes
-    at: float
-    complete: bool
-    is_fresh: bool
-    """Whether no task in flight was left unseen for too long."""
-    seen: dict[str, float]
-    exemplars: dict[Key, Exemplar]
-    ends: list[End]
-
-
 class Tracker:
     """The ledger of one feed."""
 
@@ -85,6 +72,7 @@ class Tracker:
         record: FeedRecord,
         recent: Iterable[Task] = (),
         unpaid: Iterable[Task] = (),
+        past: Past | None = None,
         *,
         tells_usage: bool = False,
     ) -> None:
@@ -103,9 +91,11 @@ class Tracker:
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.tells_usage = tells_usage
-        self.load(record, recent, unpaid)
+        self.load(record, recent, unpaid, past)
 
-    def load(self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = ()) -> None:
+    def load(
+        self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), past: Past | None = None
+    ) -> None:
         """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
         self._thaw()
         self.since = record.since
@@ -121,6 +111,8 @@ class Tracker:
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent = deque(ends_of(recent))
+        self.past = past or Past()
+        """Never changed, but replaced."""
 
     def _surely_seen(self, task: Task) -> float:
         """When a task out of the store was last seen, as far as that is certain."""
@@ -233,6 +225,7 @@ class Tracker:
             deltas.counts.add("history_gaps_total")
         is_dated = sweep.complete or sweep.goes_on
         horizon = max(floor, min(now, newest) - self.retention) if is_dated else self.horizon
+        gone = [*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())]
         changes = Changes(
             self.provider,
             self.kind,
@@ -242,9 +235,12 @@ class Tracker:
             tasks=[*tasks, *paid],
             steps=steps,
             counts=deltas.onto(self.counts),
-            forgotten=[*forgotten, *(sweep.replaced & self.in_flight.keys() if sweep.complete else ())],
+            forgotten=gone,
         )
-        return Settled(changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, ends_of(tasks))
+        past = self.past.after(tasks, gone, self.in_flight, now)
+        return Settled(
+            changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, ends_of(tasks), past
+        )
 
     def adopt(self, settled: Settled) -> None:
         """Takes over changes that the store has committed."""
@@ -265,6 +261,7 @@ class Tracker:
             else:
                 self.in_flight[task.id] = task
         self._recent = merged(self._recent, settled.ends)
+        self.past = settled.past
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)

@@ -15,6 +15,7 @@ from exporter.client.client import Client
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting.past import STEP, STEPS, Past, Row
 from exporter.ledger.errors import StoreError
 from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
@@ -27,6 +28,11 @@ from exporter.vendors.vendor import Feed
 
 FRESH = 1.0
 """Seconds for which what was read of all providers is shown again."""
+
+FRESH_PAST = 60.0
+"""The same for their last day, of which the database has to look at every end."""
+
+Rows = Mapping[tuple[str, str], Sequence[Row]]
 
 Tell = Callable[[str, str, Sequence[str]], Awaitable[None]]
 """Tells the holder of a provider's feed that ids are in the ledger, and of which tasks there is news."""
@@ -44,6 +50,7 @@ class Elsewhere:
         self._known: dict[str, Sequence[Feed]] = {}
         self._reading = asyncio.Lock()
         self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
+        self._past: tuple[float, frozenset[str], Rows] = (-FRESH_PAST, frozenset(), {})
 
     def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
         """From now on the configuration has these providers."""
@@ -66,16 +73,25 @@ class Elsewhere:
         now = self._clock()
         since = now - max(self._settings[name].recent_window for name in providers)
         records = await self._store.load_all(sorted(providers), since)
+        ended = await self._ended(providers, now)
         found = {}
         for name in providers:
-            found[name] = self._account(self._settings[name], records, now)
+            found[name] = self._account(self._settings[name], records, ended, now)
             await asyncio.sleep(0)  # they may be a thousand
         return found
+
+    async def _ended(self, providers: frozenset[str], now: float) -> Rows:
+        at, names, rows = self._past
+        if time.monotonic() >= at + FRESH_PAST or names != providers:
+            rows = await self._store.ended_by_step_in_all(sorted(providers), now - STEP * STEPS)
+            self._past = time.monotonic(), providers, rows
+        return rows
 
     def _account(
         self,
         settings: ProviderSettings,
         records: Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]],
+        ended: Rows,
         now: float,
     ) -> AccountSnapshot:
         nothing: tuple[FeedRecord, Sequence[Task]] = (FeedRecord(), ())
@@ -88,7 +104,13 @@ class Elsewhere:
             watch_troubles=(),
             watch_sources=(),
             feeds=tuple(
-                _snapshot(settings, feed, *records.get((settings.name, feed.kind), nothing), now)
+                _snapshot(
+                    settings,
+                    feed,
+                    *records.get((settings.name, feed.kind), nothing),
+                    ended.get((settings.name, feed.kind), ()),
+                    now,
+                )
                 for feed in self._feeds(settings.name)
             ),
         )
@@ -148,9 +170,15 @@ class _NoTransport(httpx.AsyncBaseTransport):
 
 
 def _snapshot(
-    settings: ProviderSettings, feed: Feed, record: FeedRecord, recent: Sequence[Task], now: float
+    settings: ProviderSettings,
+    feed: Feed,
+    record: FeedRecord,
+    recent: Sequence[Task],
+    ended: Sequence[Row],
+    now: float,
 ) -> FeedSnapshot:
-    tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, recent)
+    past = Past.of(ended, record.in_flight, now)
+    tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, recent, past=past)
     tasks, ends = tracker.frozen
     shown = FeedSnapshot(
         provider=settings.name,
@@ -162,6 +190,7 @@ def _snapshot(
         settings=settings,
         status=FeedStatus(),
         interval=settings.poll_interval,
+        since=tracker.since,
         swept=tracker.swept,
         succeeded=tracker.succeeded,
         freshness=tracker.freshness,
@@ -169,11 +198,13 @@ def _snapshot(
         exemplars={},
         tasks=tasks,
         ends=ends,
+        past=tracker.past,
         models=tracker.models,
         units=feed.units,
         followed=0,
         look_ups=LookUpState(),
         unmapped=UnmappedWords(),
+        progress=None,
         idle_advice="",
         revision=0,
     )

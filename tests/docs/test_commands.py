@@ -51,7 +51,8 @@ ELSEWHERE = (
     Elsewhere(r"make bench\b", "it takes ten minutes", ("tests/test_benchmarks.py",)),
     Elsewhere(r"make dist\b", "the package has tests of its own", ("tests/test_package.py",)),
     Elsewhere(r"\w+=\d+ .*-m pytest (\S+)", "it is a test, with more cases", ("tests/test_ledger_model.py",)),
-    Elsewhere(r"python3 -m venv|venv/bin/pip install", "it needs an index", ("tests/test_package.py",)),
+    Elsewhere(r"python3 -m venv|venv/bin/pip install|uvx\b", "it needs an index", ("tests/test_package.py",)),
+    Elsewhere(r"venv/bin/videotask-exporter init\b", "it asks", ("tests/test_init.py",)),
     Elsewhere(
         r"docker (build|run|logs|kill|exec|inspect)\b",
         "it needs a container engine",

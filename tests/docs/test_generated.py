@@ -11,7 +11,7 @@ import pytest
 
 from docs.tools import asking, generate
 from exporter import cli
-from exporter.commands.doctor import run_doctor
+from exporter.commands.doctor.doctor import run_doctor
 from exporter.metrics.catalogue import (
     EXPORTER_METRICS,
     FEED_METRICS,

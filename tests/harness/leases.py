@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from exporter.ledger.counting import past
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
@@ -119,6 +120,12 @@ class MemoryShare(SqliteStore):
     async def load_all(
         self, providers: Sequence[str], ended_since: float
     ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        """As if there was nothing."""
+        return {}
+
+    async def ended_by_step_in_all(
+        self, providers: Sequence[str], when: float
+    ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
         """As if there was nothing."""
         return {}
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import pty
+import re
 import sqlite3
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from exporter.commands.ledgers.migrating import Lines
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
+from exporter.ledger.postgresql.copying import _rows_before
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
@@ -221,3 +226,42 @@ def test_wrong_arguments_are_told_without_the_password(arguments: tuple[str, ...
     assert code == 2
     assert err.startswith(f"videotask-exporter migrate-ledger: error: {told}")
     assert "hunter2" not in err
+
+
+def test_lines_say_how_far_a_copy_is_now_and_then_and_how_long_it_takes() -> None:
+    said: list[str] = []
+    now = 0.0
+    lines = Lines(said.append, lambda: now)
+    for done in range(5000, 55_000, 5000):
+        lines("tasks", done, 50_000)
+        now += 4.0
+    lines("counts", 7, 7)
+    assert said == [
+        "tasks: 20,000 of 50,000, about 24 s left",
+        "tasks: 35,000 of 50,000, about 12 s left",
+        "tasks: 50,000 of 50,000, about 0 s left",
+    ]
+
+
+def test_a_terminal_shows_a_bar(path: str, ledger_url: str) -> None:
+    filled(path)
+    child, terminal = pty.fork()
+    if child == 0:
+        command = [sys.executable, "-m", "exporter", "migrate-ledger", "--from", path, "--to", ledger_url]
+        os.execve(sys.executable, command, os.environ | {"TERM": "xterm"})  # noqa: S606
+    termios.tcsetwinsize(terminal, (24, 100))
+    shown = b""
+    with suppress(OSError):  # the end of the terminal
+        while more := os.read(terminal, 65536):
+            shown += more
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert re.search(rb"tasks: 100%\|.+\| 24000/24000 ", shown)
+    assert b"the copy of" in shown
+
+
+def test_a_copy_that_goes_on_begins_its_count_where_it_was_interrupted(path: str) -> None:
+    filled(path, tasks=20)
+    with closing(sqlite3.connect(path)) as source:
+        assert _rows_before(source, "tasks", []) == 0
+        assert _rows_before(source, "tasks", [1, "one-0000004"]) == 5

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.counting.late import USAGE
+from exporter.ledger.counting.past import STEP
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import STEPS_KEPT, Changes, Store
+from exporter.ledger.store import STEPS_KEPT, Changes, SharedStore, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
@@ -121,6 +122,29 @@ async def test_feeds_are_apart(store: Store) -> None:
     record = await store.load("vendor", "kind")
     assert (record.since, record.horizon, record.polled) == (1.0, 2.0, 3.0)
     assert "vendor" in await store.providers()
+
+
+async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store: Store) -> None:
+    times: dict[str, Any] = {"first_seen": 5 * STEP, "changed": 9 * STEP}
+    tasks = [
+        *(Task(name, State.SUCCEEDED, **times, submitted=6 * STEP, ended=8 * STEP + 1) for name in "ab"),
+        Task("c", State.FAILED, **times, seen_ended=8 * STEP + 299),
+        Task("d", State.FAILED, **times, ended=3 * STEP),
+        Task("undated", State.SUCCEEDED, **times),
+        Task("e", State.RUNNING, **times),
+    ]
+    await store.commit(changes(*tasks))
+    assert sorted(await store.ended_by_step("vendor", "kind", 4 * STEP)) == [(8, 5, True, 1), (8, 6, False, 2)]
+    assert await store.ended_by_step("vendor", "other", 0) == []
+
+
+async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_store(store: Store) -> None:
+    if not isinstance(store, SharedStore):
+        return  # a file, which one process has for itself
+    await store.commit(changes(ended("a", 8 * STEP, submitted=7 * STEP)))
+    await store.commit(changes(ended("b", 9 * STEP, submitted=7 * STEP), kind="other"))
+    found = await store.ended_by_step_in_all(["vendor", "nobody"], 0)
+    assert found == {("vendor", "kind"): [(8, 7, False, 1)], ("vendor", "other"): [(9, 7, False, 1)]}
 
 
 async def test_totals_committed_twice_count_once(store: Store) -> None:
@@ -323,6 +347,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "providers": lambda store: store.providers(),
     "load": lambda store: store.load("vendor", "kind"),
     "ended_since": lambda store: store.ended_since("vendor", "kind", START),
+    "ended_by_step": lambda store: store.ended_by_step("vendor", "kind", START),
     "unpaid_since": lambda store: store.unpaid_since("vendor", "kind", START, 1),
     "ended_among": lambda store: store.ended_among("vendor", "kind", ["a"]),
     "ended_before": lambda store: store.ended_before("vendor", "kind", START, 1),

@@ -94,6 +94,7 @@ async def test_pages_and_api_of_every_replica_show_every_provider_and_who_polls_
     assert "polled by holder" in page
     assert "holder 1" in page
     assert "All is well" in page
+    assert "swap/face_swap, last 2 hours, ended: 1" in page
     assert "running" in (await client.get("/tasks/swap/face_swap/running")).text
     metrics = (await client.get("/metrics")).text
     assert 'videotask_lease_held{provider="swap"} 0.0' in metrics

@@ -23,8 +23,8 @@ from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads
 from exporter.tasks import State
-from exporter.web.pages.overview import Overview
-from exporter.web.pages.troubles import Whose
+from exporter.web.pages.status.overview import Overview
+from exporter.web.pages.status.troubles import Whose
 from tests.harness import DAY, Site, until
 from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
 

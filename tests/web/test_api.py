@@ -64,6 +64,7 @@ async def test_before_the_first_sweep_nothing_is_said_of_tasks(http: httpx.Async
             "poll_interval": 10.0,
             "in_flight": None,
             "recent": None,
+            "progress": None,
             "outage": None,
             "failed_calls": [],
             "watched": {"ids": 0, "troubles": []},

@@ -24,7 +24,7 @@ from exporter.snapshot import Reloads
 from exporter.tasks import Cause, Observation, Reason, State
 from exporter.web.app import create
 from exporter.web.pages import filters
-from exporter.web.pages.troubles import WHOSE_CAUSE, WHOSE_REASON
+from exporter.web.pages.status.troubles import WHOSE_CAUSE, WHOSE_REASON
 from grafana import palette
 from tests.harness import NOW, UNLISTED, Rig, Site, outage_of, until
 from tests.simulator import faults

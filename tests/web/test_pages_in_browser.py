@@ -433,7 +433,8 @@ STRUCTURE = """() => ({
     .filter((one) => !one.labels.length).length,
   unscoped: [...document.querySelectorAll("th:not([scope])")].length,
   tables: [...document.querySelectorAll("table")].filter((one) => !one.querySelector("thead th")).length,
-  unnamedImages: [...document.querySelectorAll("svg:not([aria-hidden]), img:not([alt])")].length,
+  unnamedImages: [...document.querySelectorAll("svg:not([aria-hidden]), img:not([alt])")]
+    .filter((one) => one.getAttribute("role") !== "img" || !one.getAttribute("aria-label")).length,
   unnamedBars: [...document.querySelectorAll("progress:not([aria-label])")].length,
   emptyLinks: [...document.querySelectorAll("a, button, summary")].filter((one) => !one.innerText.trim()).length,
   doubleIds: [...document.querySelectorAll("[id]")].map((one) => one.id).filter((id, i, all) => all.indexOf(id) !== i),
@@ -510,3 +511,51 @@ def test_a_picture_is_taken_and_says_of_which_page(browser: Browser, portal: Blo
     assert png.size(taken) == (picture.width, picture.height)
     assert png.texts(taken) == {"Source": named(page)}
     assert len(taken) > 10_000  # there is something on it
+
+
+BOXES = """() => [...document.querySelectorAll(".rows .spark")].map((one) => one.getBoundingClientRect())
+  .map((one) => [one.width, one.right])"""
+MANY = 20
+"""Feeds beside the two of the studio: too many for cards."""
+
+
+@pytest.fixture
+def many(site: Site) -> Site:
+    async def connect(name: str) -> None:
+        site.rig.connect("kling", name=name)
+
+    for number in range(MANY):
+        site.do(connect, f"team-{number}")
+    for feed in range(2, MANY + 2):
+        site.show(Observation("a", State.RUNNING, submitted=site.rig.clock.now - 600), feed=feed)
+    return site
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_rows_of_feeds_fit_the_screen(browser: Browser, many: Site, width: int) -> None:
+    with visit(browser, many, viewport={"width": width, "height": 800}) as page:
+        page.goto("/")
+        expect(page.locator("table.rows tbody th[scope=row]")).to_have_count(MANY + 2)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        boxes = page.evaluate(BOXES)
+        assert boxes
+        assert all(drawn >= 60 and right <= width for drawn, right in boxes)
+
+
+def test_feeds_are_found_while_one_types(browser: Browser, many: Site) -> None:
+    with visit(browser, many) as page:
+        page.goto("/")
+        page.get_by_label("Name or type holds").press_sequentially("team-13")
+        expect(page.locator("article.feed h3")).to_have_text([re.compile("team-13/task")])
+        expect(page.get_by_label("Name or type holds")).to_be_focused()
+        assert page.url.endswith("/?q=team-13")
+        page.get_by_label("Name or type holds").fill("")
+        expect(page.locator("table.rows tbody th[scope=row]")).to_have_count(MANY + 2)
+
+
+def test_feeds_are_found_without_a_script(browser: Browser, many: Site) -> None:
+    with visit(browser, many, java_script_enabled=False) as page:
+        page.goto("/")
+        page.get_by_label("Name or type holds").fill("team-13")
+        page.get_by_role("button", name="Show").click()
+        assert page.locator("article.feed").count() == 1

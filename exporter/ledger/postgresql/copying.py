@@ -40,7 +40,11 @@ _COLUMNS = {
 _TABLES = ("feeds", *_KEYS)
 
 
-async def copy_ledger(path: str, database: Database, tell: Callable[[str], None]) -> None:
+Advance = Callable[[str, int, int], None]
+"""Told after each batch: the table, the rows of it that are copied, and how many it has."""
+
+
+async def copy_ledger(path: str, database: Database, tell: Callable[[str], None], advance: Advance) -> None:
     """Copies a ledger to a database that has its tables and nothing in them, or that a copy was begun to.
 
     Raises StoreError where the file is no sound ledger of this version or is in use, or the database holds another.
@@ -56,7 +60,7 @@ async def copy_ledger(path: str, database: Database, tell: Callable[[str], None]
         else:
             tell("Going on where an earlier copy was interrupted.")
         feeds = await database.run(lambda connection: _feeds(connection, source))
-        await _copy(source, database, digest, position or ["", []], feeds, tell)
+        await _copy(source, database, digest, position or ["", []], feeds, totals, advance)
         await database.run(lambda connection: _verify(connection, database.name, digest, totals))
     for table, total in totals.items():
         tell(f"{table}: {total:.0f}")
@@ -139,21 +143,30 @@ async def _copy(
     digest: str,
     position: list[Any],
     feeds: dict[int, int],
-    tell: Callable[[str], None],
+    totals: dict[str, float],
+    advance: Advance,
 ) -> None:
     begun, after = position
     tables = list(_KEYS)
     for table in tables[tables.index(begun) if begun else 0 :]:
-        copied = 0
+        copied = _rows_before(source, table, after)
         while rows := _batch(source, table, after):
             after = [rows[-1][_COLUMNS[table].index(name)] for name in _KEYS[table]]
             if _COLUMNS[table][0] == "feed":
                 rows = [(feeds[feed], *others) for feed, *others in rows]
             await database.run(_writing(table, rows, digest, after))
             copied += len(rows)
-            if copied % (20 * BATCH) == 0:
-                tell(f"{table}: {copied} so far")
+            advance(table, copied, int(totals[table]))
         after = []
+
+
+def _rows_before(source: sqlite3.Connection, table: str, after: list[Any]) -> int:
+    """How many rows an interrupted copy has brought, up to this key."""
+    if not after:
+        return 0
+    key, marks = ", ".join(_KEYS[table]), ", ".join("?" * len(_KEYS[table]))
+    (count,) = source.execute(f"SELECT count(*) FROM {table} WHERE ({key}) <= ({marks})", after).fetchone()
+    return int(count)
 
 
 def _batch(source: sqlite3.Connection, table: str, after: list[Any]) -> list[Any]:

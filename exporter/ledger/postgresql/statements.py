@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from exporter.ledger.counting.late import USAGE
+from exporter.ledger.counting.past import STEP
 from exporter.ledger.sqlite.rows import COLUMNS
-from exporter.tasks import MEASURED_ENDS
+from exporter.tasks import MEASURED_ENDS, State
 
 NAMES = (*COLUMNS.split(", "), "placed", "is_end")
 """The columns of a task, but for its feed."""
@@ -81,6 +82,14 @@ IN_FLIGHT = f"{_TASKS} NOT is_end"
 TASK = f"{_TASKS} id = %s"
 STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
+_BY_STEP = f"""floor(placed / {STEP})::bigint AS e, floor(coalesce(submitted, first_seen) / {STEP})::bigint AS b,
+    state = '{State.FAILED}' AS f, count(*)"""
+_DATED = "is_end AND placed >= %s AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL"
+ENDED_BY_STEP = f"SELECT {_BY_STEP} FROM videotask.tasks WHERE feed = {_FEED} AND {_DATED} GROUP BY e, b, f"
+ENDED_BY_STEP_OF = f"""
+SELECT provider, kind, {_BY_STEP} FROM videotask.tasks JOIN videotask.feeds ON feed = videotask.feeds.id
+WHERE provider = ANY(%s) AND {_DATED} GROUP BY provider, kind, e, b, f
+"""
 UNPAID_SINCE = f"""
 {_TASKS} is_end AND placed >= %s AND state IN ({_MEASURED}) AND ' ' || told || ' ' NOT LIKE '%% {USAGE} %%'
 ORDER BY placed DESC, id DESC LIMIT %s

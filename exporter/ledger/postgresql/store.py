@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from exporter.config.models import Secret
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting import past
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import Connection, Database
@@ -101,8 +102,19 @@ class PostgresqlStore:
 
         return await self._database.run(work)
 
+    async def ended_by_step_in_all(
+        self, providers: Sequence[str], when: float
+    ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
+        found: defaultdict[tuple[str, str], list[past.Row]] = defaultdict(list)
+        for provider, kind, *row in await self._read(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
+            found[provider, kind].append(past.row_of(row))
+        return found
+
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         return await self._read(task_of, say.ENDED_SINCE, provider, kind, when)
+
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
+        return await self._read(past.row_of, say.ENDED_BY_STEP, provider, kind, when)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         return (await self._read(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]

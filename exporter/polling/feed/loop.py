@@ -23,7 +23,7 @@ from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.budget import Budget
 from exporter.polling.feed.fills import Fills, Undated
-from exporter.polling.feed.heartbeat import Heartbeat
+from exporter.polling.feed.heartbeat import Heartbeat, Work
 from exporter.polling.feed.listing import ListReader
 from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
 from exporter.polling.feed.missing import MissingTasks
@@ -77,6 +77,8 @@ class FeedLoop:
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.heartbeat = Heartbeat(provider.settings)
+        about = {"provider": provider.name, "kind": feed.kind}
+        self._sweeping, self._reading_ids = Work(about), Work(about)
         self._unmapped = Unmapped(provider.settings, feed.kind, clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
         self._undated = Undated(feed, tracker)
@@ -132,6 +134,7 @@ class FeedLoop:
             settings=tracker.settings,
             status=self.status,
             interval=self.interval,
+            since=tracker.since,
             swept=tracker.swept,
             succeeded=tracker.succeeded,
             freshness=tracker.freshness,
@@ -139,6 +142,7 @@ class FeedLoop:
             exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
+            past=tracker.past,
             models=tracker.models,
             units=self.feed.units,
             followed=len(self.following.ids),
@@ -146,6 +150,7 @@ class FeedLoop:
                 self.following.unread, tuple(reluctance.failing), reluctance.unknown, tuple(reluctance.some_unknown)
             ),
             unmapped=self._unmapped.frozen,
+            progress=self._sweeping.progress or self._reading_ids.progress,
             idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",
             revision=tracker.revision,
         )
@@ -191,6 +196,8 @@ class FeedLoop:
         sweep = Sweep(self.tracker.known)
         self._new, self._shortfall = [], None
         unread = await _failure_of(self._read(sweep, started))
+        self._sweeping.end()
+        self._reading_ids.left(self.following.unread)
         self.heartbeat.beat()
         sweep.complete = unread is None
         error = await _failure_of(self._keep(sweep)) or unread or self._shortfall
@@ -238,6 +245,7 @@ class FeedLoop:
         self.heartbeat.beat()
         sweep = Sweep(goes_on=goes_on)
         await _failure_of(look_up(sweep))
+        self._reading_ids.left(self.following.unread)
         if goes_on or not (self.feed.lists and sweep.replaced):  # tasks that the list has yet to show wait for it
             await _failure_of(self._keep(sweep))
         await _failure_of(self._spend())
@@ -278,6 +286,7 @@ class FeedLoop:
     async def _read(self, sweep: Sweep, started: float) -> None:
         await self.following.read()
         if self.feed.lists:
+            self._sweeping.begin("list")
             await self._list.read(sweep)
         unseen = [task_id for task_id in self.tracker.in_flight if not sweep.saw(task_id)]
         if self.feed.lists_in_flight and len(unseen) > 1:
@@ -301,6 +310,7 @@ class FeedLoop:
         # Where there is no list, a sweep without an answer would say nothing about the feed.
         instead = [] if self.feed.lists else [*others, *self._new, *failing]
         until = started + self.interval
+        self._sweeping.begin("ids", len(due))
         made = await self.look_ups.round(sweep, due, until, instead, is_up=self.feed.lists)
         self._new = [task_id for task_id in self._new if task_id not in made.asked]
         if made.error and not self.feed.lists:
@@ -313,12 +323,21 @@ class FeedLoop:
         found = await self._called(self.feed.look_up_all(ids))
         for shown in found.values():
             self._unmapped.take(shown)
+        self._sweeping.did(len(ids))
         return found
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
         self._unmapped.take(self._fills.final(page.observations))
+        self._sweeping.did(share=self._read_back(page))
         return page
+
+    def _read_back(self, page: Page) -> float | None:
+        """How much of the history is read once a page is, at the very first sweep."""
+        dates = [at for one in page.observations if (at := one.submitted or one.dated) is not None]
+        if self.tracker.swept or not dates:
+            return None
+        return min(1.0, max(0.0, (self._clock() - min(dates)) / self.provider.settings.history))
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -138,6 +139,16 @@ class Unmapped(_Answer):
     hidden: int = Field(description="further words, which may be content or credentials")
 
 
+class Progress(_Answer):
+    """How far a reading is that takes long."""
+
+    what: Literal["list", "ids"] = Field(description="list pages are read, or ids looked up")
+    done: int = Field(description="pages or ids so far")
+    of: int | None = Field(description="ids in all; null for a list")
+    share: float | None = Field(description="the part that is done, 0 to 1; of a list, that of the history")
+    left: float | None = Field(description="seconds until the end, as things go")
+
+
 class FeedState(_Answer):
     """One feed: state of its polling and number of tasks."""
 
@@ -152,6 +163,7 @@ class FeedState(_Answer):
         description="tasks by state, all four; null before the first sweep, and once that is too old to be shown"
     )
     recent: Recent | None = Field(description="null before the first sweep")
+    progress: Progress | None = Field(description="null unless the present reading takes long")
     outage: Outage | None = Field(description="null while the feed is up")
     failed_calls: list[CallFailed] = Field(description="the last 20 failed calls, latest first")
     watched: Watched = Field(description="what is followed by id")
@@ -240,6 +252,7 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
         poll_interval=feed.interval,
         in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
         recent=_recent(view) if feed.swept else None,
+        progress=Progress.model_validate(feed.progress) if feed.progress else None,
         outage=Outage.model_validate(status.outage) if status.outage else None,
         failed_calls=[CallFailed.model_validate(call) for call in reversed(status.failed_calls)],
         watched=Watched(ids=feed.followed, troubles=list(account.watch_troubles)),

@@ -19,7 +19,8 @@ from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.pages import filters, runbook
-from exporter.web.pages.overview import Overview
+from exporter.web.pages.status.finding import Finding, Show, query_of
+from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.timeline import TaskStory
 from exporter.web.query import Direction, Sort, TaskPage, TaskQuery, find, parse
 from exporter.web.search import Searches
@@ -66,6 +67,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
+_TEMPLATES.globals.update(Show=Show, feeds_of=query_of)
 _TEMPLATES.filters.update(
     {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso", "amount")},
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
@@ -96,7 +98,7 @@ def routes(
         snapshot, trouble, now = await source.everything(), web_trouble(), clock()
 
         def summed_up() -> Response:
-            overview = Overview.of(snapshot, reloads, trouble, now)
+            overview = Overview.of(snapshot, reloads, trouble, now, Finding.of(request.query_params))
             return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
 
         return await searches.run(summed_up, _address(request))

@@ -44,15 +44,16 @@ function isInUse() {
   return document.activeElement.matches("input, select, textarea");
 }
 
-async function refresh() {
+async function refresh(event, typed = false) {
   if (document.hidden) return;
-  if (isInUse()) return say("Paused while you fill in");
+  if (isInUse() && !typed) return say("Paused while you fill in");
+  const asked = location.href;
   try {
-    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(asked, { cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok && answer.status !== 404) throw new Error(`the exporter answers ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = page.querySelector("main");
-    if (!main || isInUse()) return;
+    if (!main || asked !== location.href || (isInUse() && !typed)) return;
     const focused = document.activeElement;
     takeOver(document.querySelector("main"), main);
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
@@ -69,6 +70,19 @@ async function keepFresh() {
   await refresh();
   setTimeout(keepFresh, every);
 }
+
+// Feeds are found while somebody types; without a script, the form's button does it.
+let typing;
+document.addEventListener("input", ({ target }) => {
+  const form = target.closest("form.live");
+  if (!form) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    const asked = new URLSearchParams([...new FormData(form)].filter(([name, value]) => value && value !== "all"));
+    history.replaceState(null, "", asked.size ? `?${asked}` : location.pathname);
+    refresh(null, true);
+  }, 200);
+});
 
 if (every > 0) {
   say(`Refreshes every ${every / 1000} s`);

@@ -1,29 +1,19 @@
-"""What the status page shows: each feed at one moment, and first of all what is wrong and whose fault it is."""
+"""One feed as the status page shows it: its numbers, what is wrong with it, what else is worth knowing."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
-from exporter.snapshot import BalanceSnapshot, FeedSnapshot, Labels, Reloads, ReplicaSnapshot, Snapshot
-from exporter.tasks import ENDS, IN_FLIGHT, Field, Phase, Reason, State
+from exporter.snapshot import FeedSnapshot, Labels
+from exporter.tasks import ENDS, Field, Phase, Reason, State
 from exporter.views import FeedView
 from exporter.web.pages import filters as words
-from exporter.web.pages.troubles import (
-    WHOSE_CAUSE,
-    WHOSE_REASON,
-    Trouble,
-    Whose,
-    merged,
-    of_balances,
-    of_configuration,
-    of_replica,
-    of_watching,
-)
+from exporter.web.pages.status.sparks import Span, Spark, sparks
+from exporter.web.pages.status.troubles import WHOSE_CAUSE, WHOSE_REASON, Trouble, Whose
 from exporter.web.query import TaskQuery
 
 FEW = 5
@@ -100,7 +90,7 @@ class FeedCard:
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
-        return self._shares({state: len(tasks) for state, tasks in self.view.in_flight.items()})
+        return self._shares({state: len(those) for state, those in self.view.in_flight.items()})
 
     @cached_property
     def ends(self) -> Sequence[Share]:
@@ -117,6 +107,51 @@ class FeedCard:
         found = self._read("recent_duration_seconds")
         return {phase: [found.get((phase, stat)) for stat in STATS] for phase in Phase if (phase, STATS[0]) in found}
 
+    def sparks(self, span: Span) -> Sequence[Spark]:
+        """The last hours, where anything of them is known."""
+        return sparks(self.feed, span, self.now)
+
+    @property
+    def total_in_flight(self) -> int | None:
+        """How many tasks are in flight; None where that is not known."""
+        return sum(map(len, self.view.in_flight.values())) if self.view.in_flight else None
+
+    @property
+    def progress(self) -> str:
+        """How far a reading is that takes long; empty if none does."""
+        if (progress := self.feed.progress) is None:
+            return ""
+        of = f" of {progress.of:,}" if progress.of else ""
+        told = f"{progress.done:,}{of} ids looked up" if progress.what == "ids" else _pages(progress.done)
+        if progress.what == "list" and progress.share is not None:
+            told += f", {words.percent(progress.share)} of the last {words.lasting(self.feed.settings.history)}"
+        return told + (f"; about {words.rough(progress.left)} left" if progress.left is not None else "")
+
+    @property
+    def short_note(self) -> str:
+        """What is wrong, in a few words, or who else polls it."""
+        if outage := self.status.outage:
+            return f"{words.plain(outage.label)} for {words.rough(self.now - outage.since)}"
+        if self.rank == 1:
+            return "needs a look"
+        if self.feed.progress and self.feed.progress.share is not None:
+            return f"{words.percent(self.feed.progress.share)} read"
+        return f"by {self.elsewhere}" if self.elsewhere else ""
+
+    @property
+    def recent_ends(self) -> tuple[int, int]:
+        """How many tasks ended within the recent window, and how many of them failed."""
+        return sum(one.count for one in self.ends), sum(one.count for one in self.ends if one.word is State.FAILED)
+
+    @cached_property
+    def rank(self) -> int:
+        """How soon it is to be looked at: 0 if it cannot be read, 1 if something else is wrong, 2 if it waits."""
+        if self.status.outage:
+            return 0
+        if any(self.troubles):
+            return 1
+        return 2 if self.status.up is None or self.is_stale else 3
+
     @property
     def failed_calls(self) -> Sequence[FailedCall]:
         """The latest first."""
@@ -128,7 +163,7 @@ class FeedCard:
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
             since = words.lasting(self.feed.settings.stalled_after)
-            notes.append(f"{_tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
+            notes.append(f"{tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
             notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
         found = self._read("unmapped_values_total")
@@ -176,7 +211,7 @@ class FeedCard:
 
     def _unknown(self) -> Iterable[Trouble]:
         if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
-            what = f"{_tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
+            what = f"{tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
             told = "The exporter does not know the vendor's word for the state."
             lines = [line for field, line in self.feed.unmapped.settings.items() if field is Field.STATE]
             advice = f"{UNKNOWN_STATE} {self._map_it(lines)}" if lines else UNKNOWN_STATE
@@ -214,92 +249,6 @@ class FeedCard:
         return shares(counts, self.provider, self.kind)
 
 
-@dataclass(frozen=True)
-class Overview:
-    """The whole status page."""
-
-    cards: Sequence[FeedCard]
-    troubles: Sequence[Trouble]
-    """The grave ones first."""
-    balances: Sequence[tuple[str, BalanceSnapshot]] = ()
-    """What is left, by provider, where it can be read."""
-    replica: ReplicaSnapshot | None = None
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float) -> Overview:
-        cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
-        troubles = [
-            *of_configuration(reloads, web_trouble),
-            *of_replica(snapshot),
-            *of_watching(snapshot),
-            *of_balances(snapshot),
-        ]
-        for card in cards:
-            troubles += card.troubles
-        read = [(one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None]
-        return cls(
-            cards,
-            sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)),
-            read,
-            snapshot.replica,
-        )
-
-    @cached_property
-    def replicas(self) -> Sequence[tuple[str, int]]:
-        """How many providers each replica polls."""
-        return sorted(Counter(self.replica.holders.values()).items()) if self.replica else ()
-
-    @cached_property
-    def in_flight(self) -> Sequence[Share]:
-        """All feeds together, as far as their numbers are fresh."""
-        counts = {state: sum(len(card.view.in_flight.get(state, ())) for card in self.cards) for state in IN_FLIGHT}
-        return shares(counts)
-
-    @cached_property
-    def total_in_flight(self) -> int:
-        return sum(share.count for share in self.in_flight)
-
-    @property
-    def up(self) -> int:
-        return sum(card.status.up is True for card in self.cards)
-
-    @property
-    def waiting(self) -> int:
-        return sum(card.status.up is None for card in self.cards)
-
-    @property
-    def level(self) -> str:
-        """`bad`, `warning`, `waiting` or `good`."""
-        if self.troubles:
-            return "bad" if self.troubles[0].is_grave else "warning"
-        return "waiting" if self.waiting or not self.cards else "good"
-
-    @property
-    def verdict(self) -> str:
-        """One sentence: is anything wrong."""
-        down = len(self.cards) - self.up - self.waiting
-        if not self.cards:
-            return "No provider is polled" if self.replica and self.replica.held else "No provider is configured"
-        if down:
-            return f"{down} of {_feeds(len(self.cards))} cannot be read"
-        if self.troubles:
-            return "One thing needs a look" if len(self.troubles) == 1 else f"{len(self.troubles)} things need a look"
-        if self.waiting:
-            return f"Waiting for the first sweep of {_feeds(self.waiting)}"
-        return "All is well"
-
-    @property
-    def summary(self) -> str:
-        if not self.cards and self.replica and self.replica.held:
-            return "What other replicas poll is not known either."
-        if not self.cards:
-            return "Name one under providers in the configuration, and reload it."
-        in_flight = f"{_tasks(self.total_in_flight)} in flight"
-        if all(card.view.in_flight for card in self.cards):
-            return f"{_feeds(self.up)} up, {in_flight}."
-        return f"{self.up} of {_feeds(len(self.cards))} up, {in_flight} as far as is known."
-
-
 def shares(
     counts: Mapping[State, int] | Mapping[State | Reason, int], provider: str | None = None, kind: str | None = None
 ) -> Sequence[Share]:
@@ -313,17 +262,6 @@ def shares(
         found.append(Share(word, count, round(start, 3), round(width, 3), query))
         before += count
     return found
-
-
-def _elsewhere(snapshot: Snapshot, provider: str) -> str:
-    """The replica that polls a provider, if that is another one."""
-    if snapshot.replica is None or snapshot.replica.held.get(provider):
-        return ""
-    return snapshot.replica_of(provider) or "no replica"
-
-
-def _feeds(count: int) -> str:
-    return f"{count} feed" if count == 1 else f"{count} feeds"
 
 
 def _ids(count: int) -> str:
@@ -343,8 +281,12 @@ def _cut(task_id: str) -> str:
     return task_id if len(task_id) <= LONGEST_ID else f"{task_id[:LONGEST_ID]}..."
 
 
-def _tasks(count: float) -> str:
+def tasks(count: float) -> str:
     return "1 task" if count == 1 else f"{count:.0f} tasks"
 
 
 _METRICS = {metric.name: metric for metric in TASK_METRICS}
+
+
+def _pages(count: int) -> str:
+    return "1 page of the list read" if count == 1 else f"{count:,} pages of the list read"

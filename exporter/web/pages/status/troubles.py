@@ -11,7 +11,7 @@ from exporter.tasks import Cause, Reason
 from exporter.web.pages import filters as words
 
 FEW = 5
-"""Providers that a trouble names."""
+"""Providers or feeds that a trouble names."""
 
 SOON = 24 * 3600.0
 """Seconds within which a balance that ends is worth a look."""
@@ -145,6 +145,8 @@ def _together(several: Sequence[Trouble]) -> Trouble:
     if len(several) == 1:
         return first
     names = [trouble.what.removesuffix(" cannot be read") for trouble in several]
+    if len(names) > FEW:
+        names = [*names[:FEW], f"{len(names) - FEW} more feeds"]
     since = min(trouble.since for trouble in several if trouble.since is not None)
     what = f"{', '.join(names[:-1])} and {names[-1]} cannot be read"
     return Trouble(first.whose, what, first.words, first.advice, since)
@@ -165,3 +167,7 @@ def of_balances(snapshot: Snapshot) -> Iterable[Trouble]:
             what = f"The balance of {account.name} ends in about {words.lasting(balance.lasts)}"
             told = f"{words.amount(balance.amount or 0.0, balance.unit)} are left, at the pace of the last six hours."
             yield Trouble(Whose.ACCOUNT, what, told, "Top the account up, or submit less.", is_grave=False)
+
+
+def feeds(count: int) -> str:
+    return f"{count} feed" if count == 1 else f"{count} feeds"

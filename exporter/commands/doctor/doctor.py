@@ -28,7 +28,7 @@ from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
 from exporter.commands.answers.exported import exported
 from exporter.commands.answers.recording import Recording
-from exporter.commands.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
+from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
 from exporter.commands.ledgers.look import Look, look_into
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings

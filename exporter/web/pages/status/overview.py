@@ -1,0 +1,172 @@
+"""The status page: first of all what is wrong and whose fault it is, then each feed at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+
+from exporter.snapshot import BalanceSnapshot, Reloads, ReplicaSnapshot, Snapshot
+from exporter.tasks import IN_FLIGHT
+from exporter.web.pages.status.card import FeedCard, Share, shares, tasks
+from exporter.web.pages.status.finding import Finding
+from exporter.web.pages.status.sparks import Span, span_of
+from exporter.web.pages.status.troubles import (
+    Trouble,
+    feeds,
+    merged,
+    of_balances,
+    of_configuration,
+    of_replica,
+    of_watching,
+)
+
+MANY = 12
+"""More feeds than this are rows, with a search above them; fewer are cards with all that is known."""
+
+FIRST = 4
+"""So many troubles are shown at once, if feeds are many."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The feeds of a provider."""
+
+    provider: str
+    cards: Sequence[FeedCard]
+
+    @property
+    def summary(self) -> str:
+        """How many they are, and how many of them cannot be read."""
+        down = sum(card.status.up is False for card in self.cards)
+        return feeds(len(self.cards)) + (f", {down} down" if down else "")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The whole status page."""
+
+    cards: Sequence[FeedCard]
+    troubles: Sequence[Trouble]
+    """The grave ones first."""
+    balances: Sequence[tuple[str, BalanceSnapshot]] = ()
+    """What is left, by provider, where it can be read."""
+    replica: ReplicaSnapshot | None = None
+    finding: Finding = field(default_factory=Finding)
+
+    @classmethod
+    def of(
+        cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float, finding: Finding | None = None
+    ) -> Overview:
+        cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
+        troubles = [
+            *of_configuration(reloads, web_trouble),
+            *of_replica(snapshot),
+            *of_watching(snapshot),
+            *of_balances(snapshot),
+        ]
+        for card in cards:
+            troubles += card.troubles
+        read = [(one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None]
+        return cls(
+            cards,
+            sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)),
+            read,
+            snapshot.replica,
+            finding or Finding(),
+        )
+
+    @property
+    def are_many(self) -> bool:
+        """Whether there are so many feeds that one has to search among them."""
+        return len(self.cards) > MANY
+
+    @property
+    def troubles_first(self) -> int:
+        """How many of the troubles are shown at once: none if feeds are searched for."""
+        if not self.finding.is_all:
+            return 0
+        return FIRST if self.are_many else len(self.troubles)
+
+    @cached_property
+    def span(self) -> Span:
+        """How far back all drawings go."""
+        return span_of((card.feed for card in self.cards), max((card.now for card in self.cards), default=0.0))
+
+    @cached_property
+    def found(self) -> Sequence[FeedCard]:
+        """The feeds that are asked for."""
+        return [card for card in self.cards if self.finding.takes(card)]
+
+    @cached_property
+    def groups(self) -> Sequence[Group]:
+        """The same by provider, first those where something is wrong; empty where they are shown as cards."""
+        if len(self.found) <= MANY:
+            return ()
+        by_provider = groupby(self.found, key=lambda card: card.provider)
+        whole = [Group(name, sorted(cards, key=lambda card: card.rank)) for name, cards in by_provider]
+        return sorted(whole, key=lambda group: group.cards[0].rank)
+
+    @cached_property
+    def replicas(self) -> Sequence[tuple[str, int]]:
+        """How many providers each replica polls."""
+        return sorted(Counter(self.replica.holders.values()).items()) if self.replica else ()
+
+    @cached_property
+    def in_flight(self) -> Sequence[Share]:
+        """All feeds together, as far as their numbers are fresh."""
+        counts = {state: sum(len(card.view.in_flight.get(state, ())) for card in self.cards) for state in IN_FLIGHT}
+        return shares(counts)
+
+    @cached_property
+    def total_in_flight(self) -> int:
+        return sum(share.count for share in self.in_flight)
+
+    @property
+    def up(self) -> int:
+        return sum(card.status.up is True for card in self.cards)
+
+    @property
+    def waiting(self) -> int:
+        return sum(card.status.up is None for card in self.cards)
+
+    @property
+    def level(self) -> str:
+        """`bad`, `warning`, `waiting` or `good`."""
+        if self.troubles:
+            return "bad" if self.troubles[0].is_grave else "warning"
+        return "waiting" if self.waiting or not self.cards else "good"
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: is anything wrong."""
+        down = len(self.cards) - self.up - self.waiting
+        if not self.cards:
+            return "No provider is polled" if self.replica and self.replica.held else "No provider is configured"
+        if down:
+            return f"{down} of {feeds(len(self.cards))} cannot be read"
+        if self.troubles:
+            return "One thing needs a look" if len(self.troubles) == 1 else f"{len(self.troubles)} things need a look"
+        if self.waiting:
+            return f"Waiting for the first sweep of {feeds(self.waiting)}"
+        return "All is well"
+
+    @property
+    def summary(self) -> str:
+        if not self.cards and self.replica and self.replica.held:
+            return "What other replicas poll is not known either."
+        if not self.cards:
+            return "Name one under providers in the configuration, and reload it."
+        in_flight = f"{tasks(self.total_in_flight)} in flight"
+        if all(card.view.in_flight for card in self.cards):
+            return f"{feeds(self.up)} up, {in_flight}."
+        return f"{self.up} of {feeds(len(self.cards))} up, {in_flight} as far as is known."
+
+
+def _elsewhere(snapshot: Snapshot, provider: str) -> str:
+    """The replica that polls a provider, if that is another one."""
+    if snapshot.replica is None or snapshot.replica.held.get(provider):
+        return ""
+    return snapshot.replica_of(provider) or "no replica"
