@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter import __version__
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "videotask-exporter"
 COMMANDS = (
     *("run", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate", "vendors"),
-    "migrate-ledger",
+    *("migrate-ledger", "export-history"),
 )
 
 
@@ -52,6 +53,11 @@ _FLAGS = {
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
     "--from": "the SQLite file, ledger.path so far; without it only the tables are made",
+    "--until": "how long before now it ends (default 0s)",
+    "--step": "time between two samples of a series (default 1m)",
+    "--output": "the file to write (default history.om)",
+    "--label": "a label for every series, such as job=videotask-exporter; repeatable",
+    "--force": "replace an output that is there, and begin again what was cut short",
     "--to": "the database, in the form of ledger.url",
     "--password-file": "a file with the password of the role in --to",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
@@ -138,12 +144,16 @@ def parser() -> argparse.ArgumentParser:
         "migrate-ledger", _migrate_ledger, "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them"
     )
 
+    history = command(
+        "export-history", _export_history, "write what the vendors' lists tell of the past, for promtool to import"
+    )
+
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
         """A flag of some commands. `--web.external-url` is `arguments.web_external_url`."""
         for one in commands:
             one.add_argument(name, dest=re.sub("[.-]", "_", name.strip("-")), help=text or _FLAGS[name], **more)
 
-    flag("--config.file", run, check, doctor, required=True, metavar="FILE")
+    flag("--config.file", run, check, doctor, history, required=True, metavar="FILE")
     flag("--config.file", vendors, text="a configuration, whose vendors are listed too", metavar="FILE")
     flag("--web.config.file", run, check, doctor, metavar="FILE")
     for sub, address in ((run, ":10186"), (demo, "127.0.0.1:10186"), (simulate, "127.0.0.1:10187")):
@@ -166,11 +176,20 @@ def parser() -> argparse.ArgumentParser:
     flag("--feed", vendor, metavar="KIND")
     flag("--vendor-file", schema, action="store_true")
     flag("--provider-file", schema, action="store_true")
-    flag("--provider", doctor, action="append", default=[], metavar="NAME")
+    flag("--provider", doctor, history, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--record", doctor, metavar="DIR")
     flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
+    back = "how long before now it begins (default 7d)"
+    flag("--from", history, text=back, type=_duration, default=604800.0, metavar="DURATION")
+    flag("--until", history, type=_duration, default=0.0, metavar="DURATION")
+    flag("--step", history, type=_duration, default=60.0, metavar="DURATION")
+    flag("--output", history, default="history.om", metavar="FILE")
+    flag("--label", history, type=_label, action="append", default=[], metavar="NAME=VALUE")
+    flag("--force", history, action="store_true")
+    new = "request a new token if one is needed, even if that ends the one in use"
+    flag("--fetch-token", history, text=new, action="store_true")
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")
     flag("--password-file", migrate, metavar="FILE")
@@ -193,6 +212,13 @@ def _duration(text: str) -> float:
         return seconds_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and value) or not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) or name.startswith("__"):
+        raise argparse.ArgumentTypeError("not a label; write NAME=VALUE, such as job=videotask-exporter")
+    return name, value
 
 
 def _interval(text: str) -> float:
@@ -344,9 +370,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
     config = load(arguments.config_file, vendors=installed())
-    known = [one.name for one in config.providers]
-    if strangers := sorted(set(arguments.provider) - set(known)):
-        told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"
+    if told := _strangers(arguments.provider, config):
         print(f"{NAME} doctor: error: {told}", file=sys.stderr)
         return 2
     try:
@@ -368,6 +392,43 @@ def _doctor(arguments: argparse.Namespace) -> int:
             recording=recording,
         )
     )
+
+
+def _strangers(names: Sequence[str], config: Config) -> str:
+    """What to say of names that no provider has; empty if each has one."""
+    known = [one.name for one in config.providers]
+    strangers = sorted(set(names) - set(known))
+    return f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}" if strangers else ""
+
+
+def _export_history(arguments: argparse.Namespace) -> int:
+    with _importing():
+        from exporter.config.load import load
+        from exporter.history.export import NoPlace, Options, check_place, export_history
+        from exporter.vendors.registry import installed
+
+    logs.configure("error", "logfmt")  # what there is to say is told
+    config = load(arguments.config_file, vendors=installed())
+    options = Options(
+        getattr(arguments, "from"),
+        arguments.until,
+        arguments.step,
+        Path(arguments.output),
+        arguments.provider,
+        dict(arguments.label),
+        arguments.force,
+        arguments.fetch_token,
+    )
+    told = _strangers(arguments.provider, config) or options.fault
+    try:
+        if not told:
+            check_place(options)
+    except NoPlace as error:
+        told = f"--output: {error}"
+    if told:
+        print(f"{NAME} export-history: error: {told}", file=sys.stderr)
+        return 2
+    return export_history(config, options, partial(print, flush=True))
 
 
 def _migrate_ledger(arguments: argparse.Namespace) -> int:
