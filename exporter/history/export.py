@@ -26,7 +26,7 @@ from exporter.client.tokens import TokenWithheld
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings
 from exporter.history.display import Display, display, moment
-from exporter.history.reading import Reader, missing_from
+from exporter.history.reading import FIRST_WAIT, Reader, missing_from
 from exporter.history.span import Span
 from exporter.history.state import State, StateError, remove
 from exporter.history.writing import Told, write
@@ -69,6 +69,8 @@ class Options:
     labels: Mapping[str, str] | None = None
     force: bool = False
     fetch_token: bool = False
+    first_wait: float = FIRST_WAIT
+    """Seconds after which a call that failed is made again; each further wait is twice as long."""
 
     @property
     def fault(self) -> str:
@@ -76,9 +78,7 @@ class Options:
         if self.step < 1:
             return "--step: too short; the shortest is 1s"
         if self.length <= self.until:
-            return (
-                "--from: not longer ago than --until" if self.until else "--from: no time; write how long, such as 7d"
-            )
+            return "--from: no longer ago than the end; write a longer time, such as 7d"
         if self.step > self.length - self.until:
             return "--step: longer than the whole history; write a shorter one, such as 1m"
         if (self.length - self.until) / self.step > MOST_MOMENTS:
@@ -217,7 +217,7 @@ async def _read(config: Config, options: Options, state: State, shown: Display) 
                 continue
             longer = settings.model_copy(update={"history": options.length + max(settings.duration_buckets)})
             books.append(book := Book(settings, connect(longer, tokens, types), options))
-            _take_up(book, state, shown)
+            _take_up(book, state, shown, options.first_wait)
         if not any(book.readers for book in books):
             shown.tell("export-history: none of these providers lists its tasks")
             return None
@@ -234,7 +234,7 @@ async def _read(config: Config, options: Options, state: State, shown: Display) 
     return told
 
 
-def _take_up(book: Book, state: State, shown: Display) -> None:
+def _take_up(book: Book, state: State, shown: Display, first_wait: float) -> None:
     """Makes readers for the feeds that have lists."""
     kept = repr(sorted(book.settings.model_dump(mode="json", exclude=set(_NOT_OF_SAMPLES)).items()))
     mark = hashlib.sha256(kept.encode()).hexdigest()
@@ -243,7 +243,8 @@ def _take_up(book: Book, state: State, shown: Display) -> None:
         if not feed.lists:
             shown.tell(f"{name}: left out, for it has no list that these credentials may read")
             continue
-        reader = Reader(book.provider, feed, state.feed(book.provider.name, feed.kind, mark), state.span)
+        known = state.feed(book.provider.name, feed.kind, mark)
+        reader = Reader(book.provider, feed, known, state.span, first_wait)
         reader.report = partial(shown.reading, name, reader.floor, state.span.end)
         book.readers.append(reader)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -57,11 +57,13 @@ class Reader:
         feed: Feed,
         state: FeedState,
         span: Span,
+        first_wait: float = FIRST_WAIT,
     ) -> None:
         settings = provider.settings
         self._provider = provider
         self.feed = feed
         self.state = state
+        self._first_wait = first_wait
         self.report: Callable[[Progress], object] = lambda _: None
         """Hears after each page how far it is."""
         self.floor = span.start - max(settings.duration_buckets)
@@ -138,7 +140,7 @@ class Reader:
         ids = [*lacking]
         batches = [ids[start : start + self.feed.batch] for start in range(0, len(ids), self.feed.batch)]
         found: dict[str, Observation] = {}
-        for told in await asyncio.gather(*map(self._looked_up, batches)):
+        for told in await _all(map(self._looked_up, batches)):
             found |= told
         self._facts.tally.unfilled += len(lacking) - len(found)
         return [filled(one, found[one.id], parts) if one.id in found else one for one in rows]
@@ -157,7 +159,7 @@ class Reader:
             if len(ids) == 1:
                 await self._tried(self.feed.list_page)  # unless it is the vendor: then this fails, too
                 return {}
-            alone = await asyncio.gather(*(self._looked_up([one]) for one in ids))
+            alone = await _all(self._looked_up([one]) for one in ids)
             return {task_id: shown for each in alone for task_id, shown in each.items()}
         shown = (one for each in found.values() for one in each)
         return {one.id: one for one in shown if one.id in ids and one.state.is_end}
@@ -174,7 +176,16 @@ class Reader:
                 tries += not (isinstance(error, RateLimited) and pause)
                 if tries >= TRIES or pauses >= PAUSES:
                     raise
-                await asyncio.sleep(max(pause, FIRST_WAIT * 2 ** max(0, tries - 1)))
+                await asyncio.sleep(max(pause, self._first_wait * 2 ** max(0, tries - 1)))
+
+
+async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """What all calls bring, side by side; what one fails of is raised once all have ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _each_once(page: Page) -> list[Observation]:

@@ -79,9 +79,7 @@ class State:
         except sqlite3.Error as error:
             state.close()
             if "locked" in str(error):
-                raise StateError(
-                    f"{path}: another export-history is at work with it; wait until it has ended"
-                ) from None
+                raise StateError(f"{path}: another export-history uses it; wait until it has ended") from None
             raise StateError(f"{path}: {error}; remove it to begin again, or give --force") from None
         except StateError:
             state.close()

@@ -1,0 +1,1 @@
+"""What lists tell of the past, as a file for promtool."""
