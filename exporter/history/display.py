@@ -29,7 +29,7 @@ class Display(Protocol):
     def writing(self, done: int, of: int) -> None:
         """How many families of metrics are written."""
 
-    def tell(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """Says something else."""
 
 
@@ -62,13 +62,13 @@ class Lines:
         self._due[name] = now + self._every
         grown = share - from_share
         left = "" if progress.done or grown <= 0 else f", about {_length((now - began) * (1 - share) / grown)} left"
-        self.tell(f"{name}: {_told(progress)}{', done' if progress.done else left}")
+        self.say(f"{name}: {_told(progress)}{', done' if progress.done else left}")
 
     def writing(self, done: int, of: int) -> None:
         if done == 1:
-            self.tell("writing the samples")
+            self.say("writing the samples")
 
-    def tell(self, line: str) -> None:
+    def say(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
@@ -114,7 +114,7 @@ def display() -> Iterator[Display]:
         def writing(self, done: int, of: int) -> None:
             self._rich.update(self._bar("writing"), completed=done / of, told="")
 
-        def tell(self, line: str) -> None:
+        def say(self, line: str) -> None:
             self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     with Rich(*columns, console=Console(stderr=True)) as rich:

@@ -159,14 +159,14 @@ def export_history(
         try:
             return _exported(config, options, shown, tell, clock())
         except KeyboardInterrupt:
-            shown.tell("interrupted; run the same command again to go on")
+            shown.say("interrupted; run the same command again to go on")
             return INTERRUPTED
         except StateError as error:
-            shown.tell(f"export-history: {error}")
+            shown.say(f"export-history: {error}")
         except OSError as error:
-            shown.tell(f"export-history: {error.filename or options.output}: {error.strerror or error}")
+            shown.say(f"export-history: {error.filename or options.output}: {error.strerror or error}")
         except sqlite3.Error as error:
-            shown.tell(f"export-history: {options.state}: {error}; once that is mended, run the same command again")
+            shown.say(f"export-history: {options.state}: {error}; once that is mended, run the same command again")
         finally:
             signal.signal(signal.SIGTERM, before)
     return 1
@@ -178,10 +178,11 @@ def _exported(config: Config, options: Options, shown: Display, tell: Callable[[
     state = State.open(options.state, Span.of(options.length, options.until, options.step, now))
     try:
         if not state.is_new:
-            shown.tell(f"going on with {options.state}; the history ends at {moment(state.span.end)}")
+            shown.say(f"going on with {options.state}; the history ends at {moment(state.span.end)}")
         told = asyncio.run(_read(config, options, state, shown))
         if told is None:
             return 1
+        state.sort()
         _write(options, told, shown)
         state.remove()
     finally:
@@ -219,18 +220,18 @@ async def _read(config: Config, options: Options, state: State, shown: Display) 
             books.append(book := Book(settings, connect(longer, tokens, types), options))
             _take_up(book, state, shown, options.first_wait)
         if not any(book.readers for book in books):
-            shown.tell("export-history: none of these providers lists its tasks")
+            shown.say("export-history: none of these providers lists its tasks")
             return None
         failures = await asyncio.gather(*(_of_provider(book, shown) for book in books))
     finally:
         await asyncio.gather(*(book.provider.aclose() for book in books))
     if any(failures):
-        shown.tell("what has been read is kept; run the same command again to go on, or choose with --provider")
+        shown.say("what has been read is kept; run the same command again to go on, or choose with --provider")
         return None
     told = [told for book in books for reader in book.readers if (told := _told(book, reader, state.span, shown))]
     if without := [one.name for one in told if not one.has_gauges]:
         names = ", ".join(without)
-        shown.tell(f"queued and running of the past are left out where rows do not tell all times: {names}")
+        shown.say(f"queued and running of the past are left out where rows do not tell all times: {names}")
     return told
 
 
@@ -241,7 +242,7 @@ def _take_up(book: Book, state: State, shown: Display, first_wait: float) -> Non
     for feed in book.provider.feeds:
         name = f"{book.provider.name}/{feed.kind}"
         if not feed.lists:
-            shown.tell(f"{name}: left out, for it has no list that these credentials may read")
+            shown.say(f"{name}: left out, for it has no list that these credentials may read")
             continue
         known = state.feed(book.provider.name, feed.kind, mark)
         reader = Reader(book.provider, feed, known, state.span, first_wait)
@@ -258,9 +259,9 @@ async def _of_provider(book: Book, shown: Display) -> bool:
         failed = True
         name = f"{book.provider.name}/{reader.feed.kind}"
         if isinstance(ended, CallError):
-            shown.tell(f"{name}: {ended.error}: {ended}. {book.provider.advice(ended.cause)}")
+            shown.say(f"{name}: {ended.error}: {ended}. {book.provider.advice(ended.cause)}")
         else:
-            shown.tell(f"{name}: unexpected {type(ended).__name__}; this is a bug of the exporter")
+            shown.say(f"{name}: unexpected {type(ended).__name__}; this is a bug of the exporter")
     return failed
 
 
@@ -281,10 +282,10 @@ def _told(book: Book, reader: Reader, span: Span, shown: Display) -> Told | None
     name = f"{book.provider.name}/{reader.feed.kind}"
     progress, feed = reader.state.progress, reader.feed
     if progress.tally.tasks and progress.oldest is None and progress.tally.undated:
-        shown.tell(f"{name}: left out, for its rows have no dates")
+        shown.say(f"{name}: left out, for its rows have no dates")
         return None
     for line in missing_from(progress.tally, feed, span):
-        shown.tell(f"{name}: {line}")
+        shown.say(f"{name}: {line}")
     first = span.first
     if feed.window is not None:
         first = min(span.last, max(first, span.moment_of(span.end - feed.window)))

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,14 +27,18 @@ LARGEST = 1e12
 """Of one amount; a larger one is a vendor's slip, and would not fit."""
 
 _FORMAT = 1
+_CACHE = 16 * 1024
+"""KiB of the file that are held in memory."""
 _TABLES = """
 CREATE TABLE run (format INTEGER, salt BLOB, first INTEGER, last INTEGER, step REAL);
 CREATE TABLE feed (id INTEGER PRIMARY KEY, provider TEXT, kind TEXT, settings TEXT, state TEXT,
                    UNIQUE (provider, kind));
 CREATE TABLE series (id INTEGER PRIMARY KEY, feed INTEGER, key TEXT, UNIQUE (feed, key));
-CREATE TABLE cell (series INTEGER, moment INTEGER, value, PRIMARY KEY (series, moment)) WITHOUT ROWID;
-CREATE TABLE seen (task INTEGER PRIMARY KEY);
+CREATE TABLE cell (moment INTEGER, series INTEGER, value, PRIMARY KEY (moment, series)) WITHOUT ROWID;
+CREATE TABLE seen (tasks BLOB);
 """
+_SORTED = "CREATE INDEX IF NOT EXISTS by_series ON cell (series, moment, value)"
+"""Made once all is read: pages come in the order of time, and samples are written series by series."""
 _ADD = """
 INSERT INTO cell VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET value = value + excluded.value
@@ -69,6 +74,7 @@ class State:
         self._path = path
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0.1)
+        self._seen = Hashes()
 
     @classmethod
     def open(cls, path: Path, span: Span) -> State:
@@ -90,6 +96,7 @@ class State:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA cache_size = -{_CACHE}")
         self._db.execute("BEGIN EXCLUSIVE")
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone():
             for statement in _TABLES.split(";"):
@@ -104,11 +111,13 @@ class State:
         if form != _FORMAT or (last - first, step) != asked:
             told = f"{self._path}: what has been read is of a run with another --from or --step"
             raise StateError(f"{told}; give these again, or --force to begin again")
+        for (hashes,) in self._db.execute("SELECT tasks FROM seen"):
+            self._seen.update(array("q", hashes))
 
     @property
     def is_new(self) -> bool:
         """Whether nothing has been read yet."""
-        return self._db.execute("SELECT 1 FROM seen").fetchone() is None
+        return not len(self._seen)
 
     def feed(self, provider: str, kind: str, settings: str) -> FeedState:
         """What has been read of a feed; `settings` is what its samples depend on. Raises StateError."""
@@ -118,14 +127,18 @@ class State:
         if row is None:
             values = (provider, kind, settings, json.dumps(asdict(Progress())))
             number = self._db.execute("INSERT INTO feed VALUES (NULL, ?, ?, ?, ?)", values).lastrowid or 0
-            return FeedState(self._db, number, self._salt, Progress())
+            return FeedState(self._db, number, self._salt, self._seen, Progress())
         number, kept, text = row
         if kept != settings:
             told = f"{self._path}: the settings of {provider} have changed since its list was begun"
             raise StateError(f"{told}; give --force to begin again")
         known = json.loads(text)
         known |= {"next": Position(**known["next"]), "tally": Tally(**known["tally"])}
-        return FeedState(self._db, number, self._salt, Progress(**known))
+        return FeedState(self._db, number, self._salt, self._seen, Progress(**known))
+
+    def sort(self) -> None:
+        """Makes ready for samples to be written; nothing is to be kept after that. Raises sqlite3.Error."""
+        self._db.execute(_SORTED)
 
     def close(self) -> None:
         self._db.close()
@@ -141,13 +154,51 @@ def remove(path: Path) -> None:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
+class Hashes:
+    """A set of whole numbers of 64 bits, but for 0, in a sixth of the memory that a set of Python takes."""
+
+    def __init__(self) -> None:
+        self._slots = array("q", bytes(8 * 1024))
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, number: int) -> bool:
+        return bool(self._slots[self._place(number)])
+
+    def update(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            place = self._place(number)
+            if not self._slots[place]:
+                self._slots[place] = number
+                self._count += 1
+                if self._count * 3 > len(self._slots) * 2:
+                    self._grow()
+
+    def _place(self, number: int) -> int:
+        """Where it is, or would be: the first free slot from the one that it points to."""
+        slots, mask = self._slots, len(self._slots) - 1
+        place = number & mask
+        while slots[place] and slots[place] != number:
+            place = (place + 1) & mask
+        return place
+
+    def _grow(self) -> None:
+        before, self._slots = self._slots, array("q", bytes(16 * len(self._slots)))
+        for number in before:
+            if number:
+                self._slots[self._place(number)] = number
+
+
 class FeedState:
     """What has been read of one feed."""
 
-    def __init__(self, db: sqlite3.Connection, number: int, salt: bytes, progress: Progress) -> None:
+    def __init__(self, db: sqlite3.Connection, number: int, salt: bytes, seen: Hashes, progress: Progress) -> None:
         self._db = db
         self._number = number
         self._salt = salt
+        self._seen = seen
         self._series: dict[Key, int] = {
             tuple(json.loads(key)): series
             for series, key in db.execute("SELECT id, key FROM series WHERE feed = ?", (number,))
@@ -161,17 +212,12 @@ class FeedState:
 
     def fresh(self, ids: Sequence[str]) -> list[str]:
         """Those of these ids that no page before has shown, each once."""
-        hashes = {self._hash(one): one for one in reversed(ids)}
-        marks = ",".join("?" * len(hashes))
-        seen = self._db.execute(f"SELECT task FROM seen WHERE task IN ({marks})", [*hashes])  # noqa: S608  # marks alone
-        for (known,) in seen:
-            del hashes[known]
-        return list(hashes.values())
+        return [one for one in dict.fromkeys(ids) if self._hash(one) not in self._seen]
 
     def _hash(self, task_id: str) -> int:
         text = f"{self._number} {task_id}".encode(errors="surrogatepass")
         digest = hashlib.blake2b(text, digest_size=8, key=self._salt).digest()
-        return int.from_bytes(digest, "big", signed=True)
+        return int.from_bytes(digest, "big", signed=True) or 1
 
     def keep(self, ids: Iterable[str], facts: Iterable[Fact], progress: Progress) -> None:
         """Keeps what a page has brought, all of it or nothing. Raises sqlite3.Error."""
@@ -180,20 +226,22 @@ class FeedState:
         self._db.execute("BEGIN")
         try:
             for fact in facts:
-                cell = self._id(fact.key), fact.moment
+                cell = fact.moment, self._id(fact.key)
                 if fact.key[0] == LAST_FINISHED:
                     latest[cell] = max(latest.get(cell, 0.0), fact.by)
                 else:
                     sums[cell] = sums.get(cell, 0) + round(min(fact.by, LARGEST) * SCALE)
             self._db.executemany(_ADD, ((*cell, value) for cell, value in sums.items()))
             self._db.executemany(_LATER, ((*cell, value) for cell, value in latest.items()))
-            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((self._hash(one),) for one in ids))
+            hashes = array("q", map(self._hash, ids))
+            self._db.execute("INSERT INTO seen VALUES (?)", (hashes.tobytes(),))
             self._db.execute("UPDATE feed SET state = ? WHERE id = ?", (json.dumps(asdict(progress)), self._number))
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        self._seen.update(hashes)
         self.progress = progress
 
     def _id(self, key: Key) -> int:
