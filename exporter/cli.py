@@ -145,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     history = command(
-        "export-history", _export_history, "write what the vendors' lists tell of the past, for promtool to import"
+        "export-history", _export_history, "write what the vendors' lists say about the past, for promtool to import"
     )
 
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
@@ -407,7 +407,7 @@ def _export_history(arguments: argparse.Namespace) -> int:
         from exporter.history.export import NoPlace, Options, check_place, export_history
         from exporter.vendors.registry import installed
 
-    logs.configure("error", "logfmt")  # what there is to say is told
+    logs.configure("error", "logfmt")  # all there is to say is printed
     config = load(arguments.config_file, vendors=installed())
     options = Options(
         getattr(arguments, "from"),

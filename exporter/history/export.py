@@ -1,4 +1,4 @@
-"""`videotask-exporter export-history`: what the vendors' lists tell of the past, as a file for `promtool`.
+"""`videotask-exporter export-history`: what the vendors' lists say about the past, as a file for `promtool`.
 
 It needs no ledger and makes none; a running exporter is not touched. What has been read is kept beside the output until
 that is whole, so that a run that was cut short goes on with the same command.
@@ -29,7 +29,7 @@ from exporter.history.display import Display, display, moment
 from exporter.history.reading import FIRST_WAIT, Reader, missing_from
 from exporter.history.span import Span
 from exporter.history.state import State, StateError, remove
-from exporter.history.writing import Told, write
+from exporter.history.writing import Past, write
 from exporter.metrics.catalogue import TASK_METRICS
 from exporter.vendors.registry import connect, installed
 from exporter.vendors.vendor import Provider
@@ -194,7 +194,7 @@ def _exported(config: Config, options: Options, shown: Display, tell: Callable[[
     return 0
 
 
-def _write(options: Options, told: Sequence[Told], shown: Display) -> None:
+def _write(options: Options, told: Sequence[Past], shown: Display) -> None:
     try:
         with options.part.open("wb") as file:
             write(file, told, options.labels or {}, lambda done: shown.writing(done, len(TASK_METRICS)))
@@ -207,7 +207,7 @@ def _write(options: Options, told: Sequence[Told], shown: Display) -> None:
         raise
 
 
-async def _read(config: Config, options: Options, state: State, shown: Display) -> list[Told] | None:
+async def _read(config: Config, options: Options, state: State, shown: Display) -> list[Past] | None:
     """All feeds, providers side by side; None where the reading of one failed. Raises StateError, sqlite3.Error."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     types, tokens = config.types or installed(), _Tokens()
@@ -231,7 +231,7 @@ async def _read(config: Config, options: Options, state: State, shown: Display) 
     told = [told for book in books for reader in book.readers if (told := _told(book, reader, state.span, shown))]
     if without := [one.name for one in told if not one.has_gauges]:
         names = ", ".join(without)
-        shown.say(f"queued and running of the past are left out where rows do not tell all times: {names}")
+        shown.say(f"queued and running of the past are left out where rows do not have all times: {names}")
     return told
 
 
@@ -277,7 +277,7 @@ async def _failure_of(reader: Reader) -> Exception | None:
     return None
 
 
-def _told(book: Book, reader: Reader, span: Span, shown: Display) -> Told | None:
+def _told(book: Book, reader: Reader, span: Span, shown: Display) -> Past | None:
     """What there is to write of a feed; None where its rows have no dates at all."""
     name = f"{book.provider.name}/{reader.feed.kind}"
     progress, feed = reader.state.progress, reader.feed
@@ -289,4 +289,4 @@ def _told(book: Book, reader: Reader, span: Span, shown: Display) -> Told | None
     first = span.first
     if feed.window is not None:
         first = min(span.last, max(first, span.moment_of(span.end - feed.window)))
-    return Told(book.settings, feed, reader.state, Span(first, span.last, span.step), reader.has_gauges)
+    return Past(book.settings, feed, reader.state, Span(first, span.last, span.step), reader.has_gauges)

@@ -1,4 +1,4 @@
-"""What a row of a list tells of the past: which counters grew by it, and when; which gauges it moved.
+"""What a row of a list says about the past: which counters grew by it, and when; which gauges it moved.
 
 The counting is the ledger's own (`Deltas`). New is only that each thing is counted at the time at which it happened,
 where the ledger counts it when it is seen.
@@ -48,23 +48,23 @@ class Tally:
     """Ends of unknown time, dated by the submission or by what else places the row."""
     malformed: int = 0
     unfilled: int = 0
-    """Ends whose look-ups failed: they count as the list tells them."""
+    """Ends whose look-ups failed: they count as listed."""
 
 
 class Facts:
-    """What the rows of one feed tell, of each task once."""
+    """What the rows of one feed say, about each task once."""
 
     def __init__(
         self, span: Span, bounds: Sequence[float], models: Collection[str], model_limit: int, *, in_flight: bool
     ) -> None:
-        """`models` have series already; `in_flight`: rows have the times that tell when tasks were in flight."""
+        """`models` have series already; `in_flight`: rows have the times that say when tasks were in flight."""
         self._span = span
         self._deltas = Deltas(bounds, models, model_limit)
         self._in_flight = in_flight
         self.tally = Tally()
 
     def of(self, shown: Observation, at: float) -> Iterator[Fact]:
-        """What a row tells that was read at a time."""
+        """What a row says that was read at a time."""
         self.tally.tasks += 1
         one = concluded(shown, at) if shown.state is State.UNKNOWN else shown
         times = believed(one, at)

@@ -1,4 +1,4 @@
-"""Reads the whole list of a feed down to a date, page by page, and keeps what each page tells of the past.
+"""Reads the whole list of a feed down to a date, page by page, and keeps what each page says about the past.
 
 The calls are those of sweeps: the provider's client with its rate limit and deadlines. A page that fails is tried again
 a few times, and the vendor's pauses are waited for; what then still fails ends the run, which a later one takes up.
@@ -45,7 +45,7 @@ PAUSES = 100
 MAY_PASS = (TimedOut, ConnectionFailed, VendorFailed, Intercepted, RateLimited)
 
 GAUGED = frozenset({"submitted", "started", "ended"})
-"""What rows must tell for the past of gauges."""
+"""The times that rows must have for gauges of the past."""
 
 
 class Reader:
@@ -71,7 +71,7 @@ class Reader:
         feed.within = (self.floor, span.end)
         tells = provider.vendor.tells.get(feed.kind)
         self.has_gauges = bool(tells and set(tells.parts) >= GAUGED) and not feed.lists_ends_alone
-        """Whether rows have the times that tell when tasks were in flight."""
+        """Whether rows have the times that say when tasks were in flight."""
         models = with_series(state.keys)
         self._facts = Facts(span, settings.duration_buckets, models, settings.model_limit, in_flight=self.has_gauges)
         self._facts.tally = replace(state.progress.tally)
@@ -132,7 +132,7 @@ class Reader:
         self.report(progress)
 
     async def _in_full(self, rows: Sequence[Observation], at: float) -> Sequence[Observation]:
-        """The rows, those of ends with what only a look-up tells. Raises CallError."""
+        """The rows, those of ends with what only a look-up says. Raises CallError."""
         parts = self.feed.fills
         if not parts:
             return rows
@@ -150,7 +150,7 @@ class Reader:
         return end is None or end >= self.floor
 
     async def _looked_up(self, ids: Sequence[str]) -> dict[str, Observation]:
-        """The ends that look-ups of these ids tell."""
+        """The ends that look-ups of these ids show."""
         try:
             found = await self._tried(lambda: self.feed.look_up_all(ids))
         except TaskNotFound:
@@ -193,7 +193,7 @@ def _each_once(page: Page) -> list[Observation]:
 
 
 def missing_from(tally: Tally, feed: Feed, span: Span) -> list[str]:
-    """What a list could not tell, in words."""
+    """What a list could not show, in words."""
     told = []
     if tally.undated:
         told.append(f"{tally.undated} ended tasks have no date and are left out")
@@ -202,7 +202,7 @@ def missing_from(tally: Tally, feed: Feed, span: Span) -> list[str]:
     if tally.malformed:
         told.append(f"{tally.malformed} rows were no tasks")
     if tally.unfilled:
-        told.append(f"{tally.unfilled} look-ups told nothing: these ends count as the list tells them")
+        told.append(f"{tally.unfilled} look-ups failed: these ends count as listed")
     if feed.window is not None and span.end - feed.window > span.start + CLOCK_SKEW:
         told.append(f"the vendor lists the last {feed.window / 3600:g} h alone, and the history begins there")
     return told

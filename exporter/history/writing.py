@@ -4,7 +4,7 @@ Names, labels, help and the order of samples are those of the catalogue, read fr
 sums at the end. Families and their series follow one another, each with its samples in the order of time; of a
 histogram all samples of a moment stand together. Nothing is held but the sums of one series.
 
-Left out is what a list cannot tell: how polling and calls went, progress, what stalled, gaps, balances, and gauges at
+Left out is what a list cannot show: how polling and calls went, progress, what stalled, gaps, balances, and gauges at
 moments of which rows do not prove who was in flight.
 """
 
@@ -36,21 +36,21 @@ RECENT = {"recent_tasks": "finished_total", "recent_failures": "failures_total"}
 """Gauges that are the growth of a counter within the recent window."""
 
 SHOWN = (State.QUEUED, State.RUNNING)
-"""The states of which times tell when a task was in them."""
+"""The states of which times say when a task was in them."""
 
 _AT_ONCE = 4000
 """Lines that are written at once."""
 
 
 @dataclass
-class Told:
+class Past:
     """What there is to write of one feed."""
 
     settings: ProviderSettings
     feed: Feed
     state: FeedState
     span: Span
-    """From the first moment of which the list can tell."""
+    """From the first moment that the list covers."""
     has_gauges: bool
     totals: Counters = field(init=False)
 
@@ -102,7 +102,7 @@ class Told:
         return FeedView(snapshot, self.span.end)
 
 
-def write(file: BinaryIO, feeds: Sequence[Told], more: Mapping[str, str], wrote: Callable[[int], object]) -> None:
+def write(file: BinaryIO, feeds: Sequence[Past], more: Mapping[str, str], wrote: Callable[[int], object]) -> None:
     """Writes the history of feeds; `more` are labels for every series, `wrote` hears how many families are done.
 
     Raises OSError, sqlite3.Error.
@@ -141,7 +141,7 @@ class _Lines:
         self._some.clear()
 
 
-def _samples(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, of: Labels) -> Iterable[bytes]:
+def _samples(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterable[bytes]:
     if metric.type == "counter" and metric.name not in UNKNOWABLE:
         return _counters(metric, frame, told, view, of)
     if metric.type == "histogram":
@@ -155,14 +155,14 @@ def _samples(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView,
     return ()
 
 
-def _counters(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _counters(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
     for labels, _ in metric.read(view):
         (before,) = _prefixes(frame, labels, 0.0, of)
         for at, value in _cumulative(told.span, told.amounts((metric.name, *labels))):
             yield b"%b %b %b\n" % (before, value, at)
 
 
-def _histograms(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _histograms(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
     for labels, distribution in metric.read(view):
         if not isinstance(distribution, Distribution):
             continue
@@ -192,7 +192,7 @@ def _texts(values: Sequence[float]) -> list[bytes]:
     return [*texts[:-1], texts[-2], texts[-1]]
 
 
-def _last_finished(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _last_finished(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
     for labels, _ in metric.read(view):
         (before,) = _prefixes(frame, labels, 0.0, of)
         latest = dict(told.amounts((metric.name, *labels)))
@@ -203,7 +203,7 @@ def _last_finished(metric: Metric[FeedView], frame: Frame, told: Told, view: Fee
                 yield b"%b %b %b\n" % (before, number(value).encode(), _stamp(told.span, moment))
 
 
-def _recent(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _recent(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
     """As far as a whole window lies behind, and consists of whole steps."""
     window, rest = divmod(told.settings.recent_window, told.span.step)
     if rest:
@@ -216,8 +216,8 @@ def _recent(metric: Metric[FeedView], frame: Frame, told: Told, view: FeedView, 
             yield b"%b %b %b\n" % (before, value, _stamp(told.span, told.span.first + place))
 
 
-def _in_flight(metric: Metric[FeedView], frame: Frame, told: Told, of: Labels) -> Iterator[bytes]:
-    """At moments of which every row tells whether its task was in flight, and in which state."""
+def _in_flight(metric: Metric[FeedView], frame: Frame, told: Past, of: Labels) -> Iterator[bytes]:
+    """At moments of which every row shows whether its task was in flight, and in which state."""
     models = in_order(with_series(told.totals)) if metric.name == MODEL_IN_FLIGHT else ()
     unproven = [bool(count) for _, count in _growing(told.span, told.amounts((UNPROVEN,)))]
     every = [(model, state) for model in models for state in SHOWN] if models else []

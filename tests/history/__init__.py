@@ -1,1 +1,1 @@
-"""What lists tell of the past, as a file for promtool."""
+"""What lists say about the past, as a file for promtool."""

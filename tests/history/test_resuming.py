@@ -163,7 +163,7 @@ def test_a_look_up_that_only_fails_counts_its_end_as_the_list_has_it(
     site.instead = lambda path: Response('{"code": "InternalError"}', 500) if path.endswith(failed.id) else None
     code, output, _ = export(tmp_path, given(site, "dashscope"), step=600.0)
     assert code == 0
-    assert "dashscope/task: 1 look-ups told nothing" in capsys.readouterr().err
+    assert "dashscope/task: 1 look-ups failed" in capsys.readouterr().err
     of = 'kind="task",provider="dashscope"'
     assert last(samples_in(output))[f'{PREFIX}failures_total{{{of},reason="unknown"}}'] >= 1
 
