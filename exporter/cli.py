@@ -57,6 +57,7 @@ _FLAGS = {
     "--step": "time between two samples of a series (default 1m)",
     "--output": "the file to write (default history.om)",
     "--label": "a label for every series, such as job=videotask-exporter; repeatable",
+    "--history.output": "first write the simulated vendors' last day there, for promtool, if there is no such file",
     "--force": "replace an output that is there, and begin again what was cut short",
     "--to": "the database, in the form of ledger.url",
     "--password-file": "a file with the password of the role in --to",
@@ -186,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--until", history, type=_duration, default=0.0, metavar="DURATION")
     flag("--step", history, type=_duration, default=60.0, metavar="DURATION")
     flag("--output", history, default="history.om", metavar="FILE")
-    flag("--label", history, type=_label, action="append", default=[], metavar="NAME=VALUE")
+    flag("--label", history, demo, type=_label, action="append", default=[], metavar="NAME=VALUE")
     flag("--force", history, action="store_true")
     new = "request a new token if one is needed, even if that ends the one in use"
     flag("--fetch-token", history, text=new, action="store_true")
@@ -199,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
     chosen = _FLAGS["--vendors"].replace("(default all)", "(default: eight of them)")
     flag("--vendors", demo, text=chosen, type=_simulated, default="default", metavar="NAMES")
+    flag("--history.output", demo, metavar="FILE")
     flag("--vendors", simulate, type=_simulated, default="all", metavar="NAMES")
     flag("--log.level", run, demo, simulate, choices=logs.LEVELS, default="info")
     flag("--log.format", run, demo, simulate, choices=logs.FORMATS, default="logfmt")

@@ -179,25 +179,25 @@ def _exported(config: Config, options: Options, shown: Display, tell: Callable[[
     try:
         if not state.is_new:
             shown.say(f"going on with {options.state}; the history ends at {moment(state.span.end)}")
-        told = asyncio.run(_read(config, options, state, shown))
-        if told is None:
+        feeds = asyncio.run(read(config, options, state, shown))
+        if feeds is None:
             return 1
-        state.sort()
-        _write(options, told, shown)
-        state.remove()
+        write_out(options, state, feeds, shown)
     finally:
         state.close()
-    span, tasks = state.span, sum(one.state.progress.tally.tasks for one in told)
+    span, tasks = state.span, sum(one.state.progress.tally.tasks for one in feeds)
     size = options.output.stat().st_size / 1e6
-    about = f"{len(told)} feeds, {tasks} tasks, {moment(span.start)} to {moment(span.end)}, {size:.1f} MB"
+    about = f"{len(feeds)} feeds, {tasks} tasks, {moment(span.start)} to {moment(span.end)}, {size:.1f} MB"
     tell(f"{options.output}: {about}\nNext: promtool tsdb create-blocks-from openmetrics {options.output} DATA_FOLDER")
     return 0
 
 
-def _write(options: Options, told: Sequence[Past], shown: Display) -> None:
+def write_out(options: Options, state: State, feeds: Sequence[Past], shown: Display) -> None:
+    """Writes the file, under its name once it is whole, and removes the state. Raises OSError, sqlite3.Error."""
+    state.sort()
     try:
         with options.part.open("wb") as file:
-            write(file, told, options.labels or {}, lambda done: shown.writing(done, len(TASK_METRICS)))
+            write(file, feeds, options.labels or {}, lambda done: shown.writing(done, len(TASK_METRICS)))
             file.flush()
             os.fsync(file.fileno())
         options.part.replace(options.output)
@@ -205,9 +205,10 @@ def _write(options: Options, told: Sequence[Past], shown: Display) -> None:
         with suppress(OSError):
             options.part.unlink(missing_ok=True)
         raise
+    state.remove()
 
 
-async def _read(config: Config, options: Options, state: State, shown: Display) -> list[Past] | None:
+async def read(config: Config, options: Options, state: State, shown: Display) -> list[Past] | None:
     """All feeds, providers side by side; None where the reading of one failed. Raises StateError, sqlite3.Error."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     types, tokens = config.types or installed(), _Tokens()
