@@ -1,6 +1,6 @@
-"""A million tasks of a week, exported as history: the most memory that it takes, and how long.
+"""A million tasks of a week, exported as history: the most memory that it takes, and how much of a processor.
 
-Goals: 200 MiB, and 5 minutes with a vendor that answers at once.
+Goals: 200 MiB, and 5 minutes of one processor.
 
 The vendor is DeerAPI's list, made of arithmetic, the newest tasks first, of `MODELS` models. The step is that of the
 command's default, a minute.
@@ -76,25 +76,24 @@ async def run(quick: bool) -> list[Result]:
     note = f"{tasks:,} tasks, {size:,.0f} MB of samples"
     return [
         Result("history, most memory", "MiB", [memory], at_most(200), note=note),
-        Result("history, time", "s", [seconds], at_most(300), note=note),
+        Result("history, processor time", "s", [seconds], at_most(300), note=note),
     ]
 
 
 def _exported(folder: Path, url: str) -> tuple[float, float, float]:
-    """The most memory (MiB) and the time (s) of an export, and the size (MB) of its output."""
+    """The most memory (MiB) and the processor time (s) of an export, and the size (MB) of its output."""
     provider = {"name": "account", "type": "deerapi", "base_url": url, "rate_limit": "10000/s", "page_size": PAGE_SIZE}
     provider |= {"api_key": "key-of-a-benchmark", "user_token": "token-of-a-benchmark", "user_id": "1"}
     config, output = folder / "config.yaml", folder / "history.om"
     config.write_text(yaml.safe_dump({"providers": [provider]}))
     flags = [f"--config.file={config}", f"--output={output}"]
-    began = time.monotonic()
     command = [sys.executable, "-m", "exporter", "export-history", *flags]
     process = subprocess.Popen(command, env={**os.environ, **DEPLOYED})
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"export-history ended with {process.returncode}")
-    return used.ru_maxrss / 1024, time.monotonic() - began, output.stat().st_size / 1e6
+    return used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, output.stat().st_size / 1e6
 
 
 async def main(tasks: int) -> None:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from exporter.history.state import Progress
+
+BAR = "{desc} {bar:20} {percentage:3.0f} %, {remaining} left{postfix}"
 
 EVERY = 30.0
 """Seconds between two lines about a feed where no bars can be drawn."""
@@ -85,37 +87,35 @@ def display() -> Iterator[Display]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Rich
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(20),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}", markup=False),
-    )
+    from tqdm import tqdm
 
     class Bars:
-        def __init__(self, rich: Rich) -> None:
-            self._rich = rich
-            self._bars: dict[str, TaskID] = {}
+        def __init__(self) -> None:
+            self.bars: dict[str, tqdm[NoReturn]] = {}
 
-        def _bar(self, name: str) -> TaskID:
-            if name not in self._bars:
-                self._bars[name] = self._rich.add_task(name, total=1.0, told="")
-            return self._bars[name]
+        def _to(self, name: str, share: float, text: str) -> None:
+            if name not in self.bars:
+                self.bars[name] = tqdm(
+                    desc=name, total=1.0, initial=share, bar_format=BAR, dynamic_ncols=True, miniters=0
+                )
+            bar = self.bars[name]
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(max(0.0, share - bar.n))
+            if share >= 1.0:
+                bar.refresh()
 
         def reading(self, name: str, floor: float, end: float, progress: Progress) -> None:
-            share = _share(floor, end, progress)
-            self._rich.update(self._bar(name), completed=share, told=_told(progress))
+            self._to(name, _share(floor, end, progress), _told(progress))
 
         def writing(self, done: int, of: int) -> None:
-            self._rich.update(self._bar("writing"), completed=done / of, told="")
+            self._to("writing", done / of, "")
 
         def say(self, line: str) -> None:
-            self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            tqdm.write(line, file=sys.stderr)
 
-    with Rich(*columns, console=Console(stderr=True)) as rich:
-        yield Bars(rich)
+    shown = Bars()
+    try:
+        yield shown
+    finally:
+        for bar in shown.bars.values():
+            bar.close()

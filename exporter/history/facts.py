@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from exporter.history.span import Span
 from exporter.ledger.counters import Counters, Key
@@ -28,8 +29,7 @@ UNPROVEN = "unproven"
 LAST_FINISHED = "last_finished_timestamp_seconds"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """By how much something grew at a moment, in steps since 1970; of `LAST_FINISHED`, which time was the latest."""
 
     key: Key

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -309,8 +312,9 @@ def test_a_terminal_shows_bars_and_everything_else_a_few_lines(door: Door, tmp_p
     assert len(quiet.stderr.splitlines()) <= 3
     assert "\x1b" not in quiet.stderr
     above, below = pty.openpty()
+    fcntl.ioctl(below, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))  # lines and columns
     command = [sys.executable, "-m", "exporter", *arguments(site, tmp_path), "--force"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "150"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=below, stdout=subprocess.DEVNULL)
     os.close(below)
     shown = b""
@@ -325,4 +329,4 @@ def test_a_terminal_shows_bars_and_everything_else_a_few_lines(door: Door, tmp_p
     os.close(above)
     assert process.wait() == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"replicate/prediction .*100 % .* pages, \d+ tasks, back to 20", plain)
+    assert re.search(r"replicate/prediction .*100 %, .* pages, \d+ tasks, back to 20", plain)
