@@ -53,12 +53,12 @@ _FLAGS = {
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
     "--from": "the SQLite file, ledger.path so far; without it only the tables are made",
-    "--until": "how long before now it ends (default 0s)",
-    "--step": "time between two samples of a series (default 1m)",
+    "--until": "end, before now (default 0s)",
+    "--step": "time between samples (default 1m)",
     "--output": "the file to write (default history.om)",
     "--label": "a label for every series, such as job=videotask-exporter; repeatable",
-    "--history.output": "first write the simulated vendors' last day there, for promtool, if there is no such file",
-    "--force": "replace an output that is there, and begin again what was cut short",
+    "--history.output": "first write the simulated vendors' last day there, for promtool, unless the file exists",
+    "--force": "replace an existing output, and begin again",
     "--to": "the database, in the form of ledger.url",
     "--password-file": "a file with the password of the role in --to",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
@@ -182,14 +182,14 @@ def parser() -> argparse.ArgumentParser:
     flag("--record", doctor, metavar="DIR")
     flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
-    back = "how long before now it begins (default 7d)"
+    back = "begin, before now (default 7d)"
     flag("--from", history, text=back, type=_duration, default=604800.0, metavar="DURATION")
     flag("--until", history, type=_duration, default=0.0, metavar="DURATION")
     flag("--step", history, type=_duration, default=60.0, metavar="DURATION")
     flag("--output", history, default="history.om", metavar="FILE")
     flag("--label", history, demo, type=_label, action="append", default=[], metavar="NAME=VALUE")
     flag("--force", history, action="store_true")
-    new = "request a new token if one is needed, even if that ends the one in use"
+    new = "request a new token, even if that ends the old one"
     flag("--fetch-token", history, text=new, action="store_true")
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")
