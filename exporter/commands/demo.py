@@ -116,7 +116,7 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",
         "stalled_after": "1m",
-        "history": "2d",  # all that there is, so that counters go on where a history ends
+        "history": "1h",  # the rest of a past is in its history
         "task_series_limit": "20",
     }
     keys = {name: _keys(fake, name) for name in fake.vendors}

@@ -38,6 +38,9 @@ RECENT = {"recent_tasks": "finished_total", "recent_failures": "failures_total"}
 SHOWN = (State.QUEUED, State.RUNNING)
 """The states of which times say when a task was in them."""
 
+LOOKBACK = 300.0
+"""Seconds for which Prometheus shows a last sample: gauges end so much earlier, or they would add to scraped ones."""
+
 _AT_ONCE = 4000
 """Lines that are written at once."""
 
@@ -64,6 +67,11 @@ class Past:
     @property
     def name(self) -> str:
         return "/".join(self.labels)
+
+    @property
+    def last_of_gauges(self) -> int:
+        """The last moment of which gauges are written."""
+        return self.span.moment_of(self.span.end - LOOKBACK)
 
     def amounts(self, key: Key) -> Iterator[tuple[int, float]]:
         """At which moments a counter grew, and by how much."""
@@ -197,7 +205,7 @@ def _last_finished(metric: Metric[FeedView], frame: Frame, told: Past, view: Fee
         (before,) = _prefixes(frame, labels, 0.0, of)
         latest = dict(told.amounts((metric.name, *labels)))
         value = 0.0
-        for moment in range(told.span.first, told.span.last + 1):
+        for moment in range(told.span.first, told.last_of_gauges + 1):
             value = max(value, latest.get(moment, 0.0))
             if value:
                 yield b"%b %b %b\n" % (before, number(value).encode(), _stamp(told.span, moment))
@@ -211,7 +219,7 @@ def _recent(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, 
     for labels, _ in metric.read(view):
         (before,) = _prefixes(frame, labels, 0.0, of)
         totals = [value for _, value in _growing(told.span, told.amounts((RECENT[metric.name], *labels)))]
-        for place in range(int(window), len(totals)):
+        for place in range(int(window), told.last_of_gauges - told.span.first + 1):
             value = number(totals[place] - totals[place - int(window)]).encode()
             yield b"%b %b %b\n" % (before, value, _stamp(told.span, told.span.first + place))
 
@@ -225,7 +233,7 @@ def _in_flight(metric: Metric[FeedView], frame: Frame, told: Past, of: Labels) -
         (before,) = _prefixes(frame, labels, 0.0, of)
         counted = _growing(told.span, told.amounts((metric.name, *labels)))
         for (moment, count), is_unproven in zip(counted, unproven, strict=True):
-            if not is_unproven:
+            if not is_unproven and moment <= told.last_of_gauges:
                 yield b"%b %b %b\n" % (before, number(count).encode(), _stamp(told.span, moment))
 
 

@@ -38,7 +38,7 @@ def quantile(share: float, lengths: Sequence[float]) -> float:
 def test_promql_over_the_past_is_the_truth(door: Door, tmp_path: Path, program: Callable[..., str]) -> None:
     promtool, prometheus = program("promtool", "prometheus"), program("prometheus")
     site = past_of(door, *VENDORS)
-    labels = {"job": "videotask-exporter", "instance": "localhost:10186"}
+    labels = {"job": "videotask-exporter", "instance": "history"}
     code, output, _ = export(tmp_path, *(given(site, vendor) for vendor in VENDORS), labels=labels)
     assert code == 0
     made = subprocess.run(
