@@ -29,7 +29,7 @@ from exporter.history.display import Display, display, moment
 from exporter.history.reading import FIRST_WAIT, Reader, missing_from
 from exporter.history.span import Span
 from exporter.history.state import State, StateError, remove
-from exporter.history.writing import Past, write
+from exporter.history.writing import FEED, Past, write
 from exporter.metrics.catalogue import TASK_METRICS
 from exporter.vendors.registry import connect, installed
 from exporter.vendors.vendor import Provider
@@ -48,6 +48,9 @@ _NOT_OF_SAMPLES = frozenset(
     }
 )
 """Settings that may change between two runs of one export."""
+
+
+_OWN_LABELS = {*FEED, "le", *(label for metric in TASK_METRICS for label in metric.labels)}
 
 
 class NoPlace(Exception):
@@ -83,8 +86,8 @@ class Options:
             return "--step: longer than the whole history; write a shorter one, such as 1m"
         if (self.length - self.until) / self.step > MOST_MOMENTS:
             return f"--step: more than {MOST_MOMENTS} samples of each series; write a longer one"
-        if {"provider", "kind"} & {*(self.labels or ())}:
-            return "--label: provider and kind are the exporter's own labels"
+        if own := sorted(_OWN_LABELS & {*(self.labels or ())}):
+            return f"--label: {', '.join(own)} is the exporter's own label; give others, such as job"
         return ""
 
     @property
@@ -184,6 +187,8 @@ def _exported(config: Config, options: Options, shown: Display, tell: Callable[[
             return 1
         write_out(options, state, feeds, shown)
     finally:
+        if state.is_new:  # nothing to go on with
+            state.remove()
         state.close()
     span, tasks = state.span, sum(one.state.progress.tally.tasks for one in feeds)
     size = options.output.stat().st_size / 1e6
@@ -229,7 +234,8 @@ async def read(config: Config, options: Options, state: State, shown: Display) -
     if any(failures):
         shown.say("what has been read is kept; run the same command again to go on, or choose with --provider")
         return None
-    told = [told for book in books for reader in book.readers if (told := _told(book, reader, state.span, shown))]
+    readers = [(book, reader) for book in books for reader in book.readers]
+    told = [past for each in readers if (past := _past(*each, state.span, options.until, shown))]
     if without := [one.name for one in told if not one.has_gauges]:
         names = ", ".join(without)
         shown.say(f"queued and running of the past are left out where rows do not have all times: {names}")
@@ -278,16 +284,17 @@ async def _failure_of(reader: Reader) -> Exception | None:
     return None
 
 
-def _told(book: Book, reader: Reader, span: Span, shown: Display) -> Past | None:
+def _past(book: Book, reader: Reader, span: Span, until: float, shown: Display) -> Past | None:
     """What there is to write of a feed; None where its rows have no dates at all."""
     name = f"{book.provider.name}/{reader.feed.kind}"
     progress, feed = reader.state.progress, reader.feed
     if progress.tally.tasks and progress.oldest is None and progress.tally.undated:
         shown.say(f"{name}: left out, for its rows have no dates")
         return None
-    for line in missing_from(progress.tally, feed, span):
+    for line in missing_from(progress.tally):
         shown.say(f"{name}: {line}")
     first = span.first
-    if feed.window is not None:
-        first = min(span.last, max(first, span.moment_of(span.end - feed.window)))
+    if feed.window is not None and (begin := span.moment_of(span.end + until - feed.window)) > first + 1:
+        shown.say(f"{name}: begins later, for the vendor lists the last {feed.window / 3600:g} h alone")
+        first = min(span.last, begin)
     return Past(book.settings, feed, reader.state, Span(first, span.last, span.step), reader.has_gauges)

@@ -27,7 +27,7 @@ from exporter.history.span import Span
 from exporter.history.state import FeedState, Progress
 from exporter.ledger.counting.models import with_series
 from exporter.ledger.counting.times import believed
-from exporter.tasks import CLOCK_SKEW, Observation
+from exporter.tasks import Observation
 from exporter.vendors.vendor import START, Feed, Page, Provider, filled, lacks
 from exporter.vendors.walk import REPEATS, Descent, Walk, placed
 
@@ -192,7 +192,7 @@ def _each_once(page: Page) -> list[Observation]:
     return list({one.id: one for one in reversed(page.observations)}.values())[::-1]
 
 
-def missing_from(tally: Tally, feed: Feed, span: Span) -> list[str]:
+def missing_from(tally: Tally) -> list[str]:
     """What a list could not show, in words."""
     told = []
     if tally.undated:
@@ -203,6 +203,4 @@ def missing_from(tally: Tally, feed: Feed, span: Span) -> list[str]:
         told.append(f"{tally.malformed} rows were no tasks")
     if tally.unfilled:
         told.append(f"{tally.unfilled} look-ups failed: these ends count as listed")
-    if feed.window is not None and span.end - feed.window > span.start + CLOCK_SKEW:
-        told.append(f"the vendor lists the last {feed.window / 3600:g} h alone, and the history begins there")
     return told

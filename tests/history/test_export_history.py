@@ -130,7 +130,7 @@ def test_what_cannot_be_known_is_left_out_and_said(
     assert "runway/task: left out, for it has no list" in said
     assert "ends have no time: dated by the submission" in said
     assert "queued and running of the past are left out where rows do not have all times: luma/generation" in said
-    assert "dashscope/task: the vendor lists the last 24 h alone" in said
+    assert "dashscope/task: begins later, for the vendor lists the last 24 h alone" in said
     history = samples_in(output)
     assert not any('provider="runway"' in series for series in history)
     assert not any(series.startswith(f"{PREFIX}tasks{{") and "luma" in series for series in history)

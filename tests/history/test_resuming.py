@@ -192,8 +192,9 @@ def test_a_budget_of_requests_is_kept(door: Door, tmp_path: Path, capsys: pytest
 def test_what_was_begun_otherwise_is_not_mixed_in(
     door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = past_of(door, "replicate")
-    answered_by(site, lambda: Response("no", 401))
+    site = past_of(door, "replicate", rate=0.1)
+    answers = iter([None])  # to the first page
+    answered_by(site, lambda: next(answers, Response("no", 401)))
     assert export(tmp_path, given(site, "replicate"))[0] == 1
     site.be_well()
     assert export(tmp_path, given(site, "replicate"), step=120.0)[0] == 1
@@ -263,7 +264,7 @@ def test_a_full_disk_is_told_in_a_line(door: Door, tmp_path: Path, capsys: pytes
         (["--output=there.om"], "--output: there.om is there already; give another name, or --force to replace it"),
         (["--provider=other"], "no provider is named other; there are: replicate"),
         (["--label=job"], "argument --label: not a label; write NAME=VALUE"),
-        (["--label=kind=x"], "--label: provider and kind are the exporter's own labels"),
+        (["--label=kind=x"], "--label: kind is the exporter's own label"),
     ],
 )
 def test_a_wrong_command_line_is_told_in_a_line(
@@ -303,6 +304,7 @@ def test_without_a_configuration_or_a_list_there_is_a_line(
     assert export(tmp_path, given(site, "runway"))[0] == 1
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "export-history: none of these providers lists its tasks"
+    assert [one.name for one in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_a_terminal_shows_bars_and_everything_else_a_few_lines(door: Door, tmp_path: Path, start: Start) -> None:
