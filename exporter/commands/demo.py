@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ from exporter.history.display import display
 from exporter.history.export import Options as ExportOptions
 from exporter.history.export import read, write_out
 from exporter.history.span import Span
-from exporter.history.state import State, remove
+from exporter.history.state import State, StateError, remove
 from exporter.vendors.registry import built_in
 from exporter.vendors.vendor import Vendor
 from exporter.web.server.place import Place
@@ -56,7 +58,10 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
         options = Options(arguments.web_listen_address or [arguments.default_address], place=place)
         config = _config(url, fake, arguments.poll_interval)
         if path and is_wanted:
-            await _write_history(config, path, dict(arguments.label))
+            try:
+                await _write_history(config, path, dict(arguments.label))
+            except (OSError, StateError, sqlite3.Error) as error:  # the demo is worth seeing without it
+                print(f"no history was written: {error}", file=sys.stderr)
         return await serve(config, options, on_ready=on_ready)
 
 
@@ -83,7 +88,7 @@ def _simulator(arguments: argparse.Namespace, *, with_day: bool) -> simulator.Si
 
 
 async def _write_history(config: Config, path: Path, labels: Mapping[str, str]) -> None:
-    """Writes what the simulated vendors' lists say about the last day, for promtool. Raises OSError."""
+    """Writes the last day, for promtool. Raises OSError, StateError, sqlite3.Error."""
     options = ExportOptions(DAY, 0.0, STEP, path, labels=labels, fetch_token=True)
     remove(options.state)
     state = State.open(options.state, Span.of(DAY, 0.0, STEP, time.time()))
