@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 VERSION = f"videotask-exporter {__version__} (Python {platform.python_version()})\n"
 COMMANDS = (
     *("run", "init", "check-config", "check-vendor", "check-health", "config-schema", "doctor", "demo", "simulate"),
-    *("vendors", "migrate-ledger", "completion"),
+    *("vendors", "migrate-ledger", "export-history", "completion"),
 )
 ANYWHERE = "--web.listen-address=127.0.0.1:0"
 

@@ -11,7 +11,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -186,9 +186,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
     config = load(arguments.config_file, vendors=installed())
-    known = [one.name for one in config.providers]
-    if strangers := sorted(set(arguments.provider) - set(known)):
-        told = f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}"
+    if told := _strangers(arguments.provider, config):
         print(f"{NAME} doctor: error: {told}", file=sys.stderr)
         return 2
     try:
@@ -210,6 +208,43 @@ def doctor(arguments: argparse.Namespace) -> int:
             recording=recording,
         )
     )
+
+
+def export_history(arguments: argparse.Namespace) -> int:
+    with _importing():
+        from exporter.config.load import load
+        from exporter.history.export import NoPlace, Options, check_place, export_history
+        from exporter.vendors.registry import installed
+
+    logs.configure("error", "logfmt")  # all there is to say is printed
+    config = load(arguments.config_file, vendors=installed())
+    options = Options(
+        getattr(arguments, "from"),
+        arguments.until,
+        arguments.step,
+        Path(arguments.output),
+        arguments.provider,
+        dict(arguments.label),
+        arguments.force,
+        arguments.fetch_token,
+    )
+    told = _strangers(arguments.provider, config) or options.fault
+    try:
+        if not told:
+            check_place(options)
+    except NoPlace as error:
+        told = f"--output: {error}"
+    if told:
+        print(f"{NAME} export-history: error: {told}", file=sys.stderr)
+        return 2
+    return export_history(config, options, partial(print, flush=True))
+
+
+def _strangers(names: Sequence[str], config: Config) -> str:
+    """What to say of names that no provider has; empty if each has one."""
+    known = [one.name for one in config.providers]
+    strangers = sorted(set(names) - set(known))
+    return f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}" if strangers else ""
 
 
 def migrate_ledger(arguments: argparse.Namespace) -> int:
@@ -274,6 +309,7 @@ CALLS: dict[str, Callable[[argparse.Namespace], int]] = {
     "simulate": simulate,
     "vendors": vendors,
     "migrate-ledger": migrate_ledger,
+    "export-history": export_history,
     "completion": completion,
 }
 """What each command calls; it returns the exit code."""

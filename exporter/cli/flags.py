@@ -41,6 +41,12 @@ _FLAGS = {
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
     "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
     "--from": "the SQLite file, ledger.path so far; without it only the tables are made",
+    "--until": "end, before now (default 0s)",
+    "--step": "time between samples (default 1m)",
+    "--output": "the file to write (default history.om)",
+    "--label": "a label for every series, such as job=videotask-exporter; repeatable",
+    "--history.output": "first write the simulated vendors' last day there, for promtool, unless the file exists",
+    "--force": "replace an existing output, and begin again",
     "--to": "the database, in the form of ledger.url",
     "--password-file": "a file with the password of the role in --to",
     "--seed": "random seed; the same seed gives the same tasks (default 1)",
@@ -86,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     vendors = command("vendors", "list every known type of provider: its origin, and what its feeds report")
 
     migrate = command("migrate-ledger", "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them")
-
+    history = command("export-history", "write what the vendors' lists say about the past, for promtool to import")
     completion = command("completion", "print a shell's completion script")
 
     def flag(name: str, *commands: argparse.ArgumentParser, text: str = "", **more: Any) -> None:
@@ -94,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         for one in commands:
             one.add_argument(name, dest=re.sub("[.-]", "_", name.strip("-")), help=text or _FLAGS[name], **more)
 
-    flag("--config.file", run, check, doctor, required=True, metavar="FILE")
+    flag("--config.file", run, check, doctor, history, required=True, metavar="FILE")
     flag("--config.file", vendors, text="a configuration, whose vendors are listed too", metavar="FILE")
     flag("--config.file", init, text="the file to write (default config.yaml)", default="config.yaml", metavar="FILE")
     flag("--type", init, metavar="TYPE")
@@ -125,11 +131,20 @@ def parser() -> argparse.ArgumentParser:
     flag("--feed", vendor, metavar="KIND")
     flag("--vendor-file", schema, action="store_true")
     flag("--provider-file", schema, action="store_true")
-    flag("--provider", doctor, action="append", default=[], metavar="NAME")
+    flag("--provider", doctor, history, action="append", default=[], metavar="NAME")
     flag("--json", doctor, action="store_true")
     flag("--record", doctor, metavar="DIR")
     flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
+    back = "begin, before now (default 7d)"
+    flag("--from", history, text=back, type=_duration, default=604800.0, metavar="DURATION")
+    flag("--until", history, type=_duration, default=0.0, metavar="DURATION")
+    flag("--step", history, type=_duration, default=60.0, metavar="DURATION")
+    flag("--output", history, default="history.om", metavar="FILE")
+    flag("--label", history, demo, type=_label, action="append", default=[], metavar="NAME=VALUE")
+    flag("--force", history, action="store_true")
+    new = "request a new token, even if that ends the old one"
+    flag("--fetch-token", history, text=new, action="store_true")
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")
     flag("--password-file", migrate, metavar="FILE")
@@ -139,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
     chosen = _FLAGS["--vendors"].replace("(default all)", "(default: eight of them)")
     flag("--vendors", demo, text=chosen, type=_simulated, default="default", metavar="NAMES")
+    flag("--history.output", demo, metavar="FILE")
     flag("--vendors", simulate, type=_simulated, default="all", metavar="NAMES")
     flag("--log.level", run, demo, simulate, choices=logs.LEVELS, default="info")
     flag("--log.format", run, demo, simulate, choices=logs.FORMATS, default="logfmt")
@@ -159,6 +175,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (key and equals and value):
         raise argparse.ArgumentTypeError("write KEY=VALUE, both not empty")
     return key, value
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and value) or not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) or name.startswith("__"):
+        raise argparse.ArgumentTypeError("not a label; write NAME=VALUE, such as job=videotask-exporter")
+    return name, value
 
 
 def _interval(text: str) -> float:

@@ -31,6 +31,12 @@ class TokenStore(Protocol):
     async def save_token(self, owner: str, token: str, expires: float) -> None: ...
 
 
+class TokenWithheld(AuthRefused):
+    """A new token is needed, and is not to be asked for."""
+
+    cause = Cause.TOKEN_NOT_FETCHED
+
+
 class Token(ABC):
     """A token, and what to do when the vendor refuses it."""
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
+import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from exporter import simulator
 from exporter.commands.run import Options, serve, signals, url_of
 from exporter.config.load import Config, LedgerSettings
+from exporter.history.display import display
+from exporter.history.export import Options as ExportOptions
+from exporter.history.export import read, write_out
+from exporter.history.span import Span
+from exporter.history.state import State, StateError, remove
 from exporter.vendors.registry import built_in
 from exporter.vendors.vendor import Vendor
 from exporter.web.server.place import Place
@@ -21,10 +30,17 @@ IDS_EVERY = "2s"
 """How often the ids of tasks are asked for that a vendor does not list."""
 HISTORY = 600.0
 """Seconds before the start from which simulated tasks are there already."""
+DAY = 86400.0
+"""The same where a history is written; fewer tasks come then, so that a day of them is soon read."""
+FEWER = 1 / 15
+STEP = 30.0
+"""Seconds between samples of the history: what Grafana's shortest rates, over a minute, find two of."""
 
 
 async def serve_demo(arguments: argparse.Namespace) -> int:
-    fake = _simulator(arguments)
+    path = Path(arguments.history_output) if arguments.history_output else None
+    is_wanted = path is not None and not path.exists()
+    fake = _simulator(arguments, with_day=is_wanted)
     place = Place.of(arguments.web_external_url, arguments.web_route_prefix, arguments.web_telemetry_path)
     async with simulator.running(fake) as url, _arrivals(fake, arguments):
 
@@ -40,11 +56,17 @@ async def serve_demo(arguments: argparse.Namespace) -> int:
             )
 
         options = Options(arguments.web_listen_address or [arguments.default_address], place=place)
-        return await serve(_config(url, fake, arguments.poll_interval), options, on_ready=on_ready)
+        config = _config(url, fake, arguments.poll_interval)
+        if path and is_wanted:
+            try:
+                await _write_history(config, path, dict(arguments.label))
+            except (OSError, StateError, sqlite3.Error) as error:  # the demo is worth seeing without it
+                print(f"no history was written: {error}", file=sys.stderr)
+        return await serve(config, options, on_ready=on_ready)
 
 
 async def serve_simulator(arguments: argparse.Namespace) -> int:
-    fake = _simulator(arguments)
+    fake = _simulator(arguments, with_day=False)
     sockets = listen(arguments.web_listen_address or [arguments.default_address])
     server = Server(fake)
     async with signals(server, None), _arrivals(fake, arguments):
@@ -57,11 +79,26 @@ async def serve_simulator(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _simulator(arguments: argparse.Namespace) -> simulator.Simulator:
+def _simulator(arguments: argparse.Namespace, *, with_day: bool) -> simulator.Simulator:
     profiles = simulator.profiles_of(arguments.vendors)
-    rate = RATE / arguments.speed
-    world = simulator.World(arguments.seed, arguments.speed, rate=rate, history=HISTORY, profiles=profiles)
+    rate, past = (RATE * FEWER, DAY) if with_day else (RATE, HISTORY)
+    rate /= arguments.speed
+    world = simulator.World(arguments.seed, arguments.speed, rate=rate, history=past, profiles=profiles)
     return simulator.app(world, limits={})
+
+
+async def _write_history(config: Config, path: Path, labels: Mapping[str, str]) -> None:
+    """Writes the last day, for promtool. Raises OSError, StateError, sqlite3.Error."""
+    options = ExportOptions(DAY, 0.0, STEP, path, labels=labels, fetch_token=True)
+    remove(options.state)
+    state = State.open(options.state, Span.of(DAY, 0.0, STEP, time.time()))
+    try:
+        with display() as shown:
+            feeds = await read(config, options, state, shown)
+            if feeds:
+                write_out(options, state, feeds, shown)
+    finally:
+        state.close()
 
 
 @asynccontextmanager
@@ -84,6 +121,7 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "poll_interval": f"{round(poll_interval * 1000)}ms",
         "rate_limit": "100/s",
         "stalled_after": "1m",
+        "history": "1h",  # the rest of a past is in its history
         "task_series_limit": "20",
     }
     keys = {name: _keys(fake, name) for name in fake.vendors}

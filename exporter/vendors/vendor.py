@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -88,6 +89,8 @@ class Feed(ABC):
     """The units, of UNITS, in which it reports what tasks cost; empty where it does not."""
     lists_ends_alone: bool = False
     """Whether the list shows tasks once they have ended, and says more about the end than a look-up does."""
+    within: tuple[float, float] = (0.0, math.inf)
+    """Unix times between which submissions are wanted, for lists that can be limited so."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
     id_key: ClassVar[str] = "id"

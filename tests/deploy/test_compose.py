@@ -29,7 +29,7 @@ OTHERS = {name: service for name, service in SERVICES.items() if name not in OUR
 PORTS = {"exporter": 10186, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 REPLICAS = {"replica-1": 10188, "replica-2": 10189}
 PROFILE = {*REPLICAS, "simulator", "database"}
-KEEPING = {"exporter", "database", *PORTS}
+KEEPING = {"exporter", "database", "history", *PORTS}
 """What has a volume: the ledger of the replicas is in the database, and the simulator keeps nothing."""
 CONFIG = ROOT / "deploy" / "compose" / "replicas.yaml"
 SCRAPING: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
@@ -68,9 +68,9 @@ def test_what_is_mounted_is_there_and_read_only(name: str) -> None:
         assert source.exists()
     volumes = SERVICES[name].get("volumes", ())
     for volume in volumes:
-        source, _, *mode = volume.split(":")
-        assert mode == (["ro"] if source.startswith(".") else [])
-    kept = {volume.split(":")[0] for volume in volumes} & set(COMPOSE["volumes"])
+        source, target, *mode = volume.split(":")
+        assert mode == (["ro"] if source.startswith(".") or target == "/history" else [])
+    kept = {volume.split(":")[0] for volume in volumes} & set(COMPOSE["volumes"]) - {"history"}
     assert len(kept) == (name in KEEPING)
 
 
@@ -103,16 +103,35 @@ def test_images_are_pinned_to_a_version(name: str) -> None:
 
 
 def test_health_is_known_of_each_and_waited_for_where_it_matters() -> None:
-    for service in SERVICES.values():
+    for service in (service for name, service in SERVICES.items() if name != "history"):
         kind, program, *_ = service["healthcheck"]["test"]
         assert kind == "CMD"
         assert program in {"videotask-exporter", "wget", "pg_isready", "python3"}
         assert service.get("depends_on", {}).keys() <= SERVICES.keys()
-    for name in OTHERS.keys() - PROFILE:
+    for name in OTHERS.keys() - PROFILE - {"history"}:
         url = urlsplit(OTHERS[name]["healthcheck"]["test"][-1])
         assert (url.hostname, url.port) == ("127.0.0.1", PORTS[name])
     assert SERVICES["grafana"]["depends_on"]["prometheus"] == {"condition": "service_healthy"}
     assert SERVICES["prometheus"]["depends_on"]["exporter"] == {"condition": "service_healthy"}
+
+
+def test_prometheus_gets_the_history_of_the_demo_before_it_starts() -> None:
+    written, read = flags("exporter")["history.output"], SERVICES["history"]
+    assert read["depends_on"] == {"exporter": {"condition": "service_healthy"}}
+    assert SERVICES["prometheus"]["depends_on"]["history"] == {"condition": "service_completed_successfully"}
+    assert read["restart"] == "no"
+    assert read["image"] == SERVICES["prometheus"]["image"]
+    places = {
+        name: {source: Path(target) for source, target, *_ in (one.split(":") for one in SERVICES[name]["volumes"])}
+        for name in ("exporter", "history", "prometheus")
+    }
+    assert Path(written).parent == places["exporter"]["history"]
+    (script,) = read["command"]
+    file, folder = places["history"]["history"] / Path(written).name, places["history"]["prometheus"]
+    assert script.endswith(f"promtool tsdb create-blocks-from openmetrics {file} {folder}")
+    assert folder == places["prometheus"]["prometheus"] == Path(flags("prometheus")["storage.tsdb.path"])
+    labels = dict(re.findall("--label=([a-z]+)=(.+)", "\n".join(SERVICES["exporter"]["command"])))
+    assert labels == {"job": JOB, "instance": "history"}  # other series than those that are scraped: nothing resets
 
 
 def test_grafana_has_no_password_and_nobody_who_could_change_it() -> None:

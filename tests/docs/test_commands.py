@@ -66,6 +66,11 @@ ELSEWHERE = (
     Elsewhere(r"make image(-test)?\b", "it needs a container engine", ("tests/deploy/test_container.py",)),
     Elsewhere(r"curl .*\.example/", "the vendor is made up", ("tests/docs/test_add_a_vendor.py",)),
     Elsewhere(r"videotask-exporter migrate-ledger\b", "it needs a database", ("tests/ledger/test_copying.py",)),
+    Elsewhere(
+        r"videotask-exporter export-history\b|promtool tsdb\b",
+        "a week of samples takes minutes",
+        ("tests/history/test_in_prometheus.py",),
+    ),
     Elsewhere(r"kubectl\b", "it needs a cluster", ("tests/deploy/test_kubernetes.py",)),
     Elsewhere(r"helm install\b", "it needs a cluster", ("tests/deploy/test_helm.py",)),
     Elsewhere(r"sudo |systemctl|journalctl", "it changes the machine", ("tests/deploy/test_systemd.py",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def flags(name: str, **changed: str) -> dict[str, str]:
 def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
     start: Start, program: Callable[..., str], tmp_path: Path
 ) -> None:
-    command, listen = SERVICES["exporter"]["command"]
+    command, listen, *_ = SERVICES["exporter"]["command"]
     demo = start(command, listen.replace(":10186", "127.0.0.1:0"), "--speed=100")
     exporter = demo.url.removeprefix("http://").rstrip("/")
     alertmanager_config = yaml.safe_load((ROOT / "grafana" / "prometheus" / "alertmanager.yaml").read_text())
@@ -56,6 +57,54 @@ def test_the_stack_of_compose_has_data_rules_exemplars_and_somebody_to_tell(
         own = flags("prometheus", **{"storage.tsdb.path": "data"})
         with servers.served(program("prometheus"), tmp_path / "prometheus", yaml.safe_load(text), own) as address:
             look(Prometheus(f"http://{address}"), alertmanager)
+
+
+def test_the_stack_of_compose_begins_with_a_day_of_data(
+    start: Start, program: Callable[..., str], tmp_path: Path
+) -> None:
+    """Of one vendor here. What is scraped later goes on where that day ends."""
+    promtool, prometheus = program("promtool", "prometheus"), program("prometheus")
+    output, data = tmp_path / "history.om", tmp_path / "data"
+    data.mkdir()
+    here = {"=:10186": "=127.0.0.1:0", "/var/tmp/history.om": str(output)}
+    demo = start(*(replaced(one, here) for one in SERVICES["exporter"]["command"]), "--vendors=facewap")
+    exporter = demo.url.removeprefix("http://").rstrip("/")
+    shell, option = SERVICES["history"]["entrypoint"]
+    (script,) = SERVICES["history"]["command"]
+    script = replaced(script, {"/history/history.om": str(output), "/prometheus": str(data), "promtool": promtool})
+    subprocess.run([shell, option, script], check=True, stdout=subprocess.DEVNULL)
+    blocks = {one.name for one in data.iterdir()}
+    assert blocks
+    target = {"targets": [exporter], "labels": {"instance": "localhost:10186"}}
+    config = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": JOB, "static_configs": [target]}],
+    }
+    with servers.served(prometheus, tmp_path / "prometheus", config, {"storage.tsdb.path": str(data)}) as address:
+        asked = Prometheus(f"http://{address}")
+
+        def is_scraped() -> bool:
+            asked.look()
+            return bool(asked.ask("videotask_up"))
+
+        wait_for("a scrape", is_scraped, patience=PATIENCE)
+        grown = asked.ask("sum by (job, instance) (increase(videotask_finished_total[1d]))", "job", "instance")
+        day = grown[JOB, "history"]
+        assert day > 1000
+        (hours,) = asked.ask("min(count_over_time(sum(rate(videotask_finished_total[1m]))[23h:1h]))").values()
+        assert hours == 23
+        # No jump where scrapes go on: in these minutes ended about as much as in any others.
+        (joint,) = asked.ask("sum(increase(videotask_finished_total[10m]))").values()
+        assert joint < day / 20
+        assert (JOB, "history") not in asked.ask("videotask_recent_tasks", "job", "instance")
+    subprocess.run([shell, option, script], check=True, stdout=subprocess.DEVNULL)  # at the next start
+    assert {one.name for one in data.iterdir() if (one / "meta.json").exists()} == blocks
+
+
+def replaced(text: str, places: dict[str, str]) -> str:
+    for there, here in places.items():
+        text = text.replace(there, here)
+    return text
 
 
 def test_the_replicas_of_compose_share_the_accounts_of_their_simulator_and_stand_in_for_each_other(

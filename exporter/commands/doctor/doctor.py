@@ -26,6 +26,7 @@ import httpx
 
 from exporter.client.client import Exchange
 from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, TaskNotFound, TimedOut
+from exporter.client.tokens import TokenWithheld
 from exporter.commands.answers.exported import exported
 from exporter.commands.answers.recording import Recording
 from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
@@ -67,12 +68,6 @@ _report: ContextVar[FeedReport] = ContextVar("report")
 
 _exchanges: ContextVar[list[Exchange]] = ContextVar("exchanges")
 """Its calls as they went."""
-
-
-class TokenWithheld(AuthRefused):
-    """A new token is needed, and is not to be asked for."""
-
-    cause = Cause.TOKEN_NOT_FETCHED
 
 
 async def run_doctor(

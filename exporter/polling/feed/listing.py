@@ -8,20 +8,19 @@ outage it also reads, without a rest, what the limit of a sweep has cut off.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.client.errors import CallError, ContractBroken
 from exporter.config.models import ProviderSettings
-from exporter.ledger.counting.times import EARLIEST
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.fills import Fills
 from exporter.tasks import CLOCK_SKEW, Observation
 from exporter.vendors.vendor import START, Feed, Page, Position
+from exporter.vendors.walk import Descent, Walk, is_before, is_oldest_first, placed
 
 PAGE_LIMIT = 100
 """List pages that one sweep reads at most."""
@@ -34,9 +33,6 @@ IN_FLIGHT_LIMIT = 50_000
 
 EVERY = 8
 """Sweeps from one slice of a late pass to the next, at least."""
-
-REPEATS = 2
-"""Pages in a row with nothing new that end the reading: one alone may come of as many new rows as a page has."""
 
 UNDATED_PAGES = 5
 """Pages that a late pass reads below known ground where rows have no dates."""
@@ -134,20 +130,12 @@ class ListReader:
         now = self._clock()
         floor = self._tracker.floor(now)
         reached, read_all = False, True
-        position, last, lowest = START, _NOTHING, math.inf
+        position, last, descent = START, _NOTHING, Descent(is_sorted=self._feed.is_sorted)
         async for last in self._pages(sweep):
-            position = last.next
-            bottom = last.page.observations[-1] if last.page.observations else None
-            if bottom and not self._feed.is_sorted and self._feed.looks_up:
-                lowest, above = _descended(last.page.observations, lowest), lowest
-                if reached := -math.inf < lowest < above and _is_wholly_before(last.page.observations, floor):
-                    break
-            if bottom is None or not self._feed.is_sorted or _is_oldest_first(last.page.observations):
-                continue
-            known = bottom.id in self._tracker.in_flight or bottom.id in sweep.ended_before
-            known |= self._fills.knows(bottom.id)
-            known &= bottom.id not in self.unlisted
-            if (known and self._tracker.swept and position.index >= self._depth) or _is_before(bottom, floor):
+            position, rows = last.next, last.page.observations
+            known = bool(rows) and self._is_known_ground(rows, sweep)
+            is_below = (self._feed.is_sorted or self._feed.looks_up) and descent.is_below(rows, floor)
+            if (known and self._tracker.swept and position.index >= self._depth) or is_below:
                 reached = True
                 read_all = last.page.last or not known
                 break
@@ -159,7 +147,7 @@ class ListReader:
         sweep.gap = not reached and (sweep.cut or (self._had_rows and not ground and not self._has_run_out(now)))
         self._had_rows = bool(sweep.listed)
         if self._feed.window is not None:
-            dates = [at for one, _ in sweep.listed.values() if (at := _placed(one)) is not None]
+            dates = [at for one, _ in sweep.listed.values() if (at := placed(one)) is not None]
             self._newest = max(dates, default=None)
         is_due = self._late.is_due(now)
         if sweep.cut and not reached:
@@ -169,6 +157,14 @@ class ListReader:
         elif is_due:
             await self._read_late(sweep, last, now)
         self._refuse_a_flood(sweep)
+
+    def _is_known_ground(self, rows: Sequence[Observation], sweep: Sweep) -> bool:
+        """Whether all below these rows of a list is known, since the last of them is."""
+        if not self._feed.is_sorted or is_oldest_first(rows):
+            return False
+        bottom = rows[-1].id
+        known = bottom in self._tracker.in_flight or bottom in sweep.ended_before or self._fills.knows(bottom)
+        return known and bottom not in self.unlisted
 
     def _has_run_out(self, now: float) -> bool:
         """Whether all that the list had the last time is older by now than what the vendor lists."""
@@ -221,23 +217,22 @@ class ListReader:
         floor = self._tracker.floor(self._clock())
         if not rows or any(one.id in self._tracker.in_flight for one in rows):
             return False
-        if any(one.id in read.news and not _is_before(one, floor) for one in rows):
+        if any(one.id in read.news and not is_before(one, floor) for one in rows):
             return False
-        dates = [at for one in rows if (at := _placed(one)) is not None]
+        dates = [at for one in rows if (at := placed(one)) is not None]
         return max(dates) < max(late.since, floor) if dates else late.pages >= UNDATED_PAGES
 
     def _came_too_late(self, observation: Observation) -> bool:
-        placed = _placed(observation)
-        return placed is not None and self._tracker.floor(self._clock()) <= placed < self._late.due_before
+        at = placed(observation)
+        return at is not None and self._tracker.floor(self._clock()) <= at < self._late.due_before
 
     async def _pages(
         self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
     ) -> AsyncIterator[_Read]:
         """Pages from the start, or as a late pass from where it stands; those are no part of how the list moves."""
-        position = start or START
-        first, repeats = position.index, 0
-        for index in range(first, first + most):
-            page = await self._called(self._feed.list_page(position, in_flight=in_flight))
+        walk = Walk(start or START)
+        for _ in range(most):
+            page = await self._called(self._feed.list_page(walk.next, in_flight=in_flight))
             self._beat()
             at = self._clock()
             listed, known = sweep.listed, self._tracker.in_flight
@@ -246,18 +241,14 @@ class ListReader:
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, fresh)
             sweep.show(self._fills.completed(sweep, page.observations, at), at, listed=True)
             sweep.malformed += page.malformed
-            position = Position(index + 1, position.rows + page.rows, page.cursor)
             if not in_flight and start is None:
                 sweep.whole = page.last and not sweep.malformed
-                sweep.shifted |= 0 < len(fresh) < len(page.observations) and index > 0
-            # A vendor that has no more may show the last page again.
-            is_repeat = index > first and not fresh and bool(page.observations or page.malformed or not page.rows)
-            repeats = repeats + 1 if is_repeat else 0
-            is_last = page.last or repeats >= REPEATS
-            yield _Read(page, position, frozenset(strange - sweep.ended_before), is_last)
-            if is_last:
+                sweep.shifted |= 0 < len(fresh) < len(page.observations) and walk.next.index > 0
+            walk.take(page, len(fresh))
+            yield _Read(page, walk.next, frozenset(strange - sweep.ended_before), walk.is_last)
+            if walk.is_last:
                 return
-            if position.rows >= self._row_limit and start is None:
+            if walk.next.rows >= self._row_limit and start is None:
                 break
         if start is None:
             sweep.cut = True
@@ -286,36 +277,3 @@ class _Read:
 
 
 _NOTHING = _Read(Page((), last=True), START, frozenset(), is_last=True)
-
-
-def _placed(observation: Observation) -> float | None:
-    """Where a row stands in time, as lists are sorted."""
-    dates = (observation.submitted, observation.dated, observation.ended)
-    return next((at for at in dates if at is not None and at >= EARLIEST), None)
-
-
-def _is_oldest_first(observations: Sequence[Observation]) -> bool:
-    """Whether a page is sorted against what we ask for or assume: then no row on it proves that the rest is known."""
-    dates = [one.submitted or one.dated for one in (observations[0], observations[-1])]
-    return dates[0] is not None and dates[1] is not None and dates[0] < dates[1]
-
-
-def _descended(observations: Sequence[Observation], lowest: float) -> float:
-    """The last date of a page whose rows go on down from the lowest date so far; minus infinity once any does not."""
-    for one in observations:
-        at = one.submitted or one.dated
-        if at is None or at > lowest:
-            return -math.inf
-        lowest = at
-    return lowest
-
-
-def _is_wholly_before(observations: Sequence[Observation], floor: float) -> bool:
-    """Whether all rows of a page are older, and not all of one date, which would say nothing about their order."""
-    first, last = observations[0], observations[-1]
-    return _is_before(first, floor) and (first.submitted or first.dated) != (last.submitted or last.dated)
-
-
-def _is_before(observation: Observation, floor: float) -> bool:
-    placed = observation.submitted or observation.dated or observation.ended
-    return placed is not None and EARLIEST <= placed < floor

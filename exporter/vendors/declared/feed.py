@@ -212,8 +212,8 @@ class DeclaredFeed(Feed):
         if listing is None:
             raise ContractBroken("this feed has no list")
         if at.index == 0 or not self._window:  # the same window for all pages of a sweep
-            now = self.now()
-            self._window = window_values(now - (listing.window or self._history), now)
+            now, (since, until) = self.now(), self.within
+            self._window = window_values(max(since, now - (listing.window or self._history)), min(until, now))
         values: dict[str, Value] = {
             **self.own,
             **self._window,

@@ -1,0 +1,1 @@
+"""What lists say about the past, as a file for promtool."""
