@@ -12,14 +12,14 @@ from exporter.simulator import World, app, serve
 from tests.harness import Exporter, Start, wait_for
 from tests.harness.postgresql import Server, running, servers
 
-from .together import VENDORS, Roads, Scrapes, agrees, epochs_of, held, replica
+from .together import VENDORS, Leases, Roads, Scrapes, agrees, epochs_of, held, never_polled_by_two, replica
 
 
 def test_replicas_share_the_providers_and_take_over_from_each_other(
     postgresql: Server, ledger_url: str, start: Start, tmp_path: Path
 ) -> None:
     world = World(7, 200.0, time.time, rate=0.2)
-    roads, scrapes = Roads(app(world, limits={})), Scrapes()
+    roads, scrapes, leases = Roads(app(world, limits={})), Scrapes(), Leases(postgresql)
     with serve(roads) as served:
 
         def share_of(*replicas: Exporter) -> list[int]:
@@ -62,10 +62,7 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
 
     assert scrapes.went_back == []
     agrees(told, truth)
-    epochs = epochs_of(postgresql)
-    for vendor in VENDORS:
-        turns = roads.turns(vendor)
-        assert len(turns) <= epochs[vendor], f"{vendor} was polled by two at once: {turns}"
+    never_polled_by_two(roads.calls, leases)
     for exporter in (one, two, three):
         assert "level=error" not in exporter.stderr
 
