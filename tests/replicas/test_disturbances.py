@@ -23,7 +23,19 @@ from tests.harness import Exporter, Start, wait_for
 from tests.harness.network import Passage, passage
 from tests.harness.postgresql import Server, running, servers
 
-from .together import LEASE, VENDORS, Leases, Roads, Scrapes, agrees, configure, held, never_polled_by_two, replica
+from .together import (
+    LEASE,
+    VENDORS,
+    Leases,
+    Roads,
+    Scrapes,
+    agrees,
+    configure,
+    held,
+    never_polled_by_two,
+    replica,
+    submitted,
+)
 
 NAMES = ("one", "two", "three")
 DISTURBANCES = int(os.environ.get("DISTURBANCES", "8"))
@@ -176,17 +188,18 @@ def test_the_counters_are_exact_whatever_happens_to_replicas_network_and_databas
             world.stop_arrivals()
             wait_for("the end of all tasks", lambda: world.in_flight() == 0, moves=world.in_flight)
             truth = world.truth()
-            submitted = sum(truth[vendor][kind]["submitted"] for vendor in VENDORS for kind in truth[vendor])
 
             def counted() -> float:
                 return sum(value for name, value in stage.look().items() if "finished_total" in name)
 
-            wait_for(f"all ends being counted after {stage.done}", lambda: counted() >= submitted, moves=counted)
+            wait_for(f"all ends being counted after {stage.done}", lambda: counted() >= submitted(truth), moves=counted)
             enough = len(roads.calls) + 50
             wait_for("more sweeps, which count nothing", lambda: len(roads.calls) >= enough)
             told = stage.look()
             assert [one.end() for one in replicas.values()] == [0, 0, 0]
-        log.info("%s; %g tasks, %d calls", Counter(one.split()[0] for one in stage.done), submitted, len(roads.calls))
+        log.info(
+            "%s; %d tasks, %d calls", Counter(one.split()[0] for one in stage.done), submitted(truth), len(roads.calls)
+        )
         log.info("sent before the end of a lease, arrived after it: %s", leases.strays(roads.calls))
         never_polled_by_two(roads.calls, leases)
 

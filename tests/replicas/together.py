@@ -76,8 +76,8 @@ class Leases:
     """Who held what and when, as the database itself notes it from now on."""
 
     def __init__(self, server: Server) -> None:
-        """`server` has no tables yet."""
-        self._server = server
+        """`server` has no tables yet. Another one may take its place later."""
+        self.server = server
 
         async def make_tables() -> None:
             async with Database(server.url()) as database:
@@ -88,7 +88,7 @@ class Leases:
 
     def of(self, provider: str) -> list[Lease]:
         """In the order of time."""
-        with psycopg.connect(self._server.url()) as connection:
+        with psycopg.connect(self.server.url()) as connection:
             rows = connection.execute(
                 f"{_NOTED} FROM videotask.held WHERE provider = %s ORDER BY since", [provider]
             ).fetchall()
@@ -157,6 +157,11 @@ def replica(start: Start, folder: Path, url: str, database: str, name: str) -> E
 
 def held(replica: Exporter) -> list[str]:
     return re.findall(r'(?m)^videotask_lease_held\{provider="(\w+)"\} 1.0', replica.get("metrics"))
+
+
+def submitted(truth: Mapping[str, Any]) -> int:
+    """How many tasks the vendors know."""
+    return sum(truth[vendor][kind]["submitted"] for vendor in VENDORS for kind in truth[vendor])
 
 
 def agrees(told: Mapping[str, float], truth: Mapping[str, Any]) -> None:
