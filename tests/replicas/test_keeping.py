@@ -76,9 +76,10 @@ class Replica:
 
     async def shows(self, text: str) -> str:
         """The first scrape that has this: one is prepared a moment after a sweep."""
-        async with asyncio.timeout(PATIENCE):
-            while text not in (scrape := await self.scrape()):
-                await asyncio.sleep(0.01)
+        ends = time.monotonic() + PATIENCE
+        while text not in (scrape := await self.scrape()):
+            assert time.monotonic() < ends, f"no {text} in {scrape}"
+            await asyncio.sleep(0.01)
         return scrape
 
     def holds(self) -> list[str]:

@@ -206,14 +206,18 @@ class Story(RuleBasedStateMachine):
             given = replica.holding.give_up([provider])
             self.goes(replica, replica.leases.release(given), fate)
 
-    @rule(index=replicas, provider=providers, fate=fates_of_commits, is_cut_off=st.booleans())
-    def counts(self, index: int, provider: str, fate: Fate, is_cut_off: bool) -> None:
+    @rule(index=replicas, provider=providers, fate=fates_of_commits, then=st.sampled_from(["", "is cut off", "works"]))
+    def counts(self, index: int, provider: str, fate: Fate, then: str) -> None:
         """Who holds the provider counts one end, and may be cut off after that, or in the middle of it."""
         if not any(one.polled(provider) for one in self.replicas):
             self.works(index, False)
         for number, replica in enumerate(self.replicas):
-            if self.sweep(replica, provider, fate) and is_cut_off:
-                self.is_cut_off(number, False)
+            if self.sweep(replica, provider, fate):
+                if then == "is cut off":
+                    self.is_cut_off(number, False)
+                for _ in range(2 if then == "works" else 0):
+                    self.sweep(replica, provider, WELL)
+                break
 
     def sweep(self, replica: Replica, provider: str, fate: Fate) -> bool:
         """Whether the replica could."""
