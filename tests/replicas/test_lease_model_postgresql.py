@@ -115,6 +115,8 @@ class Replica:
 replicas = st.integers(0, 1)
 providers = st.sampled_from(PROVIDERS)
 fates = st.sampled_from([LOST, UNANSWERED, FROZEN, GIVEN_UP])
+CUT_OFF, WORKS = "is cut off", "works"
+meanwhile = ["nothing", CUT_OFF, WORKS]
 fates_of_commits = st.sampled_from([LOST, UNANSWERED, FROZEN, FROZEN, GIVEN_UP, GIVEN_UP, STOPS, STOPS])
 
 
@@ -206,17 +208,21 @@ class Story(RuleBasedStateMachine):
             given = replica.holding.give_up([provider])
             self.goes(replica, replica.leases.release(given), fate)
 
-    @rule(index=replicas, provider=providers, fate=fates_of_commits, then=st.sampled_from(["", "is cut off", "works"]))
-    def counts(self, index: int, provider: str, fate: Fate, then: str) -> None:
-        """Who holds the provider counts one end, and may be cut off after that, or in the middle of it."""
+    @rule(
+        index=replicas, provider=providers, fate=fates_of_commits, then=st.sampled_from(meanwhile), ends=st.booleans()
+    )
+    def counts(self, index: int, provider: str, fate: Fate, then: str, ends: bool) -> None:
+        """Who holds the provider counts one end, and something happens after that or in the middle of it."""
         if not any(one.polled(provider) for one in self.replicas):
             self.works(index, False)
         for number, replica in enumerate(self.replicas):
             if self.sweep(replica, provider, fate):
-                if then == "is cut off":
+                if then == CUT_OFF:
                     self.is_cut_off(number, False)
-                for _ in range(2 if then == "works" else 0):
+                for _ in range(2 if then == WORKS else 0):
                     self.sweep(replica, provider, WELL)
+                if ends:
+                    self.goes_on(number, -1)
                 break
 
     def sweep(self, replica: Replica, provider: str, fate: Fate) -> bool:
