@@ -89,11 +89,15 @@ RETURNING provider, epoch
 
 # A replica that is stopped in the middle of a commit holds its locks for as long: no time limit of the server counts
 # while it waits for the rest of what is sent together. Its network answers, so its connection does not end either.
+# The modes are those of commits and renewals: a backup that reads for long, or an upgrade of the tables, goes on.
 _END_STUCK = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
 AND xact_start < clock_timestamp() - %s * interval '1 second'
-AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'videotask.leases'::regclass)
+AND pid IN (
+    SELECT pid FROM pg_locks
+    WHERE relation = 'videotask.leases'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock')
+)
 """
 
 _RELEASE = """
