@@ -14,7 +14,7 @@ _BY_CODE = {
     "3F000": "; the ledger's tables are gone, restart the exporter to have them made",
     "25P03": "; this process or its network stood still in the middle of a commit",
     "53100": "; the disk of the database is full",
-    "53300": "; raise max_connections of the server: each replica needs up to 6",
+    "53300": "; raise the limit: each replica needs up to 6",
     "57014": "; the database is overloaded, or its disk is slow",
     "55P03": "; something else holds a lock on the ledger's tables",
 }
