@@ -25,6 +25,9 @@ RETRIES = 12
 AT_ONCE = 64
 """Providers that one call acquires: replicas that start together share them out, and the first ones are polled soon."""
 
+NAMED = 5
+"""Most names in a line of the log."""
+
 HASTE = 0.1
 """Seconds within which replicas act on news, each at its own moment."""
 
@@ -183,11 +186,17 @@ class Keeper:
         await self._leases.release(given)
 
     def _compare(self) -> None:
-        """Says once that replicas have different configurations, as they do for a while when one is rolled out."""
-        differs = len(set(self.overview.replicas.values())) > 1
-        if differs and not self._differs:
-            log.warning("replicas on this database have configurations with different providers")
-        self._differs = differs
+        """Says once which providers only some replicas know, as they do while a configuration is rolled out."""
+        replicas, names = self.overview.replicas, self.overview.names
+        known = frozenset().union(*replicas.values())
+        unknown = {name for name in known if any(name not in some for some in replicas.values())}
+        if unknown and not self._differs:
+            lacking = {names.get(one, one) for one, some in replicas.items() if unknown - some}
+            log.warning(
+                "replicas have different configurations: only some of them know these providers",
+                extra={"providers": _listed(unknown), "unknown_to": _listed(lacking)},
+            )
+        self._differs = bool(unknown)
 
     async def _renew_for_ever(self) -> None:
         while True:
@@ -242,6 +251,11 @@ class Keeper:
             log.warning("the leases cannot be kept", extra={"error": trouble})
         self._troubles[what] = trouble
         return False
+
+
+def _listed(names: Collection[str]) -> str:
+    first = sorted(names)[:NAMED]
+    return ", ".join(first) + f" and {len(names) - len(first)} more" * (len(names) > len(first))
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:

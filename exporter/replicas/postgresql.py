@@ -33,10 +33,18 @@ LISTEN_AGAIN = 1.0
 ASKED_AFTER = 10.0
 """Seconds of silence after which the connection that listens is asked whether it still works."""
 
+HEARD_WITHIN = 3.0
+"""Seconds in which a notification of our own has to arrive."""
+
 LONGEST = 7999
 """Bytes of a notification that PostgreSQL passes on."""
 
 FEW = 20
+
+_DEAF = (
+    "no notification arrives from the database, as behind a pooler in transaction mode; "
+    "what other replicas do is seen later, and nothing is lost"
+)
 
 HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]
 """Awaited with a provider, a kind, and the ids of tasks of which there is news."""
@@ -81,11 +89,15 @@ RETURNING provider, epoch
 
 # A replica that is stopped in the middle of a commit holds its locks for as long: no time limit of the server counts
 # while it waits for the rest of what is sent together. Its network answers, so its connection does not end either.
+# The modes are those of commits and renewals: a backup that reads for long, or an upgrade of the tables, goes on.
 _END_STUCK = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
 AND xact_start < clock_timestamp() - %s * interval '1 second'
-AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'videotask.leases'::regclass)
+AND pid IN (
+    SELECT pid FROM pg_locks
+    WHERE relation = 'videotask.leases'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock')
+)
 """
 
 _RELEASE = """
@@ -117,6 +129,7 @@ class PostgresqlLeases:
         self.length = length
         self._database = database
         self.name = name
+        self._is_deaf = False
         self._known: dict[str, frozenset[str]] = {}  # sets of providers by their digest: most replicas share one
 
     async def join(self, providers: Collection[str]) -> None:
@@ -201,13 +214,20 @@ class PostgresqlLeases:
                 await connection.execute(f"LISTEN {channel}")
             freed()  # meanwhile something may have been missed
             patience = connection.patience
+            await self._database.run(lambda other: _notify(other, LEASES))
+            hears, rest = False, HEARD_WITHIN
             while True:
-                connection.patience = ASKED_AFTER + patience  # silence is no fault
-                async for told in connection.notifies(timeout=ASKED_AFTER):
+                connection.patience = rest + patience  # silence is no fault
+                async for told in connection.notifies(timeout=rest):
+                    hears = True
                     if told.channel == LEASES:
                         freed()
                     else:
                         await handed_in(*json.loads(told.payload))
+                if not (hears or self._is_deaf):
+                    self._is_deaf = True
+                    log.warning(_DEAF)
+                rest = ASKED_AFTER
                 connection.patience = patience
                 await connection.execute("SELECT 1")
         finally:

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models import units
 from grafana import identity, palette, panels
 from grafana.boards import frame, shared
 from grafana.boards.frame import once_ours, ours
+from grafana.boards.replicas import replicas
 from grafana.boards.scales import ANY_IS_BAD, FEED
 from grafana.boards.verdict import verdict
 from grafana.panels import Column, columns, graph, latest, number, query
@@ -27,7 +28,7 @@ def exporter(select: Scope = CHOSEN) -> dashboard.Dashboard:
         "Process": _process(select),
     }
     about = "The exporter's own health: whether it reads its feeds in time, and what it costs."
-    return frame.board(identity.EXPORTER, about, rows, select)
+    return frame.board(identity.EXPORTER, about, rows, select).with_row(replicas(select))
 
 
 def _numbers(select: Scope) -> list[panels.Panel]:

@@ -61,6 +61,11 @@ class Passage:
         self.delay = 0.0
         self._run(restore())
 
+    def lead_to(self, target: int) -> None:
+        """From now on connections end at another port, as when an address has moved; the old ones are cut."""
+        self._target = target
+        self.cut()
+
     def close(self) -> None:
         async def end() -> None:
             others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -65,6 +65,15 @@ class Server:
         source = ("--dbname", primary.url(), "--pgdata", str(self.folder))
         self._run("pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
 
+    def waits_for_standbys(self) -> None:
+        """From now on a commit ends when a standby has it too. Returns once one is there."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        ends = time.monotonic() + PATIENCE
+        while self.ask("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != (1,):
+            if time.monotonic() >= ends:
+                raise RuntimeError("no standby is synchronous")
+            time.sleep(0.05)
+
     def promote(self) -> None:
         self._run("pg_ctl", "promote", "--pgdata", str(self.folder), "--wait")
 
@@ -80,6 +89,13 @@ class Server:
         """Stops it: `immediate` is a crash."""
         if self._process:
             self._run("pg_ctl", "stop", "--pgdata", str(self.folder), f"--mode={how}", "--wait", "--silent")
+            self._process.wait()
+            self._process = None
+
+    def kill(self) -> None:
+        """Ends it as kill -9 does."""
+        if self._process:
+            self._process.kill()
             self._process.wait()
             self._process = None
 

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from exporter.ledger.errors import StoreError
+from exporter.ledger.postgresql.database import Database
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.ledger.store import Changes
+from exporter.replicas.postgresql import PostgresqlLeases
 from exporter.tasks import State, Step, Task
-from tests.harness import wait_for
+from tests.harness import until, wait_for
+from tests.harness.leases import nobody_told
 from tests.harness.postgresql import Server, servers
 
 Program = Callable[..., str]
@@ -75,6 +78,26 @@ async def test_a_pooler_in_transaction_mode_may_stand_in_between(pooler: str) ->
         ended, _, watched = await asyncio.gather(*everything)
         assert (len(ended), watched) == (60, ["a"])
         await store.close()
+
+
+async def test_a_pooler_that_passes_no_notifications_on_is_told_once(
+    pooler: str, ledger_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def heard(url: str, holds: Callable[[], bool]) -> None:
+        async with Database(url) as database:
+            leases = PostgresqlLeases(database, "one", 15.0)
+            listening = asyncio.create_task(leases.listen(lambda: heards.append(url), nobody_told))
+            await until("a word", holds)
+            listening.cancel()
+
+    heards: list[str] = []
+    await heard(ledger_url, lambda: heards == [ledger_url] * 2)  # at the start, and its own
+    assert caplog.messages == []
+    await heard(pooler, lambda: bool(caplog.messages))
+    assert caplog.messages == [
+        "no notification arrives from the database, as behind a pooler in transaction mode; "
+        "what other replicas do is seen later, and nothing is lost"
+    ]
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 
 import httpx
 import pytest
 
 from exporter.config.models import ProviderSettings
+from exporter.ledger.counters import Counters
 from exporter.ledger.postgresql.database import Database
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.metrics.exposition import Exposition
@@ -33,9 +35,9 @@ SECRET = "a-secret-between-us-0123456789"
 class Replica:
     """An exporter's inside on a database that it shares, with its web side."""
 
-    def __init__(self, store: PostgresqlStore, leases: PostgresqlLeases) -> None:
+    def __init__(self, store: PostgresqlStore, leases: PostgresqlLeases, ahead: float) -> None:
         self.keeper = Keeper(leases)
-        self.collector = Collector(Among(store, 7 * DAY, self.keeper, leases.tell))
+        self.collector = Collector(Among(store, 7 * DAY, self.keeper, leases.tell), lambda: time.time() + ahead)
         self.polled = self.collector.polled
         exposition = Exposition(self.polled.snapshot, Reloads(), time.time, list, self.polled.is_held)
         self.app = web.create(self.polled, exposition, takes_tasks=lambda: True)
@@ -50,11 +52,14 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
-async def started(stack: AsyncExitStack, url: str, name: str, *settings: ProviderSettings) -> Replica:
+async def started(
+    stack: AsyncExitStack, url: str, name: str, *settings: ProviderSettings, ahead: float = 0.0
+) -> Replica:
+    """`ahead` is by how many seconds the clock of its host is wrong."""
     store = await PostgresqlStore.open(url)
     stack.push_async_callback(store.close)
     leases = PostgresqlLeases(await stack.enter_async_context(Database(url)), name, 5.0)
-    replica = Replica(store, leases)
+    replica = Replica(store, leases, ahead)
     listening = asyncio.create_task(leases.listen(replica.keeper.hear, replica.polled.hear))
     stack.callback(listening.cancel)
     await replica.collector.apply(settings)
@@ -131,3 +136,31 @@ async def test_ids_that_any_replica_is_given_reach_the_holder_at_once(
     unknown = await client.post("/api/v1/tasks", json=asked | {"kind": "video"})
     assert unknown.status_code == 400
     assert "allowed: deer/sora" in unknown.json()["error"]
+
+
+async def test_hosts_whose_clocks_are_hours_apart_count_the_same_together(
+    stack: AsyncExitStack, ledger_url: str, live_site: Site
+) -> None:
+    settings = live_site.settings("facewap", name="swap", poll_interval="50ms")
+    before: Replica | None = None
+    for number, hours in enumerate((0, 5, -5, 3, 0)):
+        replica = await started(stack, ledger_url, f"replica-{number}", settings, ahead=hours * 3600.0)
+        if before:
+            await before.collector.stop()
+        await until("a sweep", partial(replica.polls, "swap"))
+        counts = replica.polled.loops[0].tracker.counts
+        assert ended(counts) == (2 * number, 2 * number)
+        for name in ("first", "second"):
+            life = Life(f"{name}-{number}", *FACE_SWAP, time.time(), run_seconds=0.1, end=State.SUCCEEDED)
+            live_site.world.add(life)
+        await until("the ends", partial(have_ended, replica, 2 * number + 2))
+        before = replica
+
+
+def have_ended(replica: Replica, successes: int) -> bool:
+    return ended(replica.polled.loops[0].tracker.counts)[0] >= successes
+
+
+def ended(counts: Counters) -> tuple[float, float]:
+    """How many tasks have succeeded, and how many have ended."""
+    return counts["finished_total", "succeeded"], sum(counts[key] for key in counts if key[0] == "finished_total")

@@ -25,7 +25,7 @@ from exporter.snapshot import Reloads
 from exporter.tasks import State
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.status.troubles import Whose
-from tests.harness import DAY, Site, until
+from tests.harness import DAY, PATIENCE, Site, until
 from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
 
 LENGTH = 3.0
@@ -73,6 +73,14 @@ class Replica:
 
     async def scrape(self) -> str:
         return b"".join((await self.exposition.answer("")).pieces).decode()
+
+    async def shows(self, text: str) -> str:
+        """The first scrape that has this: one is prepared a moment after a sweep."""
+        ends = time.monotonic() + PATIENCE
+        while text not in (scrape := await self.scrape()):
+            assert time.monotonic() < ends, f"no {text} in {scrape}"
+            await asyncio.sleep(0.01)
+        return scrape
 
     def holds(self) -> list[str]:
         return list(self.keeper.holding.held)
@@ -126,6 +134,9 @@ async def test_providers_are_shared_out_evenly_and_served_by_their_holder_alone(
     other = await replicas.start("other", *wanted)
     await until("fair shares", lambda: held(one, other) == [2, 2])
     assert {*one.holds(), *other.holds()} == {"swap0", "swap1", "swap2", "swap3"}
+    for replica in (one, other):
+        for name in replica.holds():
+            await replica.shows(f'videotask_up{{kind="face_swap",provider="{name}"}} 1.0')
     text = await one.scrape() + await other.scrape()
     shown = Counter(re.findall(r'videotask_up{kind="face_swap",provider="(\w+)"} 1.0', text))
     assert shown == {"swap0": 1, "swap1": 1, "swap2": 1, "swap3": 1}
@@ -175,7 +186,7 @@ async def test_a_replica_that_stood_still_shows_nothing_that_it_may_no_longer_ho
 ) -> None:
     one = await replicas.start("one", *some(live_site, 1))
     await until("a first sweep", one.polls)
-    assert "videotask_feed_info{" in await one.scrape()
+    assert await one.shows("videotask_feed_info{")
     one.line.is_cut = True
     one.clock.ahead = LENGTH * (1 - MARGIN)  # as after SIGCONT: nothing of it has run since
     answer = await one.scrape()
@@ -245,6 +256,23 @@ async def test_a_provider_that_a_reload_takes_away_is_free_for_others(replicas: 
     assert one.holds() == ["swap0"]
     other = await replicas.start("other", *wanted)
     await until("the take-over", lambda: other.holds() == ["swap1"])
+
+
+async def test_providers_that_only_some_replicas_know_are_polled_by_these_and_told_once(
+    replicas: Replicas, live_site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = some(live_site, 3)
+    one = await replicas.start("one", *wanted[:1])
+    other = await replicas.start("other", *wanted)
+    await until("all", lambda: held(one) == [1] and held(other) == [2])
+    rounds = one.keeper.overview
+    one.keeper.hear()
+    await until("another look", lambda: one.keeper.overview is not rounds)
+    told = [record for record in caplog.records if "different configurations" in record.message]
+    assert [(vars(record)["providers"], vars(record)["unknown_to"]) for record in told] == [
+        ("swap1, swap2", "one")
+    ] * len(told)
+    assert 1 <= len(told) <= 2, "once by each replica that has seen it"
 
 
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(

@@ -253,6 +253,19 @@ async def test_a_lease_is_taken_from_a_process_that_is_stopped_in_the_middle_of_
                 stopped.execute("SELECT 1")
 
 
+@pytest.mark.slow
+async def test_a_backup_that_reads_for_long_is_not_ended(in_postgresql: InPostgresql) -> None:
+    """It may run as the exporter's own role, and has all tables in one transaction."""
+    async with Database(in_postgresql.url) as database:
+        one = PostgresqlLeases(database, "one", LENGTH, stuck_after=0.05)
+        await one.join(KNOWN)
+        with psycopg.connect(in_postgresql.url) as backup:
+            backup.execute("SELECT * FROM videotask.leases")
+            await asyncio.sleep(0.1)
+            assert len(await one.acquire(KNOWN, 3)) == 3
+            assert backup.execute("SELECT 1").fetchall() == [(1,)]
+
+
 async def test_replicas_hear_of_free_leases_and_of_ids(in_postgresql: InPostgresql) -> None:
     one, other = await in_postgresql.replica("one"), await in_postgresql.replica("other")
     heard: asyncio.Queue[object] = asyncio.Queue()
@@ -262,7 +275,8 @@ async def test_replicas_hear_of_free_leases_and_of_ids(in_postgresql: InPostgres
         async with asyncio.timeout(PATIENCE):
             assert await heard.get() == told
 
-    await hears("freed")  # from here on nothing is missed
+    await hears("freed")
+    await hears("freed")  # its own: from here on nothing is missed
     await one.join(KNOWN)
     await hears("freed")
     await one.release(await one.acquire(["a"], 1))
@@ -273,6 +287,7 @@ async def test_replicas_hear_of_free_leases_and_of_ids(in_postgresql: InPostgres
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
     )
     await hears("freed")  # it listens again
+    await hears("freed")
     await one.leave()
     await hears("freed")
     listening.cancel()

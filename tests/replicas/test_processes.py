@@ -12,14 +12,14 @@ from exporter.simulator import World, app, serve
 from tests.harness import Exporter, Start, wait_for
 from tests.harness.postgresql import Server, running, servers
 
-from .together import VENDORS, Roads, Scrapes, agrees, epochs_of, held, replica
+from .together import Leases, Roads, Scrapes, agrees, epochs_of, held, never_polled_by_two, replica, submitted
 
 
 def test_replicas_share_the_providers_and_take_over_from_each_other(
     postgresql: Server, ledger_url: str, start: Start, tmp_path: Path
 ) -> None:
     world = World(7, 200.0, time.time, rate=0.2)
-    roads, scrapes = Roads(app(world, limits={})), Scrapes()
+    roads, scrapes, leases = Roads(app(world, limits={})), Scrapes(), Leases(postgresql)
     with serve(roads) as served:
 
         def share_of(*replicas: Exporter) -> list[int]:
@@ -48,13 +48,11 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
         world.stop_arrivals()
         two.wait_for("the end of all tasks", lambda: world.in_flight() == 0, moves=world.in_flight)
         truth = world.truth()
-        feeds = [(vendor, kind) for vendor in VENDORS for kind in truth[vendor]]
-        submitted = sum(truth[vendor][kind]["submitted"] for vendor, kind in feeds)
 
         def counted() -> float:
             return sum(value for name, value in scrapes.take(two).items() if "finished_total" in name)
 
-        two.wait_for("all ends being counted", lambda: counted() >= submitted, moves=counted)
+        two.wait_for("all ends being counted", lambda: counted() >= submitted(truth), moves=counted)
         enough = len(roads.calls) + 50
         two.wait_for("more sweeps, which count nothing", lambda: len(roads.calls) >= enough)
         told = scrapes.take(two)
@@ -62,10 +60,7 @@ def test_replicas_share_the_providers_and_take_over_from_each_other(
 
     assert scrapes.went_back == []
     agrees(told, truth)
-    epochs = epochs_of(postgresql)
-    for vendor in VENDORS:
-        turns = roads.turns(vendor)
-        assert len(turns) <= epochs[vendor], f"{vendor} was polled by two at once: {turns}"
+    never_polled_by_two(roads.calls, leases)
     for exporter in (one, two, three):
         assert "level=error" not in exporter.stderr
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from starlette.types import Receive, Scope, Send
 
+from exporter.client.client import CONCURRENCY
+from exporter.ledger.postgresql.database import Database
+from exporter.ledger.postgresql.schema import prepare
 from exporter.simulator import Simulator
 from tests.harness import Exporter, Start, account
 from tests.harness.postgresql import Server
@@ -21,25 +26,96 @@ LEASE = 2.0
 VENDORS = ("chanjing", "deerapi", "facewap")
 
 
+class Call(NamedTuple):
+    """One request that has arrived at a vendor."""
+
+    vendor: str
+    replica: str
+    at: float
+
+
 class Roads:
     """All vendors, each replica on a road of its own: who has called whom, in the order of the calls."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self.calls: list[tuple[str, str]] = []
+        self.calls: list[Call] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, road, vendor, *_ = scope["path"].split("/")
-        self.calls.append((vendor, road))
+        self.calls.append(Call(vendor, road, time.time()))
         shortened = scope["path"].removeprefix(f"/{road}")
         await self._simulator({**scope, "path": shortened, "raw_path": shortened.encode()}, receive, send)
 
-    def turns(self, vendor: str) -> list[str]:
-        """The replicas that have called a vendor, each as often as it began to; one request in flight is none."""
-        runs = [(road, len(list(calls))) for road, calls in groupby(one[1] for one in self.calls if one[0] == vendor)]
-        stray = {at for at, (_, calls) in enumerate(runs) if calls == 1 and 0 < at < len(runs) - 1}
-        stray = {at for at in stray if runs[at - 1][0] == runs[at + 1][0]}
-        return [road for road, _ in groupby(road for at, (road, _) in enumerate(runs) if at not in stray)]
+
+_NOTE = """
+CREATE TABLE videotask.held (
+    provider text, epoch bigint, replica text, since timestamptz DEFAULT clock_timestamp(), until timestamptz
+);
+CREATE FUNCTION videotask.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO videotask.held (provider, epoch, replica, until) VALUES (
+        NEW.provider, NEW.epoch, (SELECT name FROM videotask.replicas WHERE id = NEW.holder), NEW.expires
+    );
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER UPDATE ON videotask.leases FOR EACH ROW EXECUTE FUNCTION videotask.note()
+"""
+_NOTED = "SELECT epoch, replica, extract(epoch FROM since)::float, extract(epoch FROM until)::float"
+
+
+class Lease(NamedTuple):
+    """That a replica held a provider, from the last change of the lease to the next one."""
+
+    epoch: int
+    replica: str | None
+    since: float
+    until: float
+
+
+class Leases:
+    """Who held what and when, as the database itself notes it from now on."""
+
+    def __init__(self, server: Server) -> None:
+        """`server` has no tables yet. Another one may take its place later."""
+        self.server = server
+
+        async def make_tables() -> None:
+            async with Database(server.url()) as database:
+                await prepare(database)
+
+        asyncio.run(make_tables())
+        server.execute(_NOTE)
+
+    def of(self, provider: str) -> list[Lease]:
+        """In the order of time."""
+        with psycopg.connect(self.server.url()) as connection:
+            rows = connection.execute(
+                f"{_NOTED} FROM videotask.held WHERE provider = %s ORDER BY since", [provider]
+            ).fetchall()
+        return [Lease(*row) for row in rows]
+
+    def strays(self, calls: list[Call]) -> Counter[tuple[str, str, int]]:
+        """Calls of replicas that did not hold the provider, by vendor, replica and the last epoch that it held."""
+        found: Counter[tuple[str, str, int]] = Counter()
+        for vendor in {call.vendor for call in calls}:
+            leases = self.of(vendor)
+            begins = [lease.since for lease in leases]
+            for call in calls:
+                if call.vendor != vendor:
+                    continue
+                past = leases[: bisect_right(begins, call.at)]
+                if past and past[-1].replica == call.replica and call.at <= past[-1].until:
+                    continue
+                last = next((lease.epoch for lease in reversed(past) if lease.replica == call.replica), 0)
+                found[vendor, call.replica, last] += 1
+        return found
+
+
+def never_polled_by_two(calls: list[Call], leases: Leases) -> None:
+    """Asserts that each call was sent by who held the provider: after the end of a lease no more arrive than those that
+    had been sent before it, which is one for each slot of the client at the most."""
+    strays = leases.strays(calls)
+    assert {about: count for about, count in strays.items() if about[2] == 0 or count > CONCURRENCY} == {}
 
 
 class Scrapes:
@@ -64,18 +140,28 @@ class Scrapes:
         return found
 
 
-def replica(start: Start, folder: Path, url: str, database: str, name: str) -> Exporter:
-    """One more exporter, whose vendors are on a road of its own."""
+def configure(folder: Path, url: str, database: str, name: str, vendors: Sequence[str] = VENDORS) -> Path:
+    """Writes the configuration of a replica, whose vendors are on a road of its own."""
     config = folder / f"{name}.yaml"
-    providers = [account(vendor, f"{url}/{name}", name=vendor) for vendor in VENDORS]
+    providers = [account(vendor, f"{url}/{name}", name=vendor) for vendor in vendors]
     ledger = {"url": database, "lease": f"{LEASE:g}s"}
     given = {"poll_interval": "100ms", "ledger": ledger, "replica": name, "providers": providers}
     config.write_text(json.dumps(given))  # which is YAML too
-    return start(f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+    return config
+
+
+def replica(start: Start, folder: Path, url: str, database: str, name: str) -> Exporter:
+    """One more exporter."""
+    return start(f"--config.file={configure(folder, url, database, name)}", "--web.listen-address=127.0.0.1:0")
 
 
 def held(replica: Exporter) -> list[str]:
     return re.findall(r'(?m)^videotask_lease_held\{provider="(\w+)"\} 1.0', replica.get("metrics"))
+
+
+def submitted(truth: Mapping[str, Any]) -> int:
+    """How many tasks the vendors know."""
+    return sum(truth[vendor][kind]["submitted"] for vendor in VENDORS for kind in truth[vendor])
 
 
 def agrees(told: Mapping[str, float], truth: Mapping[str, Any]) -> None:

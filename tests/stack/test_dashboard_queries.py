@@ -27,12 +27,13 @@ pytestmark = pytest.mark.slow
 
 Labels = dict[str, str]
 
-QUERIES = asked.queries()
+QUERIES = [query for query in asked.queries() if "videotask_lease_" not in query.expr]
+"""The stack has no replicas; tests/grafana/dashboards/test_figures.py has some."""
 TABLES = [
     pytest.param(path.stem, panel, id=f"{path.stem}: {panel['title']}")
     for path in DASHBOARDS
     for panel in asked.panels(asked.load(path))
-    if panel["type"] == "table"
+    if panel["type"] == "table" and panel["title"] != "Who polls what"
 ]
 
 

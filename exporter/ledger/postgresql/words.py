@@ -12,8 +12,9 @@ _BY_CODE = {
     "42501": "; docs/high-availability.md says what the role needs",
     "42P01": "; the ledger's tables are gone, restart the exporter to have them made",
     "3F000": "; the ledger's tables are gone, restart the exporter to have them made",
-    "53100": "; free some of its disk",
-    "53300": "; each replica needs up to 6 connections",
+    "25P03": "; this process or its network stood still in the middle of a commit",
+    "53100": "; the disk of the database is full",
+    "53300": "; raise the limit: each replica needs up to 6",
     "57014": "; the database is overloaded, or its disk is slow",
     "55P03": "; something else holds a lock on the ledger's tables",
 }

@@ -38,8 +38,9 @@ class Board:
 
     @property
     def panels(self) -> list[dict[str, Any]]:
-        """Without headings."""
-        return [panel for panel in self.model["panels"] if panel["type"] != "row"]
+        """Without headings; with what is in closed rows."""
+        every = [one for panel in self.model["panels"] for one in (panel, *panel.get("panels", []))]
+        return [panel for panel in every if panel["type"] != "row"]
 
     @property
     def targets(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""What the dashboards of accounts and models work out, as Prometheus does it from series that are given."""
+"""What the dashboards of accounts, models and replicas work out, as Prometheus does it from series that are given."""
 
 from __future__ import annotations
 
@@ -44,6 +44,30 @@ COSTS: Mapping[str, str] = {
     f'videotask_model_finished_total{{{TARGET},{FEED},model="other",state="succeeded"}}': "0+1x97",
     f'videotask_model_finished_total{{{TARGET},{FEED},model="other",state="failed"}}': "0+1x97",
 }
+
+
+def of_replica(name: str, labels: str) -> str:
+    return f'job="replicas",instance="{name}:10186",{labels}'
+
+
+LEASES: Mapping[str, str] = {
+    f"videotask_{metric}{{{of_replica(name, labels)}}}": f"{value}x97"
+    for metric, name, labels, value in (
+        ("replica_info", "one", 'replica="first"', 1),
+        ("replica_info", "two", 'replica="second"', 1),
+        ("lease_held", "one", 'provider="once"', 1),
+        ("lease_held", "two", 'provider="once"', 0),
+        ("lease_held", "one", 'provider="nowhere"', 0),
+        ("lease_held", "two", 'provider="nowhere"', 0),
+        ("lease_held", "one", 'provider="twice"', 1),
+        ("lease_held", "two", 'provider="twice"', 1),
+    )
+}
+
+
+def polled(provider: str, name: str, replica: str) -> str:
+    return "{" + of_replica(name, f'provider="{provider}",replica="{replica}"') + "}"
+
 
 UNITS = '{provider="kling",unit="units"}'
 OF_FEED = '{provider="kling",kind="video",unit="units"}'
@@ -102,6 +126,22 @@ CASES: Mapping[str, tuple[str, str, int, Mapping[str, float]]] = {
         2,
         {of_model("fast"): 0.6, of_model("other"): 0.4},
     ),
+    "each provider is polled by the replica that holds it": (
+        identity.EXPORTER,
+        "Who polls what",
+        0,
+        {
+            polled("once", "one", "first"): 1,
+            polled("twice", "one", "first"): 1,
+            polled("twice", "two", "second"): 1,
+        },
+    ),
+    "a provider that no replica or two hold is seen": (
+        identity.EXPORTER,
+        "Providers held by none or by two",
+        0,
+        {'{job="replicas",provider="nowhere"}': 0, '{job="replicas",provider="twice"}': 2},
+    ),
     "each model has its success ratio": (
         identity.MODELS,
         "What each model did",
@@ -148,7 +188,7 @@ def check(expr: str, wanted: Mapping[str, float], promtool: str, folder: Path) -
         alike = [other for other, its in wanted.items() if its == value]
         samples = [{"labels": other, "value": 1 if value else 0} for other in alike]
         asked.append({"expr": near, "eval_time": f"{HOURS}h", "exp_samples": samples})
-    series = [{"series": name, "values": values} for name, values in {**BALANCES, **COSTS}.items()]
+    series = [{"series": name, "values": values} for name, values in {**BALANCES, **COSTS, **LEASES}.items()]
     test = {"interval": "5m", "input_series": series, "promql_expr_test": asked}
     content = {"rule_files": [str(RECORDINGS)], "evaluation_interval": "5m", "tests": [test]}
     (folder / "test.yaml").write_text(json.dumps(content))  # which is YAML too
