@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 LONGEST_REST = 5.0
 """Seconds after which bodies are prepared again although no sweep has ended: calls are counted in between."""
 
-SHARE = 0.5
+SHARE = 0.25
 """How much of the time may go into preparing, while everything changes all the time."""
 
 FORGOTTEN_AFTER = 600.0

@@ -117,13 +117,18 @@ class MemoryShare(SqliteStore):
         """Providers whose rows cannot be read."""
 
     async def load_all(
-        self, providers: Sequence[str], ended_since: float
+        self, ended_since: Mapping[str, float]
     ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
         """As if there was nothing."""
         return {}
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         return _Fenced(self, provider, epoch)
+
+    async def under_each(
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+    ) -> Mapping[str, Store]:
+        return {provider: self.under(provider, holder, epoch) for provider, epoch in leases.items()}
 
 
 class _Fenced(SqliteStore):

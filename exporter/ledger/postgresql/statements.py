@@ -68,10 +68,12 @@ Whether the lease has ended does not matter as long as no other replica has acqu
 holder's name shows it too where a standby that takes over has forgotten the last epoch.
 """
 
-FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled FROM videotask.feeds WHERE provider = ANY(%s)"
+FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled, version FROM videotask.feeds WHERE provider = ANY(%s)"
 COUNTS_OF = "SELECT key, value, feed FROM videotask.counts WHERE feed = ANY(%s) AND key LIKE ANY(%s)"
-TASKS_OF = f"""
-SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND (NOT is_end OR placed >= %s) ORDER BY placed, id
+IN_FLIGHT_OF = f"SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND NOT is_end"
+ENDED_OF = f"""
+SELECT {COLUMNS}, feed FROM unnest(%s::integer[], %s::double precision[]) AS wanted (number, ended_since)
+JOIN videotask.tasks ON feed = number AND is_end AND placed >= ended_since ORDER BY placed, id
 """
 
 PROVIDERS = "SELECT DISTINCT provider FROM videotask.feeds ORDER BY provider"
