@@ -87,6 +87,9 @@ class Store(Protocol):
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that is known of one task, and what was seen of it in the last day."""
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks that have this id, by provider and kind."""
+
     async def watched(self, provider: str, kind: str) -> list[str]:
         """The ids that were asked for, the first ones first."""
 

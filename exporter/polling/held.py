@@ -13,6 +13,7 @@ from exporter.polling.elsewhere import Elsewhere, Tell
 from exporter.replicas.keeper import Keeper
 from exporter.replicas.leases import Change
 from exporter.snapshot import ReplicaSnapshot
+from exporter.tasks import Task
 
 
 class Held:
@@ -39,6 +40,10 @@ class Held:
         """Once the first sweeps have ended: what the replica waits for; it is ready if that is nothing."""
         return ""
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks in the ledger that have this id, by provider and kind. Raises StoreError."""
+        return {}
+
     def snapshot(self) -> ReplicaSnapshot | None:
         """How this replica stands among the others; None without others."""
         return None
@@ -59,6 +64,9 @@ class Alone(Held):
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""
         return self._ledger
+
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        return await self._ledger.store.find_all(task_id)
 
     async def finish(self) -> None:
         """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""
@@ -95,6 +103,9 @@ class Among(Held):
 
     def settle(self) -> str:
         return self.keeper.settle()
+
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        return await self._store.find_all(task_id)
 
     def snapshot(self) -> ReplicaSnapshot:
         keeper = self.keeper

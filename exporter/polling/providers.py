@@ -199,6 +199,10 @@ class PolledProviders:
             return await loop.story(task_id)
         return await self._held.elsewhere.find(provider, kind, task_id) if self._held.elsewhere else None
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks in the ledger that have this id, by provider and kind. Raises StoreError."""
+        return await self._held.find_all(task_id)
+
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted, all or none; None if the feed is not polled.
 

@@ -81,6 +81,11 @@ DATES = "SELECT since, horizon, polled, version FROM videotask.feeds WHERE provi
 COUNTS = f"SELECT key, value FROM videotask.counts WHERE feed = {_FEED}"
 IN_FLIGHT = f"{_TASKS} NOT is_end"
 TASK = f"{_TASKS} id = %s"
+ALL_OF_ID = f"""
+SELECT (SELECT provider FROM videotask.feeds AS f WHERE f.id = feed),
+       (SELECT kind FROM videotask.feeds AS f WHERE f.id = feed), {COLUMNS}
+FROM videotask.tasks WHERE feed = ANY(ARRAY(SELECT f.id FROM videotask.feeds AS f)) AND id = %s
+"""
 STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
 UNPAID_SINCE = f"""

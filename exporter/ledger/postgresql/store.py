@@ -154,6 +154,10 @@ class PostgresqlStore:
 
         return await self._database.run(work)
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        rows = await self._database.rows(say.ALL_OF_ID, (task_id,))
+        return {(provider, kind): task_of(row) for provider, kind, *row in rows}
+
     async def watched(self, provider: str, kind: str) -> list[str]:
         return await self._read(say.WATCHED, provider, kind)
 
@@ -226,6 +230,7 @@ class _ReadStore(_LeasedStore):
 
     async def load(self, provider: str, kind: str) -> FeedRecord:
         if kind in self._loaded:  # what was read then may have changed
+            self._ended.pop(kind, None)
             return await super().load(provider, kind)
         self._loaded.add(kind)
         known = self._ahead.pop(kind, None) or _Known()
@@ -302,6 +307,8 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
         await cursor.execute(query.encode(), values)
         while rows := await cursor.fetchmany(AT_ONCE):
             found += map(make, rows)
+            if len(rows) < AT_ONCE:
+                break
     return found
 
 
