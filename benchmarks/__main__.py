@@ -22,7 +22,18 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.goals import Result
 
-BENCHMARKS = ("scrape", "blocking", "start", "delay", "json_exporter", "transport", "sweeps", "polling", "crowd")
+BENCHMARKS = (
+    "scrape",
+    "blocking",
+    "start",
+    "delay",
+    "json_exporter",
+    "transport",
+    "sweeps",
+    "polling",
+    "crowd",
+    "replicas",
+)
 """Modules of this folder, in the order of the table; what each measures is said at its head."""
 
 RESULTS = Path(__file__).parent.parent / "build" / "benchmarks.json"
