@@ -63,8 +63,10 @@ KEPT = 600.0
 """Seconds for which the vendors list what has ended."""
 DURABLE = ("fsync=on", "full_page_writes=on", "shared_buffers=128MB", "max_wal_size=1GB")
 """As a PostgreSQL is by default; that of the tests forgoes it."""
-BARELY = 3.0
-"""Seconds of an event loop's life that are watched after all is shown."""
+AFTER = 3.0
+"""Seconds for which the event loop is watched after all leases are held."""
+LONG = 5 * PATIENCE
+"""Seconds to wait for a thousand of something on a busy machine."""
 
 _HELD = """
 SELECT count(*) FROM videotask.leases JOIN videotask.replicas ON holder = id
@@ -134,7 +136,7 @@ class _Bench:
             return (await self._client.get(f"{replica.told}-/ready")).status_code == 200
 
         async with self._replica(NAMES[0]) as replica:
-            await until(ready, 0.5)
+            await until(ready, 0.5, LONG)
 
     async def _start(self) -> float:
         """Seconds from the exec of a replica that is alone until it shows all providers."""
@@ -155,8 +157,8 @@ class _Bench:
             async def all_held() -> bool:
                 return await asyncio.to_thread(self._held, NAMES[:1]) >= self._extent.providers
 
-            await until(all_held)
-            await asyncio.sleep(min(BARELY, 2 * self._extent.interval))
+            await until(all_held, 0.1, LONG)
+            await asyncio.sleep(min(AFTER, 2 * self._extent.interval))
         os.kill(os.getpid(), signal.SIGTERM)  # which `serve` takes as what it is
         await life
         return longest()
@@ -170,8 +172,8 @@ class _Bench:
         async def shown() -> bool:
             return sum([await self._shown(url) for url in replicas.values()]) >= self._extent.providers
 
-        await until(held)
-        await until(shown)
+        await until(held, 0.05, LONG)
+        await until(shown, 0.2, LONG)
 
     def _held(self, names: Sequence[str]) -> int:
         """How many leases these replicas have, by the database's clock."""
@@ -189,7 +191,7 @@ class _Bench:
         async def even() -> bool:
             return min(self._held([name]) for name in NAMES) >= least
 
-        await until(even)
+        await until(even, 0.2, LONG)
         await self._all_shown({name: one.told for name, one in zip(NAMES, replicas, strict=True)})
         await asyncio.sleep(2 * self._extent.interval)
 
