@@ -29,7 +29,7 @@ IN_A_TURN = 50
 """Providers of which a snapshot is taken at once, which holds the event loop for a millisecond or two."""
 
 ACCOUNT_SPREAD = 10.0
-"""Seconds within which the first reading of a balance comes: first sweeps go before."""
+"""Seconds within which the first reading of a balance comes, or thrice those of first sweeps, which go before."""
 
 
 class PolledProvider:
@@ -114,7 +114,7 @@ class PolledProvider:
         for loop in self.loops:
             self._ledger.take_settings(loop.tracker, self.provider.settings)
             loop.start(spread)
-        self.account.start(min(self.account.interval, ACCOUNT_SPREAD))
+        self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * spread)))
 
     async def stop(self) -> None:
         await asyncio.gather(self.account.stop(), *(loop.stop() for loop in self.loops))
