@@ -64,7 +64,7 @@ SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synch
 
 _READ = """
 SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
-       set_config('extra_float_digits', '1', true)
+       set_config('extra_float_digits', '1', true);
 """
 
 
@@ -109,13 +109,23 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         self.patience = patience
         await self.execute(_BEGIN.format(milliseconds=_limit(patience)))
 
-    async def ask(self, query: str, values: Sequence[object], patience: float) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    async def ask(self, query: str, values: Sequence[object], patience: float) -> Answer:
         """The answer to a query that reads: what is sent together is one transaction, and takes one round trip."""
         self.patience = patience
         limit = str(_limit(patience))
-        async with self.pipeline():
-            await self.execute(_READ, [limit, limit])
-            return await self.execute(query.encode(), values)
+        answer = await self.send(_READ + query, [limit, limit, *values])
+        answer.nextset()
+        return answer
+
+    async def send(self, statements: str, values: Sequence[object]) -> Answer:
+        """Executes statements with semicolons between them in one round trip. The answer begins with the first one's.
+
+        The values are written into the statements: the server takes several at once in no other form.
+        """
+        return await Answer(self).execute(statements.encode(), values)
+
+
+Answer = psycopg.AsyncClientCursor[tuple[Any, ...]]
 
 
 def _limit(patience: float) -> int:

@@ -287,17 +287,25 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 async def _execute(connection: Connection, statements: Iterable[Statement]) -> list[int]:
     """Executes statements in one round trip, or in several if they are large; how many rows each has found."""
-    sent = 0
-    cursors = []
-    async with connection.pipeline() as pipeline:
-        for query, values in statements:
-            cursors.append(await connection.execute(query.encode(), values))
-            sent += sum(len(one) for one in values if isinstance(one, str))
-            if sent > CHARACTERS_AT_ONCE:
-                await pipeline.sync()
-                sent = 0
-            await asyncio.sleep(0)  # what is sent waits for nothing, and others wait for us
-    return [cursor.rowcount for cursor in cursors]
+    found: list[int] = []
+    texts: list[str] = []
+    sent: list[object] = []
+    for query, values in statements:
+        texts.append(query)
+        sent += values
+        if sum(len(one) for one in sent if isinstance(one, str)) > CHARACTERS_AT_ONCE:
+            found += await _found(connection, texts, sent)
+            texts, sent = [], []
+        await asyncio.sleep(0)  # the next one takes a while to be made
+    return found + await _found(connection, texts, sent) if texts else found
+
+
+async def _found(connection: Connection, texts: Sequence[str], values: Sequence[object]) -> list[int]:
+    answer = await connection.send(";\n".join(texts), values)
+    found = [answer.rowcount]
+    while answer.nextset():
+        found.append(answer.rowcount)
+    return found
 
 
 async def _rows(connection: Connection, make: Callable[[Any], T], query: str, values: Sequence[object]) -> list[T]:
