@@ -88,7 +88,7 @@ async def run(quick: bool) -> list[Result]:
     tune()
     extent = QUICK if quick else FULL
     if programs() is None:
-        return [Result("three replicas", "", [], note="initdb is not on PATH")]
+        return [Result("replicas", "", [], note="initdb is not on PATH")]
     with tempfile.TemporaryDirectory() as folder, servers() as place, running(place / "server", *DURABLE) as database:
         async with AsyncExitStack() as stack:
             accounts = await stack.enter_async_context(python("-m", "benchmarks.replicas", str(extent.interval)))
@@ -106,7 +106,8 @@ class _Bench:
         self._database = database
         self._client = client
         self._files = _configured(folder, vendor, database.url(), extent)
-        self._note = f"{extent.providers:,} providers, {2 * extent.providers:,} feeds"
+        about = f"{extent.providers:,} providers of two feeds"
+        self._note = f"{about}, interval {extent.interval:g} s, lease {extent.lease:g} s"
 
     async def measured(self, times: int, starts: int) -> list[Result]:
         await self._fill()
@@ -118,19 +119,14 @@ class _Bench:
             results = await self._kept(replicas, times)
             crashed = await self._passed_on(replicas, signal.SIGKILL)
             stopped = await self._passed_on(replicas[:-1], signal.SIGTERM)
-        alone = f"one replica, {self._note}"
         longest = 2 * self._extent.lease + 1
         return [
-            Result("start on PostgreSQL, all shown", "s", started, at_most(5), note=alone),
-            Result("event loop blocked, longest, start on PostgreSQL", "ms", held_up, at_most(50), note=alone),
+            Result("replicas: start of one, until it shows all", "s", started, at_most(5), note=self._note),
+            Result("replicas: event loop blocked, longest, start of one", "ms", held_up, at_most(50)),
             *results,
-            Result("take-over after kill -9", "s", [crashed], at_most(longest), note=f"lease {self._extent.lease:g} s"),
-            Result("hand-over at SIGTERM", "s", [stopped], at_most(self._extent.interval), note=self._interval),
+            Result("replicas: take-over after kill -9", "s", [crashed], at_most(longest)),
+            Result("replicas: hand-over at SIGTERM", "s", [stopped], at_most(self._extent.interval)),
         ]
-
-    @property
-    def _interval(self) -> str:
-        return f"interval {self._extent.interval:g} s"
 
     async def _fill(self) -> None:
         """One replica sweeps everything once."""
@@ -216,14 +212,14 @@ class _Bench:
         seconds = loads[-1].at - loads[0].at
         transactions = (loads[-1].transactions - loads[0].transactions) / seconds
         written = (loads[-1].written - loads[0].written) / seconds / 1000
-        most, interval, note = max(one.memory() for one in replicas), self._extent.interval, self._note
+        most, interval = max(one.memory() for one in replicas), self._extent.interval
         return [
-            Result("time between two polls, p99", "s", late, at_most(1.1 * interval), note=self._interval),
-            Result("sweeps of three replicas", "sweeps/s", rates, note=note),
-            Result("three replicas' share of a processor", "%", shares, note=note),
-            Result("the database's transactions", "1/s", [transactions], note=note),
-            Result("the database's log", "kB/s", [written], note=note),
-            Result("memory of a replica, the largest of three", "MiB", [most], at_most(400), note=note),
+            Result("replicas: time between two polls, p99", "s", late, at_most(1.1 * interval)),
+            Result("replicas: sweeps of three", "sweeps/s", rates),
+            Result("replicas: three exporters' share of a processor", "%", shares),
+            Result("replicas: database's transactions", "1/s", [transactions]),
+            Result("replicas: database's log", "kB/s", [written]),
+            Result("replicas: memory of the largest", "MiB", [most], at_most(400)),
         ]
 
     def _load(self) -> Load:

@@ -24,6 +24,7 @@ PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
 
 HEAD = ("what", "measured", "compared with", "ratio", "goal", "met")
+SIGNS = {"at most": "≤", "at least": "≥"}
 MET = {True: "yes", False: "NO", None: ""}
 
 
@@ -57,7 +58,7 @@ def table(results: Iterable[Result]) -> str:
 
 def markdown(results: Iterable[Result]) -> str:
     """For a page."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *map(_row, results)))
+    return "\n".join(f"|{'|'.join(cells)}|" for cells in (HEAD, ["---"] * len(HEAD), *map(_row, results)))
 
 
 def page(published: dict[str, Any]) -> str:
@@ -81,7 +82,7 @@ def _wanted(one: Result) -> str:
     if one.goal is None:
         return ""
     limit = f"{_ratio(one.goal.limit)} of that" if one.goal.of_baseline else f"{_number(one.goal.limit)} {one.unit}"
-    return f"{one.goal.sense} {limit}"
+    return f"{SIGNS[one.goal.sense]} {limit}"
 
 
 def _number(value: float | None) -> str:
