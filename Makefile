@@ -26,7 +26,7 @@ quick: lint ## the same in two minutes: without the slow tests, which start prog
 endurance: runtime ## five million tasks in fast-forward: memory, file and time per sweep; takes ten minutes
 	$(BIN)/python -m benchmarks.endurance $(ARGS)
 
-bench: runtime ## measure speed and size against the goals and against others; takes ten minutes, ARGS=--quick seconds
+bench: dev ## measure speed and size against the goals and against others; takes ten minutes, ARGS=--quick seconds
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: dev ## check style and types only

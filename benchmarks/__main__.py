@@ -32,6 +32,7 @@ BENCHMARKS = (
     "sweeps",
     "polling",
     "crowd",
+    "replicas",
     "history",
 )
 """Modules of this folder, in the order of the table; what each measures is said at its head."""

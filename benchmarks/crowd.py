@@ -14,7 +14,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,26 +94,27 @@ async def _holds(folder: Path, url: str, providers: int, after: float) -> list[f
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     options = Options(["127.0.0.1:0"], lifecycle=True)
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
-        worst: list[float] = []
-        async with _watched(worst):
+        async with longest_hold() as hold:
             life = asyncio.create_task(
                 serve(config, options, reread=file.load, on_ready=lambda urls: told.set_result(urls[0]))
             )
             await told
             await asyncio.sleep(after)
+        worst = [hold()]
         for interval in ("15s", "16s"):
             _written(folder, url, providers, interval)
-            async with _watched(worst):
+            async with longest_hold() as hold:
                 (await client.post(f"{told.result()}-/reload")).raise_for_status()
                 await asyncio.sleep(after)
+            worst.append(hold())
     os.kill(os.getpid(), signal.SIGTERM)  # which `serve` takes as what it is
     await life
     return worst
 
 
 @asynccontextmanager
-async def _watched(worst: list[float]) -> AsyncIterator[None]:
-    """Adds the longest delay of the event loop within the block, in milliseconds."""
+async def longest_hold() -> AsyncIterator[Callable[[], float]]:
+    """Tells the longest delay of the event loop within the block, in milliseconds."""
     longest = 0.0
 
     async def watch() -> None:
@@ -125,7 +126,6 @@ async def _watched(worst: list[float]) -> AsyncIterator[None]:
 
     watching = asyncio.create_task(watch())
     try:
-        yield
+        yield lambda: 1000 * longest
     finally:
         watching.cancel()
-        worst.append(1000 * longest)

@@ -109,7 +109,7 @@ async def _measured(
     note = f"{extent.feeds} feeds of {extent.tasks:,} tasks, interval {extent.interval:g} s"
     goal = at_most(extent.interval + LATE)
     return [
-        Result("change to /metrics, p99", "s", [_percentile(part, 0.99) for part in parts], goal, note=note),
+        Result("change to /metrics, p99", "s", [percentile(part, 0.99) for part in parts], goal, note=note),
         Result("change to /metrics, median", "s", [median(part) for part in parts], note=note),
         Result("exporter's share of a processor", "%", [share], note=note),
         Result("exporter's memory", "MiB", [exporter.memory()], note=note),
@@ -122,7 +122,8 @@ async def _running(client: httpx.AsyncClient, exporter: Running) -> dict[int, in
     return {int(number): int(float(count)) for number, count in RUNNING.findall(body)}
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that so many of them do not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 

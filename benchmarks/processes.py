@@ -80,9 +80,9 @@ async def _read(process: asyncio.subprocess.Process, tells: re.Pattern[str], tol
         told.set_exception(RuntimeError(f"a program ended before it was ready:\n{''.join(lines)}"))
 
 
-async def until(holds: Callable[[], Awaitable[bool]], pause: float = 0.05) -> None:
-    """Waits until something holds. Raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE):
+async def until(holds: Callable[[], Awaitable[bool]], pause: float = 0.05, patience: float = PATIENCE) -> None:
+    """Waits until something holds, for so many seconds. Raises TimeoutError."""
+    async with asyncio.timeout(patience):
         while True:
             if await holds():
                 return

@@ -45,6 +45,11 @@ class FeedView:
     def labels(self) -> Labels:
         return self.feed.labels
 
+    @property
+    def polls_based_on(self) -> object:
+        """What all that is shown of its polls follows from."""
+        return self.status, self.feed.succeeded, self.feed.interval, self.feed.clock
+
     @cached_property
     def in_flight(self) -> Mapping[State, Sequence[Task]]:
         """The tasks in flight by state; nothing at all once that is too old to be shown."""
@@ -154,6 +159,13 @@ class AccountView:
         self.labels: Labels = (account.name,)
         self.counts = account.counts
         self.feeds = feeds
+
+    @property
+    def calls_based_on(self) -> object:
+        """What all that is shown of it follows from, but for its feeds and their tasks."""
+        balance, about = self.account.balance, self.account
+        is_fresh = balance is not None and balance.is_fresh(self.now)
+        return about.type, about.counts, about.budget_left, about.watch_sources, balance, is_fresh
 
     @cached_property
     def _reporting(self) -> Sequence[tuple[FeedView, Sequence[Task]]]:

@@ -166,6 +166,19 @@ async def test_a_view_is_written_anew_when_it_is_due(passed: float, stalled: int
     await rig.aclose()
 
 
+async def test_what_only_polls_and_calls_have_changed_is_written_again() -> None:
+    rig = rig_of_one_feed()
+    await rig.show(Observation("a", State.RUNNING))
+    rig.exposition.refresh()
+    rig.loop.status = FeedStatus(up=False, restarts=2)
+    rig.client.counts["api_requests_total", "list", "200"] += 3
+    text = rig.text()
+    assert 'videotask_loop_restarts_total{kind="face_swap",provider="swap"} 2.0\n' in text
+    assert 'videotask_up{kind="face_swap",provider="swap"} 0.0\n' in text
+    assert 'videotask_api_requests_total{code="200",endpoint="list",provider="swap"} 3.0\n' in text
+    await rig.aclose()
+
+
 async def test_without_a_feed_there_is_time_to_rest() -> None:
     rig = rig_of_one_feed()
     passed = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,9 @@ from exporter.tasks import Clock, Task
 
 FORGET_AT_ONCE = 1000
 """Old ends that a sweep forgets beside twice as many as it shows: it can have added at most so many."""
+
+FORGET_EVERY = 600.0
+"""Seconds by which the limit of what is old has to move before the store is asked again, unless there was more."""
 
 LARGE_SWEEP = 1000
 """Tasks of a sweep above which its meaning is worked out in a thread: 50,000 at the first sweep take half a second."""
@@ -33,6 +37,7 @@ class Ledger:
         self.retention = retention
         self._refused = refused
         self._trackers: dict[tuple[str, str], Tracker] = {}
+        self._forgotten: dict[tuple[str, str], float] = {}  # by feed: nothing that ended before is left
         self._writing = asyncio.Lock()
         self._closing = False
 
@@ -124,8 +129,12 @@ class Ledger:
         if not (shown and sweep.complete and tracker.horizon is not None):
             return []
         limit = min(tracker.horizon, now - tracker.retention) - REMEMBERED_LONGER
+        if 0 <= limit - self._forgotten.get(tracker.feed, -math.inf) < FORGET_EVERY:
+            return []
         at_once = FORGET_AT_ONCE + 3 * len(shown) + len(keep)
         old = await self.store.ended_before(*tracker.feed, limit, at_once)
+        if len(old) < at_once:
+            self._forgotten[tracker.feed] = limit
         return [task_id for task_id in old if task_id not in keep and task_id not in shown]
 
     async def spending(self, provider: str) -> str:

@@ -91,6 +91,9 @@ class Store(Protocol):
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that is known of one task, and what was seen of it in the last day."""
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks that have this id, by provider and kind."""
+
     async def watched(self, provider: str, kind: str) -> list[str]:
         """The ids that were asked for, the first ones first."""
 
@@ -121,9 +124,11 @@ class SharedStore(Store, Protocol):
     """A store that several replicas share."""
 
     async def load_all(
-        self, providers: Sequence[str], ended_since: float
+        self, ended_since: Mapping[str, float]
     ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
         """What is known of each feed of these providers, and its tasks that ended at or after a time, oldest first.
+
+        The time is given for each provider.
 
         Read at once, to be shown; of the counters only those of `SHOWN`.
         """
@@ -138,4 +143,13 @@ class SharedStore(Store, Protocol):
 
         What is written is checked in its own transaction: once another replica has the lease, LeaseLost is raised and
         nothing is written. To close it does nothing.
+        """
+
+    async def under_each(
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+    ) -> Mapping[str, Store]:
+        """The same for several providers with their epochs, by few queries instead of a few for each feed.
+
+        What the first `load` of each feed returns has been read by then, with the tasks that ended at or after the
+        time given for its provider. The holder has the leases when it calls this.
         """

@@ -38,11 +38,13 @@ from exporter.views import AccountView, FeedView
 
 log = logging.getLogger(__name__)
 
+S = TypeVar("S")
+
 LONGEST_REST = 5.0
 """Seconds after which bodies are prepared again although no sweep has ended: calls are counted in between."""
 
-SHARE = 0.5
-"""How much of the time may go into preparing, while everything changes all the time."""
+SLOW = 0.05
+"""Seconds of preparing that as many of rest follow; what takes longer gets less of the time, a tenth at 0.5 s."""
 
 FORGOTTEN_AFTER = 600.0
 """Seconds without a request after which a format is no longer prepared."""
@@ -127,10 +129,10 @@ class _Told:
 
 
 @dataclass
-class _Singles:
-    """What was written of a provider's single tasks, and what of its feeds that is based on."""
+class _Written:
+    """What was written of a provider or a feed, and what that is based on."""
 
-    based_on: list[_Told]
+    based_on: object
     lines: list[Lines]
 
 
@@ -165,7 +167,7 @@ class Exposition:
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
         self._told: dict[Labels, _Told] = {}
-        self._singles: dict[str, _Singles] = {}
+        self._others: dict[Labels, _Written] = {}
         self._lines: dict[Format, list[bytes]] = {}
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
@@ -224,7 +226,8 @@ class Exposition:
                     await asyncio.sleep(LONGEST_REST)
                     continue
                 self._kept = True
-                await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+                took = time.monotonic() - began
+                await asyncio.sleep(min(took * max(1.0, took / SLOW), LONGEST_REST))
                 due = min((told.due for told in self._told.values()), default=math.inf)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
@@ -246,18 +249,25 @@ class Exposition:
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
         told: dict[Labels, _Told] = {}
-        singles: dict[str, _Singles] = {}
+        others: dict[Labels, _Written] = {}
         polling: list[list[Lines]] = []
         calls: list[list[Lines]] = []
         # The views of one provider at a time: to free those of all at once would hold up everything else.
         for account in snapshot.accounts:
             feeds = [FeedView(feed, now) for feed in account.feeds]
             told |= {feed.labels: self._told_of(feed) for feed in feeds}
-            polling += [_written(_FEED_FRAMES, FEED_METRICS, feed, feed.labels) for feed in feeds]
+            for feed in feeds:
+                polled = ("polled", *feed.labels)
+                others[polled] = self._written(
+                    polled, feed.polls_based_on, _FEED_FRAMES, FEED_METRICS, feed, feed.labels
+                )
+                polling.append(others[polled].lines)
             view = AccountView(account, feeds, now)
-            singles[account.name] = self._singles_of(view, [told[feed.labels] for feed in feeds])
-            calls.append(singles[account.name].lines + _written(_CALL_FRAMES, _CALLS, view))
-        self._told, self._singles = told, singles
+            single, called = ("single", account.name), ("called", account.name)
+            others[single] = self._written(single, [told[feed.labels] for feed in feeds], _SINGLE_FRAMES, _SINGLE, view)
+            others[called] = self._written(called, view.calls_based_on, _CALL_FRAMES, _CALLS, view)
+            calls.append(others[single].lines + others[called].lines)
+        self._told, self._others = told, others
         own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
         replica = [_written(_REPLICA_FRAMES, REPLICA_METRICS, snapshot.replica)] if snapshot.replica else []
         every: list[tuple[Frame, list[Lines]]] = [
@@ -286,12 +296,20 @@ class Exposition:
             return told
         return _Told(view.feed, view.now, view.due, _written(_TASK_FRAMES, TASK_METRICS, view, view.labels))
 
-    def _singles_of(self, account: AccountView, based_on: list[_Told]) -> _Singles:
-        """The lines of a provider's single tasks, written again only if one of its feeds was."""
-        singles = self._singles.get(account.account.name)
-        if singles and singles.based_on == based_on:
-            return singles
-        return _Singles(based_on, _written(_SINGLE_FRAMES, _SINGLE, account))
+    def _written(
+        self,
+        key: Labels,
+        based_on: object,
+        frames: Sequence[Frame],
+        metrics: Sequence[Metric[S]],
+        subject: S,
+        of: Labels = (),
+    ) -> _Written:
+        """The lines of something but a feed's tasks, written again only if what they are based on has changed."""
+        before = self._others.get(key)
+        if before and before.based_on == based_on:
+            return before
+        return _Written(based_on, _written(frames, metrics, subject, of))
 
     def _body(self, format_: Format) -> Body:
         """The body in a format; may run in any thread."""
@@ -299,9 +317,6 @@ class Exposition:
         if format_ not in bodies:
             bodies[format_] = Body(self._lines[format_])
         return bodies[format_]
-
-
-S = TypeVar("S")
 
 
 def _written(frames: Sequence[Frame], metrics: Sequence[Metric[S]], subject: S, of: Labels = ()) -> list[Lines]:

@@ -108,7 +108,7 @@ class Collector:
             await _together(polled.aclose() for polled in fresh.values())
             raise failures[0]
         # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
-        spread = SPREAD * sum(len(one.loops) for one in fresh.values())
+        spread = SPREAD * (sum(len(one.loops) for one in fresh.values()) + len(self.polled.awaited()))
         changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
         for start in range(0, len(changing), AT_ONCE):
             await self._change(changing[start : start + AT_ONCE], fresh, spread)
@@ -122,6 +122,9 @@ class Collector:
     ) -> dict[str, PolledProvider | BaseException]:
         """These providers, or why one could not be made."""
         made: dict[str, PolledProvider | BaseException] = {}
+        now = self._clock()
+        since = {one.name: now - one.recent_window for one in wanted}
+        await self._held.read_ahead({name: epochs[name] for name in since}, since)
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             opening = [self._open(one, epochs[one.name], types) for one in some]

@@ -71,8 +71,8 @@ class Elsewhere:
         if not providers:
             return {}
         now = self._clock()
-        since = now - max(self._settings[name].recent_window for name in providers)
-        records = await self._store.load_all(sorted(providers), since)
+        since = {name: now - self._settings[name].recent_window for name in sorted(providers)}
+        records = await self._store.load_all(since)
         ended = await self._ended(providers, now)
         found = {}
         for name in providers:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 
+from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import SharedStore
+from exporter.ledger.store import SharedStore, Store
 from exporter.polling.elsewhere import Elsewhere, Tell
 from exporter.replicas.keeper import Keeper
 from exporter.replicas.leases import Change
 from exporter.snapshot import ReplicaSnapshot
+from exporter.tasks import Task
 
 
 class Held:
@@ -37,6 +40,10 @@ class Held:
         """Once the first sweeps have ended: what the replica waits for; it is ready if that is nothing."""
         return ""
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks in the ledger that have this id, by provider and kind. Raises StoreError."""
+        return {}
+
     def snapshot(self) -> ReplicaSnapshot | None:
         """How this replica stands among the others; None without others."""
         return None
@@ -51,9 +58,15 @@ class Alone(Held):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    async def read_ahead(self, epochs: Mapping[str, int], ended_since: Mapping[str, float]) -> None:
+        """Reads at once what providers that are held need at first: feeds, and tasks that ended lately."""
+
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""
         return self._ledger
+
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        return await self._ledger.store.find_all(task_id)
 
     async def finish(self) -> None:
         """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""
@@ -91,6 +104,9 @@ class Among(Held):
     def settle(self) -> str:
         return self.keeper.settle()
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        return await self._store.find_all(task_id)
+
     def snapshot(self) -> ReplicaSnapshot:
         keeper = self.keeper
         mine = keeper.holding.held
@@ -100,13 +116,23 @@ class Among(Held):
         }
         return ReplicaSnapshot(keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure)
 
+    async def read_ahead(self, epochs: Mapping[str, int], ended_since: Mapping[str, float]) -> None:
+        """Reads at once what providers that are held need at first: feeds, and tasks that ended lately."""
+        new = dict(lease for lease in epochs.items() if lease not in self._ledgers)
+        since = {provider: ended_since[provider] for provider in new}
+        with suppress(StoreError):  # each is read by itself then, and fails by itself
+            for provider, store in (await self._store.under_each(new, self.keeper.me, since)).items():
+                self._keep((provider, new[provider]), store)
+
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""
         lease = (provider, epoch)
         if lease not in self._ledgers:
-            refused = partial(self.keeper.refused, provider, epoch)
-            self._ledgers[lease] = Ledger(self._store.under(provider, self.keeper.me, epoch), self._retention, refused)
+            self._keep(lease, self._store.under(provider, self.keeper.me, epoch))
         return self._ledgers[lease]
+
+    def _keep(self, lease: tuple[str, int], store: Store) -> None:
+        self._ledgers.setdefault(lease, Ledger(store, self._retention, partial(self.keeper.refused, *lease)))
 
     async def finish(self) -> None:
         """Returns once nothing is written any more for providers that are not held; what was known of them is gone."""

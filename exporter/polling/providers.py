@@ -29,7 +29,7 @@ IN_A_TURN = 50
 """Providers of which a snapshot is taken at once, which holds the event loop for a millisecond or two."""
 
 ACCOUNT_SPREAD = 10.0
-"""Seconds within which the first reading of a balance comes: first sweeps go before."""
+"""Seconds within which the first reading of a balance comes, or thrice those of first sweeps, which go before."""
 
 
 class PolledProvider:
@@ -114,7 +114,7 @@ class PolledProvider:
         for loop in self.loops:
             self._ledger.take_settings(loop.tracker, self.provider.settings)
             loop.start(spread)
-        self.account.start(min(self.account.interval, ACCOUNT_SPREAD))
+        self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * spread)))
 
     async def stop(self) -> None:
         await asyncio.gather(self.account.stop(), *(loop.stop() for loop in self.loops))
@@ -198,6 +198,10 @@ class PolledProviders:
         if loop := self._loop(provider, kind):
             return await loop.story(task_id)
         return await self._held.elsewhere.find(provider, kind, task_id) if self._held.elsewhere else None
+
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks in the ledger that have this id, by provider and kind. Raises StoreError."""
+        return await self._held.find_all(task_id)
 
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted, all or none; None if the feed is not polled.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from exporter.config.models import Secret
@@ -42,6 +42,9 @@ class Source(Protocol):
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task. Raises StoreError."""
+
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        """The tasks in the ledger that have this id, by provider and kind. Raises StoreError."""
 
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted; None if the feed is not polled. Raises StoreError, TooMany."""

@@ -118,7 +118,7 @@ class MemoryShare(SqliteStore):
         """Providers whose rows cannot be read."""
 
     async def load_all(
-        self, providers: Sequence[str], ended_since: float
+        self, ended_since: Mapping[str, float]
     ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
         """As if there was nothing."""
         return {}
@@ -131,6 +131,11 @@ class MemoryShare(SqliteStore):
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         return _Fenced(self, provider, epoch)
+
+    async def under_each(
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+    ) -> Mapping[str, Store]:
+        return {provider: self.under(provider, holder, epoch) for provider, epoch in leases.items()}
 
 
 class _Fenced(SqliteStore):

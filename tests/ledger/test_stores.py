@@ -147,6 +147,17 @@ async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_
     assert found == {("vendor", "kind"): [(8, 7, False, 1)], ("vendor", "other"): [(9, 7, False, 1)]}
 
 
+async def test_one_question_finds_the_tasks_of_an_id_in_all_feeds(store: Store) -> None:
+    await store.commit(changes(ended("a"), ended("b")))
+    await store.commit(changes(Task("a", State.RUNNING, 0, 0), kind="other"))
+    found = await store.find_all("a")
+    assert {feed: task.state for feed, task in found.items()} == {
+        ("vendor", "kind"): State.SUCCEEDED,
+        ("vendor", "other"): State.RUNNING,
+    }
+    assert await store.find_all("c") == {}
+
+
 async def test_totals_committed_twice_count_once(store: Store) -> None:
     for _ in range(2):
         await store.commit(changes(ended("a"), counts=Counters({("finished_total", "succeeded"): 7.0})))
@@ -352,6 +363,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "ended_among": lambda store: store.ended_among("vendor", "kind", ["a"]),
     "ended_before": lambda store: store.ended_before("vendor", "kind", START, 1),
     "find": lambda store: store.find("vendor", "kind", "a"),
+    "find_all": lambda store: store.find_all("a"),
     "watched": lambda store: store.watched("vendor", "kind"),
     "watch": lambda store: store.watch("vendor", "kind", ["a"], START),
     "unwatch": lambda store: store.unwatch("vendor", "kind", ["a"]),

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
@@ -35,6 +35,8 @@ ANSWER_WITHIN = 4.0
 """Seconds for one answer of the server. A stop within five waits for one."""
 LIFETIME = 3600.0
 """Seconds after which a connection is not used again, so that no host that has moved is held on to."""
+AT_ONCE = 500
+"""Rows of one answer that are converted at once, which holds up the event loop for about 5 ms."""
 REST = 1.0
 """Seconds after a connection that failed in which none is tried: work that waits its turn fails at once."""
 
@@ -57,6 +59,12 @@ SET LOCAL lock_timeout = {milliseconds};
 SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
 SET LOCAL extra_float_digits = 1;
 SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+
+_READ = """
+SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
+       set_config('extra_float_digits', '1', true);
 """
 
 
@@ -99,8 +107,30 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     async def begin(self, patience: float) -> None:
         """Begins a transaction whose answers may take so many seconds; the server itself gives up a second before."""
         self.patience = patience
-        limit = max(1, round((patience - 1) * 1000))
-        await self.execute(_BEGIN.format(milliseconds=limit))
+        await self.execute(_BEGIN.format(milliseconds=_limit(patience)))
+
+    async def ask(self, query: str, values: Sequence[object], patience: float) -> Answer:
+        """The answer to a query that reads: what is sent together is one transaction, and takes one round trip."""
+        self.patience = patience
+        limit = str(_limit(patience))
+        answer = await self.send(_READ + query, [limit, limit, *values])
+        answer.nextset()
+        return answer
+
+    async def send(self, statements: str, values: Sequence[object]) -> Answer:
+        """Executes statements with semicolons between them in one round trip. The answer begins with the first one's.
+
+        The values are written into the statements: the server takes several at once in no other form.
+        """
+        return await Answer(self).execute(statements.encode(), values)
+
+
+Answer = psycopg.AsyncClientCursor[tuple[Any, ...]]
+
+
+def _limit(patience: float) -> int:
+    """Milliseconds that the server takes for a statement whose answer may take so many seconds."""
+    return max(1, round((patience - 1) * 1000))
 
 
 class Database:
@@ -135,9 +165,17 @@ class Database:
         Once begun it goes on although the caller is cancelled. Work has to bear being lost at any point: a commit whose
         answer is lost raises, and may be committed.
         """
+        return await self._carried_through(self._run(work, patience or self._patience))
+
+    async def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows of one query that reads, all of them in memory. It takes one round trip, where `run` takes three."""
+        return await self._carried_through(self._rows(query, values))
+
+    async def _carried_through(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closed:
+            work.close()
             raise StoreError(f"{self.name}: closed, the exporter is stopping")
-        task = asyncio.create_task(self._run(work, patience or self._patience))
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -149,7 +187,7 @@ class Database:
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], patience: float) -> T:
         async with self._turns:
-            connection = await self._begun(patience)
+            connection, _ = await self._first(lambda one: one.begin(patience))
             self._busy.add(connection)
             try:
                 with self.told(connection):
@@ -163,31 +201,47 @@ class Database:
             self._idle.append(connection)
             return result
 
-    async def _begun(self, patience: float) -> Connection:
-        """A connection with a transaction begun: one that is there if it still works, else a new one."""
+    async def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
+        async with self._turns:
+            connection, cursor = await self._first(lambda one: one.ask(query, values, self._patience))
+            self._idle.append(connection)
+        rows: list[Any] = []
+        while some := await cursor.fetchmany(AT_ONCE):
+            rows += some
+            await asyncio.sleep(0)
+        return rows
+
+    async def _first(self, ask: Callable[[Connection], Awaitable[T]]) -> tuple[Connection, T]:
+        """What is asked first, and the connection: one that is there if it still works, else a new one."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_old:
                 await connection.close()
                 continue
             try:
-                await connection.begin(patience)
-                return connection
+                return connection, await self._asked(connection, ask)
             except psycopg.OperationalError as error:  # the server has restarted, or a firewall forgot about it
                 await self._forget(connection)
-                if connection.gave_up:
-                    raise StoreError(f"{self.name}: {words_of(error, patience)}") from None
-            except BaseException:
-                await connection.close()
-                raise
+                if connection.gave_up or isinstance(error, psycopg.errors.QueryCanceled):
+                    with self.told(connection):
+                        raise
         connection = await self.connect()
+        with self.told(connection):
+            return connection, await self._asked(connection, ask)
+
+    async def _asked(self, connection: Connection, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        self._busy.add(connection)
         try:
-            with self.told(connection):
-                await connection.begin(patience)
-        except BaseException:
+            return await ask(connection)
+        except psycopg.OperationalError:
             await connection.close()
             raise
-        return connection
+        except BaseException:
+            await connection.close()
+            with self.told(connection):
+                raise
+        finally:
+            self._busy.discard(connection)
 
     async def _forget(self, *connections: Connection) -> None:
         """Closes these connections and the idle ones: they lead to the same server."""

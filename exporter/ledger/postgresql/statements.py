@@ -69,10 +69,12 @@ Whether the lease has ended does not matter as long as no other replica has acqu
 holder's name shows it too where a standby that takes over has forgotten the last epoch.
 """
 
-FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled FROM videotask.feeds WHERE provider = ANY(%s)"
+FEEDS_OF = "SELECT id, provider, kind, since, horizon, polled, version FROM videotask.feeds WHERE provider = ANY(%s)"
 COUNTS_OF = "SELECT key, value, feed FROM videotask.counts WHERE feed = ANY(%s) AND key LIKE ANY(%s)"
-TASKS_OF = f"""
-SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND (NOT is_end OR placed >= %s) ORDER BY placed, id
+IN_FLIGHT_OF = f"SELECT {COLUMNS}, feed FROM videotask.tasks WHERE feed = ANY(%s) AND NOT is_end"
+ENDED_OF = f"""
+SELECT {COLUMNS}, feed FROM unnest(%s::integer[], %s::double precision[]) AS wanted (number, ended_since)
+JOIN videotask.tasks ON feed = number AND is_end AND placed >= ended_since ORDER BY placed, id
 """
 
 PROVIDERS = "SELECT DISTINCT provider FROM videotask.feeds ORDER BY provider"
@@ -80,6 +82,11 @@ DATES = "SELECT since, horizon, polled, version FROM videotask.feeds WHERE provi
 COUNTS = f"SELECT key, value FROM videotask.counts WHERE feed = {_FEED}"
 IN_FLIGHT = f"{_TASKS} NOT is_end"
 TASK = f"{_TASKS} id = %s"
+ALL_OF_ID = f"""
+SELECT (SELECT provider FROM videotask.feeds AS f WHERE f.id = feed),
+       (SELECT kind FROM videotask.feeds AS f WHERE f.id = feed), {COLUMNS}
+FROM videotask.tasks WHERE feed = ANY(ARRAY(SELECT f.id FROM videotask.feeds AS f)) AND id = %s
+"""
 STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
 _BY_STEP = f"""floor(placed / {STEP})::bigint AS e, floor(coalesce(submitted, first_seen) / {STEP})::bigint AS b,

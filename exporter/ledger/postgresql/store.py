@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Self, TypeVar
 
@@ -14,7 +15,7 @@ from exporter.ledger.counters import Counters
 from exporter.ledger.counting import past
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
-from exporter.ledger.postgresql.database import Connection, Database
+from exporter.ledger.postgresql.database import AT_ONCE, Connection, Database
 from exporter.ledger.postgresql.schema import prepare
 from exporter.ledger.sqlite.rows import row_of, task_of
 from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
@@ -23,8 +24,6 @@ from exporter.tasks import State, Step, Task
 T = TypeVar("T")
 Statement = tuple[str, Sequence[object]]
 
-AT_ONCE = 500
-"""Rows of one statement or one answer: to convert them holds up the event loop for about 5 ms."""
 CHARACTERS_AT_ONCE = 500_000
 """Characters after which an answer is waited for, so that the server has its time for each."""
 
@@ -62,8 +61,22 @@ class PostgresqlStore:
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         return _LeasedStore(self._database, (provider, holder, epoch))
 
+    async def under_each(
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+    ) -> Mapping[str, Store]:
+        known: defaultdict[str, dict[str, _Known]] = defaultdict(dict)
+        for (provider, kind), one in (await self._known(ended_since)).items():
+            known[provider][kind] = one
+        steps = _Steps(self, list(leases))
+        return {
+            provider: _ReadStore(
+                self._database, (provider, holder, epoch), known[provider], ended_since[provider], steps
+            )
+            for provider, epoch in leases.items()
+        }
+
     async def providers(self) -> list[str]:
-        return await self._read(_first, say.PROVIDERS)
+        return await self._read(say.PROVIDERS)
 
     async def load(self, provider: str, kind: str) -> FeedRecord:
         about = (provider, kind)
@@ -78,26 +91,30 @@ class PostgresqlStore:
         return await self._database.run(work)
 
     async def load_all(
-        self, providers: Sequence[str], ended_since: float
+        self, ended_since: Mapping[str, float]
     ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
-        async def work(connection: Connection) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
-            feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(providers)])
-            ids = [row[0] for row in feeds]
+        found = await self._known(ended_since, [f'["{name}"%' for name in SHOWN])
+        return {feed: (known.record, known.ended) for feed, known in found.items()}
+
+    async def _known(
+        self, ended_since: Mapping[str, float], keys: Sequence[str] = ("%",)
+    ) -> dict[tuple[str, str], _Known]:
+        """What is known of each feed of these providers, by few queries; of the counters those like the `keys`."""
+
+        async def work(connection: Connection) -> dict[tuple[str, str], _Known]:
+            # Read first: a commit that comes in between makes the next one of this store fail.
+            feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(ended_since)])
+            ids, since_when = [row[0] for row in feeds], [ended_since[row[1]] for row in feeds]
             counts: defaultdict[int, Counters] = defaultdict(Counters)
-            keys = [f'["{name}"%' for name in SHOWN]
-            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, keys]):
+            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, list(keys)]):
                 counts[feed][key] = value
-            tasks: defaultdict[int, list[Task]] = defaultdict(list)
-            for task, feed in await _rows(connection, _with_feed(task_of), say.TASKS_OF, [ids, ended_since]):
-                tasks[feed].append(task)
+            in_flight = _by_feed(await _rows(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids]))
+            ended = _by_feed(await _rows(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when]))
             return {
-                (provider, kind): (
-                    FeedRecord(
-                        since, horizon, polled, counts[feed], [one for one in tasks[feed] if not one.state.is_end]
-                    ),
-                    [one for one in tasks[feed] if one.state.is_end],
+                (provider, kind): _Known(
+                    FeedRecord(since, horizon, polled, counts[feed], in_flight[feed]), version, ended[feed]
                 )
-                for feed, provider, kind, since, horizon, polled in feeds
+                for feed, provider, kind, since, horizon, polled, version in feeds
             }
 
         return await self._database.run(work)
@@ -105,25 +122,37 @@ class PostgresqlStore:
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
     ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
-        found: defaultdict[tuple[str, str], list[past.Row]] = defaultdict(list)
-        for provider, kind, *row in await self._read(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
-            found[provider, kind].append(past.row_of(row))
-        return found
+        async def work(connection: Connection) -> dict[tuple[str, str], list[past.Row]]:
+            found: defaultdict[tuple[str, str], list[past.Row]] = defaultdict(list)
+            for provider, kind, *row in await _rows(connection, tuple, say.ENDED_BY_STEP_OF, [list(providers), when]):
+                found[provider, kind].append(past.row_of(row))
+            return found
+
+        return await self._database.run(work)
 
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        return await self._read(task_of, say.ENDED_SINCE, provider, kind, when)
+        async def work(connection: Connection) -> list[Task]:
+            return await _rows(connection, task_of, say.ENDED_SINCE, (provider, kind, when))
+
+        return await self._database.run(work)
 
     async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
-        return await self._read(past.row_of, say.ENDED_BY_STEP, provider, kind, when)
+        async def work(connection: Connection) -> list[past.Row]:
+            return await _rows(connection, past.row_of, say.ENDED_BY_STEP, (provider, kind, when))
+
+        return await self._database.run(work)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
-        return (await self._read(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
+        async def work(connection: Connection) -> list[Task]:
+            return await _rows(connection, task_of, say.UNPAID_SINCE, (provider, kind, when, limit))
+
+        return (await self._database.run(work))[::-1]
 
     async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
-        return {*await self._read(_first, say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
+        return {*await self._read(say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
 
     async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
-        return await self._read(_first, say.ENDED_BEFORE, provider, kind, when, when, limit)
+        return await self._read(say.ENDED_BEFORE, provider, kind, when, when, limit)
 
     async def commit(self, changes: Changes) -> None:
         feed = (changes.provider, changes.kind)
@@ -146,8 +175,12 @@ class PostgresqlStore:
 
         return await self._database.run(work)
 
+    async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
+        rows = await self._database.rows(say.ALL_OF_ID, (task_id,))
+        return {(provider, kind): task_of(row) for provider, kind, *row in rows}
+
     async def watched(self, provider: str, kind: str) -> list[str]:
-        return await self._read(_first, say.WATCHED, provider, kind)
+        return await self._read(say.WATCHED, provider, kind)
 
     async def watch(self, provider: str, kind: str, ids: Iterable[str], at: float) -> None:
         listed = json.dumps(list(ids))
@@ -157,13 +190,13 @@ class PostgresqlStore:
         await self._write((say.UNWATCH, (provider, kind, json.dumps(list(ids)))))
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return next(iter(await self._read(tuple, say.TOKEN, owner)), None)
+        return next(iter(await self._database.rows(say.TOKEN, (owner,))), None)
 
     async def save_token(self, owner: str, token: str, expires: float) -> None:
         await self._write((say.SAVE_TOKEN, (owner, token, expires)))
 
     async def load_spent(self, provider: str) -> str:
-        return next(iter(await self._read(_first, say.SPENT, provider)), "")
+        return next(iter(await self._read(say.SPENT, provider)), "")
 
     async def save_spent(self, provider: str, spent: str) -> None:
         await self._write((say.SAVE_SPENT, (provider, spent)))
@@ -171,9 +204,9 @@ class PostgresqlStore:
     async def close(self) -> None:
         await self._database.close()
 
-    async def _read(self, make: Callable[[Any], T], query: str, *values: object) -> list[T]:
-        """What each row that a query gives is made into."""
-        return await self._database.run(lambda connection: _rows(connection, make, query, values))
+    async def _read(self, query: str, *values: object) -> list[Any]:
+        """The first column of what a query gives."""
+        return [row[0] for row in await self._database.rows(query, values)]
 
     async def _write(self, *statements: Statement) -> None:
         """Executes all of these or none."""
@@ -193,6 +226,84 @@ class _LeasedStore(PostgresqlStore):
 
     async def close(self) -> None:
         """Does nothing."""
+
+
+@dataclass
+class _Known:
+    """What was read of a feed."""
+
+    record: FeedRecord = field(default_factory=FeedRecord)
+    version: int = 0
+    ended: Sequence[Task] = ()
+
+
+class _Steps:
+    """What `ended_by_step` returns at first for the feeds of several providers: read for all when one asks for it."""
+
+    def __init__(self, store: PostgresqlStore, providers: Sequence[str]) -> None:
+        self._store = store
+        self._providers = providers
+        self._reading = asyncio.Lock()
+        self._rows: dict[tuple[str, str], Sequence[past.Row]] | None = None
+
+    async def take(self, provider: str, kind: str, when: float) -> list[past.Row]:
+        """The rows of a feed, which are not kept."""
+        async with self._reading:
+            if self._rows is None:
+                self._rows = dict(await self._store.ended_by_step_in_all(self._providers, when))
+        return list(self._rows.pop((provider, kind), ()))
+
+
+class _ReadStore(_LeasedStore):
+    """One that has been read already, which the first `load` of each feed returns, and `ended_since` after it."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: tuple[str, str, int],
+        known: Mapping[str, _Known],
+        ended_since: float,
+        steps: _Steps,
+    ) -> None:
+        super().__init__(database, lease)
+        self._steps = steps
+        self._stepped: set[str] = set()
+        self._ahead = dict(known)
+        self._ended: dict[str, Sequence[Task]] = {}
+        self._ended_since = ended_since
+        self._loaded: set[str] = set()
+
+    async def load(self, provider: str, kind: str) -> FeedRecord:
+        if kind in self._loaded:  # what was read then may have changed
+            self._ended.pop(kind, None)
+            return await super().load(provider, kind)
+        self._loaded.add(kind)
+        known = self._ahead.pop(kind, None) or _Known()
+        self._versions[provider, kind], self._ended[kind] = known.version, known.ended
+        return known.record
+
+    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
+        ended = self._ended.pop(kind, None)
+        if ended is None or when < self._ended_since:
+            return await super().ended_since(provider, kind, when)
+        return [task for task in ended if task.placed_at >= when]
+
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
+        if kind in self._stepped:
+            return await super().ended_by_step(provider, kind, when)
+        self._stepped.add(kind)
+        return await self._steps.take(provider, kind, when)
+
+    async def commit(self, changes: Changes) -> None:
+        self._ahead.clear()  # feeds that are not polled
+        await super().commit(changes)
+
+
+def _by_feed(rows: Iterable[tuple[Task, int]]) -> Mapping[int, list[Task]]:
+    found: defaultdict[int, list[Task]] = defaultdict(list)
+    for task, feed in rows:
+        found[feed].append(task)
+    return found
 
 
 def _statements(changes: Changes, version: int | None) -> Iterator[Statement]:
@@ -227,17 +338,25 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 async def _execute(connection: Connection, statements: Iterable[Statement]) -> list[int]:
     """Executes statements in one round trip, or in several if they are large; how many rows each has found."""
-    sent = 0
-    cursors = []
-    async with connection.pipeline() as pipeline:
-        for query, values in statements:
-            cursors.append(await connection.execute(query.encode(), values))
-            sent += sum(len(one) for one in values if isinstance(one, str))
-            if sent > CHARACTERS_AT_ONCE:
-                await pipeline.sync()
-                sent = 0
-            await asyncio.sleep(0)  # what is sent waits for nothing, and others wait for us
-    return [cursor.rowcount for cursor in cursors]
+    found: list[int] = []
+    texts: list[str] = []
+    sent: list[object] = []
+    for query, values in statements:
+        texts.append(query)
+        sent += values
+        if sum(len(one) for one in sent if isinstance(one, str)) > CHARACTERS_AT_ONCE:
+            found += await _found(connection, texts, sent)
+            texts, sent = [], []
+        await asyncio.sleep(0)  # the next one takes a while to be made
+    return found + await _found(connection, texts, sent) if texts else found
+
+
+async def _found(connection: Connection, texts: Sequence[str], values: Sequence[object]) -> list[int]:
+    answer = await connection.send(";\n".join(texts), values)
+    found = [answer.rowcount]
+    while answer.nextset():
+        found.append(answer.rowcount)
+    return found
 
 
 async def _rows(connection: Connection, make: Callable[[Any], T], query: str, values: Sequence[object]) -> list[T]:
@@ -247,16 +366,14 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
         await cursor.execute(query.encode(), values)
         while rows := await cursor.fetchmany(AT_ONCE):
             found += map(make, rows)
+            if len(rows) < AT_ONCE:
+                break
     return found
 
 
 def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
     """The same of rows whose last column is the number of the feed."""
     return lambda row: (make(row[:-1]), row[-1])
-
-
-def _first(row: Sequence[Any]) -> Any:
-    return row[0]
 
 
 def _total(row: Sequence[Any]) -> tuple[tuple[str, ...], float]:

@@ -276,6 +276,13 @@ class SqliteFile:
         query = "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at"
         return (found[0], self._read(_step, query, *about)) if found else None
 
+    def find_all(self, task_id: str) -> dict[tuple[str, str], Task]:
+        feed = "(SELECT {} FROM feeds WHERE feeds.id = feed)"
+        columns = f"{feed.format('provider')}, {feed.format('kind')}, {COLUMNS}"
+        query = f"SELECT {columns} FROM tasks WHERE id = ? AND feed IN (SELECT id FROM feeds)"  # noqa: S608
+        rows = self._read(tuple, query, task_id)
+        return {(provider, kind): task_of(row) for provider, kind, *row in rows}
+
     def watched(self, provider: str, kind: str) -> list[str]:
         query = "SELECT id FROM watched WHERE feed = ? ORDER BY at, id"
         return self._read(_first, query, self._feed(provider, kind))

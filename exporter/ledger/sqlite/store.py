@@ -62,6 +62,7 @@ class SqliteStore:
     ended_before = _aside(SqliteFile.ended_before)
     commit = _aside(SqliteFile.commit)
     find = _aside(SqliteFile.find)
+    find_all = _aside(SqliteFile.find_all)
     watched = _aside(SqliteFile.watched)
     watch = _aside(SqliteFile.watch)
     unwatch = _aside(SqliteFile.unwatch)

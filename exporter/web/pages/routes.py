@@ -201,13 +201,13 @@ async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot
     if found.total or query.id is None or not is_task_id(query.id):
         return []
     feeds = (await source.everything()).feeds
-    wanted = [feed for feed in feeds if _concerns(query, feed)]
-    stories = [(feed, await source.find(feed.provider, feed.kind, query.id)) for feed in wanted]
-    known = [(feed, story[0]) for feed, story in stories if story]
+    known = await source.find_all(query.id)
     return [
         (feed, task)
-        for feed, task in known
-        if task.state in (query.state or ENDS)
+        for feed in feeds
+        if _concerns(query, feed)
+        and (task := known.get((feed.provider, feed.kind)))
+        and task.state in (query.state or ENDS)
         and task.reason in (query.reason or (task.reason,))
         and query.model in (None, task.model)
     ]
