@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
-from grafana_foundation_sdk.models import units
 
 from grafana import palette, panels
-from grafana.panels import Column, columns, graph, query
+from grafana.panels import COUNT, Column, columns, graph, query
 from grafana.promql import EACH_INTERVAL, Scope, by
 
 NO_REPLICAS = "Nothing to show: no ledger is shared by replicas (ledger.url)"
@@ -33,7 +32,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             },
             [
                 (
-                    Column("Held", units.Short, hidden=True),
+                    Column("Held", COUNT, hidden=True),
                     f"max {by('job', 'instance', 'provider', 'replica')} "
                     f"(({select('lease_held')} == 1) * on (job, instance) {named})",
                 ),
@@ -42,7 +41,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             "for each replica.",
             empty=NO_REPLICAS,
             size=(8, 8),
-            unit=units.Short,
+            unit=COUNT,
         ),
         graph(
             "Providers held by none or by two",
@@ -52,7 +51,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             "use, or one replica is scraped twice.",
             empty="Good: each provider is held by one replica, or no ledger is shared",
             size=(8, 8),
-            unit=units.Short,
+            unit=COUNT,
             steps=[(0, palette.BAD), (1, palette.GOOD), (2, palette.BAD)],
         ),
         graph(
@@ -65,7 +64,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             "starts and ends. Lost: the database did not answer in time, or the process stood still.",
             empty="Good: no lease changed in the time range, or no ledger is shared",
             size=(8, 8),
-            unit=units.Short,
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="1m",
