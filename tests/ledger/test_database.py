@@ -126,6 +126,12 @@ async def test_what_is_not_there_is_told(postgresql: Server, ledger_url: str) ->
     )
 
 
+async def test_a_limit_of_connections_is_told(postgresql: Server, ledger_url: str) -> None:
+    postgresql.execute("DROP ROLE IF EXISTS crowded", "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
+    told = await refused(postgresql.url(role="crowded"))
+    assert told.endswith('too many connections for role "crowded"; raise the limit: each replica needs up to 6')
+
+
 async def test_a_role_that_may_not_make_the_tables_is_told_so(postgresql: Server, ledger_url: str) -> None:
     postgresql.execute("DROP ROLE IF EXISTS limited", "CREATE ROLE limited LOGIN")
     told = await refused(postgresql.url(role="limited"))
