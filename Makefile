@@ -1,7 +1,7 @@
 # Every target does its own set-up. Each script says at its top what it does.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick endurance bench lint format dashboards docs screenshots lock dist image image-test clean
+.PHONY: help demo test quick endurance bench lint format dashboards docs screenshots dashboard-pictures lock dist image image-test clean
 .PHONY: runtime dev programs
 
 BIN := .venv/bin
@@ -12,7 +12,7 @@ PYTHON ?=
 export PYTHON
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: runtime ## run the exporter on simulated vendors: no key, no configuration
 	@exec $(BIN)/videotask-exporter demo $(ARGS)
@@ -44,9 +44,18 @@ dashboards: dev ## write the dashboards, alerts and recording rules from the cod
 docs: runtime ## write what docs/ has from the code: settings, flags, metrics, the API, vendors' numbers, faults
 	$(BIN)/python -m docs.tools.generate
 
-screenshots: dev ## take the pictures of the pages in docs/pictures/ again, in Chromium
+screenshots: dev ## take the pictures in docs/ again, of the pages and of the dashboards, in Chromium
+	@scripts/install-prometheus
 	@scripts/install-chromium
+	@scripts/install-pictures
 	$(BIN)/python -m tests.web.pictures
+	$(BIN)/python -m tests.drawn --documents
+
+dashboard-pictures: dev ## draw every dashboard with Grafana's own panels, in build/pictures/; ARGS=--check judges them
+	@scripts/install-prometheus
+	@scripts/install-chromium
+	@scripts/install-pictures
+	@$(BIN)/python -m tests.drawn $(ARGS)
 
 lock: dev ## write the requirements*.txt from pyproject.toml; UPGRADE=1 takes newer versions
 	scripts/lock $(if $(UPGRADE),--upgrade)
@@ -99,3 +108,4 @@ programs:
 	@command -v kubectl >/dev/null || scripts/install-go-program kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 	@scripts/install-go-program helm helm.sh/helm/v3/cmd/helm@v3.22.0
 	@scripts/install-chromium
+	@scripts/install-pictures

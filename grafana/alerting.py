@@ -57,7 +57,7 @@ class Alert:
 
     def annotations(self, thresholds: Thresholds) -> dict[str, str]:
         dashboard, labels = self.about.value
-        chosen = "&".join(f"var-{label}={{{{ $labels.{label} }}}}" for label in labels)
+        chosen = "&".join(f"var-{label}={{{{ $labels.{label} | urlquery }}}}" for label in labels)
         return {
             "summary": self.summary,
             "description": self.description,

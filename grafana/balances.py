@@ -13,10 +13,13 @@ def left(select: Scope, **labels: str | tuple[str, ...]) -> str:
     return f"max {BALANCE} ({select('account_balance', **labels)})"
 
 
-def spent(select: Scope, **labels: str | tuple[str, ...]) -> str:
-    """What is spent in a day at the pace of the last six hours: all steps down; top-ups and refunds are left out."""
+def spent(select: Scope, at: str = "", **labels: str | tuple[str, ...]) -> str:
+    """What is spent in a day at the pace of the last six hours: all steps down; top-ups and refunds are left out.
+
+    `at` is a modifier of PromQL, for the six hours before another time.
+    """
     balance = select("account_balance", **labels)
-    return f"1440 * max {BALANCE} (avg_over_time(clamp_min({balance} offset 1m - {balance}, 0)[6h:1m]))"
+    return f"1440 * max {BALANCE} (avg_over_time(clamp_min({balance} offset 1m - {balance}, 0)[6h:1m]{at}))"
 
 
 def lasts(select: Scope) -> str:

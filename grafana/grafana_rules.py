@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from grafana.alert_panels import PANELS
 from grafana.alerting import Alert
 from grafana.alerts import alerts
 from grafana.identity import DATASOURCE, FOLDER
+from grafana.panels import identity
 from grafana.recordings import Recordings
 from grafana.thresholds import Thresholds, ThresholdsError, seconds
 
@@ -46,6 +48,11 @@ def alerting_file(thresholds: Thresholds) -> dict[str, Any]:
 
 
 def _rule(alert: Alert, recorded: dict[str, str], thresholds: Thresholds) -> dict[str, Any]:
+    dashboard, _ = alert.about.value
+    panel = identity(PANELS[alert.name])
+    # Grafana's pages go by annotations, its provisioning by fields.
+    place = {"__dashboardUid__": dashboard, "__panelId__": str(panel)}
+    told = {key: _translated(text) for key, text in alert.annotations(thresholds).items()}
     return {
         "uid": f"videotask-{alert.name.replace('_', '-')}",
         "title": alert.title,
@@ -58,7 +65,9 @@ def _rule(alert: Alert, recorded: dict[str, str], thresholds: Thresholds) -> dic
         # one of them fires, the others do not.
         "execErrState": "Error" if alert.name == "exporter_absent" else "OK",
         "for": alert.choice.hold,
-        "annotations": {key: _translated(text) for key, text in alert.annotations(thresholds).items()},
+        "dashboardUid": dashboard,
+        "panelId": panel,
+        "annotations": told | place,
         "labels": {"severity": alert.choice.severity},
         "isPaused": False,
     }

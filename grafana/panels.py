@@ -2,11 +2,12 @@
 
 Every panel says what it shows, what good looks like and what to do (`about`), and why it may be empty (`empty`).
 Numbers have a unit, decimals that fit it, and an axis that begins at 0: only a balance is ever negative (`signed`).
+Counts are written in full, and axes of times in hours, minutes and seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any, NotRequired, Protocol, Required, Self, TypedDict, TypeVar, Unpack
@@ -21,23 +22,43 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
+from exporter.config.values import seconds_of
 from grafana import palette
+from grafana.promql import at_end, ranks
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+COUNT = units.LocaleFormat
+"""The unit of counts: `short` would make 8 K of 8,901."""
+AMOUNT = units.NoUnit
+"""The unit of other numbers without one, which have fractions."""
+CLOCK = units.DurationInHoursMinutesSeconds
+"""The unit of axes of long times: in seconds, ticks would lie at 1.3 and 2.1 minutes."""
+
 DECIMALS: Mapping[str, int] = {
-    units.Short: 0,
+    COUNT: 0,
+    CLOCK: 0,
     units.PercentUnit: 0,
     units.Seconds: 1,
-    units.CountsPerMinute: 2,
-    units.RequestsPerSecond: 2,
-    units.BytesIEC: 1,
-    units.NoUnit: 2,
+    AMOUNT: 2,
     units.String: 0,
 }
-"""The units in use, and how many decimals make sense in each."""
+"""How many decimals make sense in each unit, in numbers and tables."""
+WHOLE = {COUNT, CLOCK}
+"""The units whose axes have whole numbers alone; the others find decimals that keep their ticks apart."""
+LEAST_TOP: Mapping[str, float] = {COUNT: 1, CLOCK: 60}
+"""Where an axis ends if all is 0: Grafana would take 100."""
+
+NEITHER = "text"
+"""The colour of what is below all thresholds: above all of no value, which is neither good nor bad."""
+
+WIDE = 12
+"""A graph of so many columns has the legend of feeds and the like at its right, where long names are not cut."""
 
 Panel = Builder[model.Panel]
+LEAST_WIDTH = 120
+"""Of a column, in pixels: Grafana's own, 150, makes tables wider than small screens."""
+
 Steps = Sequence[tuple[float, str]]
 """Thresholds: from which value on a colour holds, the first from the lowest value on."""
 Words = Mapping[str, tuple[str, str]]
@@ -53,6 +74,8 @@ class Options(TypedDict):
     """Width in the 24 columns of the grid, and height."""
     unit: Required[str]
     maximum: NotRequired[float]
+    least_top: NotRequired[float]
+    """Where an axis ends if no value is higher."""
     signed: NotRequired[bool]
     """Whether values may be negative; the axis then begins at 0 or below."""
     steps: NotRequired[Steps]
@@ -83,6 +106,7 @@ class _Builder(Protocol):
     def thresholds(self, thresholds: Builder[model.ThresholdsConfig], /) -> Self: ...
     def color_scheme(self, color: Builder[model.FieldColor], /) -> Self: ...
     def override_by_regexp(self, regexp: str, properties: list[model.DynamicConfigValue], /) -> Self: ...
+    def override_by_query(self, query_ref_id: str, properties: list[model.DynamicConfigValue], /) -> Self: ...
 
 
 B = TypeVar("B", bound=_Builder)
@@ -107,28 +131,66 @@ def _query(expr: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().expr(expr).datasource(DATASOURCE)
 
 
-def _common(builder: B, title: str, queries: Sequence[prometheus.Dataquery], options: Options) -> B:
+@dataclass(frozen=True)
+class Ranked:
+    """A query by feed, model or the like, of which a graph shows the highest few, or the lowest, in a colour each.
+
+    `dashed` is another value of the same series, drawn in their colours.
+    """
+
+    expr: str
+    legend: str
+    lowest: bool = False
+    dashed: str = ""
+    by: str = ""
+    """What decides about the ranks; by default the mean of the expression over the time range."""
+
+    def targets(self) -> Iterator[tuple[prometheus.Dataquery, list[model.DynamicConfigValue]]]:
+        """The query of each rank, with how its line looks."""
+        for rank, (colour, chosen) in enumerate(
+            zip(palette.LINES, ranks(self.by or at_end(self.expr), self.lowest), strict=True), 1
+        ):
+            looks = [model.DynamicConfigValue("color", _fixed(colour))]
+            yield query(f"({self.expr}) {chosen}", self.legend).ref_id(f"A{rank}"), looks
+            if self.dashed:
+                dashed = model.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]})
+                unnamed = model.DynamicConfigValue("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})
+                line = query(f"({self.dashed}) {chosen}", self.legend).ref_id(f"B{rank}")
+                yield line, [*looks, dashed, unnamed]
+
+
+def _common(
+    builder: B, title: str, queries: Sequence[prometheus.Dataquery], options: Options, base: str = NEITHER
+) -> B:
     width, height = options["size"]
-    named = [each.ref_id(letter) for each, letter in zip(queries, ascii_uppercase, strict=False)]
     builder.id(identity(title)).title(title).description(options["about"]).datasource(DATASOURCE)
-    builder.span(width).height(height).targets([*named]).no_value(options["empty"])
-    builder.unit(options["unit"]).decimals(DECIMALS[options["unit"]])
+    builder.span(width).height(height).targets([*queries]).no_value(options["empty"])
+    builder.unit(_written(options["unit"]))
     if not options.get("signed"):
         builder.min(0)
     if "maximum" in options:
         builder.max(options["maximum"])
     if "interval" in options:
         builder.interval(options["interval"])
-    builder.thresholds(_thresholds(options.get("steps", [(0, palette.NEUTRAL)])))
+        minutes = round(seconds_of(options["interval"]) / 60)
+        builder.no_value(f"{options['empty']}. The first point comes within {minutes} min")
+    builder.thresholds(_thresholds(options.get("steps", [(0, palette.NEUTRAL)]), base))
     builder.mappings(_mappings(options.get("words", {})))
     for name, colour in options.get("colours", {}).items():
         builder.override_by_regexp(f"/(^| ){name}$/", [model.DynamicConfigValue("color", _fixed(colour))])
     return builder
 
 
-def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    (_, base), *others = steps
-    listed = [model.Threshold(None, base), *(model.Threshold(value, colour) for value, colour in others)]
+def _written(unit: str) -> str:
+    return COUNT if unit == AMOUNT else unit  # with thousands apart
+
+
+def _lettered(queries: Sequence[prometheus.Dataquery]) -> list[prometheus.Dataquery]:
+    return [each.ref_id(letter) for each, letter in zip(queries, ascii_uppercase, strict=False)]
+
+
+def _thresholds(steps: Steps, base: str = NEITHER) -> dashboard.ThresholdsConfig:
+    listed = [model.Threshold(None, base), *(model.Threshold(value, colour) for value, colour in steps)]
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(listed)
 
 
@@ -151,33 +213,48 @@ def _scheme(mode: model.FieldColorModeId) -> dashboard.FieldColor:
 
 
 def graph(
-    title: str, *queries: prometheus.Dataquery, bars: bool = False, stacked: bool = False, **options: Unpack[Options]
+    title: str,
+    *queries: prometheus.Dataquery | Ranked,
+    bars: bool = False,
+    stacked: bool = False,
+    **options: Unpack[Options],
 ) -> timeseries.Panel:
     """Values over time, as lines, or as bars where each point counts what happened since the last."""
-    panel = _common(timeseries.Panel(), title, queries, options)
-    panel.color_scheme(_scheme(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)).line_width(2)
+    width, _ = options["size"]
+    plain = _lettered([each for each in queries if not isinstance(each, Ranked)])
+    ranked = [target for each in queries if isinstance(each, Ranked) for target in each.targets()]
+    steps = options.get("steps", [(0, palette.NEUTRAL)])
+    # The lowest threshold is a line only where it is no more than the end of the axis.
+    options["steps"] = steps[1:]
+    panel = _common(timeseries.Panel(), title, [*plain, *(target for target, _ in ranked)], options, steps[0][1])
+    for target, looks in ranked:
+        panel.override_by_query(target.build().ref_id or "", looks)
+    if options["unit"] in WHOLE:
+        panel.decimals(0)
+    if top := options.get("least_top", LEAST_TOP.get(options["unit"])):
+        panel.axis_soft_max(top)
+    panel.color_scheme(_scheme(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     panel.draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
-    panel.fill_opacity(60 if bars or stacked else 0).show_points(common.VisibilityMode.AUTO)
+    # Without lines around areas: those of states that have none would lie on top of the others.
+    filled = bars or stacked
+    panel.line_width(0 if filled else 2).fill_opacity(75 if filled else 0).show_points(common.VisibilityMode.AUTO)
     panel.span_nulls(False)
     if options.get("signed"):
         panel.axis_soft_min(0)
     if stacked:
         panel.stacking(parts.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
-    if "steps" in options:
+    if options["steps"]:
         panel.thresholds_style(parts.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
     panel.tooltip(parts.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
+    legend = parts.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.LIST).calcs([])
     return panel.legend(
-        parts.VizLegendOptions()
-        .show_legend(True)
-        .display_mode(common.LegendDisplayMode.LIST)
-        .placement(common.LegendPlacement.BOTTOM)
-        .calcs([])
+        legend.placement(common.LegendPlacement.RIGHT if ranked and width >= WIDE else common.LegendPlacement.BOTTOM)
     )
 
 
 def number(title: str, *queries: prometheus.Dataquery, **options: Unpack[Options]) -> stat.Panel:
     """One number, or the words for it."""
-    panel = _common(stat.Panel(), title, queries, options)
+    panel = _common(stat.Panel(), title, _lettered(queries), options).decimals(DECIMALS[options["unit"]])
     panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).color_mode(common.BigValueColorMode.VALUE)
     panel.graph_mode(common.BigValueGraphMode.NONE).justify_mode(common.BigValueJustifyMode.AUTO)
     panel.text_mode(common.BigValueTextMode.VALUE).orientation(common.VizOrientation.AUTO)
@@ -186,7 +263,7 @@ def number(title: str, *queries: prometheus.Dataquery, **options: Unpack[Options
 
 def timeline(title: str, *queries: prometheus.Dataquery, **options: Unpack[Options]) -> statetimeline.Panel:
     """When something was in which condition."""
-    panel = _common(statetimeline.Panel(), title, queries, options)
+    panel = _common(statetimeline.Panel(), title, _lettered(queries), options).decimals(0)
     panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).merge_values(True).line_width(0).fill_opacity(80)
     panel.show_value(common.VisibilityMode.NEVER).row_height(0.8)
     return panel.legend(
@@ -201,7 +278,7 @@ def timeline(title: str, *queries: prometheus.Dataquery, **options: Unpack[Optio
 def distribution(title: str, expr: str, *, exemplars: bool = False, **options: Unpack[Options]) -> heatmap.Panel:
     """A histogram over time: the darker a cell, the more fell into its bucket. `unit` is that of the buckets."""
     buckets = query(expr, "{{le}}", exemplars=exemplars).format(PromQueryFormat.HEATMAP)
-    panel = _common(heatmap.Panel(), title, [buckets], options)
+    panel = _common(heatmap.Panel(), title, _lettered([buckets]), options).decimals(0)
     panel.calculate(False).cell_gap(1).show_legend().mode(common.TooltipDisplayMode.SINGLE).show_y_histogram()
     panel.y_axis(heatmap.YAxisConfig().unit(options["unit"]).axis_placement(common.AxisPlacement.LEFT))
     panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Viridis").exponent(0.5).steps(32))
@@ -221,26 +298,39 @@ class Column:
     hidden: bool = False
     link: tuple[str, str] | None = None
     width: int | None = None
+    left: bool = False
+    """Whether its numbers stand at the left, as they are words."""
 
 
 def columns(
     title: str,
     labels: Mapping[str, Column],
     values: Sequence[tuple[Column, str]],
+    *,
+    as_sentences: bool = False,
+    sorted_by: str = "",
     **options: Unpack[Options],
 ) -> table.Panel:
-    """A row for each combination of the labels, with the values of the queries that have them."""
+    """A row for each combination of the labels, with the values of the queries that have them.
+
+    With `as_sentences`, the values come first, and no heads of columns stand above. The lowest values of the column
+    `sorted_by` stand at the top.
+    """
     queries = [latest(expr).format(PromQueryFormat.TABLE) for _, expr in values]
-    panel = _common(table.Panel(), title, queries, options)
-    panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).show_header(True)
-    panel.cell_height(common.TableCellHeight.SM).filterable(False)
+    panel = _common(table.Panel(), title, _lettered(queries), options).decimals(DECIMALS[options["unit"]])
+    panel.color_scheme(_scheme(model.FieldColorModeId.THRESHOLDS)).show_header(not as_sentences)
+    panel.cell_height(common.TableCellHeight.SM).filterable(False).min_width(LEAST_WIDTH)
     letters = [f"Value #{letter}" for letter in ascii_uppercase[: len(values)]] if len(values) > 1 else ["Value"]
-    order = [*labels, *letters]
+    order = [*letters, *labels] if as_sentences else [*labels, *letters]
     if len(values) > 1:
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     placed: dict[str, object] = {"indexByName": {name: index for index, name in enumerate(order)}}
     arranged = placed | {"excludeByName": {"Time": True}, "renameByName": {}}
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=arranged))
+    if sorted_by:
+        (field,) = [letter for letter, (column, _) in zip(letters, values, strict=True) if column.title == sorted_by]
+        order_by: dict[str, object] = {"fields": {}, "sort": [{"field": field, "desc": False}]}
+        panel.with_transformation(model.DataTransformerConfig(id_val="sortBy", options=order_by))
     for name, column in [*labels.items(), *zip(letters, (column for column, _ in values), strict=True)]:
         panel.override_by_name(name, _properties(column))
     return panel
@@ -249,7 +339,7 @@ def columns(
 def _properties(column: Column) -> list[model.DynamicConfigValue]:
     given: dict[str, object] = {
         "displayName": column.title,
-        "unit": column.unit,
+        "unit": _written(column.unit),
         "decimals": DECIMALS[column.unit],
         "noValue": "–",
     }
@@ -263,8 +353,10 @@ def _properties(column: Column) -> list[model.DynamicConfigValue]:
         given["custom.cellOptions"] = common.TableBarGaugeCellOptions(mode, shown)
     elif column.steps or column.words:
         given["custom.cellOptions"] = common.TableColorTextCellOptions()
-    if column.hidden:
-        given["custom.hidden"] = True
+    if column.left:
+        given["custom.align"] = "left"
+    if column.hidden:  # for Grafana 11 and 12, and for 13
+        given |= {"custom.hidden": True, "custom.hideFrom": {"viz": True, "legend": False, "tooltip": False}}
     if column.width is not None:
         given["custom.width"] = column.width
     if column.link:

@@ -6,6 +6,7 @@ a name changed in the code cannot live on in a dashboard or a rule.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +131,34 @@ EACH_INTERVAL = "$__rate_interval"
 WHOLE_RANGE = "$__range"
 """The time range that a dashboard shows."""
 
+AT_END = " @ end()"
+"""A modifier: as it is at the end of that range."""
+
 
 def by(*labels: str) -> str:
     """The grouping clause of an aggregation."""
     return f"by ({', '.join(labels)})"
+
+
+RANKS = 8
+"""Of how many series a graph of feeds, models or accounts tells each from the others."""
+
+_GROWN = re.compile(r"(?:rate|increase)\((\w+\{[^}]*\})\[\$__\w+\]\)")
+_SELECTED = re.compile(r"\w+\{[^}]*\}(?![\[}])")
+
+
+def ranks(expr: str, lowest: bool = False) -> list[str]:
+    """What narrows a query to the series of each rank: the first to that of the highest, or the lowest, value here."""
+    first = "bottomk" if lowest else "topk"
+    others = (f" unless {first}({before}, {expr})" if before else "" for before in range(RANKS))
+    return [f"and {first}(1, {expr}{unless})" for unless in others]
+
+
+def at_end(expr: str) -> str:
+    """An expression with one value for the whole time range: of gauges the mean, of counters what they grew.
+
+    To what they grew a trace of the counters themselves is added: few numbers are alike then, and none shares a rank.
+    """
+    window = f"[{WHOLE_RANGE}]{AT_END}"
+    means = _SELECTED.sub(lambda found: f"avg_over_time({found[0]}{window})", expr)
+    return _GROWN.sub(lambda found: f"(increase({found[1]}{window}) + 1e-9 * avg_over_time({found[1]}{window}))", means)

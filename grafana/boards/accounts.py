@@ -11,8 +11,8 @@ from grafana.balances import BALANCE, DAY, lasts, left, spent
 from grafana.boards import frame
 from grafana.boards.scales import ANY_IS_NOTABLE, FEED
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, graph, latest, number, query
-from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
+from grafana.panels import AMOUNT, COUNT, Column, Ranked, columns, graph, latest, number, query
+from grafana.promql import AT_END, CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 MONEY = ("usd", "cny")
 OTHERS = tuple(unit for unit in UNITS if unit not in MONEY)
@@ -63,7 +63,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             "none.",
             empty="No balance",
             size=(6, 3),
-            unit=units.Short,
+            unit=COUNT,
         ),
         number(
             "Balances that cannot be read",
@@ -74,7 +74,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             "intervals. Good: none. The exporter's status page says why.",
             empty="No exporter",
             size=(6, 3),
-            unit=units.Short,
+            unit=COUNT,
             steps=ANY_IS_NOTABLE,
         ),
         number(
@@ -95,15 +95,15 @@ def _table(select: Scope) -> panels.Panel:
         "Accounts",
         {"provider": Column("Provider"), "unit": Column("Unit", width=120)},
         [
-            (Column("Left", units.NoUnit), left(select)),
-            (Column("Spent per day", units.NoUnit), spent(select)),
+            (Column("Left", AMOUNT), left(select)),
+            (Column("Spent per day", AMOUNT), spent(select)),
             (Column("Lasts", units.Seconds, steps=LASTS_STEPS), lasts(select)),
         ],
         about="What is left in each account, what is spent in a day at the pace of the last six hours, and how long it "
         "lasts at that pace. A dash: nothing is spent, or the balance is negative because the vendor bills later.",
         empty=NO_BALANCE,
         size=(24, 7),
-        unit=units.NoUnit,
+        unit=AMOUNT,
         signed=True,
     )
 
@@ -135,85 +135,85 @@ def _costs(select: Scope) -> list[panels.Panel]:
             "What tasks cost",
             {"provider": Column("Provider"), "kind": Column("Kind"), "unit": Column("Unit", width=90)},
             [
-                (Column("Cost", units.NoUnit), grown("usage_total", COST, WHOLE_RANGE)),
-                (Column("Of failures", units.NoUnit), grown("usage_total", COST, WHOLE_RANGE, state=State.FAILED)),
+                (Column("Cost", AMOUNT), grown("usage_total", COST, WHOLE_RANGE)),
+                (Column("Of failures", AMOUNT), grown("usage_total", COST, WHOLE_RANGE, state=State.FAILED)),
                 (Column("Failures' share", units.PercentUnit, steps=WASTE_STEPS), wasted(COST, WHOLE_RANGE)),
-                (Column("Per success", units.NoUnit), per_success(WHOLE_RANGE)),
+                (Column("Per success", AMOUNT), per_success(WHOLE_RANGE)),
             ],
             about="What the tasks that ended in the time range cost, what failed ones cost of it, and what each video "
             "cost in the end: all costs, those of failures too, by the tasks that succeeded. A dash: nothing ended.",
             empty=NO_COSTS,
             size=(24, 6),
-            unit=units.NoUnit,
+            unit=AMOUNT,
         ),
         columns(
             "What models cost",
             {
-                "provider": Column("Provider"),
-                "kind": Column("Kind"),
-                "model": Column("Model", width=240),
+                "provider": Column("Provider", width=150),
+                "kind": Column("Kind", width=130),
+                "model": Column("Model"),
                 "unit": Column("Unit", width=90),
             },
             [
-                (Column("Cost", units.NoUnit), of_model),
+                (Column("Cost", AMOUNT, width=140), of_model),
                 (
                     Column("Share", units.PercentUnit, width=80),
                     f"{of_model} / on (provider, unit) group_left () ({of_provider} > 0)",
                 ),
-                (Column("Per success", units.NoUnit), per_success_of_model(WHOLE_RANGE)),
+                (Column("Per success", AMOUNT, width=120), per_success_of_model(WHOLE_RANGE)),
             ],
             about="What the tasks of each model cost in the time range, which part of the provider's costs that is, "
             "and what each video cost in the end, failures included. Good: the dear ones are those that are worth it.",
             empty=f"{NO_COSTS}, or of which model they are",
             size=(24, 8),
-            unit=units.NoUnit,
+            unit=AMOUNT,
         ),
         graph(
             "Costs per day",
-            query(per_day("usage_total", COST), "{{provider}} {{kind}} {{unit}}"),
+            Ranked(per_day("usage_total", COST), "{{provider}} {{kind}} {{unit}}"),
             about="What ended tasks cost, as the vendors say, at the pace of each 30 minutes or more. Compare with the "
             "burn above: what is missing here is spent by others, or on tasks that are still in flight.",
             empty=NO_COSTS,
             size=(12, 8),
-            unit=units.NoUnit,
-            interval="30m",
-        ),
-        graph(
-            "Costs per day by model",
-            query(per_day("model_usage_total", MODEL_COST), "{{provider}} {{kind}} {{model}} {{unit}}"),
-            about="The same by model. No value is good or bad: a rise is more tasks, longer ones, or a dearer model; "
-            "the table above shows which.",
-            empty=f"{NO_COSTS}, or of which model they are",
-            size=(12, 8),
-            unit=units.NoUnit,
+            unit=AMOUNT,
             interval="30m",
         ),
         graph(
             "Cost per success",
-            query(per_success(EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
+            Ranked(per_success(EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
             about="All costs in each hour or more, those of failures too, by the tasks that succeeded in it. Good: "
             "steady. A rise is longer videos, a dearer model, or failures that cost.",
             empty=NO_COSTS,
-            size=(8, 8),
-            unit=units.NoUnit,
+            size=(12, 8),
+            unit=AMOUNT,
             interval="1h",
         ),
         graph(
+            "Costs per day by model",
+            Ranked(per_day("model_usage_total", MODEL_COST), "{{provider}} {{kind}} {{model}} {{unit}}"),
+            about="The same by model. No value is good or bad: a rise is more tasks, longer ones, or a dearer model; "
+            "the table above shows which.",
+            empty=f"{NO_COSTS}, or of which model they are",
+            size=(24, 8),
+            unit=AMOUNT,
+            interval="30m",
+        ),
+        graph(
             "Cost per success by model",
-            query(per_success_of_model(EACH_INTERVAL), "{{provider}} {{kind}} {{model}} {{unit}}"),
+            Ranked(per_success_of_model(EACH_INTERVAL), "{{provider}} {{kind}} {{model}} {{unit}}"),
             about="The same by model: what a video costs in the end, failures included. Good: steady.",
             empty=f"{NO_COSTS}, or of which model they are",
-            size=(8, 8),
-            unit=units.NoUnit,
+            size=(24, 8),
+            unit=AMOUNT,
             interval="1h",
         ),
         graph(
             "Failures' share of the costs",
-            query(wasted(COST, EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
+            Ranked(wasted(COST, EACH_INTERVAL), "{{provider}} {{kind}} {{unit}}"),
             about="Which part of the costs in each hour or more was for tasks that failed. Good: 0, where vendors do "
             "not charge for failures. Else see the reasons on the Provider dashboard.",
             empty=NO_COSTS,
-            size=(8, 8),
+            size=(24, 8),
             unit=units.PercentUnit,
             maximum=1,
             interval="1h",
@@ -230,13 +230,12 @@ def _trouble(select: Scope) -> list[panels.Panel]:
     return [
         graph(
             "Refused for want of credit",
-            query(f"sum by (provider) ({errors(error='insufficient_balance')})", "{{provider}} calls"),
-            query(f"sum by (provider) ({unpaid})", "{{provider}} tasks"),
+            Ranked(f"(sum by (provider) ({errors(error='insufficient_balance')} or {unpaid})) > 0", "{{provider}}"),
             about="Calls and tasks that a vendor refused because the account has no credit, in each five minutes or "
             "more. Good: none. Else top the account up and submit the tasks again.",
-            empty=frame.NO_CALLS,
+            empty="Good: nothing was refused for want of credit",
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="5m",
@@ -248,7 +247,7 @@ def _trouble(select: Scope) -> list[panels.Panel]:
             "not see the account; contract: the vendor changed its API. The feeds do not depend on these calls.",
             empty="No vendor is asked for a balance",
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="5m",
@@ -262,13 +261,17 @@ def _balances(select: Scope) -> list[panels.Panel]:
         balance = left(select, unit=which)
         return graph(
             title,
-            query(balance, "{{provider}} {{unit}}"),
-            query(f"clamp_min(({balance} >= 0) - {spent(select, unit=which)}, 0)", "{{provider}} {{unit}} in 24 h"),
-            about=f"{about} The second line of an account is what will be left 24 hours later at the pace of the last "
+            Ranked(
+                balance,
+                "{{provider}} {{unit}}",
+                lowest=True,
+                dashed=f"clamp_min(({balance} >= 0) - {spent(select, unit=which)}, 0)",
+            ),
+            about=f"{about} The dashed line of an account is what will be left 24 hours later at the pace of the last "
             "six: where it lies at 0, top up. A gap is a balance that could not be read.",
             empty=NO_BALANCE,
             size=(12, 8),
-            unit=units.NoUnit,
+            unit=AMOUNT,
             signed=True,
         )
 
@@ -281,21 +284,21 @@ def _balances(select: Scope) -> list[panels.Panel]:
         ),
         graph(
             "Burn per day",
-            query(f"{spent(select)} > 0", "{{provider}} {{unit}}"),
+            Ranked(f"{spent(select)} > 0", "{{provider}} {{unit}}", by=spent(select, at=AT_END)),
             about="What the account spends in a day at the pace of the last six hours, by the exporter's tasks and by "
             "other users of the account. Top-ups and refunds are left out. Good: steady.",
             empty=NOTHING_SPENT,
             size=(12, 8),
-            unit=units.NoUnit,
+            unit=AMOUNT,
         ),
         graph(
-            "How long accounts last",
-            query(lasts(select), "{{provider}} {{unit}}"),
+            "Days that accounts last",
+            Ranked(f"{lasts(select)} / {DAY}", "{{provider}} {{unit}}", by=spent(select, at=AT_END)),
             about="Time until nothing is left at the pace of the last six hours. Good: above three days. A line that "
             "falls by a day each day means that the account is not topped up.",
             empty=NOTHING_SPENT,
             size=(12, 8),
-            unit=units.Seconds,
-            steps=LASTS_STEPS,
+            unit=AMOUNT,
+            steps=[(seconds / DAY, colour) for seconds, colour in LASTS_STEPS],
         ),
     ]

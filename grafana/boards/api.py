@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from grafana_foundation_sdk.models import units
 
-from exporter.tasks import State
+from exporter.client.client import ENDPOINTS
+from exporter.tasks import Reason, State
 from grafana import palette, panels
 from grafana.boards import frame
 from grafana.boards.scales import UP_WORDS
-from grafana.panels import Column, columns, graph, query, timeline
+from grafana.panels import AMOUNT, COUNT, Column, Ranked, columns, graph, query, timeline
 from grafana.promql import EACH_INTERVAL, Scope, by
 
-CODES = {
-    r"2\d\d": palette.GOOD,
-    r"3\d\d": palette.NEUTRAL,
-    r"4\d\d": palette.WARNING,
-    r"5\d\d": palette.BAD,
-    "error": palette.STATES[State.UNKNOWN],
+CODES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "2xx": (("2..",), palette.GOOD),
+    "3xx and 4xx": (("3..", "4[013-9].", "42[0-8]"), palette.WARNING),
+    "429": (("429",), palette.REASONS[Reason.RATE_LIMITED]),
+    "5xx": (("5..",), palette.BAD),
+    "error": (("error",), palette.STATES[State.UNKNOWN]),
 }
-"""The colours of HTTP statuses; `error` is no answer at all."""
+"""Classes of HTTP statuses, with their colours; `error` is no answer at all."""
+ENDPOINT_COLOURS = dict(zip(ENDPOINTS, palette.LINES, strict=False))
 
 
 def api(select: Scope) -> list[panels.Panel]:
@@ -27,18 +31,21 @@ def api(select: Scope) -> list[panels.Panel]:
     def requests(grouped: str) -> str:
         return f"sum {by(grouped)} (rate({select('api_requests_total')}[{EACH_INTERVAL}]))"
 
+    def answered(name: str) -> str:
+        return f"sum(rate({select('api_requests_total', code=CODES[name][0])}[{EACH_INTERVAL}]))"
+
     latency = f"sum {by('le', 'endpoint')} (rate({select('api_request_duration_seconds_bucket')}[{EACH_INTERVAL}]))"
     return [
         graph(
             "API requests by status",
-            query(requests("code"), "{{code}}"),
-            about="Requests to the vendor by HTTP status; error means that no answer came. Good: 200 alone. 401 and "
-            "403: credentials; 429: rate limit; 5xx and error: the vendor or the network.",
+            *(query(answered(name), name) for name in CODES),
+            about="Requests to the vendor by HTTP status; error means that no answer came. Good: 2xx alone. 4xx: "
+            "credentials or requests; 429: rate limit; 5xx and error: the vendor or the network.",
             empty=frame.NO_CALLS,
             size=(8, 8),
             unit=units.RequestsPerSecond,
             stacked=True,
-            colours=CODES,
+            colours={name: colour for name, (_, colour) in CODES.items()},
         ),
         graph(
             "API errors by class",
@@ -50,7 +57,7 @@ def api(select: Scope) -> list[panels.Panel]:
             "invalid_request are ours to mend; contract means that the vendor changed its API.",
             empty=frame.NO_CALLS,
             size=(8, 8),
-            unit=units.Short,
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="1m",
@@ -58,10 +65,13 @@ def api(select: Scope) -> list[panels.Panel]:
         ),
         graph(
             "API latency by endpoint",
-            query(f"histogram_quantile(0.5, {latency}) >= 0", "{{endpoint}} p50"),
-            query(f"histogram_quantile(0.95, {latency}) >= 0", "{{endpoint}} p95"),
-            about="From sending a request to the end of its answer. Good: well below request_timeout (10 s by "
-            "default).",
+            Ranked(
+                f"histogram_quantile(0.5, {latency}) >= 0",
+                "{{endpoint}}",
+                dashed=f"histogram_quantile(0.95, {latency}) >= 0",
+            ),
+            about="From sending a request to the end of its answer: the median, and dashed the 95th percentile. Good: "
+            "well below request_timeout (10 s by default).",
             empty=frame.NO_CALLS,
             size=(8, 8),
             unit=units.Seconds,
@@ -76,27 +86,29 @@ def api(select: Scope) -> list[panels.Panel]:
             size=(8, 8),
             unit=units.RequestsPerSecond,
             stacked=True,
+            colours=ENDPOINT_COLOURS,
         ),
         graph(
             "Waiting for the rate limit",
-            query(
-                f"sum {by('provider')} (rate({select('rate_limit_wait_seconds_total')}[{EACH_INTERVAL}]))",
+            Ranked(
+                f"sum {by('provider')} (rate({select('rate_limit_wait_seconds_total')}[{EACH_INTERVAL}])) > 0",
                 "{{provider}}",
             ),
             about="Seconds spent per second waiting for the provider's own rate_limit, summed over calls that wait at "
             "once. Good: near 0. Else raise rate_limit if the vendor allows it, or poll_interval.",
-            empty=frame.NO_CALLS,
+            empty="Good: no call had to wait",
             size=(8, 8),
-            unit=units.NoUnit,
+            unit=AMOUNT,
+            least_top=1,
         ),
         graph(
             "Requests left of the budget",
-            query(f"min {by('provider')} ({select('request_budget_remaining')})", "{{provider}}"),
+            Ranked(f"min {by('provider')} ({select('request_budget_remaining')})", "{{provider}}", lowest=True),
             about="What max_requests_per_day leaves of the last 24 hours. Good: an eighth of the budget or more; below "
             "that polling slackens, and at 0 it waits.",
             empty="No max_requests_per_day is set",
             size=(8, 8),
-            unit=units.Short,
+            unit=COUNT,
         ),
         timeline(
             "Sources of ids",
@@ -105,7 +117,7 @@ def api(select: Scope) -> list[panels.Panel]:
             "last good ids are followed, new tasks go unseen.",
             empty="No files and no URLs are set under watch",
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
             words=UP_WORDS,
         ),
         columns(
@@ -118,7 +130,7 @@ def api(select: Scope) -> list[panels.Panel]:
             },
             [
                 (
-                    Column("Configured", units.Short, hidden=True),
+                    Column("Configured", COUNT, hidden=True),
                     f"max {by('provider', 'kind', 'clock')} ({select('feed_info')}) * on (provider) "
                     f"group_left (type) max {by('provider', 'type')} ({select('provider_info')})",
                 )
@@ -127,6 +139,6 @@ def api(select: Scope) -> list[panels.Panel]:
             "own, or what the exporter observed, which is off by up to a poll interval.",
             empty=frame.NO_EXPORTER,
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
         ),
     ]

@@ -6,15 +6,15 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
 
 from exporter.tasks import State
-from grafana import identity, palette, panels
+from grafana import identity, panels
 from grafana.boards import frame
 from grafana.boards.scales import MEASURED, RATIO_STEPS
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, graph, query
-from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
+from grafana.panels import CLOCK, COUNT, Column, Ranked, columns, graph
+from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, at_end, by
 
 MODEL = by("provider", "kind", "model")
-LEGEND = "{{provider}} {{kind}} {{model}}"
+LEGEND = "{{provider}} {{model}}"
 
 UNTIMED = "No durations: no task of a known model succeeded, or the vendor gives no times"
 NO_ENDS = "No task of a known model succeeded or failed"
@@ -54,25 +54,25 @@ def _table(select: Scope) -> panels.Panel:
     return columns(
         "What each model did",
         {
-            "provider": Column("Provider", link=to_provider),
-            "kind": Column("Kind", link=to_provider),
-            "model": Column("Model", width=240),
+            "provider": Column("Provider", link=to_provider, width=150),
+            "kind": Column("Kind", link=to_provider, width=130),
+            "model": Column("Model"),
         },
         [
-            (Column("In flight", units.Short, width=80), f"sum {MODEL} ({select('model_tasks')})"),
-            (Column("Ended", units.Short, width=80), ended),
+            (Column("In flight", COUNT, width=80), f"sum {MODEL} ({select('model_tasks')})"),
+            (Column("Ended", COUNT, width=80), ended),
             (Column("Share", units.PercentUnit, width=80), f"{ended} / on (provider, kind) group_left () ({feed} > 0)"),
-            (Column("Success ratio", units.PercentUnit, steps=RATIO_STEPS), _success(select, WHOLE_RANGE)),
-            (Column("Run p50", units.Seconds), _quantile(select, 0.5, "run", WHOLE_RANGE)),
-            (Column("Run p95", units.Seconds), _quantile(select, 0.95, "run", WHOLE_RANGE)),
-            (Column("Total p95", units.Seconds), _quantile(select, 0.95, "total", WHOLE_RANGE)),
+            (Column("Success", units.PercentUnit, steps=RATIO_STEPS, width=85), _success(select, WHOLE_RANGE)),
+            (Column("Run p50", units.Seconds, width=95), _quantile(select, 0.5, "run", WHOLE_RANGE)),
+            (Column("Run p95", units.Seconds, width=95), _quantile(select, 0.95, "run", WHOLE_RANGE)),
+            (Column("Total p95", units.Seconds, width=95), _quantile(select, 0.95, "total", WHOLE_RANGE)),
         ],
         about="Counted over the whole time range: tasks that ended, the model's share of those of its feed, how many "
         "of those that succeeded or failed did succeed, and how long those took that succeeded. Prometheus "
         "extrapolates at the edges, so few tasks may be off by one. A dash: nothing ended, or no times are known.",
         empty=frame.NO_MODELS,
         size=(24, 9),
-        unit=units.Short,
+        unit=COUNT,
     )
 
 
@@ -80,12 +80,12 @@ def _durations(select: Scope) -> list[panels.Panel]:
     def quantile(title: str, share: float, phase: str, about: str) -> panels.Panel:
         return graph(
             title,
-            query(_quantile(select, share, phase, EACH_INTERVAL), LEGEND),
+            Ranked(_quantile(select, share, phase, EACH_INTERVAL), LEGEND),
             about=f"{about} Of the tasks that succeeded in each 30 minutes or more, as exact as the buckets are. A "
             "model that rises alone is the vendor's matter; all at once, see the queue on the Provider dashboard.",
             empty=UNTIMED,
             size=(12, 8),
-            unit=units.Seconds,
+            unit=CLOCK,
             interval="30m",
         )
 
@@ -98,10 +98,16 @@ def _durations(select: Scope) -> list[panels.Panel]:
 
 
 def _ends(select: Scope) -> list[panels.Panel]:
+    ended = _grown(select, "model_finished_total", WHOLE_RANGE)
     return [
         graph(
             "Success ratio by model",
-            query(_success(select, EACH_INTERVAL), LEGEND),
+            Ranked(
+                _success(select, EACH_INTERVAL),
+                LEGEND,
+                lowest=True,
+                by=at_end(f"{_success(select, WHOLE_RANGE)} - 1e-9 * {ended}"),
+            ),
             about="Succeeded of those that succeeded or failed in each 30 minutes or more. Good: above 95 %. Where one "
             "model falls and the others stay, use another or ask the vendor.",
             empty=NO_ENDS,
@@ -113,7 +119,7 @@ def _ends(select: Scope) -> list[panels.Panel]:
         ),
         graph(
             "Failures by model and reason",
-            query(
+            Ranked(
                 f"{_grown(select, 'model_failures_total', EACH_INTERVAL, by('model', 'reason'))} > 0",
                 "{{model}} {{reason}}",
             ),
@@ -121,11 +127,10 @@ def _ends(select: Scope) -> list[panels.Panel]:
             "invalid_input are the request's; a model that is strict shows here.",
             empty="Good: no task of a known model failed",
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="15m",
-            colours=palette.REASONS,
         ),
     ]
 
@@ -136,7 +141,7 @@ def _shares(select: Scope) -> list[panels.Panel]:
     return [
         graph(
             "Share of each model",
-            query(f"{by_model} / on () group_left () ({every} > 0)", "{{model}}"),
+            Ranked(f"{by_model} / on () group_left () ({every} > 0)", "{{model}}"),
             about="Which part of the tasks that ended in each 30 minutes or more was each model's, over all chosen "
             "feeds; tasks of no known model are left out. No value is good or bad: it shows what is used.",
             empty=NO_ENDS,
@@ -148,12 +153,12 @@ def _shares(select: Scope) -> list[panels.Panel]:
         ),
         graph(
             "In flight by model",
-            query(f"sum {by('model')} ({select('model_tasks')})", "{{model}}"),
+            Ranked(f"sum {by('model')} ({select('model_tasks')})", "{{model}}"),
             about="Tasks queued, running, blocked or in an unknown state, by model. Good: as many as were submitted; "
             "one model that grows while the others stay is stuck.",
             empty=f"{frame.WITHDRAWN}; or no model is known",
             size=(12, 8),
-            unit=units.Short,
+            unit=COUNT,
             stacked=True,
         ),
     ]

@@ -20,8 +20,8 @@ from grafana.boards.scales import (
     UP_WORDS,
 )
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, graph, latest, number, query
-from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
+from grafana.panels import AMOUNT, CLOCK, COUNT, Column, Ranked, columns, graph, latest, number, query
+from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, at_end, by
 
 
 def overview(select: Scope = CHOSEN) -> dashboard.Dashboard:
@@ -50,10 +50,10 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             "many as come in.",
             empty="No sweep yet",
             size=(4, 3),
-            unit=units.Short,
+            unit=COUNT,
         ),
         number(
-            "Recent success ratio",
+            "Recent success",
             latest(f"sum({select('recent_tasks', state=State.SUCCEEDED)}) / ({ended} > 0)"),
             about="Succeeded of those that succeeded or failed within recent_window. Good: above 95 %. Below, see the "
             "reasons of failures.",
@@ -70,7 +70,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             about="Feeds whose last sweep failed. Good: none. Which, is in the table; why, on the Provider dashboard.",
             empty="No sweep yet",
             size=(4, 3),
-            unit=units.Short,
+            unit=COUNT,
             steps=ANY_IS_BAD,
         ),
         shared.age_of_data(
@@ -88,22 +88,22 @@ def _feeds(select: Scope) -> panels.Panel:
         {"provider": Column("Provider", link=to_provider), "kind": Column("Kind", link=to_provider)},
         [
             (
-                Column("State", units.Short, words=UP_WORDS, width=80),
+                Column("State", COUNT, words=UP_WORDS, width=70),
                 f"min {FEED} ({select('videotask_up')}) or -1 * max {FEED} ({select('feed_info')})",
             ),
             (
-                Column("Age of data", units.Seconds, steps=AGE_STEPS, width=100),
-                f"time() - min {FEED} ({select('last_successful_poll_timestamp_seconds')})",
+                Column("Age of data", units.Seconds, steps=AGE_STEPS, width=95),
+                f"max {FEED} ({shared.age(select)})",
             ),
-            (Column("In flight", units.Short, width=80), f"sum {FEED} ({select('tasks')})"),
+            (Column("In flight", COUNT, width=75), f"sum {FEED} ({select('tasks')})"),
             (
-                Column("Oldest", units.Seconds, width=90),
+                Column("Oldest", units.Seconds, width=85),
                 f"time() - min {FEED} ({select('oldest_task_timestamp_seconds')})",
             ),
-            (Column("Stalled", units.Short, steps=ANY_IS_NOTABLE, width=75), f"sum {FEED} ({select('stalled_tasks')})"),
-            (Column("Ended", units.Short, width=75), f"sum {FEED} ({select('recent_tasks')})"),
+            (Column("Stalled", COUNT, steps=ANY_IS_NOTABLE, width=70), f"sum {FEED} ({select('stalled_tasks')})"),
+            (Column("Ended", COUNT, width=65), f"sum {FEED} ({select('recent_tasks')})"),
             (
-                Column("Success", units.PercentUnit, steps=RATIO_STEPS, width=80),
+                Column("Success", units.PercentUnit, steps=RATIO_STEPS, width=72),
                 f"{succeeded} / ({ended} > 0)",
             ),
         ],
@@ -112,8 +112,9 @@ def _feeds(select: Scope) -> panels.Panel:
         "recent_window. Good: all up. A dash: nothing known, or withdrawn because the data is too old. Follow a name "
         "to its Provider dashboard.",
         empty=frame.NO_EXPORTER,
+        sorted_by="State",
         size=(16, 9),
-        unit=units.Short,
+        unit=COUNT,
     )
 
 
@@ -144,7 +145,8 @@ def _tasks(select: Scope) -> list[panels.Panel]:
             "make fractions. Good: as many as come in, nearly all succeeded.",
             empty=frame.NO_TASKS,
             size=(12, 8),
-            unit=units.CountsPerMinute,
+            unit=AMOUNT,
+            least_top=1,
             bars=True,
             stacked=True,
             interval="5m",
@@ -152,33 +154,45 @@ def _tasks(select: Scope) -> list[panels.Panel]:
         ),
         graph(
             "Recent success ratio by feed",
-            query(f"{succeeded} / ({ended} > 0)", "{{provider}} {{kind}}"),
-            about="Succeeded of those that succeeded or failed within recent_window. Good: above 95 %. One feed that "
-            "falls is its vendor's matter; all at once are more likely ours.",
+            Ranked(
+                f"{succeeded} / ({ended} > 0)",
+                "{{provider}} {{kind}}",
+                lowest=True,
+                by=at_end(f"{succeeded} / ({ended} > 0) - 1e-9 * {ended}"),
+            ),
+            about="Succeeded of those that succeeded or failed within recent_window, of the eight feeds with the "
+            "lowest ratio. Good: above 95 %. One feed that falls is its vendor's matter; all at once are more likely "
+            "ours.",
             empty=NO_ENDS,
-            size=(8, 8),
+            size=(12, 8),
             unit=units.PercentUnit,
             maximum=1,
             steps=RATIO_STEPS,
         ),
         shared.oldest_task(
-            select, "Good: a few times the usual duration at most. A straight rise is one task that hangs.", (8, 8)
+            select, "Good: a few times the usual duration at most. A straight rise is one task that hangs.", (12, 8)
         ),
         graph(
             "Stalled tasks",
-            query(f"sum {FEED} ({select('stalled_tasks')})", "{{provider}} {{kind}}"),
+            Ranked(f"sum {FEED} ({select('stalled_tasks')}) > 0", "{{provider}} {{kind}}"),
             about="Running tasks without a change of state or progress for stalled_after. Good: none. A feed without "
             "progress (digital_human, face_swap) counts every task that runs longer than that: raise stalled_after "
             "there.",
-            empty=frame.WITHDRAWN,
-            size=(8, 8),
-            unit=units.Short,
-            steps=ANY_IS_NOTABLE,
+            empty="Good: no task stalled in the time range",
+            size=(12, 8),
+            unit=COUNT,
+        ),
+        shared.feeds_over_time(
+            "Feeds over time",
+            select,
+            "When each feed's last sweep had succeeded. Good: up throughout. One feed down is its vendor's matter; all "
+            "at once are the network's or ours.",
         ),
     ]
 
 
 def _failures(select: Scope) -> list[panels.Panel]:
+    to_provider = ("Look at this feed in depth", frame.PROVIDER_PAGE)
     return [
         shared.failures_by_reason(
             select,
@@ -186,17 +200,23 @@ def _failures(select: Scope) -> list[panels.Panel]:
             "account's; the others the vendor's. Good: none.",
             (12, 8),
         ),
-        graph(
+        columns(
             "Recent failures by feed and reason",
-            query(
-                f"sum {by('provider', 'kind', 'reason')} ({select('recent_failures')}) > 0",
-                "{{provider}} {{kind}} {{reason}}",
-            ),
-            about="Failed tasks within recent_window: which feed, and why. Good: nothing here.",
+            {
+                "provider": Column("Provider", link=to_provider),
+                "kind": Column("Kind", link=to_provider),
+                "reason": Column("Reason"),
+            },
+            [
+                (
+                    Column("Failed", COUNT, width=90),
+                    f"sort_desc(sum {by('provider', 'kind', 'reason')} ({select('recent_failures')}) > 0)",
+                )
+            ],
+            about="Failed tasks within recent_window, the most first: which feed, and why. Good: nothing here.",
             empty="Good: no task failed within the recent window",
             size=(12, 8),
-            unit=units.Short,
-            colours=palette.REASONS,
+            unit=COUNT,
         ),
     ]
 
@@ -208,12 +228,12 @@ def _durations(select: Scope) -> list[panels.Panel]:
     def both(title: str, phase: Phase, about: str) -> panels.Panel:
         return graph(
             title,
-            query(recent(phase, "p50"), "{{provider}} {{kind}} p50"),
-            query(recent(phase, "p95"), "{{provider}} {{kind}} p95"),
-            about=f"{about} Of the tasks that ended within recent_window: exact, however few they are.",
+            Ranked(recent(phase, "p50"), "{{provider}} {{kind}}", dashed=recent(phase, "p95")),
+            about=f"{about} Of each feed the median, and dashed the 95th percentile, of the tasks that ended within "
+            "recent_window; of the eight feeds that take longest.",
             empty=UNMEASURED,
             size=(12, 8),
-            unit=units.Seconds,
+            unit=CLOCK,
         )
 
     return [
@@ -246,26 +266,26 @@ def _totals(select: Scope) -> panels.Panel:
             "kind": Column("Kind"),
         },
         [
-            (Column("Ended", units.Short), ended()),
-            (Column("Succeeded", units.Short), ended(state=State.SUCCEEDED)),
-            (Column("Failed", units.Short), ended(state=State.FAILED)),
+            (Column("Ended", COUNT, width=80), ended()),
+            (Column("Succeeded", COUNT, width=100), ended(state=State.SUCCEEDED)),
+            (Column("Failed", COUNT, width=75), ended(state=State.FAILED)),
             (
-                Column("Success ratio", units.PercentUnit, steps=RATIO_STEPS),
+                Column("Success", units.PercentUnit, steps=RATIO_STEPS, width=85),
                 f"{ended(state=State.SUCCEEDED)} / ({measured} > 0)",
             ),
             (
-                Column("Video produced", units.Seconds),
+                Column("Video made", units.Seconds, width=105),
                 f"sum {FEED} (increase({select('output_seconds_total')}[{WHOLE_RANGE}])) > 0",
             ),
-            (Column("Queue p50", units.Seconds), quantile(0.5, "queue_duration_seconds_bucket")),
-            (Column("Queue p95", units.Seconds), quantile(0.95, "queue_duration_seconds_bucket")),
-            (Column("Run p50", units.Seconds), quantile(0.5, "run_duration_seconds_bucket")),
-            (Column("Run p95", units.Seconds), quantile(0.95, "run_duration_seconds_bucket")),
+            (Column("Queue p50", units.Seconds, width=100), quantile(0.5, "queue_duration_seconds_bucket")),
+            (Column("Queue p95", units.Seconds, width=100), quantile(0.95, "queue_duration_seconds_bucket")),
+            (Column("Run p50", units.Seconds, width=100), quantile(0.5, "run_duration_seconds_bucket")),
+            (Column("Run p95", units.Seconds, width=100), quantile(0.95, "run_duration_seconds_bucket")),
         ],
         about="Counted over the whole time range: how tasks ended, the seconds of video produced, and durations from "
         "the histograms (as exact as their buckets). Prometheus extrapolates at the edges, so few tasks may be off by "
         "one. A dash: the vendor does not report it, or nothing ended.",
         empty="No sweep within the time range: widen it, or see the top of this dashboard",
         size=(24, 8),
-        unit=units.Short,
+        unit=COUNT,
     )

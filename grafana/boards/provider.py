@@ -11,7 +11,7 @@ from grafana.boards import frame, shared
 from grafana.boards.api import api
 from grafana.boards.scales import ANY_IS_NOTABLE, FEED, MEASURED, NO_ENDS, RATIO_STEPS, UNMEASURED, UP_WORDS
 from grafana.boards.verdict import verdict
-from grafana.panels import Column, columns, distribution, graph, latest, number, query
+from grafana.panels import AMOUNT, CLOCK, COUNT, Column, Ranked, columns, distribution, graph, latest, number, query
 from grafana.promql import CHOSEN, EACH_INTERVAL, WHOLE_RANGE, Scope, by
 
 NO_PROGRESS = "No running task reports progress: MetaStudio and faceWap never do"
@@ -50,7 +50,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             about="Whether the last sweep of every chosen feed succeeded. Good: up. Down: see the errors below.",
             empty="No exporter",
             size=(4, 3),
-            unit=units.Short,
+            unit=COUNT,
             words=UP_WORDS,
         ),
         shared.age_of_data(
@@ -86,8 +86,9 @@ def _in_flight(select: Scope) -> list[panels.Panel]:
             select,
             "States over time. Good: queued stays low while running is steady. Blocked tasks are frozen by the "
             "vendor: ask why.",
-            (8, 8),
+            (12, 8),
         ),
+        shared.oldest_task(select, "A straight rise is one task that hangs.", (12, 8)),
         distribution(
             "Progress of running tasks",
             # Without the condition, feeds that report none would show an empty grid in place of the reason.
@@ -96,28 +97,28 @@ def _in_flight(select: Scope) -> list[panels.Panel]:
             about="How many running tasks are how far. Good: a steady drift upwards. A band that stays at one height "
             "is tasks that hang there.",
             empty=NO_PROGRESS,
-            size=(8, 8),
+            size=(12, 8),
             unit=units.PercentUnit,
             maximum=1,
         ),
         graph(
             "Mean progress",
-            query(
+            Ranked(
                 f"sum {FEED} ({select('progress_ratio_gsum')}) / (sum {FEED} ({select('progress_ratio_gcount')}) > 0)",
                 "{{provider}} {{kind}}",
             ),
             about="Mean progress of the running tasks that report one. Good: near the middle, as tasks of all ages "
             "run. Near 0 for long: the vendor starts tasks but does not advance them.",
             empty=NO_PROGRESS,
-            size=(8, 8),
+            size=(12, 8),
             unit=units.PercentUnit,
             maximum=1,
         ),
-        shared.oldest_task(select, "A straight rise is one task that hangs.", (12, 8)),
         shared.feeds_over_time(
             "Sweeps over time",
             select,
             "When the feed could be read. Good: up throughout. Red: the last sweep had failed then.",
+            (24, 7),
         ),
     ]
 
@@ -129,9 +130,9 @@ def _single(select: Scope) -> list[panels.Panel]:
         columns(
             "Tasks and their progress",
             {
-                "provider": Column("Provider", width=160),
-                "kind": Column("Kind", width=140),
-                "task_id": Column("Task", link=to_task),
+                "provider": Column("Provider", width=150),
+                "kind": Column("Kind", width=120),
+                "task_id": Column("Task", link=to_task, width=310),
                 "instance": Column("Exporter", hidden=True),
             },
             [(Column("Progress", units.PercentUnit, bar=True), f"max {task} ({select('task_progress_ratio')})")],
@@ -155,7 +156,7 @@ def _single(select: Scope) -> list[panels.Panel]:
             "limit if Prometheus can take the series.",
             empty="No sweep yet",
             size=(3, 9),
-            unit=units.Short,
+            unit=COUNT,
             steps=ANY_IS_NOTABLE,
         ),
     ]
@@ -170,8 +171,8 @@ def _ends(select: Scope) -> list[panels.Panel]:
             about="Tasks that ended, by how they ended, in each five minutes or more. Good: nearly all succeeded. Lost "
             "tasks vanished at the vendor before their end was seen.",
             empty=frame.NO_TASKS,
-            size=(8, 8),
-            unit=units.Short,
+            size=(12, 8),
+            unit=COUNT,
             bars=True,
             stacked=True,
             interval="5m",
@@ -181,44 +182,17 @@ def _ends(select: Scope) -> list[panels.Panel]:
             select,
             "Good: none. Moderation and invalid_input are the request's; insufficient_balance and auth the "
             "account's; the others the vendor's.",
-            (8, 8),
+            (12, 8),
         ),
         graph(
             "Recent ends",
             query(f"sum {by('state')} ({select('recent_tasks')})", "{{state}}"),
             about="Tasks that ended within recent_window, by how they ended: exact counts of few tasks.",
             empty=frame.NO_TASKS,
-            size=(8, 8),
-            unit=units.Short,
+            size=(12, 8),
+            unit=COUNT,
             stacked=True,
             colours=palette.STATES,
-        ),
-        graph(
-            "Output seconds per generation second",
-            query(
-                f"(sum {FEED} (increase({select('output_seconds_total')}[{EACH_INTERVAL}])) > 0) / "
-                f"(sum {FEED} (increase({succeeded_run}[{EACH_INTERVAL}])) > 0)",
-                "{{provider}} {{kind}}",
-            ),
-            about="Seconds of video for each second that successful tasks ran. Higher is faster; a fall means that the "
-            "vendor has become slower for the same work.",
-            empty="Needs clip lengths and run times: nothing succeeded, or the vendor does not report them",
-            size=(8, 8),
-            unit=units.NoUnit,
-            interval="15m",
-        ),
-        graph(
-            "Video produced",
-            query(
-                f"sum {FEED} (increase({select('output_seconds_total')}[{EACH_INTERVAL}])) > 0", "{{provider}} {{kind}}"
-            ),
-            about="Seconds of video in each five minutes or more, where the vendor says them: faceWap does not.",
-            empty="Nothing succeeded, or the vendor does not report the length of its clips",
-            size=(8, 8),
-            unit=units.Seconds,
-            bars=True,
-            stacked=True,
-            interval="5m",
         ),
         graph(
             "Since the latest end",
@@ -229,9 +203,36 @@ def _ends(select: Scope) -> list[panels.Panel]:
             about="How long ago the latest task ended so. Good: succeeded falls back to near 0 again and again. If it "
             "only rises while tasks are in flight, nothing gets done.",
             empty="No task was ever seen to end here",
-            size=(8, 8),
-            unit=units.Seconds,
+            size=(12, 8),
+            unit=CLOCK,
             colours=palette.STATES,
+        ),
+        graph(
+            "Output seconds per generation second",
+            Ranked(
+                f"(sum {FEED} (increase({select('output_seconds_total')}[{EACH_INTERVAL}])) > 0) / "
+                f"(sum {FEED} (increase({succeeded_run}[{EACH_INTERVAL}])) > 0)",
+                "{{provider}} {{kind}}",
+            ),
+            about="Seconds of video for each second that successful tasks ran. Higher is faster; a fall means that the "
+            "vendor has become slower for the same work.",
+            empty="Needs clip lengths and run times: nothing succeeded, or the vendor does not report them",
+            size=(12, 8),
+            unit=AMOUNT,
+            interval="15m",
+        ),
+        graph(
+            "Video produced",
+            Ranked(
+                f"sum {FEED} (increase({select('output_seconds_total')}[{EACH_INTERVAL}])) > 0", "{{provider}} {{kind}}"
+            ),
+            about="Seconds of video in each five minutes or more, where the vendor says them: faceWap does not.",
+            empty="Nothing succeeded, or the vendor does not report the length of its clips",
+            size=(12, 8),
+            unit=CLOCK,
+            bars=True,
+            stacked=True,
+            interval="5m",
         ),
     ]
 
@@ -245,7 +246,7 @@ def _durations(select: Scope) -> list[panels.Panel]:
             about=f"{about} Points are single tasks: hover one and follow it to the exporter's page of the task.",
             empty=UNMEASURED,
             size=(8, 8),
-            unit=units.Seconds,
+            unit=CLOCK,
             exemplars=True,
             interval="5m",
         )
@@ -258,7 +259,8 @@ def _durations(select: Scope) -> list[panels.Panel]:
             "feeds chosen, of the slowest. Exact, however few the tasks.",
             empty=NO_ENDS if phase is Phase.TOTAL else UNMEASURED,
             size=(8, 8),
-            unit=units.Seconds,
+            unit=CLOCK,
+            colours=palette.STATS,
         )
 
     def quantiles(title: str, metric: str) -> panels.Panel:
@@ -271,7 +273,8 @@ def _durations(select: Scope) -> list[panels.Panel]:
             "any time range.",
             empty=UNMEASURED,
             size=(8, 8),
-            unit=units.Seconds,
+            unit=CLOCK,
+            colours=palette.STATS,
             interval="30m",
         )
 

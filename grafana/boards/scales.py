@@ -21,4 +21,4 @@ UP_WORDS = {
 }
 
 NO_ENDS = "No task ended within the recent window (recent_window, one hour by default)"
-UNMEASURED = "No durations: nothing ended, or the vendor gives no times and the ends were not watched"
+UNMEASURED = "No durations: the vendor gives no times and no end was watched, or nothing has ended yet"

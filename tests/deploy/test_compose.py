@@ -138,6 +138,11 @@ def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     assert json.loads(home.read_text())["uid"] == "videotask-overview"
 
 
+def test_grafana_is_the_one_whose_panels_the_tests_draw() -> None:
+    drawn = json.loads((ROOT / "grafana" / "pictures" / "package.json").read_text())["dependencies"]
+    assert SERVICES["grafana"]["image"] == f"docker.io/grafana/grafana:{drawn['@grafana/ui']}"
+
+
 def test_the_same_alerts_do_not_come_twice() -> None:
     """Those for Grafana stand beside what is mounted; Prometheus evaluates its own."""
     seen = {target for _, target in mounted(SERVICES["grafana"])}

@@ -76,6 +76,7 @@ OTHERS = {
     "--publish": "the benchmarks",
     "--tasks": "the benchmarks",
     "--folder": "the benchmarks",
+    "--check": "the pictures of dashboards",
     "--help": "every command",
     "--what": "systemctl",
 }

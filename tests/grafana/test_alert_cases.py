@@ -30,7 +30,7 @@ def grafana_rules_as_prometheus_would_have_them() -> dict[str, Any]:
         for rule in group["rules"]:
             query, condition = (part["model"] for part in rule["data"])
             evaluator = condition["conditions"][0]["evaluator"]
-            texts = rule["annotations"].items()
+            texts = [(name, text) for name, text in rule["annotations"].items() if not name.startswith("__")]
             rules.append(
                 {
                     "alert": rule["title"],

@@ -1,4 +1,4 @@
-"""The files in `provisioning/alerting` are what Grafana 11 and 12 read.
+"""The files in `provisioning/alerting` are what Grafana 11 to 13 read.
 
 What Grafana publishes of the format, and what the files are held against:
 
@@ -32,6 +32,7 @@ from grafana.rules_files import ALERTS, GRAFANA_ALERTS, RECORDINGS
 FOLDER_OF_FILES = GRAFANA_ALERTS.parent
 CONTACT_POINTS = FOLDER_OF_FILES / "contact-points.yaml"
 POLICIES = FOLDER_OF_FILES / "policies.yaml"
+DASHBOARDS = GRAFANA_ALERTS.parents[2] / "dashboards"
 
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, Field(pattern=r"^(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?$", min_length=2)]
@@ -96,6 +97,8 @@ class Rule(Strict):
     noDataState: Literal["Alerting", "NoData", "OK"]  # noqa: N815
     execErrState: Literal["Alerting", "Error", "OK"]  # noqa: N815
     for_: Duration = Field(alias="for")
+    dashboardUid: Uid  # noqa: N815
+    panelId: int = Field(ge=1)  # noqa: N815
     annotations: dict[Text, Text]
     labels: dict[LabelName, Text]
     isPaused: bool = False  # noqa: N815
@@ -196,7 +199,7 @@ def test_nothing_is_lost_in_the_models_that_are_generated_from_grafana() -> None
         query, condition = rule["data"]
         assert through(prometheus.Dataquery, query["model"]) == query["model"]
         assert through(expr.TypeThreshold, condition["model"]) == condition["model"]
-        frame = rule | {"data": []}
+        frame = {key: value for key, value in rule.items() if key not in ("dashboardUid", "panelId")} | {"data": []}
         known = through(alerting.Rule, frame)
         assert {key: known[key] for key in frame} == frame
     for point in read(CONTACT_POINTS)["contactPoints"]:
@@ -223,6 +226,14 @@ def test_rules_ask_the_provisioned_datasource_and_no_recording_rule() -> None:
         assert rule["condition"] == condition["refId"]
         assert condition["model"]["expression"] == query["refId"]
         assert query["refId"] == query["model"]["refId"] != condition["refId"]
+
+
+def test_each_rule_names_a_panel_of_the_dashboard_that_it_links() -> None:
+    for rule in RULES:
+        uid, panel, told = rule["dashboardUid"], rule["panelId"], rule["annotations"]
+        assert f"/d/{uid}?" in told["dashboard_url"]
+        assert (told["__dashboardUid__"], told["__panelId__"]) == (uid, str(panel))
+        assert panel in {one["id"] for one in read(DASHBOARDS / f"{uid}.json")["panels"]}, rule["title"]
 
 
 def test_uids_are_unique_and_groups_lie_in_our_folder() -> None:

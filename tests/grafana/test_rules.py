@@ -63,7 +63,9 @@ def test_an_alert_says_what_is_wrong_with_whom_and_what_to_do(alert: Alert) -> N
     named = set(re.findall(r"\$labels\.(\w+)", told["description"]))
     whom = set(alert.about.value[1]) - ({"job"} if alert.about is Subject.INSTANCE else set())
     assert whom <= named
-    assert set(re.findall(r"var-(\w+)={{ \$labels\.\1 }}", told["dashboard_url"])) == set(alert.about.value[1])
+    assert set(re.findall(r"var-(\w+)={{ \$labels\.\1 \| urlquery }}", told["dashboard_url"])) == set(
+        alert.about.value[1]
+    )
     assert told["runbook_url"].endswith(f"/runbook/{alert.title}")
 
 

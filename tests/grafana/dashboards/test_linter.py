@@ -56,6 +56,11 @@ def selectors(expr: str) -> Iterator[tuple[str, str, str, str]]:
     yield from re.findall(pattern, expr)
 
 
+def without_ranks(expr: str) -> str:
+    """Without what decides about ranks: one value for the whole range, with a trace of the counters themselves."""
+    return re.sub(r"\w+\(\w+\{[^}]*\}\[\$__range\] @ end\(\)\)", "1", expr)
+
+
 def variable(board: Board, name: str) -> Model:
     return next((each for each in board.variables if each["name"] == name), {})
 
@@ -150,7 +155,7 @@ def _(board: Board) -> Iterator[str]:
     for panel, target in board.targets:
         # More than the linter asks: increase() as well, where points follow each other.
         over_time = ("rate", "irate", *(("increase",) if target.get("range") else ()))
-        for function, _metric, _matchers, window in selectors(target["expr"]):
+        for function, _metric, _matchers, window in selectors(without_ranks(target["expr"])):
             if function in over_time and window != "$__rate_interval":
                 yield panel["title"]
 
@@ -184,7 +189,7 @@ def _(board: Board) -> Iterator[str]:
 @rule("target-counter-agg-rule")
 def _(board: Board) -> Iterator[str]:
     for panel, target in board.targets:
-        for function, metric, _matchers, window in selectors(target["expr"]):
+        for function, metric, _matchers, window in selectors(without_ranks(target["expr"])):
             is_counter = re.search(r"_(total|duration_seconds_(bucket|count|sum))$", metric)
             if is_counter and not (window and function in ("rate", "irate", "increase")):
                 yield panel["title"]

@@ -11,11 +11,13 @@ import pytest
 from exporter.client.errors import CALL_ERRORS
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, State
 from grafana import palette
-
-Triple = tuple[float, float, float]
+from grafana.boards.api import CODES, ENDPOINT_COLOURS
+from tests.drawn.colours import Triple, ciede2000, contrast, difference, linear, times
 
 LEAST_CONTRAST = 3.0
 """What WCAG 2.2 asks for graphics (success criterion 1.4.11)."""
+LEAST_DIFFERENCE = 20.0
+"""CIEDE2000, for readers who see colours as most do."""
 LEAST_DISTANCE = 0.055
 """In OKLab; differences from about 0.02 on are just seen side by side."""
 
@@ -26,7 +28,8 @@ SIGHT: Mapping[str, tuple[Triple, Triple, Triple]] = {
 }
 """How linear RGB is seen: the matrices of Machado, Oliveira and Fernandes (2009) for the full deficiency."""
 
-ALL = {**palette.STATES, **palette.REASONS, **palette.ERRORS, "good": palette.GOOD, "warning": palette.WARNING}
+RANKS = {f"rank {rank}": colour for rank, colour in enumerate(palette.LINES, 1)}
+ALL = {**palette.STATES, **palette.REASONS, **palette.ERRORS, **RANKS, "warning": palette.WARNING}
 
 ON_ONE_PANEL = {
     "states in flight": [palette.STATES[state] for state in IN_FLIGHT],
@@ -34,28 +37,10 @@ ON_ONE_PANEL = {
     "reasons": list(palette.REASONS.values()),
     "errors": list(palette.ERRORS.values()),
     "judgements": [palette.GOOD, palette.WARNING, palette.BAD],
+    "ranks": list(palette.LINES),
+    "statuses": [colour for _, colour in CODES.values()],
+    "endpoints": list(ENDPOINT_COLOURS.values()),
 }
-
-
-def linear(colour: str) -> Triple:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return _linear(red), _linear(green), _linear(blue)
-
-
-def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
-
-
-def times(matrix: tuple[Triple, Triple, Triple], vector: Triple) -> Triple:
-    first, second, third = (sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix)
-    return first, second, third
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted(
-        sum(a * b for a, b in zip((0.2126, 0.7152, 0.0722), linear(each), strict=True)) for each in (one, other)
-    )
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def oklab(colour: Triple) -> Triple:
@@ -111,3 +96,18 @@ def test_colours_on_one_panel_can_be_told_apart(group: str, sight: str) -> None:
     colours = ON_ONE_PANEL[group]
     assert len(set(colours)) == len(colours)
     assert nearest(colours, sight) >= LEAST_DISTANCE
+    assert min(difference(one, other) for one, other in itertools.combinations(colours, 2)) >= LEAST_DIFFERENCE
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+        ((50.0, -1.0, 2.0), (50.0, 0.0, 0.0), 2.3669),
+        ((50.0, 2.5, 0.0), (61.0, -5.0, 29.0), 22.8977),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((2.0776, 0.0795, -1.135), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
+def test_the_measure_of_difference_is_that_of_ciede2000(one: Triple, other: Triple, apart: float) -> None:
+    assert ciede2000(one, other) == pytest.approx(apart, abs=1e-4)
