@@ -21,6 +21,9 @@ MADE = Path(sys.prefix) / "pictures"
 HERE = "http://pictures.test"
 """The page's own address, which leads to no network."""
 
+PATIENCE = 180_000
+"""Milliseconds in which all panels are drawn, even on a busy machine."""
+
 Theme = Literal["dark", "light"]
 THEMES: tuple[Theme, ...] = ("dark", "light")
 
@@ -51,9 +54,20 @@ def _serve(route: Route) -> None:
         route.fulfill(status=404)
 
 
+def _wait_until_still(page: Page) -> None:
+    """Grafana's panels draw once more when they have measured what they drew."""
+    before = None
+    for _ in range(100):
+        page.wait_for_timeout(400)
+        now = page.evaluate("JSON.stringify(drawing.looks())")
+        if now == before:
+            return
+        before = now
+
+
 def _ask(route: Route, prometheus: str) -> None:
     try:
-        with urllib.request.urlopen(route.request.url.replace(HERE, prometheus, 1), timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(route.request.url.replace(HERE, prometheus, 1), timeout=PATIENCE / 1000) as answer:  # noqa: S310
             route.fulfill(body=answer.read(), content_type="application/json")
     except urllib.error.HTTPError as error:
         route.fulfill(status=error.code, body=error.read(), content_type="application/json")
@@ -80,10 +94,10 @@ def drawn(
         if model:
             page.route(f"{HERE}/dashboards/**", lambda route: route.fulfill(json=model))
         page.on("pageerror", lambda error: page.evaluate("text => drawing.problems.push(text)", str(error)))
-        page.goto(f"{HERE}/?{urlencode(asked)}")
-        page.wait_for_function("window.drawing?.left === 0", timeout=60_000)
+        page.goto(f"{HERE}/?{urlencode(asked)}", timeout=PATIENCE)
+        page.wait_for_function("window.drawing?.left === 0", timeout=PATIENCE)
         tall = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({"width": width, "height": max(height, tall)})
         page.evaluate("document.fonts.ready")
-        page.wait_for_timeout(700)  # Grafana draws once more when it has measured
+        _wait_until_still(page)
         yield page
