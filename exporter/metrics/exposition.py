@@ -44,7 +44,7 @@ LONGEST_REST = 5.0
 """Seconds after which bodies are prepared again although no sweep has ended: calls are counted in between."""
 
 SLOW = 0.05
-"""Seconds of preparing that as many of rest follow; what takes longer gets less of the time, a tenth at 0.5 s."""
+"""Processor time of preparing that as long a rest follows; what takes more gets less of the time, a tenth at 0.5 s."""
 
 FORGOTTEN_AFTER = 600.0
 """Seconds without a request after which a format is no longer prepared."""
@@ -172,6 +172,7 @@ class Exposition:
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._preparing = threading.Lock()
+        self._took = 0.0  # processor time, in seconds, of the last bodies
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")  # one, so that no moment is overtaken
         self._kept = False
         self._awaits: list[str] = []
@@ -217,7 +218,6 @@ class Exposition:
         try:
             while True:
                 news.clear()
-                began = time.monotonic()
                 try:
                     await self._prepare_aside()
                 except Exception as error:  # a slip of ours: scrapes say so until it is over, nothing old is served
@@ -226,8 +226,7 @@ class Exposition:
                     await asyncio.sleep(LONGEST_REST)
                     continue
                 self._kept = True
-                took = time.monotonic() - began
-                await asyncio.sleep(min(took * max(1.0, took / SLOW), LONGEST_REST))
+                await asyncio.sleep(min(self._took * max(1.0, self._took / SLOW), LONGEST_REST))
                 due = min((told.due for told in self._told.values()), default=math.inf)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
@@ -243,9 +242,11 @@ class Exposition:
     def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
         with self._preparing:
+            began = time.thread_time()
             self._bodies = self._written_bodies(snapshot, now)
             self._shown = snapshot
             self._awaits = [feed.name for feed in snapshot.feeds if feed.status.up is None]
+            self._took = time.thread_time() - began
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
         told: dict[Labels, _Told] = {}
