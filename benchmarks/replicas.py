@@ -231,7 +231,7 @@ class _Bench:
         """Seconds from the end of the last one until the others show all providers."""
         began = time.monotonic()
         os.kill(replicas[-1].pid, end)
-        await self._all_shown({name: one.told for name, one in zip(NAMES[:-1], replicas[:-1], strict=True)})
+        await self._all_shown({name: one.told for name, one in zip(NAMES, replicas[:-1], strict=False)})
         return time.monotonic() - began
 
     @asynccontextmanager
