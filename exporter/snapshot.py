@@ -15,8 +15,8 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End, within
+from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import OTHER
-from exporter.ledger.counting.past import Past
 from exporter.tasks import Cause, Clock, Field, Task
 
 Labels = tuple[str, ...]
@@ -128,7 +128,7 @@ class FeedSnapshot:
     """In flight."""
     ends: tuple[End, ...]
     """Of the recent window, the oldest first, and some that have just left it."""
-    past: Past
+    last_day: LastDay
     """How many tasks began, ended and failed in each step of the last day."""
     models: frozenset[str]
     """The models with series of their own, `other` among them where there are more."""

@@ -19,8 +19,8 @@ from exporter.history.facts import IN_FLIGHT, LAST_FINISHED, MODEL_IN_FLIGHT, UN
 from exporter.history.span import Span
 from exporter.history.state import SCALE, FeedState
 from exporter.ledger.counters import Counters, Key
+from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import in_order, with_series
-from exporter.ledger.counting.past import Past as DayPast
 from exporter.metrics.catalogue import TASK_METRICS, Metric
 from exporter.metrics.text import Frame, framed, number
 from exporter.snapshot import FeedSnapshot, FeedStatus, Labels, LookUpState, UnmappedWords
@@ -101,7 +101,7 @@ class Past:
             exemplars={},
             tasks=(),
             ends=(),
-            past=DayPast(),
+            last_day=LastDay(),
             models=with_series(self.totals),
             units=self.feed.units,
             followed=0,

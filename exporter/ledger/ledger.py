@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
+from exporter.ledger.counting.last_day import STEP, STEPS, LastDay
 from exporter.ledger.counting.late import LATEST, MOST
-from exporter.ledger.counting.past import STEP, STEPS, Past
 from exporter.ledger.errors import LeaseLost
 from exporter.ledger.store import FeedRecord, Store
 from exporter.ledger.sweep import Settled, Sweep
@@ -53,9 +53,18 @@ class Ledger:
             record = await self.store.load(provider, kind)
             recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
             unpaid = await self._unpaid(provider, kind, record, now) if tells_usage else ()
-            past = await self._past(provider, kind, record, now)
+            last_day = await self._last_day(provider, kind, record, now)
             tracker = Tracker(
-                provider, kind, clock, settings, self.retention, record, recent, unpaid, past, tells_usage=tells_usage
+                provider,
+                kind,
+                clock,
+                settings,
+                self.retention,
+                record,
+                recent,
+                unpaid,
+                last_day,
+                tells_usage=tells_usage,
             )
             self.take_settings(tracker, settings)
             tracker = self._trackers.setdefault((provider, kind), tracker)
@@ -66,9 +75,9 @@ class Ledger:
         since = min(now, record.polled if record.polled is not None else now) - LATEST
         return await self.store.unpaid_since(provider, kind, since, MOST)
 
-    async def _past(self, provider: str, kind: str, record: FeedRecord, now: float) -> Past:
+    async def _last_day(self, provider: str, kind: str, record: FeedRecord, now: float) -> LastDay:
         rows = await self.store.ended_by_step(provider, kind, now - STEP * STEPS)
-        return Past.of(rows, record.in_flight, now)
+        return LastDay.of(rows, record.in_flight, now)
 
     def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
         """From now on a tracker goes by these."""
@@ -105,7 +114,7 @@ class Ledger:
                 record = await self.store.load(*tracker.feed)
                 unpaid = await self._unpaid(*tracker.feed, record, now) if tracker.tells_usage else ()
                 ended = await self.store.ended_since(*tracker.feed, recent)
-                tracker.load(record, ended, unpaid, await self._past(*tracker.feed, record, now))
+                tracker.load(record, ended, unpaid, await self._last_day(*tracker.feed, record, now))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.past import Row
+from exporter.ledger.counting.last_day import Row
 from exporter.tasks import Step, Task
 
 SHOWN = ("history_gaps_total", "unmapped_values_total", "model")
@@ -71,7 +71,7 @@ class Store(Protocol):
         """The tasks that ended at or after a time, oldest first."""
 
     async def ended_by_step(self, provider: str, kind: str, when: float) -> list[Row]:
-        """How many tasks ended at or after a time, by the steps of `past.py` in which they ended and began."""
+        """How many tasks ended at or after a time, by the steps of `last_day.py` in which they ended and began."""
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         """The tasks that succeeded or failed at or after a time and whose cost is not counted, oldest first.

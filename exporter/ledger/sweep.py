@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from exporter.ledger.counters import Key
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End
+from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import model_name
-from exporter.ledger.counting.past import Past
 from exporter.ledger.counting.times import concluded
 from exporter.ledger.store import Changes
 from exporter.tasks import UNREACHED, Observation, State, Task
@@ -106,4 +106,4 @@ class Settled:
     seen: dict[str, float]
     exemplars: dict[Key, Exemplar]
     ends: list[End]
-    past: Past
+    last_day: LastDay

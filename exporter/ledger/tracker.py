@@ -23,9 +23,9 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters, Key
 from exporter.ledger.counting.deltas import Deltas, Exemplar
 from exporter.ledger.counting.ends import End, ends_of, merged, within
+from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.late import LATEST, Unpaid
 from exporter.ledger.counting.models import model_name, with_series
-from exporter.ledger.counting.past import Past
 from exporter.ledger.counting.times import Times, believed
 from exporter.ledger.store import Changes, FeedRecord
 from exporter.ledger.sweep import AS_BEFORE, Settled, Sweep, is_as_before
@@ -72,7 +72,7 @@ class Tracker:
         record: FeedRecord,
         recent: Iterable[Task] = (),
         unpaid: Iterable[Task] = (),
-        past: Past | None = None,
+        last_day: LastDay | None = None,
         *,
         tells_usage: bool = False,
     ) -> None:
@@ -91,10 +91,10 @@ class Tracker:
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.tells_usage = tells_usage
-        self.load(record, recent, unpaid, past)
+        self.load(record, recent, unpaid, last_day)
 
     def load(
-        self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), past: Past | None = None
+        self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), last_day: LastDay | None = None
     ) -> None:
         """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
         self._thaw()
@@ -111,7 +111,7 @@ class Tracker:
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
         self._recent = deque(ends_of(recent))
-        self.past = past or Past()
+        self.last_day = last_day or LastDay()
         """Never changed, but replaced."""
 
     def _surely_seen(self, task: Task) -> float:
@@ -237,9 +237,9 @@ class Tracker:
             counts=deltas.onto(self.counts),
             forgotten=gone,
         )
-        past = self.past.after(tasks, gone, self.in_flight, now)
+        last_day = self.last_day.after(tasks, gone, self.in_flight, now)
         return Settled(
-            changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, ends_of(tasks), past
+            changes, now, sweep.complete, not sweep.falls_short, seen, deltas.exemplars, ends_of(tasks), last_day
         )
 
     def adopt(self, settled: Settled) -> None:
@@ -261,7 +261,7 @@ class Tracker:
             else:
                 self.in_flight[task.id] = task
         self._recent = merged(self._recent, settled.ends)
-        self.past = settled.past
+        self.last_day = settled.last_day
         for gone in changes.forgotten:
             self.in_flight.pop(gone, None)
             self.last_seen.pop(gone, None)

@@ -15,7 +15,7 @@ from exporter.client.client import Client
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.past import STEP, STEPS, Past, Row
+from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, Row
 from exporter.ledger.errors import StoreError
 from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
@@ -29,7 +29,7 @@ from exporter.vendors.vendor import Feed
 FRESH = 1.0
 """Seconds for which what was read of all providers is shown again."""
 
-FRESH_PAST = 60.0
+FRESH_DAY = 60.0
 """The same for their last day, of which the database has to look at every end."""
 
 Rows = Mapping[tuple[str, str], Sequence[Row]]
@@ -50,7 +50,7 @@ class Elsewhere:
         self._known: dict[str, Sequence[Feed]] = {}
         self._reading = asyncio.Lock()
         self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
-        self._past: tuple[float, frozenset[str], Rows] = (-FRESH_PAST, frozenset(), {})
+        self._last_day: tuple[float, frozenset[str], Rows] = (-FRESH_DAY, frozenset(), {})
 
     def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
         """From now on the configuration has these providers."""
@@ -81,10 +81,10 @@ class Elsewhere:
         return found
 
     async def _ended(self, providers: frozenset[str], now: float) -> Rows:
-        at, names, rows = self._past
-        if time.monotonic() >= at + FRESH_PAST or names != providers:
+        at, names, rows = self._last_day
+        if time.monotonic() >= at + FRESH_DAY or names != providers:
             rows = await self._store.ended_by_step_in_all(sorted(providers), now - STEP * STEPS)
-            self._past = time.monotonic(), providers, rows
+            self._last_day = time.monotonic(), providers, rows
         return rows
 
     def _account(
@@ -177,8 +177,10 @@ def _snapshot(
     ended: Sequence[Row],
     now: float,
 ) -> FeedSnapshot:
-    past = Past.of(ended, record.in_flight, now)
-    tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, recent, past=past)
+    last_day = LastDay.of(ended, record.in_flight, now)
+    tracker = Tracker(
+        settings.name, feed.kind, feed.clock, settings, settings.history, record, recent, last_day=last_day
+    )
     tasks, ends = tracker.frozen
     shown = FeedSnapshot(
         provider=settings.name,
@@ -198,7 +200,7 @@ def _snapshot(
         exemplars={},
         tasks=tasks,
         ends=ends,
-        past=tracker.past,
+        last_day=tracker.last_day,
         models=tracker.models,
         units=feed.units,
         followed=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from exporter.ledger.counting import past
+from exporter.ledger.counting import last_day
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
@@ -125,7 +125,7 @@ class MemoryShare(SqliteStore):
 
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
-    ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
+    ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
         """As if there was nothing."""
         return {}
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
-from exporter.ledger.counting.past import STEP
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.store import STEPS_KEPT, Changes, SharedStore, Store

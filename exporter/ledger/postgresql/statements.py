@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
-from exporter.ledger.counting.past import STEP
 from exporter.ledger.sqlite.rows import COLUMNS
 from exporter.tasks import MEASURED_ENDS, State
 

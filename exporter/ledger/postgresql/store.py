@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from exporter.config.models import Secret
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting import past
+from exporter.ledger.counting import last_day
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import AT_ONCE, Connection, Database
@@ -121,11 +121,11 @@ class PostgresqlStore:
 
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
-    ) -> Mapping[tuple[str, str], Sequence[past.Row]]:
-        async def work(connection: Connection) -> dict[tuple[str, str], list[past.Row]]:
-            found: defaultdict[tuple[str, str], list[past.Row]] = defaultdict(list)
+    ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
+        async def work(connection: Connection) -> dict[tuple[str, str], list[last_day.Row]]:
+            found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
             for provider, kind, *row in await _rows(connection, tuple, say.ENDED_BY_STEP_OF, [list(providers), when]):
-                found[provider, kind].append(past.row_of(row))
+                found[provider, kind].append(last_day.row_of(row))
             return found
 
         return await self._database.run(work)
@@ -136,9 +136,9 @@ class PostgresqlStore:
 
         return await self._database.run(work)
 
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
-        async def work(connection: Connection) -> list[past.Row]:
-            return await _rows(connection, past.row_of, say.ENDED_BY_STEP, (provider, kind, when))
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
+        async def work(connection: Connection) -> list[last_day.Row]:
+            return await _rows(connection, last_day.row_of, say.ENDED_BY_STEP, (provider, kind, when))
 
         return await self._database.run(work)
 
@@ -244,9 +244,9 @@ class _Steps:
         self._store = store
         self._providers = providers
         self._reading = asyncio.Lock()
-        self._rows: dict[tuple[str, str], Sequence[past.Row]] | None = None
+        self._rows: dict[tuple[str, str], Sequence[last_day.Row]] | None = None
 
-    async def take(self, provider: str, kind: str, when: float) -> list[past.Row]:
+    async def take(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
         """The rows of a feed, which are not kept."""
         async with self._reading:
             if self._rows is None:
@@ -288,7 +288,7 @@ class _ReadStore(_LeasedStore):
             return await super().ended_since(provider, kind, when)
         return [task for task in ended if task.placed_at >= when]
 
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
+    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
         if kind in self._stepped:
             return await super().ended_by_step(provider, kind, when)
         self._stepped.add(kind)

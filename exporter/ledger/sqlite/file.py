@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.ledger.counters import Counters, Key
-from exporter.ledger.counting import past
+from exporter.ledger.counting import last_day
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 _UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * (COUNT + 3))})"  # noqa: S608  # our own constants
 _IDS_AT_ONCE = 500
 _ENDED_BY_STEP = f"""
-SELECT CAST(placed / {past.STEP} AS INTEGER) AS e, CAST(coalesce(submitted, first_seen) / {past.STEP} AS INTEGER) AS b,
-    state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
+SELECT CAST(placed / {last_day.STEP} AS INTEGER) AS e,
+    CAST(coalesce(submitted, first_seen) / {last_day.STEP} AS INTEGER) AS b, state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
     AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL GROUP BY e, b, f
 """  # noqa: S608  # of constants
 _MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
@@ -217,8 +217,8 @@ class SqliteFile:
         query = f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed"  # noqa: S608
         return self._read(task_of, query, self._feed(provider, kind), when)
 
-    def ended_by_step(self, provider: str, kind: str, when: float) -> list[past.Row]:
-        return self._read(past.row_of, _ENDED_BY_STEP, self._feed(provider, kind), when)
+    def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
+        return self._read(last_day.row_of, _ENDED_BY_STEP, self._feed(provider, kind), when)
 
     def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         query = (

@@ -142,7 +142,7 @@ class FeedLoop:
             exemplars=tracker.exemplars,
             tasks=tasks,
             ends=ends,
-            past=tracker.past,
+            last_day=tracker.last_day,
             models=tracker.models,
             units=self.feed.units,
             followed=len(self.following.ids),

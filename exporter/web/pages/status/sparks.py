@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from exporter.ledger.counting.past import STEP, STEPS, step_of
+from exporter.ledger.counting.last_day import STEP, STEPS, step_of
 from exporter.snapshot import FeedSnapshot
 from exporter.tasks import Clock, State
 
@@ -54,23 +54,23 @@ class Spark:
 
 def span_of(feeds: Iterable[FeedSnapshot], now: float) -> Span:
     """The shortest that shows all that is known of these feeds."""
-    longest = max((feed.past.at(now).reaches() for feed in feeds), default=0)
+    longest = max((feed.last_day.at(now).reaches() for feed in feeds), default=0)
     return next((span for span in SPANS if longest <= span.steps), SPANS[-1])
 
 
 def sparks(feed: FeedSnapshot, span: Span, now: float) -> Sequence[Spark]:
     """In flight, ended and failed; nothing where no sweep was complete or nothing happened."""
-    past = feed.past.at(now)
-    if not feed.swept or feed.succeeded is None or not (past.reaches() or feed.tasks):
+    last_day = feed.last_day.at(now)
+    if not feed.swept or feed.succeeded is None or not (last_day.reaches() or feed.tasks):
         return ()
-    in_flight = past.in_flight(len(feed.tasks), feed.succeeded)
+    in_flight = last_day.in_flight(len(feed.tasks), feed.succeeded)
     if feed.clock is Clock.OBSERVED and feed.since is not None:  # of what began earlier, nobody knows when
-        unseen = min(max(0, step_of(feed.since) - past.last + STEPS - 1), STEPS)
+        unseen = min(max(0, step_of(feed.since) - last_day.last + STEPS - 1), STEPS)
         in_flight[:unseen] = [None] * unseen
     in_flight = in_flight[STEPS - span.steps :]
     most = max((count for count in in_flight if count is not None), default=0)
     found = [Spark("in flight", f"at most {most}", State.RUNNING, area(_highest(in_flight, span)), span)]
-    for title, tint, column in (("ended", State.SUCCEEDED, past.ended), ("failed", State.FAILED, past.failed)):
+    for title, tint, column in (("ended", State.SUCCEEDED, last_day.ended), ("failed", State.FAILED, last_day.failed)):
         values = column[STEPS - span.steps :]
         found.append(Spark(title, str(sum(values)), tint, area(_together(values, span)), span))
     return found

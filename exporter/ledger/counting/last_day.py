@@ -44,7 +44,7 @@ def _nothing() -> array[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class LastDay:
     """The last steps, the latest last. Never changed, but replaced."""
 
     last: int = 0
@@ -63,7 +63,7 @@ class Past:
         failed = [(end, count) for end, _, has_failed, count in rows if has_failed]
         return cls()._with(step_of(now), begun, ended, failed)
 
-    def after(self, tasks: Iterable[Task], gone: Iterable[str], in_flight: Mapping[str, Task], now: float) -> Past:
+    def after(self, tasks: Iterable[Task], gone: Iterable[str], in_flight: Mapping[str, Task], now: float) -> LastDay:
         """With what a sweep changes: tasks that are new, go on or have ended, and those that are to be forgotten.
 
         `in_flight` is what was in flight before it. Ends at a time that nothing tells are left out.
@@ -87,7 +87,7 @@ class Past:
         begun += [(step_of(begin_of(in_flight[one])), -1) for one in gone if one in in_flight]
         return self._with(step_of(now), begun, ended, failed) if begun or ended else self
 
-    def at(self, now: float) -> Past:
+    def at(self, now: float) -> LastDay:
         """The same, with the step of this time as the latest."""
         return self._with(step_of(now), (), (), ())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from exporter.ledger.counting.past import STEP, STEPS, Past, step_of
+from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, step_of
 from exporter.tasks import Clock, Observation, Reason, State
 from tests.harness import START, Desk
 
@@ -15,8 +15,8 @@ def ran(task_id: str, begin: float, end: float, state: State = State.SUCCEEDED) 
     return Observation(task_id, state, reason, submitted=begin, started=begin, ended=end)
 
 
-def shown(past: Past) -> list[list[int]]:
-    return [list(past.begun), list(past.ended), list(past.failed)]
+def shown(last_day: LastDay) -> list[list[int]]:
+    return [list(last_day.begun), list(last_day.ended), list(last_day.failed)]
 
 
 async def test_the_first_sweep_shows_the_day_before_it() -> None:
@@ -26,36 +26,36 @@ async def test_the_first_sweep_shows_the_day_before_it() -> None:
         ran("b", START - 3 * STEP, START - 2 * STEP, State.FAILED),
         Observation("c", State.RUNNING, submitted=START - STEP),
     )
-    past = desk.tracker.past.at(desk.now)
-    assert sum(past.begun) == 3
-    assert [at for at, count in enumerate(past.ended) if count] == [STEPS - 3, STEPS - 2]
-    assert [at for at, count in enumerate(past.failed) if count] == [STEPS - 3]
-    assert past.in_flight(1, desk.now)[-5:] == [0, 2, 1, 1, 1]
+    last_day = desk.tracker.last_day.at(desk.now)
+    assert sum(last_day.begun) == 3
+    assert [at for at, count in enumerate(last_day.ended) if count] == [STEPS - 3, STEPS - 2]
+    assert [at for at, count in enumerate(last_day.failed) if count] == [STEPS - 3]
+    assert last_day.in_flight(1, desk.now)[-5:] == [0, 2, 1, 1, 1]
 
 
 async def test_what_ended_more_than_a_day_ago_is_left_out() -> None:
     desk = Desk(Clock.PROVIDER, history="3d")
     await desk.sweep(ran("a", START - 2 * 86400, START - 2 * 86400 + 60))
-    assert shown(desk.tracker.past.at(desk.now)) == shown(Past())
+    assert shown(desk.tracker.last_day.at(desk.now)) == shown(LastDay())
 
 
 async def test_steps_leave_as_time_goes_by() -> None:
     desk = Desk(Clock.PROVIDER)
     await desk.sweep(ran("a", START - 60, START - 30))
-    assert sum(desk.tracker.past.at(desk.now + (STEPS - 2) * STEP).ended) == 1
-    assert sum(desk.tracker.past.at(desk.now + (STEPS + 1) * STEP).ended) == 0
+    assert sum(desk.tracker.last_day.at(desk.now + (STEPS - 2) * STEP).ended) == 1
+    assert sum(desk.tracker.last_day.at(desk.now + (STEPS + 1) * STEP).ended) == 0
 
 
 async def test_ends_that_nothing_dates_are_no_peak_at_the_first_sweep() -> None:
     desk = Desk(Clock.OBSERVED)
     await desk.sweep(*(Observation(f"t{n}", State.SUCCEEDED) for n in range(50)))
-    assert sum(desk.tracker.past.at(desk.now).ended) == 0
+    assert sum(desk.tracker.last_day.at(desk.now).ended) == 0
 
 
 async def test_nothing_is_known_of_what_was_in_flight_after_the_last_sweep() -> None:
     desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.RUNNING, submitted=START - 60))
-    later = desk.tracker.past.at(desk.now + 3 * STEP)
+    later = desk.tracker.last_day.at(desk.now + 3 * STEP)
     assert later.in_flight(1, desk.now)[-5:] == [0, 1, None, None, None]
 
 
@@ -78,31 +78,31 @@ async def test_a_day_of_sweeps_and_a_restart_tell_the_same() -> None:
         ]
         await desk.sweep(*rows, after=400)
         in_flight = len(desk.tracker.in_flight)
-        assert desk.tracker.past.at(desk.now).in_flight(in_flight, desk.now)[-1] == in_flight
-    past = desk.tracker.past.at(desk.now)
-    assert shown(desk.restarted().tracker.past.at(desk.now)) == shown(past)
+        assert desk.tracker.last_day.at(desk.now).in_flight(in_flight, desk.now)[-1] == in_flight
+    last_day = desk.tracker.last_day.at(desk.now)
+    assert shown(desk.restarted().tracker.last_day.at(desk.now)) == shown(last_day)
     truth = [
         sum(begin < edge * STEP <= end for _, begin, end, _ in lives)
         for edge in range(step_of(desk.now) - STEPS + 2, step_of(desk.now) + 1)
     ]
-    assert past.in_flight(len(desk.tracker.in_flight), desk.now)[:-1] == truth
+    assert last_day.in_flight(len(desk.tracker.in_flight), desk.now)[:-1] == truth
 
 
 async def test_a_task_that_is_replaced_is_taken_back() -> None:
     desk = Desk(Clock.PROVIDER)
     await desk.sweep(looked_up=[Observation("whole", State.RUNNING, submitted=START)])
     await desk.sweep(looked_up=[Observation("part", State.RUNNING, submitted=START)], replaced={"whole"})
-    assert sum(desk.tracker.past.at(desk.now).begun) == 1
-    assert shown(desk.restarted().tracker.past.at(desk.now)) == shown(desk.tracker.past.at(desk.now))
+    assert sum(desk.tracker.last_day.at(desk.now).begun) == 1
+    assert shown(desk.restarted().tracker.last_day.at(desk.now)) == shown(desk.tracker.last_day.at(desk.now))
 
 
 def test_a_clock_that_is_ahead_dates_nothing_after_now() -> None:
-    past = Past.of([(step_of(START) + 9, step_of(START), True, 2)], [], START)
-    assert (past.last, past.ended[-1], past.failed[-1], past.begun[-1]) == (step_of(START), 2, 2, 2)
+    last_day = LastDay.of([(step_of(START) + 9, step_of(START), True, 2)], [], START)
+    assert (last_day.last, last_day.ended[-1], last_day.failed[-1], last_day.begun[-1]) == (step_of(START), 2, 2, 2)
 
 
 def test_a_value_is_never_changed() -> None:
-    before = Past()
-    after = Past.of([(step_of(START), step_of(START), False, 1)], [], START)
+    before = LastDay()
+    after = LastDay.of([(step_of(START), step_of(START), False, 1)], [], START)
     assert sum(before.ended) == 0
     assert sum(after.at(START + STEP).ended) == sum(after.ended) == 1
