@@ -36,7 +36,8 @@ _UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) 
 _IDS_AT_ONCE = 500
 _ENDED_BY_STEP = f"""
 SELECT CAST(placed / {last_day.STEP} AS INTEGER) AS e,
-    CAST(coalesce(submitted, first_seen) / {last_day.STEP} AS INTEGER) AS b, state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
+    CAST(coalesce(submitted, first_seen) / {last_day.STEP} AS INTEGER) AS b,
+    state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
     AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL GROUP BY e, b, f
 """  # noqa: S608  # of constants
 _MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
