@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -19,6 +20,19 @@ __all__ = ["door", "ledger_url", "live_site", "poll", "postgresql", "rig", "site
 
 settings.register_profile("busy machines", deadline=None)  # no test asserts how fast something is
 settings.load_profile("busy machines")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that runs in this process sets up the logs: the next test finds them as they were."""
+    root = logging.getLogger()
+    names = ("", "httpx", "httpcore", "aiohttp", "uvicorn", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = [*root.handlers]
+    yield
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _FLAGS = {
     "--config.file": "the configuration, YAML",
     "--type": "the vendor",
     "--name": "the label provider (default: the type)",
-    "--env": "the variable with a secret, such as api_key=DEERAPI_API_KEY; repeatable",
+    "--env": "the variable with a secret, such as api_key=VENDOR_API_KEY; repeatable",
     "--set": "another setting, such as base_url=https://gateway.example; repeatable",
     "--defaults": "ask nothing, take what is suggested",
     "--no-doctor": "do not run the doctor",

@@ -43,7 +43,7 @@ class Answers:
     tell: Callable[[str], None]
     environment: Mapping[str, str]
     given: dict[str, str] = field(default_factory=dict)
-    """By question: `type`, `name`, and the keys of settings, such as `base_url` or `iam.domain`."""
+    """By question: `type`, `name`, and the keys of settings, such as `base_url` or `group.key`."""
     variables: dict[str, str] = field(default_factory=dict)
     """The variables of secrets, by key."""
     defaults: bool = False

@@ -168,7 +168,7 @@ def test_a_bar_shows_shares_of_the_right_length_and_colour(site: Site, page: Pag
     assert lengths == pytest.approx([0.25, 0.75], abs=0.02)
     assert [part.evaluate("it => getComputedStyle(it).fill") for part in parts.all()] == [
         "rgb(158, 134, 21)",
-        "rgb(90, 102, 217)",
+        "rgb(74, 98, 215)",
     ]
 
 
