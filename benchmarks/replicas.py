@@ -6,7 +6,7 @@ the vendor sees. A provider has about three tasks in flight and 1.5 new ones a m
 
 Goals: a replica that is alone shows all 1,000 providers out of the ledger within 5 s of its exec, and what holds up the
 event loop meanwhile takes no longer than 50 ms; 99 of 100 polls come within 1.1 poll intervals of the one before; a
-replica takes 400 MiB at the most; what a replica held that was killed is shown by others within two leases and 1 s,
+replica takes at most 400 MiB; what a replica held that was killed is shown by others within two leases and 1 s,
 what one held that was stopped in order within a poll interval.
 
 The interval and the lease are the defaults, 15 s each, which two cores carry with all that runs on them.

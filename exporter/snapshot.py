@@ -78,7 +78,7 @@ class Progress:
     done: int
     """List pages, or ids, so far."""
     of: int | None = None
-    """Ids in all; None for a list, whose end nobody knows."""
+    """Ids in all; None for a list, whose end is not known."""
     share: float | None = None
     """The part of all that is done, 0 to 1; of a list, the part of the history. None where it cannot be told."""
     left: float | None = None

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 MOST_MOMENTS = 1_000_000
-"""Samples of one series at the most."""
+"""Most samples of one series."""
 
 _NOT_OF_SAMPLES = frozenset(
     {

@@ -1,6 +1,6 @@
 """A list walked page by page: where the next page begins, when it has ended, and when it is past a date.
 
-Sweeps walk lists so, and so does whoever reads the past.
+Sweeps and `export-history` walk lists so.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from exporter.replicas.postgresql import PostgresqlLeases
 
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))
 LENGTH = 600.0
-"""Seconds of a lease: none ends by itself while a story is told."""
+"""Seconds of a lease: none ends by itself during a story."""
 PROVIDERS = ("a", "b")
 KIND = "kind"
 

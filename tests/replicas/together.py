@@ -113,7 +113,7 @@ class Leases:
 
 def never_polled_by_two(calls: list[Call], leases: Leases) -> None:
     """Asserts that each call was sent by who held the provider: after the end of its lease, a replica asks for the same
-    thing once at the most, by the request that was in flight then."""
+    thing at most once, by the request that was in flight then."""
     strays = leases.strays(calls)
     assert {about: count for about, count in strays.items() if about[2] == 0 or count > 1} == {}
 

@@ -66,7 +66,7 @@ class Lines:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """What is told how far a copy is."""
+    """Shows how far a copy is."""
     if not sys.stderr.isatty():
         yield Lines(lambda line: print(line, file=sys.stderr, flush=True))
         return

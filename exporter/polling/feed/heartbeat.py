@@ -63,7 +63,7 @@ TOLD_AFTER = 30.0
 
 
 class Work:
-    """Something that may take long. It is told of in the log now and then, if it does. Times are monotonic."""
+    """Something that may take long. If it does, the log says so now and then. Times are monotonic."""
 
     def __init__(self, about: Mapping[str, str], ticks: Callable[[], float] = time.monotonic) -> None:
         self._about = about

@@ -64,7 +64,7 @@ def sparks(feed: FeedSnapshot, span: Span, now: float) -> Sequence[Spark]:
     if not feed.swept or feed.succeeded is None or not (last_day.reaches() or feed.tasks):
         return ()
     in_flight = last_day.in_flight(len(feed.tasks), feed.succeeded)
-    if feed.clock is Clock.OBSERVED and feed.since is not None:  # of what began earlier, nobody knows when
+    if feed.clock is Clock.OBSERVED and feed.since is not None:  # it is not known when earlier ones began
         unseen = min(max(0, step_of(feed.since) - last_day.last + STEPS - 1), STEPS)
         in_flight[:unseen] = [None] * unseen
     in_flight = in_flight[STEPS - span.steps :]
