@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,6 +22,8 @@ from exporter.config.mistakes import slips
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_one_at_a_time = threading.Lock()
+"""Clients are made in many threads at once; without this each would read the same certificates at the start."""
 
 
 class TrustBroken(ValueError):
@@ -48,16 +51,17 @@ def context(ca_file: str | None = None) -> ssl.SSLContext:
 
     It is made again when a variable or a file has changed.
     """
-    for name in VARIABLES:
-        if fault := fault_of_variable(name):
-            raise TrustBroken(fault)
-    if ca_file is not None and (fault := fault_of_file(ca_file)):
-        raise TrustBroken(f"ca_file {fault}")
-    named = [os.environ.get(name) for name in VARIABLES]
-    try:
-        return _made(ca_file, (*named, *(stamp_of(Path(path)) for path in (*named, ca_file) if path)))
-    except (OSError, ValueError) as error:  # a file that was replaced a moment ago; TLS's errors are OSErrors
-        raise TrustBroken(f"the authorities cannot be read: {type(error).__name__}; they are read again") from None
+    with _one_at_a_time:
+        for name in VARIABLES:
+            if fault := fault_of_variable(name):
+                raise TrustBroken(fault)
+        if ca_file is not None and (fault := fault_of_file(ca_file)):
+            raise TrustBroken(f"ca_file {fault}")
+        named = [os.environ.get(name) for name in VARIABLES]
+        try:
+            return _made(ca_file, (*named, *(stamp_of(Path(path)) for path in (*named, ca_file) if path)))
+        except (OSError, ValueError) as error:  # a file that was replaced a moment ago; TLS's errors are OSErrors
+            raise TrustBroken(f"the authorities cannot be read: {type(error).__name__}; they are read again") from None
 
 
 def fault_of_variable(name: str) -> str:
