@@ -66,14 +66,28 @@ _EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
 
 @dataclass(frozen=True)
 class Format:
-    """One of the two formats: its content type, and how the process's own metrics are written in it."""
+    """One of the two formats: its content type, and how our metrics and the process's own are written in it."""
 
     content_type: str
+    lines: Callable[[Iterable[tuple[Frame, list[Lines]]]], Iterator[bytes]]
     encode: Callable[[CollectorRegistry], bytes]
 
 
-TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest)
-OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
+def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        for index, head in enumerate(frame.text_heads):
+            yield head
+            yield from chain.from_iterable(lines.text[index] for lines in column)
+
+
+def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+    for frame, column in columns:
+        yield frame.openmetrics_head
+        yield from chain.from_iterable(lines.openmetrics for lines in column)
+
+
+TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, _text, generate_latest)
+OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, _openmetrics, openmetrics.generate_latest)
 
 
 class Body:
@@ -168,7 +182,7 @@ class Exposition:
         GCCollector(registry=self._process)
         self._told: dict[Labels, _Told] = {}
         self._others: dict[Labels, _Written] = {}
-        self._lines: dict[Format, list[bytes]] = {}
+        self._columns: list[tuple[Frame, list[Lines]]] = []
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._preparing = threading.Lock()
@@ -271,20 +285,16 @@ class Exposition:
         self._told, self._others = told, others
         own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
         replica = [_written(_REPLICA_FRAMES, REPLICA_METRICS, snapshot.replica)] if snapshot.replica else []
-        every: list[tuple[Frame, list[Lines]]] = [
+        self._columns = [
             *_columns(_TASK_FRAMES, [one.lines for one in told.values()]),
             *_columns(_FEED_FRAMES, polling),
             *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
             *(_columns(_REPLICA_FRAMES, replica) if replica else ()),
             *_columns(_EXPORTER_FRAMES, own),
         ]
-        self._lines = {
-            TEXT: [*_text(every), TEXT.encode(self._process)],
-            OPENMETRICS: [*_openmetrics(every), OPENMETRICS.encode(self._process)],
-        }
         long_ago = time.monotonic() - FORGOTTEN_AFTER
         wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
-        bodies = {format_: Body(self._lines[format_]) for format_, _ in wanted}
+        bodies = {format_: self._made(format_) for format_, _ in wanted}
         for format_, packed in wanted:
             if packed:
                 bodies[format_].pack()
@@ -316,8 +326,11 @@ class Exposition:
         """The body in a format; may run in any thread."""
         bodies = self._bodies  # others may take their place meanwhile
         if format_ not in bodies:
-            bodies[format_] = Body(self._lines[format_])
+            bodies[format_] = self._made(format_)
         return bodies[format_]
+
+    def _made(self, format_: Format) -> Body:
+        return Body(chain(format_.lines(self._columns), [format_.encode(self._process)]))
 
 
 def _written(frames: Sequence[Frame], metrics: Sequence[Metric[S]], subject: S, of: Labels = ()) -> list[Lines]:
@@ -328,19 +341,6 @@ def _columns(frames: Sequence[Frame], subjects: Sequence[Sequence[Lines]]) -> It
     """Each frame with what all subjects have to say in it."""
     for index, frame in enumerate(frames):
         yield frame, [lines[index] for lines in subjects]
-
-
-def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
-    for frame, column in columns:
-        for index, head in enumerate(frame.text_heads):
-            yield head
-            yield from chain.from_iterable(lines.text[index] for lines in column)
-
-
-def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
-    for frame, column in columns:
-        yield frame.openmetrics_head
-        yield from chain.from_iterable(lines.openmetrics for lines in column)
 
 
 @lru_cache(64)

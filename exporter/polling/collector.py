@@ -24,7 +24,7 @@ AT_ONCE = 16
 """Providers that are stopped and started at once: in between, the event loop serves others."""
 
 SPREAD = 0.01
-"""Seconds for each feed over which the first sweeps are spread, within the interval: at once they delay each other."""
+"""Seconds from one feed's first sweep to the next one's, within the interval: at once they delay each other."""
 
 
 class Collector:
@@ -108,10 +108,11 @@ class Collector:
             await _together(polled.aclose() for polled in fresh.values())
             raise failures[0]
         # Nothing fails from here on. A provider begins when the one of its name has ended: they share trackers.
-        spread = SPREAD * (sum(len(one.loops) for one in fresh.values()) + len(self.polled.awaited()))
+        wait = SPREAD * len(self.polled.awaited())  # those that were started before go first
+        spread = SPREAD * sum(len(one.loops) for one in fresh.values())
         changing = [name for name in {**self.polled.by_name, **fresh} if name not in same]
         for start in range(0, len(changing), AT_ONCE):
-            await self._change(changing[start : start + AT_ONCE], fresh, spread)
+            await self._change(changing[start : start + AT_ONCE], fresh, wait, spread)
         self.polled.by_name = {name: self.polled.by_name[name] for name in epochs if name in self.polled.by_name}
         self.news.set()
         if failures:
@@ -137,13 +138,13 @@ class Collector:
         polled.provider.client.may_call = partial(self._held.holds, settings.name, epoch)
         return polled
 
-    async def _change(self, names: Sequence[str], fresh: dict[str, PolledProvider], spread: float) -> None:
+    async def _change(self, names: Sequence[str], fresh: dict[str, PolledProvider], wait: float, spread: float) -> None:
         old = {name: self.polled.by_name[name] for name in names if name in self.polled.by_name}
         new = {name: fresh[name] for name in names if name in fresh}
         await _together(polled.stop() for polled in old.values())
         self.polled.by_name = {name: one for name, one in self.polled.by_name.items() if name not in old} | new
         for name, polled in new.items():
-            polled.start(spread, old.get(name))
+            polled.start(wait, spread, old.get(name))
 
     def check(self, now: float) -> None:
         """Restarts loops that make no progress. `now` is monotonic time."""

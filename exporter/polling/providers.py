@@ -107,14 +107,14 @@ class PolledProvider:
             balance=self.account.snapshot(),
         )
 
-    def start(self, spread: float, before: PolledProvider | None = None) -> None:
-        """Begins to poll within `spread` seconds, where the one `before` stopped."""
+    def start(self, wait: float, spread: float, before: PolledProvider | None = None) -> None:
+        """Begins to poll after `wait` seconds and within the next `spread`, where the one `before` stopped."""
         if self.budget and before and before.budget:
             self.budget.go_on_from(before.budget)
         for loop in self.loops:
             self._ledger.take_settings(loop.tracker, self.provider.settings)
-            loop.start(spread)
-        self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * spread)))
+            loop.start(wait, spread)
+        self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * (wait + spread))))
 
     async def stop(self) -> None:
         await asyncio.gather(self.account.stop(), *(loop.stop() for loop in self.loops))

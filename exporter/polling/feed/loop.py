@@ -90,10 +90,10 @@ class FeedLoop:
     def name(self) -> str:
         return f"{self.provider.name}/{self.feed.kind}"
 
-    def start(self, spread: float = 0.0) -> None:
-        """Begins to poll, at any moment within `spread` seconds."""
-        self.heartbeat.beat(spread)
-        self._running.append(asyncio.create_task(self.run(spread), name=self.name))
+    def start(self, wait: float = 0.0, spread: float = 0.0) -> None:
+        """Begins to poll after `wait` seconds, at any moment of the next `spread`, and within the interval."""
+        self.heartbeat.beat(wait + spread)
+        self._running.append(asyncio.create_task(self.run(wait, spread), name=self.name))
 
     async def stop(self) -> None:
         running, self._running = self._running, []
@@ -159,9 +159,10 @@ class FeedLoop:
         """All that the ledger knows of one task, and what was seen of it in the last day. Raises StoreError."""
         return await self._ledger.store.find(*self.tracker.feed, task_id)
 
-    async def run(self, spread: float = 0.0) -> None:
+    async def run(self, wait: float = 0.0, spread: float = 0.0) -> None:
         """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
-        await asyncio.sleep(random.uniform(0, min(self.interval, spread)))
+        earliest, latest = (wait, wait + spread) if wait + spread < self.interval else (0.0, self.interval)
+        await asyncio.sleep(random.uniform(earliest, latest))
         due = time.monotonic()
         while True:
             await self._rest(due)

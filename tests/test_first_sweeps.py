@@ -1,0 +1,61 @@
+"""When feeds are swept first: thousands that begin at once would delay each other, and all else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from exporter.config.models import ProviderSettings
+from tests.harness.rig import Rig
+from tests.harness.vendors import account, settings_of
+from tests.harness.waiting import until
+
+
+class SilentVendor:
+    """Takes calls and never answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        """The accounts, in the order in which their lists were asked for."""
+        self.url = ""
+        self._ended = asyncio.Event()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split()[1].decode().partition("?")[0]
+        if path.endswith("list"):
+            self.asked.append(path.split("/")[1])
+        await self._ended.wait()
+        writer.close()
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[SilentVendor]:
+    made = SilentVendor()
+    server = await asyncio.start_server(made.take, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield made
+    made.end()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_feeds_that_begin_later_are_swept_after_those_that_wait_already(vendor: SilentVendor) -> None:
+    def accounts(word: str, count: int) -> list[ProviderSettings]:
+        names = [f"{word}{number}" for number in range(count)]
+        return [settings_of(account("chanjing", f"{vendor.url}/{name}", name=name)) for name in names]
+
+    rig = Rig()
+    first, second = accounts("first", 40), accounts("second", 10)
+    await rig.collector.apply(first)
+    await rig.collector.apply([*first, *second])
+    await until("all are asked", lambda: len(vendor.asked) == 2 * 50)
+    vendor.end()
+    await rig.aclose()
+    before = min(vendor.asked.index(one.name) for one in second)
+    assert before >= 2 * 40 - 8, "all of the first, but for a few that the network lets pass one another"
