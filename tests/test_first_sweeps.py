@@ -59,3 +59,19 @@ async def test_feeds_that_begin_later_are_swept_after_those_that_wait_already(ve
     await rig.aclose()
     before = min(vendor.asked.index(one.name) for one in second)
     assert before >= 2 * 40 - 8, "all of the first, but for a few that the network lets pass one another"
+
+
+async def test_feeds_that_begin_together_are_not_swept_together_for_ever(vendor: SilentVendor) -> None:
+    vendor.end()  # it closes connections at once
+    rig = Rig()
+    accounts = [settings_of(account("chanjing", f"{vendor.url}/{n}", name=f"n{n}")) for n in range(40)]
+    await rig.collector.apply(accounts)
+
+    def seconds() -> list[float]:
+        planned = (loop.status.next_sweep for loop in rig.loops)
+        return [at - rig.clock.now for at in planned if at is not None]
+
+    await until("every feed has its second sweep before it", lambda: len(seconds()) == 80)
+    found = seconds()
+    await rig.aclose()
+    assert max(found) - min(found) > 1

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 AT_ONCE = 50
 """At most so many tasks are looked up between two sweeps; for more than that the next sweep comes early."""
 
+APART = 5.0
+"""How many times as far apart as first sweeps, in all, the second ones may be, within the interval."""
+
 
 class FeedLoop:
     """Polls one feed, for ever. Between `start` and `stop`, `revive` watches over it."""
@@ -160,16 +163,21 @@ class FeedLoop:
         return await self._ledger.store.find(*self.tracker.feed, task_id)
 
     async def run(self, wait: float = 0.0, spread: float = 0.0) -> None:
-        """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next."""
+        """Sweeps at even intervals, never two at once; a sweep that takes longer delays the next.
+
+        Only the second comes early, by up to half an interval: feeds that begin together would be swept together, and
+        delay each other, for ever.
+        """
         earliest, latest = (wait, wait + spread) if wait + spread < self.interval else (0.0, self.interval)
         await asyncio.sleep(random.uniform(earliest, latest))
         due = time.monotonic()
+        early = random.uniform(0, min(self.interval, APART * (wait + spread)) / 2)
         while True:
             await self._rest(due)
             due = min(due, time.monotonic())  # what made it come early puts off the next
             await self.sweep()
             self.heartbeat.swept()
-            due = max(due + self.interval, time.monotonic())
+            due, early = max(due + self.interval - early, time.monotonic()), 0.0
             next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
             self.status = replace(self.status, next_sweep=next_sweep)
 
