@@ -49,13 +49,15 @@ async def test_the_tables_are_made_once_by_replicas_that_start_together(ledger_u
 
 async def test_an_upgrade_waits_longer_than_other_work_for_a_replica_that_is_at_it(ledger_url: str) -> None:
     async with Database(ledger_url) as other, Database(ledger_url, patience=1.1) as database:
-        waited = asyncio.Event()
+        held, waited = asyncio.Event(), asyncio.Event()
 
         async def hold(connection: Connection) -> None:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            held.set()
             await waited.wait()
 
         holding = asyncio.create_task(other.run(hold, 60))
+        await held.wait()
         preparing = asyncio.create_task(prepare(database))
         await asyncio.sleep(1.5)
         assert not preparing.done()
