@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     schema = command("config-schema", "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", "run on simulated vendors: no key, no configuration, nothing leaves this machine")
-    simulate = command("simulate", "serve the simulated vendors alone")
+    simulate = command("simulate", "serve the simulated vendors alone, and print a configuration that reads them")
     vendors = command("vendors", "list every known type of provider: its origin, and what its feeds report")
 
     migrate = command("migrate-ledger", "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them")
