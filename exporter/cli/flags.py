@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")
     flag("--password-file", migrate, metavar="FILE")
-    flag("--seed", demo, simulate, type=int, default=1, metavar="N")
+    flag("--seed", demo, simulate, type=_seed, default=1, metavar="N")
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
     flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
@@ -203,6 +203,13 @@ def _simulated(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(f"no simulated vendor {name!r}{meant}; allowed: {', '.join(names())}")
         chosen += sets.get(name, (name,))
     return tuple(dict.fromkeys(chosen))
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a whole number; write one such as 1") from None
 
 
 def _speed(text: str) -> float:
