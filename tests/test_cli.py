@@ -22,9 +22,10 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 
 from exporter import __version__
-from exporter.simulator import IAM, fake_of, hang, names, profiles_of
+from exporter.simulator import fake_of, hang, names, profiles_of
 from exporter.simulator.fakes import DEMO
 from tests.harness import Exporter, Site, Start, account
 
@@ -125,15 +126,17 @@ def test_help_of_run_names_the_flags(start: Start) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the following arguments are required: --config.file"),
+        ([], "the following arguments are required: --config.file; init writes that file, demo needs none"),
         (["run"], "the following arguments are required: --config.file"),
         (["check-config"], "the following arguments are required: --config.file"),
-        (["rum"], "the following arguments are required: --config.file"),
+        (["rum"], "there is no command 'rum'; did you mean run?; --help lists them"),
+        (["config.yaml"], "there is no command 'config.yaml'; a configuration takes --config.file=; --help lists them"),
         (["--config.file=x", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["--config=x"], "the following arguments are required: --config.file"),
         (["check-config", "--config.file=x", "more"], "unrecognized arguments: more"),
         (["demo", "--config.file=x"], "unrecognized arguments: --config.file=x"),
         (["--config.file=x", "--log.level=loud"], "argument --log.level: invalid choice: 'loud'"),
+        (["demo", "--seed=x"], "argument --seed: not a whole number; write one such as 1"),
         (["demo", "--speed=0"], "argument --speed: not a speed; write a number above 0, such as 10"),
         (["demo", "--vendors=seeds,x"], "argument --vendors: no simulated vendor 'x'; allowed: deerapi, chanjing,"),
         (["simulate", "--vendors=klng"], "argument --vendors: no simulated vendor 'klng'; did you mean kling?"),
@@ -597,13 +600,17 @@ def test_a_demo_may_be_told_that_nothing_more_arrives(start: Start) -> None:
     assert submitted() == before  # in that time, five would have come
 
 
-def test_the_simulator_says_where_each_vendor_is(start: Start) -> None:
+def test_the_simulator_prints_a_configuration_that_reads_every_vendor(start: Start, tmp_path: Path) -> None:
     exporter = start("simulate", ANYWHERE)
     exporter.wait_for("all that it prints", lambda: "ends them" in exporter.stdout)
-    places = dict(re.findall(r"(?m)^  (\w+|\(.+\)) +(http://127\.0\.0\.1:\d+\S+)", exporter.stdout))
-    ends = {name: re.sub(r"http://[^/]+", "", place) for name, place in places.items()}
-    assert ends == {name: fake_of(name).prefix for name in names()} | {"huawei_iam": IAM, "(the truth)": "/truth"}
-    with urllib.request.urlopen(places["(the truth)"], timeout=10) as answer:  # noqa: S310
+    (file := tmp_path / "simulated.yaml").write_text(exporter.stdout)
+    providers = yaml.safe_load(exporter.stdout)["providers"]
+    ends = {one["type"]: re.sub(r"http://[^/]+", "", one["base_url"]) for one in providers}
+    assert ends == {name: fake_of(name).prefix for name in names()}
+    code, told, err = finished(start("doctor", f"--config.file={file}", "--provider=chanjing", "--provider=runway"))
+    assert (code, told.splitlines()[-1:], err) == (0, ["All is well."], "")
+    (truth,) = re.findall(r"What they know: (http://\S+)", exporter.stdout)
+    with urllib.request.urlopen(truth, timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
     assert exporter.end() == 0
     assert "Traceback" not in exporter.stderr

@@ -132,8 +132,11 @@ def test_what_is_wrong_is_asked_again(tmp_path: Path) -> None:
         (["--type=hygen"], "--type: `hygen` is no vendor; did you mean heygen?"),
         (["--type=comfyui"], "base_url has no default; answer it with --set base_url=VALUE"),
         (["--type=comfyui", "--set=base_url=x"], "base_url: not a URL"),
-        (["--type=heygen", "--set=colour=red"], "heygen has no use for colour"),
-        (["--type=heygen", "--env=token=HEYGEN"], "heygen has no use for token"),
+        (
+            ["--type=heygen", "--set=colour=red"],
+            "heygen has no setting colour; beside those of all providers it has api_key, base_url, where",
+        ),
+        (["--type=heygen", "--env=apikey=HEYGEN"], "heygen has no setting apikey; did you mean api_key?; "),
         (["--type=heygen", "--name=a b"], "name: not allowed here"),
     ],
     ids=" ".join,
@@ -205,5 +208,5 @@ def test_a_dollar_sign_of_an_answer_is_no_variable() -> None:
 
 
 def test_a_flag_for_nothing_is_no_answer() -> None:
-    with pytest.raises(WrongAnswer, match=r"no use for iam\.domain"):
+    with pytest.raises(WrongAnswer, match=r"no setting iam\.domain"):
         questioned(built_in(), Answers(input, print, {}, {"type": "heygen", "iam.domain": "x"}, defaults=True))

@@ -320,7 +320,7 @@ def test_the_demo_shows_every_feed_and_pages_with_all_that_they_need(place: Plac
 def test_the_simulated_vendors_serve_alone(place: Place) -> None:
     with place.running("python", "-m", "exporter", "simulate", "--web.listen-address=127.0.0.1:0") as out:
         wait_for("all that it prints", lambda: "ends them" in out())
-        (truth,) = re.findall(r"\(the truth\) +(\S+)", out())
+        (truth,) = re.findall(r"What they know: (\S+)", out())
         assert json.loads(get(truth)).keys() == set(names())
 
 

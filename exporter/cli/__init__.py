@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -17,9 +18,7 @@ COMMANDS = tuple(CALLS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0 if all went well, 1 if it could not be done, 2 for a wrong command line."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "--version")):
-        given.insert(0, "run")
-    arguments = parser().parse_args(given)
+    arguments = _parsed(given)
     try:
         code = CALLS[arguments.command](arguments)
         sys.stdout.flush()
@@ -32,6 +31,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         raise
     return code
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    """What is to be done. Flags without a command are those of `run`. Ends the program on a wrong command line."""
+    whole = parser()
+    if not given:
+        whole.error("the following arguments are required: --config.file; init writes that file, demo needs none")
+    if given[0] in COMMANDS or given[0] in ("-h", "--help", "--version"):
+        return whole.parse_args(given)
+    if not given[0].startswith("-"):
+        whole.error(f"there is no command {given[0]!r}{_meant(given[0])}; --help lists them")
+    return whole.parse_args(["run", *given])
+
+
+def _meant(word: str) -> str:
+    from exporter.config.mistakes import slips
+
+    return "; a configuration takes --config.file=" if {".", "/"} & set(word) else slips.hint(word, COMMANDS)
 
 
 def _told(error: Exception) -> str:

@@ -256,7 +256,7 @@ def migrate_ledger(arguments: argparse.Namespace) -> int:
 
     logs.configure("error", "logfmt")
     try:
-        if why := fault_of_url(arguments.to):
+        if why := fault_of_url(arguments.to, "--password-file=FILE"):
             raise ValueError(f"--to: {why}")
         password = Secret.from_file(arguments.password_file) if arguments.password_file else None
     except (OSError, ValueError) as error:

@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     schema = command("config-schema", "print the JSON Schema of the configuration, for editors")
     doctor = command("doctor", "call each feed once and explain what it got: exit 0 if all is well, 1 if not")
     demo = command("demo", "run on simulated vendors: no key, no configuration, nothing leaves this machine")
-    simulate = command("simulate", "serve the simulated vendors alone")
+    simulate = command("simulate", "serve the simulated vendors alone, and print a configuration that reads them")
     vendors = command("vendors", "list every known type of provider: its origin, and what its feeds report")
 
     migrate = command("migrate-ledger", "make the ledger's tables in PostgreSQL, and copy a SQLite ledger to them")
@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")
     flag("--password-file", migrate, metavar="FILE")
-    flag("--seed", demo, simulate, type=int, default=1, metavar="N")
+    flag("--seed", demo, simulate, type=_seed, default=1, metavar="N")
     flag("--speed", demo, simulate, type=_speed, default=10.0, metavar="FACTOR")
     flag("--arrivals-for", demo, simulate, type=_duration, metavar="DURATION")
     flag("--poll-interval", demo, type=_interval, default=1.0, metavar="DURATION")
@@ -203,6 +203,13 @@ def _simulated(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(f"no simulated vendor {name!r}{meant}; allowed: {', '.join(names())}")
         chosen += sets.get(name, (name,))
     return tuple(dict.fromkeys(chosen))
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a whole number; write one such as 1") from None
 
 
 def _speed(text: str) -> float:

@@ -49,8 +49,8 @@ _ADVICE: dict[Cause, str] = {
         "before the version, and that no proxy or login page stands in between."
     ),
     Cause.CREDENTIALS: (
-        "Check {credentials}: the right account, no missing character, neither revoked nor without the right to "
-        "read tasks. A credential from a file is read again as soon as the file changes."
+        "Check {credentials}: the right account, no missing character, not revoked, with the right to read tasks. "
+        "A credential from a file is read again as soon as the file changes."
     ),
     Cause.TOKEN: (
         "The token has ended, or has been replaced: at some vendors each new token ends the old one. "

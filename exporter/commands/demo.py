@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from exporter import simulator
 from exporter.commands.run import Options, serve, signals, url_of
 from exporter.config.load import Config, LedgerSettings
@@ -20,6 +22,7 @@ from exporter.history.export import Options as ExportOptions
 from exporter.history.export import read, write_out
 from exporter.history.span import Span
 from exporter.history.state import State, StateError, remove
+from exporter.simulator.vendor import Vendor as Fake
 from exporter.vendors.registry import built_in
 from exporter.vendors.vendor import Vendor
 from exporter.web.server.place import Place
@@ -71,10 +74,7 @@ async def serve_simulator(arguments: argparse.Namespace) -> int:
     server = Server(fake)
     async with signals(server, None), _arrivals(fake, arguments):
         url = url_of(sockets[0]).rstrip("/")
-        print("Simulated vendors; their base URLs:")
-        for name, end in (*fake.prefixes.items(), ("(the truth)", "/truth")):
-            print(f"  {name:18} {url}{end}")
-        print("Ctrl+C ends them.", flush=True)
+        print(_as_configuration(url, fake), flush=True)
         await server.serve(sockets)
     return 0
 
@@ -124,26 +124,34 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
         "history": "1h",  # the rest of a past is in its history
         "task_series_limit": "20",
     }
-    keys = {name: _keys(fake, name) for name in fake.vendors}
     settings = [
-        known[name].settings.model_validate(
-            {
-                **common,
-                **keys[name],
-                **_ids(url, known[name], keys[name]),
-                "name": name,
-                "type": name,
-                "base_url": url + vendor.prefix,
-            }
-        )
+        known[name].settings.model_validate({**common, **_provider(url, vendor, _keys(fake, name))})
         for name, vendor in fake.vendors.items()
     ]
     return Config(ledger=LedgerSettings(path=":memory:"), providers=settings)
 
 
+def _as_configuration(url: str, fake: simulator.Simulator) -> str:
+    """A configuration that reads every simulated vendor, with a comment that says so."""
+    lines = ["# Simulated vendors, as a configuration with the keys that they take.", f"# What they know: {url}/truth"]
+    if "huawei_metastudio" in fake.vendors:
+        lines.append(f"# Huawei's IAM: {url}{simulator.IAM}")
+    lines.append("providers:")
+    for vendor in fake.vendors.values():
+        provider = _provider(url, vendor, vendor.lets_in(fake.credentials))
+        lines.append("  - " + yaml.safe_dump(provider, default_flow_style=True, sort_keys=False, width=1000).strip())
+    return "\n".join([*lines, "# Ctrl+C ends them."])
+
+
 def _keys(fake: simulator.Simulator, name: str) -> dict[str, Any]:
     """What lets the exporter in, as a program that asks for its tokens itself."""
     return fake.credentials.to_renew_with(name) or fake.vendors[name].lets_in(fake.credentials)
+
+
+def _provider(url: str, vendor: Fake, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that read a simulated vendor."""
+    place = {"name": vendor.type, "type": vendor.type, "base_url": url + vendor.prefix}
+    return {**place, **keys, **_ids(url, built_in()[vendor.type], keys)}
 
 
 def _ids(url: str, vendor: Vendor, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,10 @@ def questioned(types: Registry, answers: Answers) -> First:
     for key, one in _questions(vendor, answers):
         _put(provider, key, _answered(vendor, answers, key, one))
     if left := [*answers.given, *answers.variables]:
-        raise WrongAnswer(f"{vendor.name} has no use for {', '.join(sorted(left))}")
+        known = vendor.settings.model_fields.keys()
+        own = ", ".join(sorted(known - ProviderSettings.model_fields.keys() | {"base_url"}))
+        words = ", ".join(f"{one}{slips.hint(one, known)}" for one in sorted(left))
+        raise WrongAnswer(f"{vendor.name} has no setting {words}; beside those of all providers it has {own}")
     while fault := _fault(vendor.settings, provider):
         key, words = fault
         if key not in answers.asked:

@@ -92,7 +92,7 @@ class Keeper:
     def refused(self, provider: str, epoch: int) -> None:
         """The database has refused a write under this epoch: another replica holds the provider."""
         if self.holding.lose(provider, epoch):
-            self._lost.set()
+            self._lose([provider])
 
     @property
     def holders(self) -> dict[str, str]:
@@ -139,8 +139,8 @@ class Keeper:
 
     async def renew(self) -> None:
         """One renewal of all leases. Raises StoreError."""
-        if await self.holding.renew():
-            self._lost.set()
+        if lost := await self.holding.renew():
+            self._lose(lost)
 
     async def share(self, polling: Polling) -> bool:
         """Gives up what is too much and takes what is free; whether anything was taken. Raises StoreError."""
@@ -158,6 +158,8 @@ class Keeper:
         if steps.surplus:
             await self._give_up(steps.surplus, polling)
         taken = await self.holding.acquire(steps.wanted, min(steps.most, AT_ONCE)) if steps.most else {}
+        if taken:
+            log.info("acquired providers", extra={"providers": _listed(taken)})
         failed = await self._begin(taken, polling) if taken else False
         # It holds its share, and others hold the rest, or are about to.
         self._is_settled = self._is_settled or (self._has_joined and len(taken) == min(steps.most, len(steps.wanted)))
@@ -181,9 +183,16 @@ class Keeper:
 
     async def _give_up(self, providers: Sequence[str], polling: Polling) -> None:
         given = self.holding.give_up(providers)
+        if given:
+            log.info("released providers", extra={"providers": _listed(given)})
         with suppress(StoreError):  # what could not begin is no reason to keep these
             await polling.follow()
         await self._leases.release(given)
+
+    def _lose(self, providers: Collection[str]) -> None:
+        """Has the polling end of what another replica has taken over, or was not renewed in time."""
+        log.warning("lost providers", extra={"providers": _listed(providers)})
+        self._lost.set()
 
     def _compare(self) -> None:
         """Says once which providers only some replicas know, as they do while a configuration is rolled out."""
@@ -229,7 +238,9 @@ class Keeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._lost.wait()
-            if self.holding.lapsed() or self._lost.is_set():
+            if lapsed := self.holding.lapsed():
+                self._lose(lapsed)
+            if self._lost.is_set():
                 self._lost.clear()
                 await self._tried("drop", polling.follow())
                 self._news.set()  # what ended may be free

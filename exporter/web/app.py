@@ -148,7 +148,10 @@ def _shortened(app: ASGIApp, scrapes: Scrapes, path: str) -> ASGIApp:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return _refusal(request, 404, "There is nothing at this address", "It may be mistyped, or what was here has gone.")
+    told = "It may be mistyped, or what was here has gone."
+    if _is_api(request.scope):
+        told = "/api/v1/openapi.json lists those that there are."
+    return _refusal(request, 404, "There is nothing at this address", told)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:

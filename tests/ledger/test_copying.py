@@ -213,7 +213,10 @@ def test_without_a_file_the_tables_are_made_for_a_role_that_may_not(postgresql: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--to", "postgresql://me:hunter2@db/x"), "--to: holds a password; write the URL without it"),
+        (
+            ("--to", "postgresql://me:hunter2@db/x"),
+            "--to: holds a password; write the URL without it, and give it as --password-file=FILE",
+        ),
         (("--to", "mysql://db/x"), "--to: the address of something else than PostgreSQL"),
         (
             ("--to", "postgresql://db/x", "--password-file", "/nonexistent"),

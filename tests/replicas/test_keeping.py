@@ -275,6 +275,32 @@ async def test_providers_that_only_some_replicas_know_are_polled_by_these_and_to
     assert 1 <= len(told) <= 2, "once by each replica that has seen it"
 
 
+async def test_the_log_names_the_providers_that_come_and_go(
+    replicas: Replicas, live_site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "exporter.replicas")
+    wanted = some(live_site, 2)
+    one = await replicas.start("one", *wanted)
+    await until("both", lambda: len(one.holds()) == 2)
+    other = await replicas.start("other", *wanted)
+    await until("a share each", lambda: len(one.holds()) == len(other.holds()) == 1)
+    kept, moved = *one.holds(), *other.holds()
+    one.line.is_cut = True
+    one.clock.ahead = LENGTH
+    told = "lost providers", "WARNING", kept
+
+    def lines() -> list[tuple[str, str, str]]:
+        changes = [record for record in caplog.records if record.message.endswith(" providers")]
+        return [(record.message, record.levelname, vars(record)["providers"]) for record in changes]
+
+    await until("the loss", lambda: told in lines())
+    assert [line for line in lines() if line[1] == "INFO"][:3] == [
+        ("acquired providers", "INFO", "swap0, swap1"),
+        ("released providers", "INFO", moved),
+        ("acquired providers", "INFO", moved),
+    ]
+
+
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
     replicas: Replicas, live_site: Site
 ) -> None:

@@ -374,7 +374,8 @@ async def test_what_is_not_there_is_told_to_people_as_a_page_and_to_programs_as_
     page, answer = await http.get("/nothing"), await http.get("/api/nothing")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "There is nothing at this address" in page.text
-    assert answer.json() == {"error": "there is nothing at this address; it may be mistyped, or what was here has gone"}
+    told = "there is nothing at this address; /api/v1/openapi.json lists those that there are"
+    assert answer.json() == {"error": told}
 
 
 class Broken(PolledProviders):

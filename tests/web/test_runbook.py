@@ -37,6 +37,16 @@ async def test_every_alert_has_a_page_and_the_list_leads_to_it() -> None:
             assert "](" not in answer.text
 
 
+async def test_every_page_leads_to_the_runbook_which_stays_still_while_it_is_read() -> None:
+    async with studio() as rig, served(rig.app()) as http:
+        for path in ("/", "/tasks", "/runbook", "/runbook/VideoTaskStalled", "/nowhere/at/all"):
+            page = (await http.get(path)).text
+            (href, current) = re.findall(r'<a href="([^"]+)"( aria-current="page")?>Runbook</a>', page)[0]
+            assert urljoin(path, href) == "/runbook"
+            assert bool(current) == path.startswith("/runbook")
+            assert not path.startswith("/runbook") or 'data-refresh="0"' in page
+
+
 async def test_the_name_of_an_alert_may_be_in_any_case() -> None:
     async with studio() as rig, served(rig.app()) as http:
         answer = await http.get("/runbook/videotaskfeeddown")

@@ -122,7 +122,7 @@ async def run_doctor(
             loop.remove_signal_handler(number)
         await look.close()
     ill = sum(not report.well for report in reports)
-    summary = f"{ill} of {len(reports)} feeds are not well." if ill else "All is well."
+    summary = f"{ill} of {len(reports)} feeds {'is' if ill == 1 else 'are'} not well." if ill else "All is well."
     tell(as_json(reports) if in_json else summary)
     return 1 if ill else 0
 
@@ -161,7 +161,7 @@ class Examination:
 
     def asked(self, endpoint: str) -> None:
         if endpoint == "token" and self._one_token and not self._fetch_token:
-            raise TokenWithheld("no token in the ledger serves, and a new one was not asked for")
+            raise TokenWithheld("the ledger holds no token that is valid, and no new one was asked for")
 
     def answered(self, exchange: Exchange) -> None:
         _report.get().calls.append(_call(exchange, self._settings, time.time()))

@@ -10,7 +10,6 @@ from exporter.config.mistakes import slips
 SCHEMES = ("postgresql://", "postgres://")
 
 _FORM = "write postgresql://ROLE@HOST/DATABASE"
-_PASSWORD = "holds a password; write the URL without it, and give it as password or password_file"  # noqa: S105  # words
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/?#\[\]@]*)(:[0-9]{1,5})?")
 _PARAMETERS = (
     *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslsni", "sslcertmode", "sslnegotiation"),
@@ -33,8 +32,12 @@ _PARAMETERS = (
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
-def fault_of_url(url: str) -> str:
-    """What is wrong with the URL of a database; empty if nothing. The URL is not repeated: it may hold a password."""
+def fault_of_url(url: str, instead: str = "password or password_file") -> str:
+    """What is wrong with the URL of a database; empty if nothing. The URL is not repeated: it may hold a password.
+
+    `instead` names what takes the password.
+    """
+    no_password = f"holds a password; write the URL without it, and give it as {instead}"
     if not url.startswith(SCHEMES):
         return f"the address of something else than PostgreSQL; {_FORM}"
     if not url.isprintable() or " " in url:
@@ -45,14 +48,14 @@ def fault_of_url(url: str) -> str:
         return f"a URL that cannot be read; {_FORM}"
     user, at, hosts = parts.netloc.rpartition("@")
     if ":" in user:
-        return _PASSWORD
+        return no_password
     if not all(map(_HOST.fullmatch, hosts.split(","))) or "@" in parts.path or parts.fragment:
-        return f"a URL that cannot be read; {_FORM}, and a password as password or password_file"
+        return f"a URL that cannot be read; {_FORM}, and a password as {instead}"
     if at and not user:
         return f"a URL without a role before the `@`; {_FORM}"
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in ("password", "sslpassword"):
-            return _PASSWORD
+            return no_password
         if name not in _PARAMETERS and (meant := slips.hint(name, _PARAMETERS)):
             return f"a URL with a parameter that PostgreSQL does not know{meant}"
         if name == "sslmode" and value not in _SSL_MODES:

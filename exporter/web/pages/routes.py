@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from urllib.parse import quote
 
@@ -153,7 +154,7 @@ def routes(
         Route("/tasks", tasks),
         Route("/tasks/{provider}/{kind}/{id:path}", task),
         Route("/static/{name}", static),
-        *runbook.routes(page),
+        *runbook.routes(partial(_rendered, refresh=0)),
     ]
 
 
