@@ -53,6 +53,10 @@ _NOT_OF_SAMPLES = frozenset(
 _OWN_LABELS = {*FEED, "le", *(label for metric in TASK_METRICS for label in metric.labels)}
 
 
+class BudgetSpent(BalanceExhausted):
+    """This run has sent `max_requests_per_day`: the account may have credit left."""
+
+
 class NoPlace(Exception):
     """The output cannot be written there, or is there already; the text says why."""
 
@@ -129,7 +133,7 @@ class Book:
             raise TokenWithheld("a new token is needed, which ends the one in use; --fetch-token allows it")
         if self._budget is not None:
             if not self._budget:
-                raise BalanceExhausted("max_requests_per_day is used up; go on tomorrow")
+                raise BudgetSpent("max_requests_per_day is used up; run the same command again tomorrow")
             self._budget -= 1
 
     def answered(self, exchange: Exchange) -> None:
@@ -265,7 +269,9 @@ async def _of_provider(book: Book, shown: Display) -> bool:
             continue
         failed = True
         name = f"{book.provider.name}/{reader.feed.kind}"
-        if isinstance(ended, CallError):
+        if isinstance(ended, BudgetSpent):
+            shown.say(f"{name}: {ended}")
+        elif isinstance(ended, CallError):
             shown.say(f"{name}: {ended.error}: {ended}. {book.provider.advice(ended.cause)}")
         else:
             shown.say(f"{name}: unexpected {type(ended).__name__}; this is a bug of the exporter")

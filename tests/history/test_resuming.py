@@ -186,7 +186,23 @@ def test_a_budget_of_requests_is_kept(door: Door, tmp_path: Path, capsys: pytest
     account = given(site, "dashscope", max_requests_per_day=24)
     assert export(tmp_path, account)[0] == 1
     assert sum(site.asked.values()) == 24
-    assert "max_requests_per_day is used up" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "dashscope/task: max_requests_per_day is used up; run the same command again tomorrow" in told
+    assert "Top it up" not in told
+
+
+def test_a_page_of_more_look_ups_than_the_budget_passes_in_several_runs(door: Door, tmp_path: Path) -> None:
+    site = past_of(door, "dashscope", rate=0.03)
+    (whole := tmp_path / "whole").mkdir()
+    assert export(whole, given(site, "dashscope"))[0] == 0
+    needed = sum(site.asked.values())
+    site.asked.clear()
+    account = given(site, "dashscope", max_requests_per_day=24)
+    runs = next((run for run in range(1, needed) if export(tmp_path, account)[0] == 0), None)
+    assert runs is not None
+    assert runs > 2
+    assert sum(site.asked.values()) <= needed + runs  # the page is read again in each run, no task is
+    assert last(samples_in(tmp_path / "history.om")) == last(samples_in(whole / "history.om"))
 
 
 def test_what_was_begun_otherwise_is_not_mixed_in(
