@@ -108,6 +108,8 @@ def check_place(options: Options) -> None:
     output = options.output
     if output.is_dir():
         raise NoPlace(f"{output} is a folder; give the name of a file")
+    if output.exists() and not output.is_file():  # --force would put a file in the place of a device
+        raise NoPlace(f"{output} is no regular file; give the name of one")
     if not output.parent.is_dir():
         raise NoPlace(f"there is no folder {output.parent}")
     if output.exists() and not options.force:

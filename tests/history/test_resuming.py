@@ -276,6 +276,7 @@ def test_a_full_disk_is_told_in_a_line(door: Door, tmp_path: Path, capsys: pytes
         (["--from=1h", "--step=2h"], "--step: longer than the whole history"),
         (["--from=400d", "--step=1s"], "--step: more than 1000000 samples of each series"),
         (["--output=."], "--output: . is a folder; give the name of a file"),
+        (["--output=/dev/null", "--force"], "--output: /dev/null is no regular file"),
         (["--output=nowhere/history.om"], "--output: there is no folder nowhere"),
         (["--output=there.om"], "--output: there.om is there already; give another name, or --force to replace it"),
         (["--provider=other"], "no provider is named other; there are: replicate"),
