@@ -53,6 +53,10 @@ _NOT_OF_SAMPLES = frozenset(
 _OWN_LABELS = {*FEED, "le", *(label for metric in TASK_METRICS for label in metric.labels)}
 
 
+class BudgetSpent(BalanceExhausted):
+    """This run has sent `max_requests_per_day`: the account may have credit left."""
+
+
 class NoPlace(Exception):
     """The output cannot be written there, or is there already; the text says why."""
 
@@ -104,6 +108,8 @@ def check_place(options: Options) -> None:
     output = options.output
     if output.is_dir():
         raise NoPlace(f"{output} is a folder; give the name of a file")
+    if output.exists() and not output.is_file():  # --force would put a file in the place of a device
+        raise NoPlace(f"{output} is no regular file; give the name of one")
     if not output.parent.is_dir():
         raise NoPlace(f"there is no folder {output.parent}")
     if output.exists() and not options.force:
@@ -129,7 +135,7 @@ class Book:
             raise TokenWithheld("a new token is needed, which ends the one in use; --fetch-token allows it")
         if self._budget is not None:
             if not self._budget:
-                raise BalanceExhausted("max_requests_per_day is used up; go on tomorrow")
+                raise BudgetSpent("max_requests_per_day is used up; run the same command again tomorrow")
             self._budget -= 1
 
     def answered(self, exchange: Exchange) -> None:
@@ -265,7 +271,9 @@ async def _of_provider(book: Book, shown: Display) -> bool:
             continue
         failed = True
         name = f"{book.provider.name}/{reader.feed.kind}"
-        if isinstance(ended, CallError):
+        if isinstance(ended, BudgetSpent):
+            shown.say(f"{name}: {ended}")
+        elif isinstance(ended, CallError):
             shown.say(f"{name}: {ended.error}: {ended}. {book.provider.advice(ended.cause)}")
         else:
             shown.say(f"{name}: unexpected {type(ended).__name__}; this is a bug of the exporter")

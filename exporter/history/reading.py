@@ -110,12 +110,20 @@ class Reader:
             same = same + 1 if shown and shown <= before else 0  # a vendor that has no more may repeat its last page
             before = shown
             done = walk.is_last or same >= REPEATS or descent.is_below(page.observations, self.floor)
-            told = await self._in_full(news, at)
+            told, failure = await self._in_full(news, at)
             facts = [fact for one in told for fact in self._facts.of(one, at)]
+            if failure is not None:
+                self._keep_part(told, facts)
+                raise failure
             self._facts.tally.malformed += page.malformed
             self._keep(page, fresh, facts, walk, done=done)
             if done:
                 return
+
+    def _keep_part(self, told: Sequence[Observation], facts: Sequence[Fact]) -> None:
+        """Keeps rows of a page that is read again later: else one of more look-ups than a budget has never passes."""
+        progress = replace(self.state.progress, tally=replace(self._facts.tally))
+        self.state.keep([one.id for one in told], facts, progress)
 
     def _keep(self, page: Page, fresh: set[str], facts: Sequence[Fact], walk: Walk, *, done: bool) -> None:
         before = self.state.progress
@@ -131,19 +139,29 @@ class Reader:
         self.state.keep(fresh, facts, progress)
         self.report(progress)
 
-    async def _in_full(self, rows: Sequence[Observation], at: float) -> Sequence[Observation]:
-        """The rows, those of ends with what only a look-up says. Raises CallError."""
+    async def _in_full(
+        self, rows: Sequence[Observation], at: float
+    ) -> tuple[Sequence[Observation], BaseException | None]:
+        """The rows, those of ends with what only a look-up says; and what failed, for which rows are missing."""
         parts = self.feed.fills
         if not parts:
-            return rows
+            return rows, None
         lacking = {one.id: one for one in rows if one.state.is_end and lacks(one, parts) and self._matters(one, at)}
         ids = [*lacking]
         batches = [ids[start : start + self.feed.batch] for start in range(0, len(ids), self.feed.batch)]
         found: dict[str, Observation] = {}
-        for told in await _all(map(self._looked_up, batches)):
-            found |= told
-        self._facts.tally.unfilled += len(lacking) - len(found)
-        return [filled(one, found[one.id], parts) if one.id in found else one for one in rows]
+        missing: set[str] = set()
+        failure: BaseException | None = None
+        results = await asyncio.gather(*map(self._looked_up, batches), return_exceptions=True)
+        for batch, result in zip(batches, results, strict=True):
+            if isinstance(result, BaseException):
+                failure = failure or result
+                missing.update(batch)
+            else:
+                found |= result
+        self._facts.tally.unfilled += len(lacking) - len(found) - len(missing)
+        told = [one for one in rows if one.id not in missing]
+        return [filled(one, found[one.id], parts) if one.id in found else one for one in told], failure
 
     def _matters(self, one: Observation, at: float) -> bool:
         end = believed(one, at).placed

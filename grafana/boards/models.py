@@ -111,7 +111,7 @@ def _ends(select: Scope) -> list[panels.Panel]:
             about="Succeeded of those that succeeded or failed in each 30 minutes or more. Good: above 95 %. Where one "
             "model falls and the others stay, use another or ask the vendor.",
             empty=NO_ENDS,
-            size=(12, 8),
+            size=(24, 8),
             unit=units.PercentUnit,
             maximum=1,
             interval="30m",
@@ -126,7 +126,7 @@ def _ends(select: Scope) -> list[panels.Panel]:
             about="Failed tasks by model and reason, in each 15 minutes or more. Good: none. Moderation and "
             "invalid_input are the request's; a model that is strict shows here.",
             empty="Good: no task of a known model failed",
-            size=(12, 8),
+            size=(24, 8),
             unit=COUNT,
             bars=True,
             stacked=True,

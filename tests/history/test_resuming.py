@@ -186,7 +186,23 @@ def test_a_budget_of_requests_is_kept(door: Door, tmp_path: Path, capsys: pytest
     account = given(site, "dashscope", max_requests_per_day=24)
     assert export(tmp_path, account)[0] == 1
     assert sum(site.asked.values()) == 24
-    assert "max_requests_per_day is used up" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "dashscope/task: max_requests_per_day is used up; run the same command again tomorrow" in told
+    assert "Top it up" not in told
+
+
+def test_a_page_of_more_look_ups_than_the_budget_passes_in_several_runs(door: Door, tmp_path: Path) -> None:
+    site = past_of(door, "dashscope", rate=0.03)
+    (whole := tmp_path / "whole").mkdir()
+    assert export(whole, given(site, "dashscope"))[0] == 0
+    needed = sum(site.asked.values())
+    site.asked.clear()
+    account = given(site, "dashscope", max_requests_per_day=24)
+    runs = next((run for run in range(1, needed) if export(tmp_path, account)[0] == 0), None)
+    assert runs is not None
+    assert runs > 2
+    assert sum(site.asked.values()) <= needed + runs  # the page is read again in each run, no task is
+    assert last(samples_in(tmp_path / "history.om")) == last(samples_in(whole / "history.om"))
 
 
 def test_what_was_begun_otherwise_is_not_mixed_in(
@@ -260,6 +276,7 @@ def test_a_full_disk_is_told_in_a_line(door: Door, tmp_path: Path, capsys: pytes
         (["--from=1h", "--step=2h"], "--step: longer than the whole history"),
         (["--from=400d", "--step=1s"], "--step: more than 1000000 samples of each series"),
         (["--output=."], "--output: . is a folder; give the name of a file"),
+        (["--output=/dev/null", "--force"], "--output: /dev/null is no regular file"),
         (["--output=nowhere/history.om"], "--output: there is no folder nowhere"),
         (["--output=there.om"], "--output: there.om is there already; give another name, or --force to replace it"),
         (["--provider=other"], "no provider is named other; there are: replicate"),
