@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from exporter.config.models import ProviderSettings
+from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.held import Among
+from exporter.replicas.accounts import digest_of
 from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
@@ -273,6 +275,32 @@ async def test_providers_that_only_some_replicas_know_are_polled_by_these_and_to
         ("swap1, swap2", "one")
     ] * len(told)
     assert 1 <= len(told) <= 2, "once by each replica that has seen it"
+
+
+async def test_other_accounts_under_the_same_names_are_told_once(
+    replicas: Replicas, live_site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    (wanted,) = some(live_site, 1)
+    one = await replicas.start("one", wanted)
+    alike = await replicas.start("alike", wanted)
+    other = await replicas.start("other", wanted.model_copy(update={"token": Secret("another-key-of-ours")}))
+    await until("all", lambda: len(one.keeper.overview.accounts) == len(alike.keeper.overview.accounts) == 3)
+    rounds = one.keeper.overview
+    one.keeper.hear()
+    await until("another look", lambda: one.keeper.overview is not rounds)
+    await until("its look", lambda: len(other.keeper.overview.accounts) == 3)
+    told = [record for record in caplog.records if "different accounts" in record.message]
+    assert sorted(vars(record)["differ_from_here"] for record in told) == ["alike, one", "other", "other"]
+    assert "another-key" not in caplog.text
+
+
+async def test_a_key_that_is_renewed_in_its_file_is_the_same_account(live_site: Site, tmp_path: Path) -> None:
+    (wanted,) = some(live_site, 1)
+    (tmp_path / "old").write_text("key-of-yesterday")
+    (tmp_path / "new").write_text("key-of-today")
+    old, new = (wanted.model_copy(update={"token": Secret.from_file(str(tmp_path / name))}) for name in ("old", "new"))
+    assert digest_of([old]) == digest_of([new])
+    assert digest_of([old]) != digest_of([new.model_copy(update={"base_url": "https://elsewhere.example"})])
 
 
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
