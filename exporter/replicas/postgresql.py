@@ -132,6 +132,10 @@ class PostgresqlLeases:
         self._is_deaf = False
         self._known: dict[str, frozenset[str]] = {}  # sets of providers by their digest: most replicas share one
 
+    @property
+    def database(self) -> Database:
+        return self._database
+
     async def join(self, providers: Collection[str], accounts: str = "") -> None:
         names = sorted(providers)
         known = hashlib.sha256(json.dumps(names).encode()).hexdigest() + f".{accounts}" * bool(accounts)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.models import ProviderSettings, Secret
-from exporter.ledger.errors import StoreError
+from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
@@ -301,6 +301,14 @@ async def test_a_key_that_is_renewed_in_its_file_is_the_same_account(live_site: 
     old, new = (wanted.model_copy(update={"token": Secret.from_file(str(tmp_path / name))}) for name in ("old", "new"))
     assert digest_of([old]) == digest_of([new])
     assert digest_of([old]) != digest_of([new.model_copy(update={"base_url": "https://elsewhere.example"})])
+
+
+async def test_a_database_that_never_failed_has_a_series_for_each_kind_of_failure(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    for failure in Failure:
+        await one.shows(f'videotask_exporter_database_errors_total{{failure="{failure}"}} 0')
 
 
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
