@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,18 @@ import pytest
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.store import FeedRecord
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
+from exporter.polling.elsewhere import Elsewhere
 from exporter.polling.held import Among
 from exporter.replicas.accounts import digest_of
 from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads
-from exporter.tasks import State
+from exporter.tasks import State, Task
+from exporter.vendors.registry import installed
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.status.troubles import Whose
 from tests.harness import DAY, PATIENCE, Site, until
@@ -309,6 +312,33 @@ async def test_a_database_that_never_failed_has_a_series_for_each_kind_of_failur
     one = await replicas.start("one", *some(live_site, 1))
     for failure in Failure:
         await one.shows(f'videotask_exporter_database_errors_total{{failure="{failure}"}} 0')
+
+
+async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: Site) -> None:
+    class Slow(MemoryShare):
+        asked = 0
+        answers = asyncio.Event()
+
+        async def load_all(
+            self, ended_since: Mapping[str, float]
+        ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+            self.asked += 1
+            await self.answers.wait()
+            return await super().load_all(ended_since)
+
+    share = Slow(SqliteFile(":memory:"), MemoryDatabase(time.monotonic, LENGTH))
+    elsewhere = Elsewhere(share, nobody_told)
+    (wanted,) = some(live_site, 1)
+    elsewhere.configure({wanted.name: wanted}, installed())
+    elsewhere.patience = 0.02
+    for _ in range(3):
+        with pytest.raises(StoreError, match="slow"):
+            await elsewhere.accounts([wanted.name])
+    elsewhere.patience = PATIENCE
+    share.answers.set()
+    assert list(await elsewhere.accounts([wanted.name])) == [wanted.name]
+    assert share.asked == 1, "all wait for one reading"
+    await share.close()
 
 
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(
