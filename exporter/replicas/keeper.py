@@ -65,7 +65,7 @@ class Keeper:
         self._has_joined = False
         self._accounts = ""
         self._differs = False
-        self._has_others = False
+        self._told: set[str] = set()  # digests of other accounts
         self._news = asyncio.Event()
         self._lost = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
@@ -203,17 +203,17 @@ class Keeper:
             )
         self._differs = bool(unknown)
         others = {
-            names.get(one, one)
+            names.get(one, one): digest
             for one, digest in self.overview.accounts.items()
             if replicas.get(one) == replicas.get(self.me) and digest != self.overview.accounts.get(self.me, digest)
         }
-        if others and not self._has_others:
+        if not self._told.issuperset(others.values()):
             log.warning(
                 "replicas have different accounts under the same names of providers: a type, base_url or key differs; "
                 "each may count tasks of another account, give all the same configuration or databases of their own",
                 extra={"differ_from_here": _listed(others)},
             )
-        self._has_others = bool(others)
+        self._told.update(others.values())
 
     async def _renew_for_ever(self) -> None:
         while True:

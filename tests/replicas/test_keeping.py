@@ -294,6 +294,12 @@ async def test_other_accounts_under_the_same_names_are_told_once(
     await until("its look", lambda: len(other.keeper.overview.accounts) == 3)
     told = [record for record in caplog.records if "different accounts" in record.message]
     assert sorted(vars(record)["differ_from_here"] for record in told) == ["alike, one", "other", "other"]
+    await other.collector.stop()
+    await until("its end", lambda: len(one.keeper.overview.accounts) == 2)
+    await replicas.start("other again", wanted.model_copy(update={"token": Secret("another-key-of-ours")}))
+    await until("its return", lambda: len(one.keeper.overview.accounts) == len(alike.keeper.overview.accounts) == 3)
+    again = [record for record in caplog.records if "different accounts" in record.message][len(told) :]
+    assert {vars(record)["differ_from_here"] for record in again} <= {"alike, one"}, "the others have said it"
     assert "another-key" not in caplog.text
 
 

@@ -24,6 +24,7 @@ _BY_TEXT = {
     "password authentication failed": _BY_CODE["28P01"],
     "no password supplied": "; set ledger.password_file",
     "pg_hba.conf": _BY_CODE["28000"],
+    "not permitted to log in": _BY_CODE["28000"],
     "too many": _BY_CODE["53300"],
     "remaining connection slots": _BY_CODE["53300"],
     "Connection refused": "; is the server running there?",
