@@ -17,6 +17,7 @@ from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End, within
 from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import OTHER
+from exporter.ledger.errors import Failure
 from exporter.tasks import Cause, Clock, Field, Task
 
 Labels = tuple[str, ...]
@@ -245,6 +246,8 @@ class ReplicaSnapshot:
     """Why the leases cannot be kept; empty while they can."""
     failure: str = ""
     """Why this replica cannot poll something that it has acquired; empty if it can."""
+    database_failures: Mapping[Failure, int] = field(default_factory=dict)
+    """How often the database has failed since the start, by kind; one that is not there has not happened."""
 
     @property
     def unheld(self) -> list[str]:

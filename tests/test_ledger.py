@@ -755,6 +755,21 @@ async def test_forgetting_keeps_up_with_any_number_of_ends_in_a_sweep() -> None:
     assert remembered <= 5 * 2 * FORGET_AT_ONCE  # two days of retention, one beyond, one of the last sweep's horizon
 
 
+async def test_old_ends_are_asked_for_every_ten_minutes_only() -> None:
+    class Asked(SqliteFile):
+        times = 0
+
+        def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
+            self.times += 1
+            return super().ended_before(provider, kind, when, limit)
+
+    file = Asked(":memory:")
+    desk = Desk(store=file, retention=2 * DAY)
+    for _ in range(4 * 60):  # an hour
+        await desk.sweep(seen("one", S), after=15.0)
+    assert 6 <= file.times <= 8
+
+
 # --- The recent window
 
 

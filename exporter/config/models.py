@@ -99,6 +99,11 @@ class Secret:
         return self._value
 
     @property
+    def has_file(self) -> bool:
+        """Whether it comes from a file, and may change while it is used."""
+        return self._file is not None
+
+    @property
     def text(self) -> str:
         """The secret itself as it was last read, without another look at its file."""
         return self._value

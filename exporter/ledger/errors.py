@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+
+class Failure(StrEnum):
+    """How a database that is shared has failed: a value of the label `failure`."""
+
+    CONNECTION = "connection"
+    """None could be made, or it was lost."""
+    TIMEOUT = "timeout"
+    """No answer came in time, or the server gave up the wait for a lock or a disk."""
+    REFUSED = "refused"
+    """The server answered with another error."""
+
 
 class StoreError(Exception):
     """The ledger's file cannot be used. The text says why, and holds no task's content."""

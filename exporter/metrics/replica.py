@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exporter.ledger.errors import Failure
 from exporter.metrics.catalogue import Metric
 from exporter.snapshot import ReplicaSnapshot
 
@@ -10,7 +11,7 @@ REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
         "lease_held",
         "gauge",
         ("provider",),
-        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next two.",
+        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next three.",
         lambda replica: [((name,), float(is_held)) for name, is_held in replica.held.items()],
     ),
     Metric(
@@ -26,5 +27,12 @@ REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
         ("replica",),
         "1, with the name of this replica.",
         lambda replica: [((replica.name,), 1)],
+    ),
+    Metric(
+        "exporter_database_errors_total",
+        "counter",
+        ("failure",),
+        "Failures of the shared database as this replica has seen them. What failed is tried again.",
+        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in Failure],
     ),
 )

@@ -14,6 +14,7 @@ from exporter.config.vendors.types import Vendors
 from exporter.ledger.ledger import Ledger
 from exporter.polling.held import Alone, Among
 from exporter.polling.providers import PolledProvider, PolledProviders
+from exporter.replicas.accounts import digest_of
 from exporter.vendors.registry import installed
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Collector:
             if self._held.elsewhere:
                 self._held.elsewhere.configure(wanted, types)
             if keeper := self._held.keeper:
-                keeper.wants(list(wanted))
+                keeper.wants(list(wanted), digest_of(wanted.values()))
                 keeper.start(self)
 
     async def follow(self) -> None:

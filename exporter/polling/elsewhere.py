@@ -37,6 +37,9 @@ Rows = Mapping[tuple[str, str], Sequence[Row]]
 Tell = Callable[[str, str, Sequence[str]], Awaitable[None]]
 """Tells the holder of a provider's feed that ids are in the ledger, and of which tasks there is news."""
 
+WAITED = 2.0
+"""Seconds after which a page goes without what a slow database has not said: a reading is many answers of it."""
+
 
 class Elsewhere:
     """The providers of the configuration, as far as the database knows them. Nothing here calls a vendor."""
@@ -48,24 +51,50 @@ class Elsewhere:
         self._settings: Mapping[str, ProviderSettings] = {}
         self._types: Vendors = installed()
         self._known: dict[str, Sequence[Feed]] = {}
-        self._reading = asyncio.Lock()
+        self.patience = WAITED
+        """Seconds that a page waits for what the database says."""
+        self._one_at_a_time = asyncio.Lock()
+        self._reading: tuple[frozenset[str], asyncio.Task[dict[str, AccountSnapshot]]] | None = None
         self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
         self._last_day: tuple[float, frozenset[str], Rows] = (-FRESH_DAY, frozenset(), {})
 
     def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
         """From now on the configuration has these providers."""
         self._settings, self._types, self._known = settings, types, {}
-        self._read = (-FRESH, frozenset(), {})
+        self._read, self._reading = (-FRESH, frozenset(), {}), None
 
     async def accounts(self, providers: Collection[str]) -> dict[str, AccountSnapshot]:
-        """What the database says of these providers. Raises StoreError."""
-        async with self._reading:
-            wanted = frozenset(providers) & self._settings.keys()
-            at, names, accounts = self._read
-            if time.monotonic() >= at + FRESH or names != wanted:
-                accounts = await self._accounts(wanted)
+        """What the database says of these providers.
+
+        Raises StoreError, also where that takes too long. All that ask wait for the same reading, which goes on.
+        """
+        wanted = frozenset(providers) & self._settings.keys()
+        at, names, accounts = self._read
+        if time.monotonic() < at + FRESH and names == wanted:
+            return accounts
+        if self._reading is None or self._reading[0] != wanted:
+            reading = asyncio.create_task(self._read_again(wanted), name="read what others poll")
+            self._reading = wanted, reading
+            reading.add_done_callback(self._has_read)
+        reading = self._reading[1]
+        await asyncio.wait({reading}, timeout=self.patience)
+        if not reading.done() or reading.cancelled():
+            raise StoreError("the database is slow to say what other replicas poll")
+        return reading.result()
+
+    async def _read_again(self, wanted: frozenset[str]) -> dict[str, AccountSnapshot]:
+        async with self._one_at_a_time:
+            settings = self._settings
+            accounts = await self._accounts(wanted & settings.keys())
+            if settings is self._settings:
                 self._read = time.monotonic(), wanted, accounts
             return accounts
+
+    def _has_read(self, reading: asyncio.Task[dict[str, AccountSnapshot]]) -> None:
+        if self._reading and self._reading[1] is reading:
+            self._reading = None
+        if not reading.cancelled():
+            reading.exception()  # all that asked may be gone
 
     async def _accounts(self, providers: frozenset[str]) -> dict[str, AccountSnapshot]:
         if not providers:

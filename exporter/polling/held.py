@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from exporter.ledger.errors import StoreError
+from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.store import SharedStore, Store
 from exporter.polling.elsewhere import Elsewhere, Tell
@@ -76,14 +76,21 @@ class Alone(Held):
         await self._ledger.finish()
 
 
+Failures = Callable[[], Mapping[Failure, int]]
+"""How often a database has failed by now, by kind."""
+
+
 class Among(Held):
     """A replica among others. Each lease has a ledger of its own, whose trackers are forgotten with it."""
 
     keeper: Keeper
     elsewhere: Elsewhere
 
-    def __init__(self, store: SharedStore, retention: float, keeper: Keeper, tell: Tell) -> None:
-        """`tell` passes ids to other replicas."""
+    def __init__(
+        self, store: SharedStore, retention: float, keeper: Keeper, tell: Tell, failures: Failures = dict
+    ) -> None:
+        """`tell` passes ids to other replicas, `failures` says how often the database has failed."""
+        self._failures = failures
         self._store = store
         self._retention = retention
         self.keeper = keeper
@@ -114,7 +121,9 @@ class Among(Held):
         changes: dict[tuple[str, str], int] = {
             (name, change): keeper.holding.changes[name, change] for name in held for change in Change
         }
-        return ReplicaSnapshot(keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure)
+        return ReplicaSnapshot(
+            keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure, self._failures()
+        )
 
     async def read_ahead(self, epochs: Mapping[str, int], ended_since: Mapping[str, float]) -> None:
         """Reads at once what providers that are held need at first: feeds, and tasks that ended lately."""

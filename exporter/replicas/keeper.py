@@ -63,7 +63,9 @@ class Keeper:
         self._leases = leases
         self._clock = clock
         self._has_joined = False
+        self._accounts = ""
         self._differs = False
+        self._told: set[str] = set()  # digests of other accounts
         self._news = asyncio.Event()
         self._lost = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
@@ -79,9 +81,9 @@ class Keeper:
         """The name of this replica, for people."""
         return self._leases.name
 
-    def wants(self, providers: Sequence[str]) -> None:
-        """From now on the configuration names these providers."""
-        self.providers, self._has_joined = providers, False
+    def wants(self, providers: Sequence[str], accounts: str = "") -> None:
+        """From now on the configuration names these providers, with accounts of this digest."""
+        self.providers, self._accounts, self._has_joined = providers, accounts, False
         self.is_ready = self._is_settled = False
         self._news.set()
 
@@ -147,7 +149,7 @@ class Keeper:
         if not self._has_joined:
             self._has_joined = True
             try:
-                await self._leases.join(self.providers)
+                await self._leases.join(self.providers, self._accounts)
             except BaseException:
                 self._has_joined = False
                 raise
@@ -195,7 +197,10 @@ class Keeper:
         self._lost.set()
 
     def _compare(self) -> None:
-        """Says once which providers only some replicas know, as they do while a configuration is rolled out."""
+        """Says once what differs: providers that only some replicas know, or other accounts under the same names.
+
+        Both happen for a moment while a configuration is rolled out.
+        """
         replicas, names = self.overview.replicas, self.overview.names
         known = frozenset().union(*replicas.values())
         unknown = {name for name in known if any(name not in some for some in replicas.values())}
@@ -206,6 +211,18 @@ class Keeper:
                 extra={"providers": _listed(unknown), "unknown_to": _listed(lacking)},
             )
         self._differs = bool(unknown)
+        others = {
+            names.get(one, one): digest
+            for one, digest in self.overview.accounts.items()
+            if replicas.get(one) == replicas.get(self.me) and digest != self.overview.accounts.get(self.me, digest)
+        }
+        if not self._told.issuperset(others.values()):
+            log.warning(
+                "replicas have different accounts under the same names of providers: a type, base_url or key differs; "
+                "each may count tasks of another account, give all the same configuration or databases of their own",
+                extra={"differ_from_here": _listed(others)},
+            )
+        self._told.update(others.values())
 
     async def _renew_for_ever(self) -> None:
         while True:

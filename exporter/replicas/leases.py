@@ -39,6 +39,8 @@ class Overview:
     """The name of each of them, for people; two may share one."""
     holders: Mapping[str, str] = field(default_factory=dict)
     """The id of the replica that holds a provider. A provider without a valid lease is not among them."""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """A digest of the accounts that each of them knows by the names of its providers; none of an older version."""
 
 
 class Leases(Protocol):
@@ -59,8 +61,8 @@ class Leases(Protocol):
     def length(self) -> float:
         """Seconds for which a lease holds, from when the database acquires or renews it."""
 
-    async def join(self, providers: Collection[str]) -> None:
-        """Tells the others that this replica lives, and which providers it knows."""
+    async def join(self, providers: Collection[str], accounts: str = "") -> None:
+        """Tells the others that this replica lives, which providers it knows, and a digest of their accounts."""
 
     async def renew(self, held: Mapping[str, int]) -> set[str]:
         """Prolongs the leases of these providers at these epochs, and this replica's life; returns those that hold."""

@@ -132,9 +132,13 @@ class PostgresqlLeases:
         self._is_deaf = False
         self._known: dict[str, frozenset[str]] = {}  # sets of providers by their digest: most replicas share one
 
-    async def join(self, providers: Collection[str]) -> None:
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    async def join(self, providers: Collection[str], accounts: str = "") -> None:
         names = sorted(providers)
-        known = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        known = hashlib.sha256(json.dumps(names).encode()).hexdigest() + f".{accounts}" * bool(accounts)
         about = self._about(name=self.name, known=known, providers=names)
 
         async def work(connection: Connection) -> None:
@@ -186,6 +190,7 @@ class PostgresqlLeases:
             {me: self._known.get(known, frozenset()) for me, _, known in replicas},
             {me: name for me, name, _ in replicas},
             dict(holders),
+            {me: known.partition(".")[2] for me, _, known in replicas if "." in known},
         )
 
     async def tell(self, provider: str, kind: str, ids: Sequence[str] = ()) -> None:

@@ -40,7 +40,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             about="The replica that holds the lease of each provider now. Good: every provider once, and about as many "
             "for each replica.",
             empty=NO_REPLICAS,
-            size=(8, 8),
+            size=(12, 8),
             unit=COUNT,
         ),
         graph(
@@ -50,7 +50,7 @@ def _panels(select: Scope) -> list[panels.Panel]:
             "replicas start or end. 0: see the log of a replica for what the database says. 2: two databases are in "
             "use, or one replica is scraped twice.",
             empty="Good: each provider is held by one replica, or no ledger is shared",
-            size=(8, 8),
+            size=(12, 8),
             unit=COUNT,
             steps=[(0, palette.BAD), (1, palette.GOOD), (2, palette.BAD)],
         ),
@@ -63,7 +63,24 @@ def _panels(select: Scope) -> list[panels.Panel]:
             about="Leases that each replica acquired, released or lost, in each minute or more. Good: nothing but at "
             "starts and ends. Lost: the database did not answer in time, or the process stood still.",
             empty="Good: no lease changed in the time range, or no ledger is shared",
-            size=(8, 8),
+            size=(12, 8),
+            unit=COUNT,
+            bars=True,
+            stacked=True,
+            interval="1m",
+        ),
+        graph(
+            "Errors of the database",
+            query(
+                f"sum {by('instance', 'failure')} "
+                f"(increase({select('exporter_database_errors_total')}[{EACH_INTERVAL}])) > 0",
+                "{{instance}} {{failure}}",
+            ),
+            about="Failures of the shared database as each replica has seen them, in each minute or more. Good: "
+            "nothing. Connection: it is away, or takes no more. Timeout: it is slow, or a lock is held. Refused: "
+            "see the replica's log. What failed is tried again.",
+            empty="Good: the database has not failed in the time range, or no ledger is shared",
+            size=(12, 8),
             unit=COUNT,
             bars=True,
             stacked=True,

@@ -31,6 +31,7 @@ class MemoryDatabase:
     length: float = 15.0
     rows: dict[str, Row] = field(default_factory=dict)
     replicas: dict[str, tuple[str, frozenset[str], float]] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)
 
     def as_seen_by(self, me: str) -> MemoryLeases:
         return MemoryLeases(self, me)
@@ -59,7 +60,8 @@ class MemoryLeases:
     def length(self) -> float:
         return self.database.length
 
-    async def join(self, providers: Collection[str]) -> None:
+    async def join(self, providers: Collection[str], accounts: str = "") -> None:
+        self.database.accounts[self.me] = accounts
         for name in providers:
             self.database.rows.setdefault(name, Row())
         self.database.replicas[self.me] = self.me, frozenset(providers), self._end
@@ -101,6 +103,7 @@ class MemoryLeases:
             {me: known for me, (_, known) in living.items()},
             {me: name for me, (name, _) in living.items()},
             {name: holder for name, holder in held.items() if holder is not None},
+            {me: self.database.accounts[me] for me in living if self.database.accounts.get(me)},
         )
 
     @property

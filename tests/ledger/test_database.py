@@ -128,6 +128,12 @@ async def test_what_is_not_there_is_told(postgresql: Server, ledger_url: str) ->
     )
 
 
+async def test_a_role_that_may_not_log_in_is_told(postgresql: Server, ledger_url: str) -> None:
+    postgresql.execute("DROP ROLE IF EXISTS retired", "CREATE ROLE retired NOLOGIN")
+    told = await refused(postgresql.url(role="retired"))
+    assert told.endswith("not permitted to log in; check the role of ledger.url and the server's pg_hba.conf")
+
+
 async def test_a_limit_of_connections_is_told(postgresql: Server, ledger_url: str) -> None:
     postgresql.execute("DROP ROLE IF EXISTS crowded", "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
     told = await refused(postgresql.url(role="crowded"))

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.errors import StoreError
+from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.postgresql.database import Database
 from exporter.ledger.postgresql.schema import prepare
 from exporter.ledger.postgresql.store import PostgresqlStore
@@ -94,6 +95,26 @@ async def test_an_answer_that_never_comes_is_an_error_and_the_commit_is_tried_ag
     await committed(store, changes(2))
     assert await finished(store) == 2
     assert {task.id for task in await store.ended_since("vendor", "kind", 0)} == {"task-1", "task-2"}
+
+
+async def test_failures_are_counted_by_kind(
+    store: PostgresqlStore, network: Passage, postgresql: Server, ledger_url: str
+) -> None:
+    await store.commit(changes(1))
+    failures = store.database.failures
+    assert failures == {}
+    with pytest.raises(StoreError, match="does not exist"):
+        await store.database.rows("SELECT missing")
+    assert failures == {Failure.REFUSED: 1}
+    with psycopg.connect(ledger_url.replace("guarded", "postgres")) as other:
+        other.execute("LOCK TABLE videotask.tasks IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="lock timeout; something else holds a lock"):
+            await store.commit(changes(2))
+    assert failures == {Failure.REFUSED: 1, Failure.TIMEOUT: 1}
+    network.refuse()
+    with pytest.raises(StoreError, match="Connection refused"):
+        await store.commit(changes(2))
+    assert failures == {Failure.REFUSED: 1, Failure.TIMEOUT: 1, Failure.CONNECTION: 1}
 
 
 async def test_a_commit_whose_answer_is_lost_is_written_once(store: PostgresqlStore, network: Passage) -> None:

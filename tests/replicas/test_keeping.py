@@ -6,23 +6,28 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from exporter.config.models import ProviderSettings
-from exporter.ledger.errors import StoreError
+from exporter.config.models import ProviderSettings, Secret
+from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.store import FeedRecord
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
+from exporter.polling.elsewhere import Elsewhere
 from exporter.polling.held import Among
+from exporter.replicas.accounts import digest_of
 from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads
-from exporter.tasks import State
+from exporter.tasks import State, Task
+from exporter.vendors.registry import installed
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.status.troubles import Whose
 from tests.harness import DAY, PATIENCE, Site, until
@@ -299,6 +304,73 @@ async def test_the_log_names_the_providers_that_come_and_go(
         ("released providers", "INFO", moved),
         ("acquired providers", "INFO", moved),
     ]
+
+
+async def test_other_accounts_under_the_same_names_are_told_once(
+    replicas: Replicas, live_site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    (wanted,) = some(live_site, 1)
+    one = await replicas.start("one", wanted)
+    alike = await replicas.start("alike", wanted)
+    other = await replicas.start("other", wanted.model_copy(update={"token": Secret("another-key-of-ours")}))
+    await until("all", lambda: len(one.keeper.overview.accounts) == len(alike.keeper.overview.accounts) == 3)
+    rounds = one.keeper.overview
+    one.keeper.hear()
+    await until("another look", lambda: one.keeper.overview is not rounds)
+    await until("its look", lambda: len(other.keeper.overview.accounts) == 3)
+    told = [record for record in caplog.records if "different accounts" in record.message]
+    assert sorted(vars(record)["differ_from_here"] for record in told) == ["alike, one", "other", "other"]
+    await other.collector.stop()
+    await until("its end", lambda: len(one.keeper.overview.accounts) == 2)
+    await replicas.start("other again", wanted.model_copy(update={"token": Secret("another-key-of-ours")}))
+    await until("its return", lambda: len(one.keeper.overview.accounts) == len(alike.keeper.overview.accounts) == 3)
+    again = [record for record in caplog.records if "different accounts" in record.message][len(told) :]
+    assert {vars(record)["differ_from_here"] for record in again} <= {"alike, one"}, "the others have said it"
+    assert "another-key" not in caplog.text
+
+
+async def test_a_key_that_is_renewed_in_its_file_is_the_same_account(live_site: Site, tmp_path: Path) -> None:
+    (wanted,) = some(live_site, 1)
+    (tmp_path / "old").write_text("key-of-yesterday")
+    (tmp_path / "new").write_text("key-of-today")
+    old, new = (wanted.model_copy(update={"token": Secret.from_file(str(tmp_path / name))}) for name in ("old", "new"))
+    assert digest_of([old]) == digest_of([new])
+    assert digest_of([old]) != digest_of([new.model_copy(update={"base_url": "https://elsewhere.example"})])
+
+
+async def test_a_database_that_never_failed_has_a_series_for_each_kind_of_failure(
+    replicas: Replicas, live_site: Site
+) -> None:
+    one = await replicas.start("one", *some(live_site, 1))
+    for failure in Failure:
+        await one.shows(f'videotask_exporter_database_errors_total{{failure="{failure}"}} 0')
+
+
+async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: Site) -> None:
+    class Slow(MemoryShare):
+        asked = 0
+        answers = asyncio.Event()
+
+        async def load_all(
+            self, ended_since: Mapping[str, float]
+        ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+            self.asked += 1
+            await self.answers.wait()
+            return await super().load_all(ended_since)
+
+    share = Slow(SqliteFile(":memory:"), MemoryDatabase(time.monotonic, LENGTH))
+    elsewhere = Elsewhere(share, nobody_told)
+    (wanted,) = some(live_site, 1)
+    elsewhere.configure({wanted.name: wanted}, installed())
+    elsewhere.patience = 0.02
+    for _ in range(3):
+        with pytest.raises(StoreError, match="slow"):
+            await elsewhere.accounts([wanted.name])
+    elsewhere.patience = PATIENCE
+    share.answers.set()
+    assert list(await elsewhere.accounts([wanted.name])) == [wanted.name]
+    assert share.asked == 1, "all wait for one reading"
+    await share.close()
 
 
 async def test_settings_that_change_take_effect_without_a_change_of_the_lease(

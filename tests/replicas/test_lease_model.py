@@ -91,8 +91,8 @@ class FarLeases:
         await Way()
         return found
 
-    async def join(self, providers: Collection[str]) -> None:
-        await self._far(lambda: self.near.join(providers))
+    async def join(self, providers: Collection[str], accounts: str = "") -> None:
+        await self._far(lambda: self.near.join(providers, accounts))
 
     async def renew(self, held: Mapping[str, int]) -> set[str]:
         return await self._far(lambda: self.near.renew(held))

@@ -101,6 +101,16 @@ async def test_of_replicas_that_want_the_same_each_gets_others(shared: Shared) -
     assert {*mine.values(), *others.values()} == {1}
 
 
+async def test_each_sees_which_accounts_the_others_know(shared: Shared) -> None:
+    one, other, old = [await shared.replica(name) for name in ("one", "other", "old")]
+    await one.join(KNOWN, "digest")
+    await other.join(KNOWN, "another")
+    await old.join(KNOWN)
+    overview = await one.overview()
+    assert overview.accounts == {one.me: "digest", other.me: "another"}
+    assert [overview.replicas[replica.me] for replica in (one, other, old)] == [frozenset(KNOWN)] * 3
+
+
 async def test_what_is_held_is_neither_taken_nor_lost_while_it_is_renewed(shared: Shared) -> None:
     one, other = await joined(shared, "one", "other")
     held = await one.acquire(KNOWN, 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.config.load import Config
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import SharedStore, Store
+from exporter.ledger.store import Store
 from exporter.polling.held import Alone, Among
 from exporter.replicas.keeper import Keeper
 
@@ -29,6 +29,11 @@ def leases_of(config: Config) -> PostgresqlLeases | None:
 
 def held_by(config: Config, store: Store, leases: PostgresqlLeases | None) -> Alone | Among:
     """What this process polls of the providers: all, or those whose leases it holds."""
-    if leases and isinstance(store, SharedStore):
-        return Among(store, config.ledger.retention, Keeper(leases), leases.tell)
+    if leases:
+        from exporter.ledger.postgresql.store import PostgresqlStore
+
+        if isinstance(store, PostgresqlStore):
+            ledger, own = store.database, leases.database
+            failures = lambda: ledger.failures + own.failures  # noqa: E731
+            return Among(store, config.ledger.retention, Keeper(leases), leases.tell, failures)
     return Alone(Ledger(store, config.ledger.retention))

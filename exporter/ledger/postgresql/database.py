@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
@@ -20,8 +21,8 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 from exporter.config.models import Secret
-from exporter.ledger.errors import StoreError
-from exporter.ledger.postgresql.words import words_of
+from exporter.ledger.errors import Failure, StoreError
+from exporter.ledger.postgresql.words import failure_of, words_of
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ _DEFAULTS = {
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = {milliseconds};
-SET LOCAL lock_timeout = {milliseconds};
+SET LOCAL lock_timeout = {for_locks};
 SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
 SET LOCAL extra_float_digits = 1;
 SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
@@ -107,13 +108,13 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     async def begin(self, patience: float) -> None:
         """Begins a transaction whose answers may take so many seconds; the server itself gives up a second before."""
         self.patience = patience
-        await self.execute(_BEGIN.format(milliseconds=_limit(patience)))
+        await self.execute(_BEGIN.format(milliseconds=_limit(patience), for_locks=_limit_of_locks(patience)))
 
     async def ask(self, query: str, values: Sequence[object], patience: float) -> Answer:
         """The answer to a query that reads: what is sent together is one transaction, and takes one round trip."""
         self.patience = patience
-        limit = str(_limit(patience))
-        answer = await self.send(_READ + query, [limit, limit, *values])
+        limits = [str(_limit(patience)), str(_limit_of_locks(patience))]
+        answer = await self.send(_READ + query, [*limits, *values])
         answer.nextset()
         return answer
 
@@ -133,6 +134,11 @@ def _limit(patience: float) -> int:
     return max(1, round((patience - 1) * 1000))
 
 
+def _limit_of_locks(patience: float) -> int:
+    """The same for a lock: a little less, so that the error says what was waited for."""
+    return max(1, round(_limit(patience) * 0.9))
+
+
 class Database:
     """Connections to one database, made when they are needed. Every call raises StoreError."""
 
@@ -147,6 +153,8 @@ class Database:
         """`url` is libpq's, with `sslmode` and all else that libpq takes in its query; `patience` is for one answer."""
         self.name = shown(url)
         """What errors call it: without password and query."""
+        self.failures: Counter[Failure] = Counter()
+        """How often the database has failed, by kind."""
         self._url = url
         self._password = password
         self._patience = patience
@@ -274,6 +282,7 @@ class Database:
             yield
         except (psycopg.Error, OSError, TimeoutError, ValueError) as error:
             gave_up = connection.gave_up if connection else isinstance(error, TimeoutError)
+            self.failures[failure_of(error, gave_up=gave_up)] += 1
             waited = connection.patience if connection else CONNECT_WITHIN
             raise StoreError(f"{self.name}: {words_of(error, waited if gave_up else None)}") from None
 

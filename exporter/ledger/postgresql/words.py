@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from exporter.ledger.errors import Failure
+
 _BY_CODE = {
     "28P01": "; check ledger.password_file",
     "28000": "; check the role of ledger.url and the server's pg_hba.conf",
@@ -22,6 +24,7 @@ _BY_TEXT = {
     "password authentication failed": _BY_CODE["28P01"],
     "no password supplied": "; set ledger.password_file",
     "pg_hba.conf": _BY_CODE["28000"],
+    "not permitted to log in": _BY_CODE["28000"],
     "too many": _BY_CODE["53300"],
     "remaining connection slots": _BY_CODE["53300"],
     "Connection refused": "; is the server running there?",
@@ -38,6 +41,21 @@ _BY_TEXT = {
     "session is read-only": "; it is a standby or was set so; name the primary in ledger.url",
 }
 """The server's code of a refused connection is not passed on, only its words."""
+
+
+_TIMEOUTS = {"57014", "55P03", "25P03"}
+_LOST = ("08", "57P")
+"""How the codes begin of connections that the server ends, or does not take yet."""
+
+
+def failure_of(error: Exception, *, gave_up: bool) -> Failure:
+    """What kind of failure an error is; `gave_up` if it was our own patience that ended."""
+    code = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if gave_up or isinstance(error, TimeoutError) or code in _TIMEOUTS:
+        return Failure.TIMEOUT
+    if code.startswith(_LOST) if code else isinstance(error, psycopg.OperationalError | OSError):
+        return Failure.CONNECTION
+    return Failure.REFUSED
 
 
 def words_of(error: Exception, waited: float | None = None) -> str:
