@@ -248,6 +248,8 @@ class ReplicaSnapshot:
     """Why this replica cannot poll something that it has acquired; empty if it can."""
     database_failures: Mapping[Failure, int] = field(default_factory=dict)
     """How often the database has failed since the start, by kind; one that is not there has not happened."""
+    unread: str = ""
+    """Why the providers of other replicas are left out; empty where they are not, or were not asked for."""
 
     @property
     def unheld(self) -> list[str]:

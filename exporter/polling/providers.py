@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings
@@ -159,9 +160,12 @@ class PolledProviders:
         if elsewhere is None or mine.replica is None or mine.replica.trouble:
             return mine
         accounts = {one.name: one for one in mine.accounts}
-        with suppress(StoreError):  # the pages say that the leases cannot be kept
-            accounts = await elsewhere.accounts(mine.replica.held.keys() - accounts.keys()) | accounts
-        return Snapshot(tuple(accounts[name] for name in mine.replica.held if name in accounts), mine.replica)
+        replica = mine.replica
+        try:
+            accounts = await elsewhere.accounts(replica.held.keys() - accounts.keys()) | accounts
+        except StoreError as error:
+            replica = replace(replica, unread=str(error))
+        return Snapshot(tuple(accounts[name] for name in replica.held if name in accounts), replica)
 
     def is_held(self, snapshot: Snapshot) -> bool:
         """Whether all that a snapshot has may still be shown."""

@@ -20,16 +20,17 @@ from exporter.ledger.store import FeedRecord
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.elsewhere import Elsewhere
-from exporter.polling.held import Among
+from exporter.polling.held import Among, Held
+from exporter.polling.providers import PolledProviders
 from exporter.replicas.accounts import digest_of
 from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
-from exporter.snapshot import Reloads
+from exporter.snapshot import Reloads, ReplicaSnapshot
 from exporter.tasks import State, Task
 from exporter.vendors.registry import installed
 from exporter.web.pages.status.overview import Overview
-from exporter.web.pages.status.troubles import Whose
+from exporter.web.pages.status.troubles import Whose, of_replica
 from tests.harness import DAY, PATIENCE, Site, until
 from tests.harness.leases import MemoryDatabase, MemoryLeases, MemoryShare, nobody_told
 
@@ -347,6 +348,13 @@ async def test_a_database_that_never_failed_has_a_series_for_each_kind_of_failur
 
 
 async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: Site) -> None:
+    class Nothing(Held):
+        def __init__(self, elsewhere: Elsewhere) -> None:
+            self.elsewhere = elsewhere
+
+        def snapshot(self) -> ReplicaSnapshot:
+            return ReplicaSnapshot("one", {wanted.name: False}, {wanted.name: "other"}, {})
+
     class Slow(MemoryShare):
         asked = 0
         answers = asyncio.Event()
@@ -366,6 +374,9 @@ async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: 
     for _ in range(3):
         with pytest.raises(StoreError, match="slow"):
             await elsewhere.accounts([wanted.name])
+    everything = await PolledProviders(held=Nothing(elsewhere)).everything()
+    assert everything.accounts == ()
+    assert [one.what for one in of_replica(everything)] == ["What other replicas poll is not shown"]
     elsewhere.patience = PATIENCE
     share.answers.set()
     assert list(await elsewhere.accounts([wanted.name])) == [wanted.name]

@@ -119,6 +119,10 @@ def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
         if replica.failure:
             some, told = f"{some}: {replica.failure}", "This replica tries again, and so do the others."
         yield Trouble(Whose.EXPORTER, f"{what} polled by no replica", some, told, is_grave=bool(replica.failure))
+    if replica.unread:
+        told = "Only what this replica polls is shown here. Each replica goes on polling and serves its own series."
+        what = "What other replicas poll is not shown"
+        yield Trouble(Whose.DATABASE, what, replica.unread, told, is_grave=False)
 
 
 def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
