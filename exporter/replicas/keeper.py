@@ -273,7 +273,7 @@ class Keeper:
             trouble = f"unexpected {type(error).__name__}"
         else:
             if self._troubles.pop(what, "") and not self._troubles:
-                log.info("the leases are kept")
+                log.info("the leases can be kept again")
             return True
         if not self._troubles:
             log.warning("the leases cannot be kept", extra={"error": trouble})

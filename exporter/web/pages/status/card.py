@@ -187,7 +187,8 @@ class FeedCard:
     @property
     def _look_up_notes(self) -> Iterable[str]:
         """What is to be said of ids that are looked up one by one."""
-        if unread := self.feed.look_ups.unread:
+        reads_ids = self.feed.progress is not None and self.feed.progress.what == "ids"  # which says how many are left
+        if (unread := self.feed.look_ups.unread) and not reads_ids:
             some = f"{unread} of {self.feed.followed} ids are"
             yield f"{some} still to be looked up for the first time; each sweep takes some of them."
         if failing := self.feed.look_ups.failing:
