@@ -1,18 +1,4 @@
-"""How a call to a vendor can fail.
-
-    CallError                     a call that brought no usable answer; `error` is its label, `cause` what is behind it
-      AuthRefused                 auth
-      RateLimited                 rate_limited
-      BalanceExhausted            insufficient_balance
-      RequestInvalid              invalid_request
-      VendorFailed                provider_internal
-      TimedOut                    timeout
-      ConnectionFailed            connection
-      ContractBroken              contract: not the documented shape
-      AnswerTooLarge              too_large
-      Intercepted                 intercepted: something in between answered
-
-    TaskNotFound                  an answer, not a failure: the vendor does not know the task
+"""How a call to a vendor can fail: each class of CallError has its label, `error`, and the cause behind it.
 
 The texts of these errors reach logs and pages. They are put together from our own words, HTTP statuses and the
 vendor's codes, never from a vendor's free text.
@@ -134,7 +120,7 @@ class FailedCall:
     endpoint: str
     status: int | None
     error: str
-    """A label of the tree above."""
+    """The label of the class of CallError."""
     words: str
     excerpt: str
     cause: Cause

@@ -66,12 +66,7 @@ _BY_BODY: tuple[tuple[str, str], ...] = (
 )
 """Words of a page in small letters, and whose page it is."""
 
-_MITIGATED: tuple[tuple[str, str], ...] = (
-    ("cf-mitigated", ""),
-    ("x-amzn-waf-action", ""),
-    ("x-vercel-mitigated", ""),
-    ("x-squid-error", ""),
-)
+_MITIGATED = ("cf-mitigated", "x-amzn-waf-action", "x-vercel-mitigated", "x-squid-error")
 """Headers that only a block or a challenge has."""
 
 _BLOCKS = (
@@ -132,7 +127,7 @@ def _has_a_mark(body: bytes) -> bool:
 
 def _is_foreign(status: int, headers: Mapping[str, str], text: str) -> bool:
     is_page = text.startswith("<")
-    if status in (511, 566, 567) or any(name in headers and word in headers[name].lower() for name, word in _MITIGATED):
+    if status in (511, 566, 567) or any(name in headers for name in _MITIGATED):
         return True
     if status == 429:
         return False

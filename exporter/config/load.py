@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -188,9 +188,11 @@ def _settings(contents: Contents, path: Path, environment: Mapping[str, str], ve
         declarations.take(other, other.content)
     is_whole = not document.faults and all(isinstance(one.content, dict) for one in others)
     files = _named_files(contents, document, "provider_files", environment)
-    broken = declarations.places.keys() - declarations.good.keys()
     types = vendors.with_declared(declarations.good)
-    config = _Reader(document, files, types, broken, types_are_known=is_whole).config()
+    broken = declarations.places.keys() - declarations.good.keys()
+    inherited = _good_ones({key: raw[key] for key in PollSettings.model_fields if key in raw})
+    entries = Entries(types, broken, inherited, types_are_known=is_whole)
+    config = _config(document, files, entries, types)
     faults = _faults((document, *others, *files))
     if config is None or faults:
         raise ConfigError(faults)
@@ -245,60 +247,34 @@ def check_environment(config: Config) -> None:
         raise EnvironmentBroken(faults)
 
 
-class _Reader:
-    """Makes settings of a document and of the files of providers that it names, and notes in them what is wrong."""
-
-    def __init__(
-        self,
-        document: Document,
-        files: Sequence[Document],
-        vendors: Vendors,
-        broken: Collection[str],
-        *,
-        types_are_known: bool,
-    ) -> None:
-        """`broken` are types whose declaration has a fault that was reported already.
-
-        Not all types are known where a file that declares some could not be read.
-        """
-        self._document = document
-        self._files = files
-        self._vendors = vendors
-        self._broken = broken
-        self._types_are_known = types_are_known
-
-    def config(self) -> Config | None:
-        raw = self._document.content
-        if raw is None and not self._document.faults:
-            self._document.fault(("providers",), "missing, the file is empty; write at least one provider")
-        elif raw is not None and not isinstance(raw, dict):
-            self._document.fault((), "not a mapping; write keys such as `providers:` with values")
-        return self._config(raw) if isinstance(raw, dict) else None
-
-    def _config(self, raw: dict[str, Any]) -> Config | None:
-        inherited = _good_ones({key: raw[key] for key in PollSettings.model_fields if key in raw})
-        entries = Entries(self._vendors, self._broken, inherited, types_are_known=self._types_are_known)
-        listed = raw.get("providers", [])
-        entries.take(self._document, listed if isinstance(listed, list) else (), ("providers",))
-        counts = {file.name: entries.take_file(file) for file in self._files}
-        if not entries.good:  # else the others are polled
-            for place, why in entries.skipped:
-                place.fault(why)
-        if self._files and "providers" not in raw and not any(counts.values()) and not _faults(self._files):
-            self._document.fault(("provider_files",), "files without a provider; write at least one")
-        if (isinstance(listed, list) and listed) or (raw.get("provider_files") and "providers" not in raw):
-            stand_in = ProviderSettings(name="x", type="x", base_url="http://x")
-            raw = raw | {"providers": entries.good or [stand_in]}
-        own = {key: value for key, value in raw.items() if key != "vendors" and not key.startswith(SHARED)}
-        try:
-            config = Config.model_validate(own)
-        except ValidationError as error:
-            note_faults(self._document, error, (), Config, self._vendors)
-            return None
-        remarks = (*entries.skipped, *entries.twins())
-        return config.read_with(
-            self._vendors, [place.document.told(place.path, words) for place, words in remarks], counts
-        )
+def _config(document: Document, files: Sequence[Document], entries: Entries, types: Vendors) -> Config | None:
+    """The settings of a document and of the files of providers that it names; notes in them what is wrong."""
+    raw = document.content
+    if raw is None and not document.faults:
+        document.fault(("providers",), "missing, the file is empty; write at least one provider")
+    elif raw is not None and not isinstance(raw, dict):
+        document.fault((), "not a mapping; write keys such as `providers:` with values")
+    if not isinstance(raw, dict):
+        return None
+    listed = raw.get("providers", [])
+    entries.take(document, listed if isinstance(listed, list) else (), ("providers",))
+    counts = {file.name: entries.take_file(file) for file in files}
+    if not entries.good:  # else the others are polled
+        for place, why in entries.skipped:
+            place.fault(why)
+    if files and "providers" not in raw and not any(counts.values()) and not _faults(files):
+        document.fault(("provider_files",), "files without a provider; write at least one")
+    if (isinstance(listed, list) and listed) or (raw.get("provider_files") and "providers" not in raw):
+        stand_in = ProviderSettings(name="x", type="x", base_url="http://x")
+        raw = raw | {"providers": entries.good or [stand_in]}
+    own = {key: value for key, value in raw.items() if key != "vendors" and not key.startswith(SHARED)}
+    try:
+        config = Config.model_validate(own)
+    except ValidationError as error:
+        note_faults(document, error, (), Config, types)
+        return None
+    remarks = (*entries.skipped, *entries.twins())
+    return config.read_with(types, [place.document.told(place.path, words) for place, words in remarks], counts)
 
 
 def _good_ones(settings: dict[str, Any]) -> dict[str, Any]:

@@ -319,7 +319,7 @@ def _missing(sample: Sample, declared: FeedDeclaration, filled: Collection[str])
     """Declared fields that no row has, and keys of rows that no field reads."""
     unused = _unused(sample, declared)
     for name, share in sample.found.items():
-        if share.rows or not share.of:
+        if share.given or not share.of:
             continue
         text = ", ".join(path.text for path in _paths(declared, name))
         meant = slips.nearest(text, unused)

@@ -18,6 +18,8 @@ from exporter.client.answers import SIZE_LIMIT, Answer
 from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound
 from exporter.commands.answers.exported import exported
+from exporter.commands.doctor.diagnosis import Share
+from exporter.commands.ledgers.look import LedgerFile
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.counting.times import believed, concluded
 from exporter.ledger.ledger import Ledger
@@ -57,14 +59,6 @@ class Row:
     """How it counts as ended though nothing maps its state."""
     rejected: Collection[str] = ()
     """Times that are impossible."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """In how many rows something stands, of how many that may have it."""
-
-    rows: int
-    of: int
 
 
 @dataclass
@@ -283,14 +277,4 @@ def _provider(vendor: Vendor, declaration: Declaration, content: bytes) -> Provi
     given |= {name: "0s" for name, own in declaration.settings.items() if own.default is None}
     settings: ProviderSettings = vendor.settings.model_validate(given)
     client = Client(settings.base_url, rate=1e6, transport=_Played(content))
-    return Provider(settings, client, vendor.feeds(settings, client, _NoTokens()), vendor)
-
-
-class _NoTokens:
-    """Keeps no token."""
-
-    async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return None
-
-    async def save_token(self, owner: str, token: str, expires: float) -> None:
-        pass
+    return Provider(settings, client, vendor.feeds(settings, client, LedgerFile(":memory:")), vendor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -108,27 +108,23 @@ class Document:
     """
 
     def __init__(self, name: str, text: bytes, environment: Mapping[str, str] | None) -> None:
-        self._name = name
+        self.name = name
         self._environment = environment
         self._lines: dict[KeyPath, int] = {(): 1}
         self._written: dict[KeyPath, str] = {}
         self._empty: dict[KeyPath, str] = {}
-        self._in_braces: list[KeyPath] = []
+        self.in_braces: list[KeyPath] = []
+        """Where a word stands alone in braces: for YAML, `{page}` is a mapping with a key and no value."""
         self._faults: dict[tuple[int, KeyPath], str] = {}
         self._values = 0
         self._characters = 0
         self.content = self._parse(text)
 
     @property
-    def name(self) -> str:
-        """The file's name."""
-        return self._name
-
-    @property
     def faults(self) -> list[str]:
         """One line per fault, in the order of the file; of very many the first ones, and how many more there are."""
         told = [text for _, text in sorted(self._faults.items(), key=lambda fault: fault[0][0])]
-        more = [f"{self._name}: {len(told) - _TOLD} more faults; mend these first"] if len(told) > _TOLD else []
+        more = [f"{self.name}: {len(told) - _TOLD} more faults; mend these first"] if len(told) > _TOLD else []
         return told[:_TOLD] + more
 
     @property
@@ -148,11 +144,6 @@ class Document:
         """The environment variable that is this value and is set to nothing; empty if it is another value."""
         return self._empty.get(path, "")
 
-    @property
-    def in_braces(self) -> Sequence[KeyPath]:
-        """Where a word stands alone in braces: for YAML, `{page}` is a mapping with a key and no value."""
-        return self._in_braces
-
     def fault(self, path: KeyPath, message: str, line: int | None = None) -> None:
         """Notes what is wrong at a key, once for each key; where the key is not written, at what should hold it."""
         line = line or self.line(path)
@@ -161,7 +152,7 @@ class Document:
     def told(self, path: KeyPath, message: str, line: int | None = None) -> str:
         """A message with its place in the document."""
         key = "".join(map(_step, path)).removeprefix(".")
-        return f"{self._name}:{line or self.line(path)}: {f'{key}: ' if key else ''}{message}"
+        return f"{self.name}:{line or self.line(path)}: {f'{key}: ' if key else ''}{message}"
 
     def line(self, path: KeyPath) -> int:
         return self._lines[path] if path in self._lines else self.line(path[:-1])
@@ -234,7 +225,7 @@ class Document:
         own = {id(key) for key, _ in node.value}  # which may override a merged one, but stand only once themselves
         pairs = self._pairs(node, path, above[:-1])
         if node.flow_style and len(pairs) == 1 and pairs[0][1].value == "" and pairs[0][1].tag == _NULL:
-            self._in_braces.append(path)
+            self.in_braces.append(path)
         for key, value in pairs:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or not str(key.value).isprintable():
