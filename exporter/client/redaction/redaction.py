@@ -124,7 +124,7 @@ def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
     Known are the words of `error_words.py`, codes of the form `ABC.0301`, and numbers under the keys that
     say what went wrong. Whatever else there is leaves a gap, or its length; `secrets` leave one in any case.
     """
-    return _fitting(_excerpt(body, frozenset(secrets)), EXCERPT_LENGTH)
+    return "".join(_within(_excerpt(body, frozenset(secrets)), EXCERPT_LENGTH))
 
 
 def _excerpt(body: bytes, secrets: frozenset[str]) -> Iterator[str]:
@@ -247,10 +247,6 @@ def _within(pieces: Iterable[str], limit: int) -> Iterator[str]:
             yield GAP
             return
         yield piece
-
-
-def _fitting(pieces: Iterable[str], limit: int) -> str:
-    return "".join(_within(pieces, limit))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -258,16 +258,6 @@ async def _series(sample: Sample, provider: Provider, feed: DeclaredFeed, now: f
         await ledger.close()
 
 
-class _Played(httpx.AsyncBaseTransport):
-    """Answers each request with the sample."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=httpx.ByteStream(self._content))
-
-
 def _provider(vendor: Vendor, declaration: Declaration, content: bytes) -> Provider:
     """A provider of the type, at which the sample answers every call."""
     given: dict[str, Any] = {"name": vendor.name, "type": vendor.name, "history": HISTORY, "page_size": "500"}
@@ -276,5 +266,6 @@ def _provider(vendor: Vendor, declaration: Declaration, content: bytes) -> Provi
     given |= {name: Secret(_STAND_IN) for name in declaration.credentials}
     given |= {name: "0s" for name, own in declaration.settings.items() if own.default is None}
     settings: ProviderSettings = vendor.settings.model_validate(given)
-    client = Client(settings.base_url, rate=1e6, transport=_Played(content))
+    played = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+    client = Client(settings.base_url, rate=1e6, transport=played)
     return Provider(settings, client, vendor.feeds(settings, client, LedgerFile(":memory:")), vendor)

@@ -229,7 +229,8 @@ class Document:
         for key, value in pairs:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or not str(key.value).isprintable():
-                self.fault(path, _TEMPLATE if _is_template(key) else _odd_key(key), line)
+                is_template = isinstance(key, yaml.MappingNode) and key.flow_style  # `{{ NAME }}` is a mapping in one
+                self.fault(path, _TEMPLATE if is_template else _odd_key(key), line)
                 continue
             here = (*path, str(key.value))
             first = written.setdefault(key.value, key) if id(key) in own else key
@@ -294,11 +295,6 @@ class Document:
             shown = name if known or name.isupper() else "NAME"  # else it may be a password that begins with a dollar
             self.fault(path, f"${shown} is not replaced; write ${{{shown}}}, or $${shown} for a dollar sign")
         return match[0]
-
-
-def _is_template(key: yaml.Node) -> bool:
-    """Whether a key comes from `{{ NAME }}`, which YAML takes for a mapping that is a key."""
-    return isinstance(key, yaml.MappingNode) and bool(key.flow_style)
 
 
 def _odd_key(key: yaml.Node) -> str:

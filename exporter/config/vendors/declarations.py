@@ -190,31 +190,25 @@ class VendorFile:
     def __init__(self, path: str | Path, vendors: Vendors, environment: Mapping[str, str] | None = os.environ) -> None:
         self.document = read_document(path, environment)
         declarations, content = Declarations(vendors), self.document.content
-        self.base: KeyPath = ()
-        """The key under which the vendors are, each by its name."""
-        self.is_bare = isinstance(content, dict) and isinstance(content.get("feeds"), dict)
-        if self.is_bare:
+        base: KeyPath = ()
+        if isinstance(content, dict) and isinstance(content.get("feeds"), dict):
             name = Path(path).stem
             if declaration := declarations.read(self.document, content, ()):
                 declarations.good[name] = Declared(name, declaration, f"{path}:1")
         elif isinstance(content, dict) and {"vendors", "providers"} & content.keys():
-            self.base = ("vendors",)
-            declarations.take(self.document, content.get("vendors"), self.base)
+            base = ("vendors",)
+            declarations.take(self.document, content.get("vendors"), base)
         else:
             declarations.take(self.document, content)
         self.vendors: Mapping[str, Declared] = declarations.good
         """The vendors without a fault."""
         if not self.document.faults and not self.vendors:
-            self.document.fault(self.base, NO_VENDOR)
+            self.document.fault(base, NO_VENDOR)
 
     @property
     def faults(self) -> list[str]:
         """`FILE:LINE: KEY: what is wrong and what is allowed`, in the order of the file."""
         return self.document.faults
-
-    def path_of(self, name: str) -> KeyPath:
-        """The keys that lead to a declaration."""
-        return () if self.is_bare else (*self.base, name)
 
 
 def declared_in(data: Any, name: str, vendors: Vendors) -> Mapping[str, Declared]:

@@ -40,7 +40,8 @@ class WatchedFiles:
         self._known = known
         self._absent: dict[str, str] = {}  # what is wrong with patterns that no file matches
         self._files: dict[Path, _File] = {}
-        self._up: tuple[tuple[str, bool], ...] = ()
+        self.up: tuple[tuple[str, bool], ...] = ()
+        """Each pattern, and whether its ids could be read: there is a file, and none that cannot be used at all."""
         self._refreshing = threading.Lock()
 
     def by_file(self, kind: str) -> list[Sequence[str]]:
@@ -54,11 +55,6 @@ class WatchedFiles:
         """Which files cannot be used now, or not as a whole, and why."""
         absent = [f"{pattern}: {trouble}" for pattern, trouble in self._absent.items()]
         return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
-
-    @property
-    def up(self) -> tuple[tuple[str, bool], ...]:
-        """Each pattern, and whether its ids could be read: there is a file, and none that cannot be used at all."""
-        return self._up
 
     def _refresh(self) -> None:
         matching = {one: glob.glob(one, recursive=True) for one in self._patterns}  # noqa: PTH207  # never raises
@@ -88,7 +84,7 @@ class WatchedFiles:
                 told = "a watch file cannot be used, its last good ids are kept"
             if file.trouble:
                 log.warning(told, extra={"provider": self._provider, "file": str(path), "error": file.trouble})
-        self._up = tuple(
+        self.up = tuple(
             (pattern, bool(names) and all(self._files[Path(name)].is_up for name in names))
             for pattern, names in matching.items()
         )

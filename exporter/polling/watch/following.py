@@ -152,14 +152,8 @@ class Following:
             room_for(len(untold), len(asked_for), self._watch.limit)
             if untold:
                 await self._ledger.store.watch(*self._tracker.feed, untold, self._clock())
-            watched = set(self.ids)
-            new = [one for one in untold if one not in watched]
-            self._asked_for.update(untold)
-            self._unread.update(new)
-            self.ids = [*self.ids, *new]
-        if not self._lists:
-            self._look_soon(new)
-        return Verdict(len(new), len(wanted) - len(new) - len(ended), len(ended))
+            new = self._take(untold)
+        return Verdict(new, len(wanted) - new - len(ended), len(ended))
 
     async def hint(self, ids: Iterable[str]) -> None:
         """Takes a hint at tasks that have changed: a look-up has to confirm it. Raises StoreError, TooMany."""
@@ -176,14 +170,19 @@ class Following:
         """Another replica took ids in, which are in the ledger, and a hint at these. Raises StoreError, TooMany."""
         async with self._taking:
             asked_for = await self._ledger.store.watched(*self._tracker.feed)
-            watched = set(self.ids)
-            new = [one for one in asked_for if one not in self._asked_for and one not in watched]
-            self._asked_for.update(asked_for)
-            self._unread.update(new)
-            self.ids = [*self.ids, *new]
+            self._take([one for one in asked_for if one not in self._asked_for])
+        await self.hint(ids)
+
+    def _take(self, asked_for: Sequence[str]) -> int:
+        """Follows ids that are in the ledger, and has them looked up soon; how many of them no source had named."""
+        watched = set(self.ids)
+        new = [one for one in asked_for if one not in watched]
+        self._asked_for.update(asked_for)
+        self._unread.update(new)
+        self.ids = [*self.ids, *new]
         if not self._lists:
             self._look_soon(new)
-        await self.hint(ids)
+        return len(new)
 
     def _look_soon(self, ids: Iterable[str]) -> None:
         self._hurried.update(dict.fromkeys(ids))

@@ -126,10 +126,6 @@ class TLSSettings(Section):
     curve_preferences: list[Annotated[str, _known("curve", *CURVES)]] = Field(default_factory=list)
 
     @property
-    def _verifies_clients(self) -> bool:
-        return CLIENT_AUTH[self.client_auth_type] is not ssl.CERT_NONE
-
-    @property
     def _only_tls13_ciphers(self) -> bool:
         return bool(self.cipher_suites) and not any(name in CIPHERS for name in self.cipher_suites)
 
@@ -160,11 +156,12 @@ class TLSSettings(Section):
         return context
 
     def _check(self) -> None:
+        needs_ca = CLIENT_AUTH[self.client_auth_type] is not ssl.CERT_NONE
         for name in ("cert", "key", "client_ca"):
             inline, file = getattr(self, name), getattr(self, f"{name}_file")
             if inline is not None and file is not None:
                 raise TLSError(name, f"given beside {name}_file; give one of them")
-            if inline is None and file is None and (name != "client_ca" or self._verifies_clients):
+            if inline is None and file is None and (name != "client_ca" or needs_ca):
                 raise TLSError(f"{name}_file", f"missing; name a file, or give {name} itself")
         if (self.client_ca or self.client_ca_file) and self.client_auth_type == "NoClientCert":
             raise TLSError("client_auth_type", "missing, the client CA is not used; write RequireAndVerifyClientCert")

@@ -21,10 +21,6 @@ class _Waiting:
     groups: Sequence[Hashable]
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
-    def has_turn(self) -> bool:
-        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
-
 
 class Turns:
     """One turn at a time. The next one is of the group that has gone longest without, so that no crowd takes them all.
@@ -70,7 +66,7 @@ class Turns:
         except asyncio.CancelledError:
             if newcomer in self._waiting:
                 self._waiting.remove(newcomer)
-            elif newcomer.has_turn:  # it came at the same moment
+            elif (turn := newcomer.turn).done() and not (turn.cancelled() or turn.exception()):  # at the same moment
                 self._pass_on()
             raise
 
