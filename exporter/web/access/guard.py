@@ -14,14 +14,11 @@ HEALTH = ("/-/healthy", "/-/ready")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="videotask-exporter", charset="UTF-8"'}
 
 
-class Guard:
-    """Lets requests through that the web configuration of this moment allows."""
+def guarded(app: ASGIApp, web: WebConfig) -> ASGIApp:
+    """The application for the requests that the web configuration of their moment allows."""
 
-    def __init__(self, app: ASGIApp, web: WebConfig) -> None:
-        self._app, self._web = app, web
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        access = self._web.now()
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        access = web.now()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -30,8 +27,10 @@ class Guard:
                 message = {**message, "headers": others + access.headers}
             await send(message)
 
-        allowed = await _refusal(access, scope) or self._app
+        allowed = await _refusal(access, scope) or app
         await allowed(scope, receive, send_with_headers)
+
+    return answer
 
 
 async def _refusal(access: Access, scope: Scope) -> PlainTextResponse | None:

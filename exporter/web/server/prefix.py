@@ -9,31 +9,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.web.server.place import PATH
 
 
-class Prefixed:
-    """Takes the prefix off the paths of requests, so that all behind it knows nothing of it.
+def prefixed(app: ASGIApp, own: str) -> ASGIApp:
+    """The application for requests whose paths begin with a prefix, which it never sees.
 
     A proxy that leaves its own path in the address may also name it, in X-Forwarded-Prefix. That decides nothing but
     how much of the request's own path is left out: links are relative, so no answer repeats the header.
     """
 
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self._app, self._prefix = app, prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        prefix = self._prefix or _forwarded(scope)
+        prefix = own or _forwarded(scope)
+        allowed = app
         if path.startswith(f"{prefix}/"):
-            await self._app(_without(scope, prefix) if prefix else scope, receive, send)
+            scope = _without(scope, prefix) if prefix else scope
         elif path in ("/", prefix):  # as Prometheus does
-            await RedirectResponse(f"{prefix}/", 302)(scope, receive, send)
-        elif self._prefix:
-            told = f"There is nothing at this address; the exporter answers below {prefix}/.\n"
-            await PlainTextResponse(told, 404)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            allowed = RedirectResponse(f"{prefix}/", 302)
+        elif own:
+            allowed = PlainTextResponse(f"There is nothing at this address; the exporter answers below {own}/.\n", 404)
+        await allowed(scope, receive, send)
+
+    return answer
 
 
 def _forwarded(scope: Scope) -> str:

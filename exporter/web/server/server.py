@@ -17,13 +17,13 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.web.access.guard import Guard
+from exporter.web.access.guard import guarded
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.address import AddressError, host_and_port
 from exporter.web.server.framing import framed
 from exporter.web.server.limits import READ, Connection, limited
 from exporter.web.server.opened import Limits, Opened
-from exporter.web.server.prefix import Prefixed
+from exporter.web.server.prefix import prefixed
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         app = limited(app, limits)
         super().__init__(
             uvicorn.Config(
-                framed(Prefixed(Guard(app, web) if web else app, prefix)),
+                framed(prefixed(guarded(app, web) if web else app, prefix)),
                 http=self._accept,  # type: ignore[arg-type]  # it is only called, with keywords
                 ws="none",
                 lifespan="off",
