@@ -134,8 +134,7 @@ def _config(url: str, fake: simulator.Simulator, poll_interval: float) -> Config
 def _as_configuration(url: str, fake: simulator.Simulator) -> str:
     """A configuration that reads every simulated vendor, with a comment that says so."""
     lines = ["# Simulated vendors, as a configuration with the keys that they take.", f"# What they know: {url}/truth"]
-    if "huawei_metastudio" in fake.vendors:
-        lines.append(f"# Huawei's IAM: {url}{simulator.IAM}")
+    lines += [f"# {name}: {url}{prefix}" for name, prefix in fake.prefixes.items() if name not in fake.vendors]
     lines.append("providers:")
     for vendor in fake.vendors.values():
         provider = _provider(url, vendor, vendor.lets_in(fake.credentials))
