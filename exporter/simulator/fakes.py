@@ -28,8 +28,9 @@ def fake_of(name: str) -> type[Vendor]:
     """The fake of a type. Raises LookupError where there is none."""
     if name not in names():
         raise LookupError(f"no vendor is simulated as {name}; allowed: {', '.join(names())}")
-    fake: type[Vendor] = import_module(f"exporter.simulator.vendors.{name}").FAKE
-    return fake
+    module = import_module(f"exporter.simulator.vendors.{name}")
+    classes = (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Vendor))
+    return next(one for one in classes if getattr(one, "type", None) == name)  # Vendor itself has no type
 
 
 def profiles_of(types: Iterable[str]) -> tuple[Profile, ...]:

@@ -150,6 +150,3 @@ def _video_status(life: Life, moment: Moment) -> int:
     if moment.state is State.SUCCEEDED:
         return 30
     return int(life.code or 50) if moment.state.is_end else GENERATING
-
-
-FAKE = Chanjing

@@ -121,6 +121,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
             "current_inputs": {"text": [prompt(life.id)]},
         }
     return {key: value for key, value in row.items() if value is not None}
-
-
-FAKE = ComfyUI

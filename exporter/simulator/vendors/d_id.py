@@ -135,6 +135,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     if done:
         row |= {"duration": life.output_seconds, "result_url": signed_url(life.id, "video.mp4")}
     return row
-
-
-FAKE = DID

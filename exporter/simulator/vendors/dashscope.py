@@ -182,6 +182,3 @@ def _other_work(now: float) -> Sequence[dict[str, Any]]:
             **_caller("speech"),
         },
     ]
-
-
-FAKE = DashScope

@@ -262,6 +262,3 @@ def _generation(life: Life, created: str) -> dict[str, Any]:
         "url": signed_url(life.id, "watermarked.mp4"),
         "user": {"id": user(life.id), "username": None},
     }
-
-
-FAKE = DeerAPI

@@ -127,6 +127,3 @@ def _details(life: Life, moment: Moment) -> dict[str, Any]:
         "imageList": images if moment.state is State.SUCCEEDED else [],
         "taskList": [],
     }
-
-
-FAKE = FaceWap

@@ -163,6 +163,3 @@ def _queued(life: Life, moment: Moment) -> Response:
     if moment.state is not State.SUCCEEDED:
         done |= {"error": life.words, "error_type": life.code}  # with neither, only the list shows a failure
     return VendorJSON(done)
-
-
-FAKE = Fal

@@ -97,6 +97,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         made = {"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": [life.words]}
     kind = "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse"
     return row | {"response": {"@type": kind, "generateVideoResponse": made}}
-
-
-FAKE = GoogleVeo

@@ -167,6 +167,3 @@ ROWS: dict[Feed, Callable[[Life, Moment], dict[str, Any]]] = {
     TRANSLATION: _dubbed,
     LIPSYNC: _dubbed,
 }
-
-
-FAKE = HeyGen

@@ -253,6 +253,3 @@ def _unauthenticated(detail: str) -> Response:
 
 def _iam_error(status: int, title: str, message: str) -> Response:
     return VendorJSON({"error": {"code": status, "message": message, "title": title}}, status)
-
-
-FAKE = MetaStudio

@@ -219,6 +219,3 @@ def _rows(life: Life, moment: Moment) -> list[dict[str, Any]]:
 
 def _text(seconds: float | None) -> str:
     return f"{seconds or 5.041:.3f}"
-
-
-FAKE = Kling

@@ -151,6 +151,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         row["final_unit_deduction"] = f"{life.cost:g}"
         row["final_balance_deduction"] = {"quota": "0", "list_price": "0"}
     return row
-
-
-FAKE = KlingLegacy

@@ -135,6 +135,3 @@ def _image(life: Life) -> dict[str, Any]:
         "assets": {"video": None, "image": signed_url(life.id, "image.jpg"), "progress_video": None},
         "request": {"generation_type": "image", "prompt": prompt(life.id), "aspect_ratio": "16:9"},
     }
-
-
-FAKE = Luma

@@ -137,6 +137,3 @@ def _texts(now: float) -> Sequence[dict[str, Any]]:
         | common
         | {"error": {"code": "1000", "message": "unknown error"}},
     ]
-
-
-FAKE = MiniMax

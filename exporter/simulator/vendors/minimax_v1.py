@@ -89,6 +89,3 @@ def _told(life: Life, moment: Moment) -> dict[str, Any]:
         told["file_id"] = f"2{life.id[1:]}"
         return {**told, "video_width": 1920, "video_height": 1080, "base_resp": base}
     return {**told, "base_resp": base}
-
-
-FAKE = MiniMaxV1

@@ -38,6 +38,3 @@ class NewAPI(DeerAPI):
         told = f"Invalid URL ({request.method} {request.url.path})"
         error = {"message": told, "type": "invalid_request_error", "param": "", "code": ""}
         return VendorJSON({"error": error}, 404)
-
-
-FAKE = NewAPI

@@ -129,6 +129,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "metadata": {"url": signed_url(life.id, "video.mp4")} if moment.state is State.SUCCEEDED else None,
         "error": {"code": life.code, "message": life.words} if told else None,
     }
-
-
-FAKE = OpenAIVideos

@@ -107,6 +107,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "seed": 7,
         "style": "",
     }
-
-
-FAKE = PixVerse

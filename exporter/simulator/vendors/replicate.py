@@ -175,6 +175,3 @@ def _image(life: Life) -> dict[str, Any]:
         "metrics": {"predict_time": 0.4, "total_time": 0.4},
         "urls": {"get": f"https://api.replicate.com/v1/predictions/{life.id[::-1]}"},
     }
-
-
-FAKE = Replicate

@@ -113,6 +113,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         if life.code:
             row["failureCode"] = life.code
     return row
-
-
-FAKE = Runway

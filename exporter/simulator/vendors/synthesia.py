@@ -97,6 +97,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
             "captions": {"srt": signed_url(life.id, "captions.srt")},
         }
     return row
-
-
-FAKE = Synthesia

@@ -114,6 +114,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "stream_url": signed_url(life.id, "video.m3u8") if done else None,
         "hosted_url": f"https://video.tavus.invalid/{life.id}",
     }
-
-
-FAKE = Tavus

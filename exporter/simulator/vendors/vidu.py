@@ -146,6 +146,3 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         cover = signed_url(life.id, "cover.jpg")
         row["creations"] = [{"id": "c1", "url": signed_url(life.id, "v.mp4"), "cover_url": cover, "video": video}]
     return row
-
-
-FAKE = Vidu

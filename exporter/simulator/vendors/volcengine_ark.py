@@ -157,6 +157,3 @@ def _models_of_things(now: float) -> Sequence[dict[str, Any]]:
         | common
         | ended,
     ]
-
-
-FAKE = VolcengineArk
