@@ -84,7 +84,7 @@ def _durations(select: Scope) -> list[panels.Panel]:
             about=f"{about} Of the tasks that succeeded in each 30 minutes or more, as exact as the buckets are. A "
             "model that rises alone is the vendor's matter; all at once, see the queue on the Provider dashboard.",
             empty=UNTIMED,
-            size=(12, 8),
+            size=(24, 7),
             unit=CLOCK,
             interval="30m",
         )
