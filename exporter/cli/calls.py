@@ -228,7 +228,7 @@ def export_history(arguments: argparse.Namespace) -> int:
         arguments.force,
         arguments.fetch_token,
     )
-    told = _strangers(arguments.provider, config) or options.fault
+    told = _strangers(arguments.provider, config) or _twice(arguments.label) or options.fault
     try:
         if not told:
             check_place(options)
@@ -245,6 +245,13 @@ def _strangers(names: Sequence[str], config: Config) -> str:
     known = [one.name for one in config.providers]
     strangers = sorted(set(names) - set(known))
     return f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}" if strangers else ""
+
+
+def _twice(labels: Sequence[tuple[str, str]]) -> str:
+    """What to say of labels that are given twice; empty if none is."""
+    names = [name for name, _ in labels]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f"--label: {', '.join(twice)} is given twice; give each label once" if twice else ""
 
 
 def migrate_ledger(arguments: argparse.Namespace) -> int:

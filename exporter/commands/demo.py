@@ -94,7 +94,7 @@ async def _write_history(config: Config, path: Path, labels: Mapping[str, str]) 
     state = State.open(options.state, Span.of(DAY, 0.0, STEP, time.time()))
     try:
         with display() as shown:
-            feeds = await read(config, options, state, shown)
+            feeds = await read(config, options, state, shown, time.time)
             if feeds:
                 write_out(options, state, feeds, shown)
     finally:

@@ -54,7 +54,7 @@ _OWN_LABELS = {*FEED, "le", *(label for metric in TASK_METRICS for label in metr
 
 
 class BudgetSpent(BalanceExhausted):
-    """This run has sent `max_requests_per_day`: the account may have credit left."""
+    """`max_requests_per_day` have been sent today: the account may have credit left."""
 
 
 class NoPlace(Exception):
@@ -121,10 +121,13 @@ def check_place(options: Options) -> None:
 class Book:
     """One provider, and how the reading of its feeds goes."""
 
-    def __init__(self, settings: ProviderSettings, provider: Provider, options: Options) -> None:
+    def __init__(
+        self, settings: ProviderSettings, provider: Provider, options: Options, state: State, clock: Callable[[], float]
+    ) -> None:
         self.settings = settings
         self.provider = provider
-        self._budget = settings.max_requests_per_day
+        self._state = state
+        self._clock = clock
         self._withheld = provider.vendor.one_token and not options.fetch_token
         self.readers: list[Reader] = []
         provider.client.observer = self
@@ -133,10 +136,12 @@ class Book:
         """Before each call. Raises CallError to prevent it."""
         if endpoint == "token" and self._withheld:
             raise TokenWithheld("a new token is needed, which ends the one in use; --fetch-token allows it")
-        if self._budget is not None:
-            if not self._budget:
-                raise BudgetSpent("max_requests_per_day is used up; run the same command again tomorrow")
-            self._budget -= 1
+        budget = self.settings.max_requests_per_day
+        if budget is not None:
+            day = int(self._clock() // 86400)
+            if self._state.sent(self.provider.name, day) >= budget:
+                raise BudgetSpent("max_requests_per_day is used up; run the same command again tomorrow (UTC)")
+            self._state.send(self.provider.name, day)
 
     def answered(self, exchange: Exchange) -> None:
         """After each call: nothing is kept of it."""
@@ -166,7 +171,7 @@ def export_history(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with display() as shown:
         try:
-            return _exported(config, options, shown, tell, clock())
+            return _exported(config, options, shown, tell, clock)
         except KeyboardInterrupt:
             shown.say("interrupted; run the same command again to go on")
             return INTERRUPTED
@@ -181,19 +186,21 @@ def export_history(
     return 1
 
 
-def _exported(config: Config, options: Options, shown: Display, tell: Callable[[str], object], now: float) -> int:
+def _exported(
+    config: Config, options: Options, shown: Display, tell: Callable[[str], object], clock: Callable[[], float]
+) -> int:
     if options.force:
         remove(options.state)
-    state = State.open(options.state, Span.of(options.length, options.until, options.step, now))
+    state = State.open(options.state, Span.of(options.length, options.until, options.step, clock()))
     try:
         if not state.is_new:
             shown.say(f"going on with {options.state}; the history ends at {moment(state.span.end)}")
-        feeds = asyncio.run(read(config, options, state, shown))
+        feeds = asyncio.run(read(config, options, state, shown, clock))
         if feeds is None:
             return 1
         write_out(options, state, feeds, shown)
     finally:
-        if state.is_new:  # nothing to go on with
+        if state.is_worthless:  # nothing to go on with
             state.remove()
         state.close()
     span, tasks = state.span, sum(one.state.progress.tally.tasks for one in feeds)
@@ -219,7 +226,9 @@ def write_out(options: Options, state: State, feeds: Sequence[Past], shown: Disp
     state.remove()
 
 
-async def read(config: Config, options: Options, state: State, shown: Display) -> list[Past] | None:
+async def read(
+    config: Config, options: Options, state: State, shown: Display, clock: Callable[[], float]
+) -> list[Past] | None:
     """All feeds, providers side by side; None where the reading of one failed. Raises StateError, sqlite3.Error."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
     types, tokens = config.types or installed(), _Tokens()
@@ -229,7 +238,7 @@ async def read(config: Config, options: Options, state: State, shown: Display) -
             if options.providers and settings.name not in options.providers:
                 continue
             longer = settings.model_copy(update={"history": options.length + max(settings.duration_buckets)})
-            books.append(book := Book(settings, connect(longer, tokens, types), options))
+            books.append(book := Book(settings, connect(longer, tokens, types), options, state, clock))
             _take_up(book, state, shown, options.first_wait)
         if not any(book.readers for book in books):
             shown.say("export-history: none of these providers lists its tasks")
@@ -238,7 +247,8 @@ async def read(config: Config, options: Options, state: State, shown: Display) -
     finally:
         await asyncio.gather(*(book.provider.aclose() for book in books))
     if any(failures):
-        shown.say("what has been read is kept; run the same command again to go on, or choose with --provider")
+        kept = "nothing has been read" if state.is_new else "what has been read is kept"
+        shown.say(f"{kept}; run the same command again to go on, or choose with --provider")
         return None
     readers = [(book, reader) for book in books for reader in book.readers]
     told = [past for each in readers if (past := _past(*each, state.span, options.until, shown))]

@@ -49,6 +49,13 @@ ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
 """
 
 
+_BUDGET = "CREATE TABLE IF NOT EXISTS budget (provider TEXT PRIMARY KEY, day INTEGER, sent INTEGER)"
+_SENT = """
+INSERT INTO budget VALUES (?, ?, 1)
+ON CONFLICT DO UPDATE SET sent = iif(day = excluded.day, sent + 1, 1), day = excluded.day
+"""
+
+
 class StateError(Exception):
     """The state cannot be used; the text says why, and what to do."""
 
@@ -103,6 +110,7 @@ class State:
                 self._db.execute(statement)
             row = (_FORMAT, secrets.token_bytes(16), span.first, span.last, span.step)
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?, ?)", row)
+        self._db.execute(_BUDGET)
         self._db.execute("COMMIT")
         form, self._salt, first, last, step = self._db.execute("SELECT * FROM run").fetchone()
         self.span = Span(first, last, step)
@@ -118,6 +126,20 @@ class State:
     def is_new(self) -> bool:
         """Whether nothing has been read yet."""
         return not len(self._seen)
+
+    @property
+    def is_worthless(self) -> bool:
+        """Whether nothing would be lost with it: nothing has been read, and no requests count. Raises sqlite3.Error."""
+        return self.is_new and not self._db.execute("SELECT 1 FROM budget").fetchone()
+
+    def sent(self, provider: str, day: int) -> int:
+        """How many requests a provider has been sent on a day, in days since 1970. Raises sqlite3.Error."""
+        row = self._db.execute("SELECT sent FROM budget WHERE provider = ? AND day = ?", (provider, day)).fetchone()
+        return row[0] if row else 0
+
+    def send(self, provider: str, day: int) -> None:
+        """Counts a request. Raises sqlite3.Error."""
+        self._db.execute(_SENT, (provider, day))
 
     def feed(self, provider: str, kind: str, settings: str) -> FeedState:
         """What has been read of a feed; `settings` is what its samples depend on. Raises StateError."""

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,23 @@ def test_a_budget_of_requests_is_kept(door: Door, tmp_path: Path, capsys: pytest
     told = capsys.readouterr().err
     assert "dashscope/task: max_requests_per_day is used up; run the same command again tomorrow" in told
     assert "Top it up" not in told
+    assert export(tmp_path, account)[0] == 1
+    assert sum(site.asked.values()) == 24  # the second run of a day has none left
+    export(tmp_path, account, now=time.time() + 86400)
+    assert sum(site.asked.values()) == 48
+
+
+def test_a_budget_counts_also_where_nothing_could_be_read(
+    door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = past_of(door, "replicate")
+    answered_by(site, lambda: Response("down", 503))
+    account = given(site, "replicate", max_requests_per_day=24)
+    now = time.time()  # two moments of one run of the test may be of two days
+    for _ in range(6):  # of five tries each
+        assert export(tmp_path, account, now=now)[0] == 1
+        assert "nothing has been read; run the same command again" in capsys.readouterr().err
+    assert sum(site.asked.values()) == 24
 
 
 def test_a_page_of_more_look_ups_than_the_budget_passes_in_several_runs(door: Door, tmp_path: Path) -> None:
@@ -198,7 +216,8 @@ def test_a_page_of_more_look_ups_than_the_budget_passes_in_several_runs(door: Do
     needed = sum(site.asked.values())
     site.asked.clear()
     account = given(site, "dashscope", max_requests_per_day=24)
-    runs = next((run for run in range(1, needed) if export(tmp_path, account)[0] == 0), None)
+    days = range(1, needed)
+    runs = next((day for day in days if export(tmp_path, account, now=time.time() + (day - 1) * 86400)[0] == 0), None)
     assert runs is not None
     assert runs > 2
     assert sum(site.asked.values()) <= needed + runs  # the page is read again in each run, no task is
@@ -281,6 +300,7 @@ def test_a_full_disk_is_told_in_a_line(door: Door, tmp_path: Path, capsys: pytes
         (["--output=there.om"], "--output: there.om is there already; give another name, or --force to replace it"),
         (["--provider=other"], "no provider is named other; there are: replicate"),
         (["--label=job"], "argument --label: not a label; write NAME=VALUE"),
+        (["--label=a=x", "--label=a=y"], "--label: a is given twice; give each label once"),
         (["--label=kind=x"], "--label: kind is the exporter's own label"),
     ],
 )
