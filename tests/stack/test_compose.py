@@ -114,7 +114,7 @@ def test_the_replicas_of_compose_share_the_accounts_of_their_simulator_and_stand
     simulator = start(simulate, listen.replace(":10187", "127.0.0.1:0"), *vendors)
 
     def told() -> re.Match[str] | None:
-        return re.search(r"\(the truth\) +(http://[^/]+)/truth", simulator.stdout)
+        return re.search(r"What they know: (http://[^/]+)/truth", simulator.stdout)
 
     simulator.wait_for("its address", told)
     found = told()
