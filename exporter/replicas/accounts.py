@@ -1,4 +1,4 @@
-"""Which accounts a configuration names: replicas that name others under the same providers are told from each other."""
+"""A digest of the accounts that a configuration names, by which replicas notice that theirs differ."""
 
 from __future__ import annotations
 
