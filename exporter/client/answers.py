@@ -70,6 +70,12 @@ class Answer:
         told = f"the body is {kind} (HTTP {self.status}, {len(self.body)} bytes)"
         raise ContractBroken(told, cause=Cause.WRONG_URL if is_page else None)
 
+    def as_response(self, request: httpx.Request) -> httpx.Response:
+        """The answer as the flow of an `httpx.Auth` wants it."""
+        headers = self.headers.copy()
+        headers.pop("Content-Encoding", None)  # the body is decoded already
+        return httpx.Response(self.status, headers=headers, content=self.body, request=request)
+
     @property
     def is_short(self) -> bool:
         """Whether it is read in no time, whatever is in it."""

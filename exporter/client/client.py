@@ -172,8 +172,8 @@ class Client:
         """Sends one request and has its answer read; every failure, also one that `read` raises, is counted once.
 
         `endpoint` is a word of ENDPOINTS. `url` is a path below the base URL, with its query already encoded, or a
-        whole URL. `auth` signs the request and sees no answer. Raises CallError, and what else `read` raises to inform
-        the caller.
+        whole URL. `auth` signs the request; its flow sees each answer and may send another request, as a digest does.
+        Raises CallError, and what else `read` raises to inform the caller.
         """
         if self.observer:
             self.observer.asked(endpoint)
@@ -233,33 +233,39 @@ class Client:
 
     async def _exchange(self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, turn: Turn) -> Answer:
         elapsed = 0.0
+        flow = None
         try:
             for hop in range(REDIRECTS + 1):
                 if hop:  # one request more at the vendor; the wait for its turn is no part of the deadline
                     self.counts.add("rate_limit_wait_seconds_total", by=await self.limit.turn())
+                if auth and flow is None:
+                    flow = auth.sync_auth_flow(request)
+                    request = next(flow)
                 started = time.perf_counter()
                 try:
                     async with asyncio.timeout(self.timeout - elapsed):
-                        received = await self._send(endpoint, request, auth, turn)
+                        received = await self._send(endpoint, request, turn)
                 finally:
                     elapsed += time.perf_counter() - started
-                if isinstance(received, Answer):
+                if isinstance(received, httpx.Request):
+                    request, flow = received, None  # signed again, for its own address
+                    continue
+                if flow is None or hop == REDIRECTS:
                     return received
-                request = received
+                try:
+                    request = flow.send(received.as_response(request))
+                except StopIteration:
+                    return received
             raise ContractBroken("the vendor redirects without end", cause=Cause.WRONG_URL)
         except TimeoutError:
             raise TimedOut(f"no complete answer within {self.timeout:g} s") from None
         finally:
             self.counts.observe("api_request_duration_seconds", endpoint, value=elapsed, bounds=DURATION_BOUNDS)
 
-    async def _send(
-        self, endpoint: str, request: httpx.Request, auth: httpx.Auth | None, turn: Turn
-    ) -> Answer | httpx.Request:
+    async def _send(self, endpoint: str, request: httpx.Request, turn: Turn) -> Answer | httpx.Request:
         """Sends one request and counts it. Returns its answer, or the request that a redirect asks for."""
         code = "error"
         try:
-            if auth:
-                request = next(auth.sync_auth_flow(request))
             response = await self._transport.handle_async_request(request)
             try:
                 code = str(response.status_code)

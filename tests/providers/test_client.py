@@ -12,7 +12,7 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from itertools import pairwise
@@ -60,8 +60,9 @@ def read(answer: Answer) -> object:
     return body
 
 
-async def ask(client: Client, url: str = "/tasks") -> object:
-    return await client.call("list", "GET", url, read=read, headers={"Authorization": "TOKEN"})
+async def ask(client: Client, url: str = "/tasks", auth: httpx.Auth | None = None) -> object:
+    headers = None if auth else {"Authorization": "TOKEN"}
+    return await client.call("list", "GET", url, read=read, headers=headers, auth=auth)
 
 
 def labelled(client: Client, name: str) -> dict[str, float]:
@@ -488,6 +489,63 @@ async def test_a_redirect_within_the_host_keeps_the_credentials() -> None:
         assert await ask(client) == [1]
         assert outcome(client) == ({"307": 1, "200": 1}, {})
     assert [b"authorization: token" in head.lower() for head in seen] == [True, True]
+
+
+# Authentication that answers to what the vendor says.
+
+
+async def test_a_digest_is_made_from_the_challenge_in_the_first_answer() -> None:
+    seen = []
+
+    async def challenges(head: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(head)
+        challenge = 'WWW-Authenticate: Digest realm="api", qop="auth", nonce="c0ffee", algorithm=SHA-256\r\n'
+        answered = b'username="team"' in head and b'nonce="c0ffee"' in head and b"response=" in head
+        writer.write(plain(b"[1]") if answered else plain(b"{}", "401 Unauthorized", challenge))
+
+    async with client_at(challenges) as client:
+        assert await ask(client, auth=httpx.DigestAuth("team", "secret")) == [1]
+        assert outcome(client) == ({"401": 1, "200": 1}, {})
+    assert [b"Authorization: Digest" in head for head in seen] == [False, True]
+
+
+class Ticket(httpx.Auth):
+    """Reads from each refusal the ticket to ask with."""
+
+    requires_response_body = True
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        while (answer := (yield request)).status_code == 403:
+            request.headers["Ticket"] = answer.json()["ticket"]
+
+
+def refused(ticket: str) -> bytes:
+    body = gzip.compress(json.dumps({"ticket": ticket}).encode())
+    return plain(body, "403 Forbidden", "Content-Encoding: gzip\r\n")
+
+
+async def test_an_authentication_reads_answers_and_begins_again_after_a_redirect() -> None:
+    async def gives_tickets(head: bytes, writer: asyncio.StreamWriter) -> None:
+        target = head.split()[1].decode()
+        if f"ticket: {target}" not in head.decode().lower():
+            writer.write(refused(target))
+        else:
+            moved = plain(b"", "307 Temporary Redirect", "Location: /moved\r\n")
+            writer.write(plain(b"[2]") if target == "/moved" else moved)
+
+    async with client_at(gives_tickets) as client:
+        assert await ask(client, auth=Ticket()) == [2]
+        assert outcome(client) == ({"403": 2, "307": 1, "200": 1}, {})
+
+
+async def test_an_authentication_that_asks_without_end_is_ended() -> None:
+    async def refuses(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(refused("another"))
+
+    async with client_at(refuses) as client:
+        with pytest.raises(AuthRefused):
+            await ask(client, auth=Ticket())
+        assert outcome(client) == ({"403": 4}, {"auth": 1})
 
 
 @pytest.mark.parametrize("target", ["http://localhost:{port}/", "http://127.0.0.1:{port}/", "//127.0.0.1:{port}/x"])
