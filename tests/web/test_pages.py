@@ -278,7 +278,6 @@ async def test_the_next_sweep_is_known_between_two(site: Site) -> None:
 
 
 def test_every_cause_and_reason_lies_with_somebody() -> None:
-    ours = {Cause.LEDGER, Cause.BUG}
     never_of_a_sweep = {
         Cause.TOKEN_NOT_FETCHED,
         Cause.TOKEN_FETCHED,
@@ -289,7 +288,8 @@ def test_every_cause_and_reason_lies_with_somebody() -> None:
         Cause.NOTHING_TO_WATCH,
         Cause.NOT_FOUND,
     }
-    assert WHOSE_CAUSE.keys() == set(Cause) - ours - never_of_a_sweep
+    assert WHOSE_CAUSE.keys() == set(Cause) - never_of_a_sweep
+    assert WHOSE_CAUSE[Cause.LEDGER] == "the ledger's disk or database"
     assert WHOSE_REASON.keys() == set(Reason) == filters.REASONS.keys()
     assert filters.STATES.keys() == set(State)
 

@@ -27,6 +27,7 @@ class Whose(StrEnum):
     CONFIGURATION = "the configuration"
     REQUESTS = "what is submitted"
     DATABASE = "the database"
+    LEDGER = "the ledger's disk or database"
     EXPORTER = "the exporter"
 
 
@@ -53,8 +54,10 @@ WHOSE_CAUSE = {
     Cause.BALANCE: Whose.ACCOUNT,
     Cause.VENDOR: Whose.VENDOR,
     Cause.CONTRACT: Whose.VENDOR,
+    Cause.LEDGER: Whose.LEDGER,
+    Cause.BUG: Whose.EXPORTER,
 }
-"""By the cause of a sweep's failure; the ledger and slips of ours are the exporter's."""
+"""By the cause of a sweep's failure."""
 
 WHOSE_REASON = {
     Reason.MODERATION: Whose.REQUESTS,
