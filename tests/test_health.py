@@ -62,6 +62,10 @@ def checked(start: Start, *arguments: str, **environment: str) -> tuple[int, str
     return process.end(None), process.stdout, process.stderr
 
 
+def reread(exporter: Exporter) -> None:
+    exporter.wait_for("the changed file to be read", lambda: 'msg="web configuration reloaded"' in exporter.stderr)
+
+
 def test_an_exporter_that_is_well_is_called_so(start: Start, config: str) -> None:
     exporter = start(config, ANYWHERE)
     (port,) = listening(exporter)
@@ -112,11 +116,13 @@ def test_where_clients_show_a_certificate_its_own_is_shown(
 ) -> None:
     web = certified / "web.yml"
     web.write_text(f"{MUTUAL}, min_version: {version}, max_version: {version}}}\n")
-    (port,) = listening(start(config, ANYWHERE, f"--web.config.file={web}"))
+    exporter = start(config, ANYWHERE, f"--web.config.file={web}")
+    (port,) = listening(exporter)
     with pytest.raises(NotWell, match=f"127.0.0.1:{port} {ENDED}"):
         ask(f":{port}", "/-/healthy")
     assert checked(start, f"--web.listen-address=:{port}", f"--web.config.file={web}") == (0, f"{WELL}\n", "")
     trustme.CA().cert_pem.write_to_path(certified / "ca.pem")  # who has not signed it
+    reread(exporter)
     with pytest.raises(NotWell, match=f"127.0.0.1:{port} {ENDED}"):
         ask(f":{port}", "/-/healthy", str(web))
 
@@ -125,11 +131,13 @@ def test_a_password_that_is_wanted_is_told_and_how_to_do_without(start: Start, c
     web = tmp_path / "web.yml"
     users = f"basic_auth_users: {{someone: {bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}}}\n"
     web.write_text(users)
-    (port,) = listening(start(config, ANYWHERE, f"--web.config.file={web}"))
+    exporter = start(config, ANYWHERE, f"--web.config.file={web}")
+    (port,) = listening(exporter)
     hint = "; `health_without_auth: true` in its web configuration lets this be asked"
     with pytest.raises(NotWell, match=f"answers 401: A user's name and password are needed.{re.escape(hint)}"):
         ask(f":{port}", "/-/healthy")
     web.write_text(users + "health_without_auth: true\n")
+    reread(exporter)
     assert ask(f":{port}", "/-/healthy") == WELL
 
 

@@ -78,7 +78,7 @@ def _certified(web_config: str) -> ssl.SSLContext | None:
     """The same, which shows the exporter's own certificate to an exporter that asks for one; None without TLS."""
     from exporter.web.access.webconfig import WebConfig  # takes half a second, and few need it
 
-    tls = WebConfig(web_config).now().settings.tls_server_config
+    tls = WebConfig(web_config).access.settings.tls_server_config
     if tls is None:
         return None
     context = _context()

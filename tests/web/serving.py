@@ -112,6 +112,11 @@ class Address:
         """How many connections speak HTTP with the server."""
         return len(self.server.server_state.connections)
 
+    def reread(self) -> None:
+        """Has the web configuration read again now, as the server does each second."""
+        assert self.web
+        self.web.reread()
+
     def http(
         self, tls: ssl.SSLContext | None = None, auth: tuple[str, str] | None = None, secure: bool | None = None
     ) -> httpx.AsyncClient:

@@ -147,7 +147,7 @@ async def test_a_right_password_gets_its_turn_among_those_who_guess_over_and_ove
 
 async def test_one_who_is_sent_away_unchecked_gets_a_turn_at_the_next_try(folder: Folder) -> None:
     web = folder.config(f"basic_auth_users: {{ann: {hashed('secret', SLOW)}}}")
-    some = web.now().users
+    some = web.access.users
     assert some
     async with serving(web) as address:
         # So many at once that the right one stands in the middle of those who wait, all on connections of their own.
@@ -177,12 +177,13 @@ async def test_too_many_log_ins_at_once_are_told_to_come_again(folder: Folder) -
 async def test_what_is_remembered_survives_a_reading_of_the_same_hashes(folder: Folder) -> None:
     text = f"basic_auth_users: {{ann: {hashed('secret', SLOW)}, bob: {hashed('word')}}}"
     web = folder.config(text)
-    first = web.now().users
+    first = web.access.users
     assert first
     assert await first.admit(basic("ann", "secret"))
     assert await first.admit(basic("bob", "word"))
     folder.write(web_yml=text.replace(text[text.index(", bob:") :], f", bob: {hashed('word')}}}"))
-    second = web.now().users
+    web.reread()
+    second = web.access.users
     assert second
     assert second is not first
     guesses = [asyncio.create_task(second.admit(basic("ann", f"guess{n}"))) for n in range(3)]
@@ -265,11 +266,14 @@ async def test_no_password_stays_in_memory_or_reaches_the_log(folder: Folder, ca
 
 
 async def test_a_password_that_was_changed_is_no_longer_good(folder: Folder) -> None:
-    async with serving(folder.config(users(ann="old", bob="same"))) as address:
+    web = folder.config(users(ann="old", bob="same"))
+    async with serving(web) as address:
         assert (await address.get(auth=("ann", "old"))).status_code == 200
         folder.write(web_yml=users(ann="new", bob="same"))
+        web.reread()
         assert (await address.get(auth=("ann", "old"))).status_code == 401
         assert (await address.get(auth=("ann", "new"))).status_code == 200
         assert (await address.get(auth=("bob", "same"))).status_code == 200
         folder.write(web_yml=users(bob="same"))
+        web.reread()
         assert (await address.get(auth=("ann", "new"))).status_code == 401

@@ -95,6 +95,7 @@ async def test_versions(folder: Folder) -> None:
     async with serving(folder.config(TLS)) as address:
         for settings, version in expected:
             folder.write(web_yml=TLS + settings)
+            address.reread()
             context = folder.client(maximum_version=version, minimum_version=version)
             spoken[settings, version] = await spoken_by(address, context, "version")
     assert spoken == expected
@@ -145,6 +146,7 @@ async def test_a_curve_that_only_the_server_has_is_none_in_common(folder: Folder
     async with serving(folder.config(TLS)) as address:
         for curve in CURVES:
             folder.write(web_yml=f"{TLS}  curve_preferences: [{curve}]\n")
+            address.reread()
             for name, offered in CURVES.items():
                 context = folder.client()
                 context.set_ecdh_curve(offered)
@@ -193,17 +195,20 @@ async def test_names_that_clients_must_have(folder: Folder) -> None:
         ]:
             folder.certify("client", *names)
             folder.write(web_yml=f"{VERIFIED}RequireAndVerifyClientCert\n  client_allowed_sans: {allowed}\n")
+            address.reread()
             for version in (V12, V13):
                 context = folder.client("client", maximum_version=version, minimum_version=version)
                 assert await answers(address, context) is accepted, (allowed, names, version)
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections(folder: Folder) -> None:
-    async with serving(folder.config(TLS)) as address:
+    web = folder.config(TLS)
+    async with serving(web) as address:
         before = await certificate(address, folder.client())
         async with address.http(folder.client()) as old:
             assert (await old.get("/")).status_code == 200
             renewed = folder.certify("server", "localhost", "127.0.0.1")
+            web.reread()
             shown = await certificate(address, folder.client())
             assert (await old.get("/")).status_code == 200
     assert shown != before
@@ -222,11 +227,13 @@ async def test_a_certificate_without_its_key_yet_keeps_the_old_one(
         new_key = (folder.path / "server.key").read_bytes()
         folder.write(server_key=old_key)
         for _ in range(2):
+            web.reread()
             assert await certificate(address, folder.client()) == before
         assert web.trouble.endswith(
             "web.yml:3: tls_server_config.key_file: does not belong to the certificate; give the two that do"
         )
         folder.write(server_key=new_key)
+        web.reread()
         assert await certificate(address, folder.client()) != before
         assert web.trouble == ""
     assert [one.levelname for one in caplog.records] == ["ERROR", "INFO"]
@@ -239,9 +246,11 @@ async def test_a_file_that_becomes_a_pipe_holds_nothing_up(folder: Folder, name:
         before = await certificate(address, folder.client())
         (folder.path / name).rename(folder.path / "away")
         os.mkfifo(folder.path / name)
+        web.reread()
         assert await certificate(address, folder.client()) == before
         assert web.trouble.endswith("cannot be read: Is a pipe; name a readable file")
         (folder.path / "away").replace(folder.path / name)
+        web.reread()
         assert await certificate(address, folder.client()) == before
         assert web.trouble == ""
 
@@ -250,10 +259,12 @@ async def test_a_client_ca_that_is_exchanged_shuts_out_those_of_the_old_one(fold
     alien = trustme.CA()
     folder.certify("old", "old.example")
     folder.certify("new", "new.example", authority=alien)
-    async with serving(folder.config(f"{VERIFIED}RequireAndVerifyClientCert\n")) as address:
+    web = folder.config(f"{VERIFIED}RequireAndVerifyClientCert\n")
+    async with serving(web) as address:
         old, new = folder.client("old"), folder.client("new")
         assert (await answers(address, old), await answers(address, new)) == (True, False)
         folder.write(ca_pem=alien.cert_pem.bytes())
+        web.reread()
         assert (await answers(address, old), await answers(address, new)) == (False, True)
 
 
@@ -262,6 +273,7 @@ async def test_a_policy_that_is_relaxed_counts_for_new_connections(folder: Folde
     async with serving(web) as address:
         assert not await answers(address, folder.client())
         folder.write(web_yml=f"{VERIFIED}VerifyClientCertIfGiven\n")
+        web.reread()
         assert await answers(address, folder.client())
 
 
@@ -269,6 +281,7 @@ async def test_switching_tls_off_needs_a_restart(folder: Folder) -> None:
     web = folder.config(TLS + users(ann="secret"))
     async with serving(web) as address:
         folder.write(web_yml=users(ann="secret"))
+        web.reread()
         assert (await address.get(tls=folder.client(), auth=("ann", "secret"))).status_code == 200
         assert web.trouble.endswith("TLS is not switched on or off while the exporter runs; restart it")
 

@@ -15,6 +15,7 @@ import pytest
 from exporter import cli
 from exporter.config.load import ConfigError
 from exporter.web.access.webconfig import COSTLIEST, WebConfig, WebSettings
+from tests.harness import until
 
 from .serving import TLS, Folder, hashed, indented, serving, users
 
@@ -276,7 +277,7 @@ def test_a_hash_is_never_taken_for_variables(folder: Folder, monkeypatch: pytest
 def test_hashes_and_keys_are_not_shown_with_the_settings(folder: Folder) -> None:
     key = (folder.path / "server.key").read_bytes()
     web = folder.config(f"tls_server_config:\n  cert_file: server.crt\n  key: {indented(key)}{users(ann='secret')}")
-    shown = f"{web.now().settings!r} {web.now().settings.model_dump()}"
+    shown = f"{web.access.settings!r} {web.access.settings.model_dump()}"
     assert shown.count("<secret>") == 4
     assert "$2b$" not in shown
     assert "PRIVATE" not in shown
@@ -307,13 +308,15 @@ async def test_without_a_rate_limit_none_is_refused(folder: Folder) -> None:
         assert {(await address.get()).status_code for _ in range(10)} == {200}
 
 
-async def test_a_change_counts_from_the_next_request_on(folder: Folder) -> None:
+async def test_the_server_has_a_changed_file_read_by_itself(folder: Folder) -> None:
     web = folder.config(users(ann="first"))
+    before = web.access.users
     async with serving(web) as address, address.http() as client:
         assert (await client.get("/", auth=("ann", "first"))).status_code == 200
         folder.write(web_yml=users(ann="second"))
-        assert (await client.get("/", auth=("ann", "first"))).status_code == 401
+        await until("the new file being in use", lambda: web.access.users is not before)
         assert (await client.get("/", auth=("ann", "second"))).status_code == 200
+        assert (await client.get("/", auth=("ann", "first"))).status_code == 401
 
 
 BROKEN_LATER = {
@@ -335,11 +338,13 @@ async def test_a_file_broken_later_keeps_the_last_good_one_and_is_told_once(
     async with serving(web) as address, address.http() as client:
         for _ in range(3):
             folder.write(web_yml=text)
+            web.reread()
             assert (await client.get("/")).status_code == 401
             assert (await client.get("/", auth=("ann", "secret"))).status_code == 200
         assert web.trouble == why
         assert [(one.levelname, vars(one)["error"]) for one in caplog.records] == [("ERROR", why)]
         folder.write(web_yml=good)
+        web.reread()
         assert (await client.get("/", auth=("ann", "secret"))).status_code == 200
     assert web.trouble == ""
     assert [one.levelname for one in caplog.records] == ["ERROR", "INFO"]
@@ -348,9 +353,11 @@ async def test_a_file_broken_later_keeps_the_last_good_one_and_is_told_once(
 async def test_a_file_that_is_away_for_a_while_changes_nothing(folder: Folder) -> None:
     web = folder.config(users(ann="secret"))
     (folder.path / "web.yml").rename(folder.path / "away.yml")
+    web.reread()
     assert web.has_users
     assert "cannot be read" in web.trouble
     (folder.path / "away.yml").rename(folder.path / "web.yml")
+    web.reread()
     assert web.has_users
     assert web.trouble == ""
 
@@ -358,6 +365,7 @@ async def test_a_file_that_is_away_for_a_while_changes_nothing(folder: Folder) -
 def test_a_file_may_take_its_demands_back(folder: Folder) -> None:
     web = folder.config(users(ann="secret"))
     folder.write(web_yml="{}")
+    web.reread()
     assert not web.has_users
 
 
@@ -389,5 +397,5 @@ def test_the_documented_example_is_good(folder: Folder) -> None:
     page = (Path(__file__).parents[2] / "docs" / "web-configuration.md").read_text(encoding="utf-8")
     example = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert example
-    settings = folder.config(example[1]).now().settings
+    settings = folder.config(example[1]).access.settings
     assert settings.model_fields_set == set(WebSettings.model_fields)

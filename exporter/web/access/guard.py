@@ -18,7 +18,7 @@ def guarded(app: ASGIApp, web: WebConfig) -> ASGIApp:
     """The application for the requests that the web configuration of their moment allows."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        access = web.now()
+        access = web.access
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

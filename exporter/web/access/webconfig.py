@@ -101,30 +101,31 @@ class Access:
 
 
 class WebConfig:
-    """The file as it is now, or as it last was good. Raises ConfigError where it cannot be used from the start."""
+    """The file as it last was good. Raises ConfigError where it cannot be used from the start."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._stamps: dict[Path, object] = {}
         self.trouble = ""
         """Why what the files hold now is not in use; empty if all is well."""
-        self._access = self._read()
+        self.access = self._read()
+        """What the files mean."""
 
     @property
     def secure(self) -> bool:
         """Whether TLS is spoken; does not change while the exporter runs."""
-        return self._access.context is not None
+        return self.access.context is not None
 
     @property
     def has_users(self) -> bool:
         """Whether requests need a password."""
-        return self.now().users is not None
+        return self.access.users is not None
 
-    def now(self) -> Access:
-        """What the files mean, read again if one of them has changed."""
+    def reread(self) -> None:
+        """Reads the files again if one of them has changed. It may take long: not to be called on the event loop."""
         if any(stamp_of(path) != stamp for path, stamp in self._stamps.items()):
             try:
-                self._access = self._read(self._access)
+                self.access = self._read(self.access)
             except ConfigError as error:
                 told, self.trouble = self.trouble, str(error)
                 if self.trouble != told:
@@ -133,7 +134,6 @@ class WebConfig:
             else:
                 self.trouble = ""
                 log.info("web configuration reloaded", extra={"file": str(self._path)})
-        return self._access
 
     def _read(self, before: Access | None = None) -> Access:
         # Stamped before it is read: what changes meanwhile is read again the next time.

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from exporter.config.files.reread import in_background
 from exporter.web.access.guard import guarded
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.address import AddressError, host_and_port
@@ -39,6 +40,9 @@ QUEUED = 1024
 
 UNREAD = 128 * 1024
 """Bytes of answers that the kernel keeps for a connection, until its client reads them; it takes twice as much."""
+
+REREAD = 1.0
+"""Seconds between two looks at the files of the web configuration."""
 
 REMINDED = 300.0
 """Seconds after which a condition that lasts is logged again."""
@@ -71,12 +75,15 @@ class Server(uvicorn.Server):
         self._web = web
         self._opened = Opened(limits)
         self._complained = -math.inf
+        self._following: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._handle)
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(QUEUED)  # asyncio uses one number for both
+        if self._web:
+            self._following = asyncio.create_task(_follow(self._web))
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Takes what the event loop complains of: that it cannot accept a connection, it would log each second."""
@@ -92,20 +99,29 @@ class Server(uvicorn.Server):
             )
 
     def _accept(self, **given: Any) -> asyncio.Protocol | asyncio.BufferedProtocol:
-        """What speaks on a new connection: with the certificates of this moment, where uvicorn would keep the first."""
-        access = self._web.now() if self._web else None
+        """What speaks on a new connection: with the newest certificates, where uvicorn would keep the first."""
+        access = self._web.access if self._web else None
         connection = Connection(self._opened, access.knows if access else lambda _: True, **given)
         return _Secured(self._opened, connection, access.context) if access and access.context else connection
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # An answer that the end cuts off is no error of ours; uvicorn would log it as two.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        if self._following:
+            self._following.cancel()
         await super().shutdown(sockets)
         asyncio.get_running_loop().set_exception_handler(None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _follow(web: WebConfig) -> None:
+    """Has the files of the web configuration read again when they change, beside the event loop: a disk may hang."""
+    while True:
+        await asyncio.sleep(REREAD)
+        await asyncio.wrap_future(in_background(web.reread))
 
 
 class _Secured(SSLProtocol):
