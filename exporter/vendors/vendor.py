@@ -145,7 +145,7 @@ def lacks(one: Observation, parts: Collection[str]) -> bool:
     return any(wanted.get(part, getattr(one, part, None) is None) for part in parts)
 
 
-def filled(listed: Observation, detail: Observation, parts: frozenset[str]) -> Observation:
+def filled(listed: Observation, detail: Observation, parts: Collection[str]) -> Observation:
     """What a row said about an end, with the parts that the detail adds."""
     names = {_PARTS.get(part, part) for part in parts}
     told = {name: value for name in names if (value := getattr(detail, name)) not in (None, "", (), Reason.UNKNOWN)}

@@ -30,8 +30,8 @@ from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.feed import DeclaredFeed, is_other
-from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
-from exporter.vendors.declared.vendor import envelope_of, vendor_of
+from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed
+from exporter.vendors.declared.vendor import vendor_of
 from exporter.vendors.vendor import Provider, Vendor
 
 ROWS = 2000
@@ -133,17 +133,13 @@ async def understood(name: str, declaration: Declaration, kind: str, content: by
 
 
 async def _read(sample: Sample, provider: Provider, feed: DeclaredFeed, declaration: Declaration, now: float) -> None:
-    declared, envelope = declaration.feeds[feed.kind], envelope_of(declaration)
+    declared, envelope = declaration.feeds[feed.kind], declaration.answer
     sample.code, _ = envelope.refused_with(sample.body)
     sample.may_be_refusal = envelope.ok is None
     if not envelope.is_good(sample.body):
         await _play(sample, feed, "detail" if declared.detail else "list", ["sample"])
         return
-    if (
-        declared.detail
-        and declared.detail.missing.when
-        and is_true(value_at(declared.detail.missing.when, sample.body))
-    ):
+    if declared.detail and declared.detail.missing.is_shown_in(sample.body):
         sample.is_unknown_task = True
         return
     shown = {form: rows_at(path, sample.body) for form, path in paths_of(declared).items()}

@@ -27,11 +27,11 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause, Reason
+from exporter.vendors.declared.account import account_of
 from exporter.vendors.declared.auth.schemes import Scheme, Signed, TokenHeader
 from exporter.vendors.declared.auth.signatures import canonical, digest, keyed
 from exporter.vendors.declared.declaration import Declaration
-from exporter.vendors.declared.feed import DeclaredFeed
-from exporter.vendors.declared.vendor import Hooks, account_of, vendor_of
+from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
 from exporter.vendors.vendor import Account, Feed
 
@@ -217,14 +217,11 @@ class Signature(httpx.Auth):
 
 def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Account | None:
     """What asks for the balance of the account that pays: at an address of its own, and for no project."""
-    asked = DECLARATION.account
-    first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
-    if asked is None or first is None:
-        return None
     scheme = None
     if settings.access_key and settings.secret_key:
         scheme = Signed(Signature(settings.access_key, settings.secret_key))
-    return account_of(asked, first, url=settings.billing_url or _billing_url(settings.base_url), scheme=scheme)
+    url = settings.billing_url or _billing_url(settings.base_url)
+    return account_of(DECLARATION.account, feeds, url=url, scheme=scheme)
 
 
 def _billing_url(base_url: str) -> str:

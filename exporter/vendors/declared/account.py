@@ -3,74 +3,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from exporter.client.answers import Answer
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Reason
-from exporter.vendors.declared.feed import Caller, Denial
-from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
+from exporter.vendors.declared.auth.schemes import Scheme
+from exporter.vendors.declared.declaration import AccountRequest
+from exporter.vendors.declared.feed import Caller, DeclaredFeed
+from exporter.vendors.declared.reading.expressions import is_true
+from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.declared.reading.words import Words
-from exporter.vendors.declared.requests import RequestTemplate, Value, window_values
-from exporter.vendors.vendor import Account, Balance
+from exporter.vendors.declared.requests import Value, window_values
+from exporter.vendors.vendor import Account, Balance, Feed
 
 CURRENCIES = {"usd": "usd", "us$": "usd", "$": "usd", "cny": "cny", "rmb": "cny", "¥": "cny", "credits": "credits"}
 """Units by what vendors call them."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """How the balance is asked for and read."""
-
-    request: RequestTemplate
-    path: Expression
-    unit: str
-    read: Callable[[Any], float | None]
-    """Raises ValueError for what is no amount."""
-    minus: Expression | None = None
-    currency: Expression | None = None
-    unlimited: Expression | None = None
-    window: float = 0.0
-    missing: Denial = field(default_factory=Denial)
-
-
-@dataclass(frozen=True)
 class DeclaredAccount(Account):
     """An account of a declared vendor."""
 
-    question: Question
+    asked: AccountRequest
+    url: str
+    """Where the balance is asked for, if not below base_url."""
     caller: Caller
     reasons: Words[Reason]
     own: Mapping[str, Value]
     """The provider's values of placeholders that the declaration adds."""
-    now: Callable[[], float] = time.time
 
     async def balance(self) -> Balance | None:
-        now = self.now()
-        values = {**self.own, **window_values(now - self.question.window, now)}
-        return await self.caller.call("account", self.question.request.filled(values), partial(self._read))
+        now = time.time()
+        values = {**self.own, **window_values(now - (self.asked.window or 0.0), now)}
+        request = self.asked.template.filled(values)
+        return await self.caller.call("account", replace(request, url=self.url + request.url), self._read)
 
     def _read(self, answer: Answer) -> Balance | None:
-        asked = self.question
-        if asked.missing.is_refusal(answer, self.caller.envelope):
+        missing, of = self.asked.missing, self.asked.balance
+        if self.caller.denies(missing, answer):
             return None
         body = self.caller.opened("account", answer, self.reasons)
-        if asked.missing.is_shown_in(body):
+        if missing.is_shown_in(body):
             return None
+        read = amount_reader(of.scale)
         try:
-            if asked.unlimited is not None and is_true(asked.unlimited(body)):
+            if of.unlimited is not None and is_true(of.unlimited(body)):
                 return None
-            left = asked.read(asked.path(body))
-            used = asked.read(asked.minus(body)) if asked.minus is not None else 0.0
-            told = asked.currency(body) if asked.currency is not None else None
-        except (ExpressionFailed, ValueError):
+            left = read(of.path(body))
+            used = read(of.minus(body)) if of.minus is not None else 0.0
+            told = of.currency(body) if of.currency is not None else None
+        except ValueError:
             raise ContractBroken("the answer holds no balance that can be read") from None
         if left is None or used is None:
             raise ContractBroken("the answer holds no balance")
-        return Balance(left - used, _unit(told, asked.unit))
+        return Balance(left - used, _unit(told, of.unit))
+
+
+def account_of(
+    asked: AccountRequest | None, feeds: Sequence[Feed], *, url: str = "", scheme: Scheme | None = None
+) -> DeclaredAccount | None:
+    """What asks for the balance, in the way of the feeds of the same provider, or at another address in another way."""
+    feed = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
+    if asked is None or feed is None:
+        return None
+    caller = replace(feed.caller, scheme=scheme) if scheme else feed.caller
+    return DeclaredAccount(asked, url, caller, feed.observe.reasons, feed.own)
 
 
 def _unit(told: object, otherwise: str) -> str:

@@ -6,7 +6,8 @@ A value's type finds the faults of that value alone. `faults` finds those that o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -16,7 +17,7 @@ from exporter.config.mistakes.faults import told_of
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.values import BaseUrl, Interval, Kind, Name, Rate, WebUrl, fault
 from exporter.config.vendors.types import VendorDeclaration
-from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words
+from exporter.config.vendors.words import ReasonWords, StateWords, faults_of_words, plain
 from exporter.tasks import Cause, Clock
 from exporter.vendors.declared.auth.settings import Auth, HeaderName, HeaderText
 from exporter.vendors.declared.reading.expressions import Expression
@@ -71,6 +72,11 @@ class _Request(Settings):
     headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="of this request")
     body: Json = Field(default=None, alias="json", description="the body, with the same placeholders")
 
+    @cached_property
+    def template(self) -> RequestTemplate:
+        """The request with its placeholders parsed."""
+        return RequestTemplate(self.method, self.path, self.query, self.body, self.headers)
+
 
 class ListRequest(_Request):
     """The request for a list of tasks, and what its answer holds."""
@@ -89,13 +95,24 @@ class ListRequest(_Request):
         default_factory=dict, description="more parameters that ask for the tasks in flight alone, where there are such"
     )
 
+    @cached_property
+    def template_in_flight(self) -> RequestTemplate:
+        """The request for the tasks in flight alone."""
+        return RequestTemplate(self.method, self.path, {**self.query, **self.in_flight}, self.body, self.headers)
+
 
 class Missing(Settings):
     """How the vendor answers that it does not know a task, or has no balance to report."""
 
     status: list[Annotated[int, Field(ge=400, le=599)]] = Field(default_factory=list, description="HTTP statuses")
-    code: list[str] = Field(default_factory=list, description="codes in the answer, as `answer.code` finds them")
+    code: list[Annotated[str, AfterValidator(plain)]] = Field(
+        default_factory=list, description="codes in the answer, as `answer.code` finds them"
+    )
     when: Path | None = Field(default=None, description="over a good answer: true where it shows none")
+
+    def is_shown_in(self, body: object) -> bool:
+        """Whether the body of a good answer says so."""
+        return self.when is not None and self.when.is_true_of(body)
 
 
 Parts = list[Literal["reason", "output", "usage", "model", "submitted", "started", "ended"]]
@@ -104,6 +121,8 @@ Parts = list[Literal["reason", "output", "usage", "model", "submitted", "started
 class EndedRequest(_Request):
     """The request for one task that has ended, where that alone reports all."""
 
+    batch: ClassVar[int] = 1
+    missing: ClassVar[Missing] = Missing(status=[404])
     row: Path = Field(default_factory=lambda: Expression("@"), description="the task")
     fills: Parts = Field(min_length=1, description="what only this request reports")
 
@@ -145,6 +164,19 @@ class AnswerEnvelope(Settings):
     ok: Path | None = Field(default=None, description="over the body: a false one is a refusal")
     code: Path | None = Field(default=None, description="the code of a refusal")
     text: Path | None = Field(default=None, description="the words of a refusal")
+
+    def is_good(self, body: object) -> bool:
+        """Whether an answer is no refusal."""
+        return self.ok is None or self.ok.is_true_of(body)
+
+    def refused_with(self, body: object) -> tuple[Any, Any]:
+        """The code and the words of a refusal."""
+        code = (self.code or _USUAL_CODE).or_none(body)
+        return plain(code) if isinstance(code, float) else code, (self.text or _USUAL_TEXT).or_none(body)
+
+
+_USUAL_CODE = Expression("error.code || code || error.type || error.status")
+_USUAL_TEXT = Expression("error.message || message || msg || detail || error_description || error")
 
 
 class OwnSetting(Settings):
@@ -213,7 +245,7 @@ class Declaration(VendorDeclaration):
         for kind, feed in self.feeds.items():
             yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
         if self.account:
-            request, dated = template_of(self.account), WINDOW if self.account.window else frozenset[str]()
+            request, dated = self.account.template, WINDOW if self.account.window else frozenset[str]()
             yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS | dated))
         if all(feed.optional for feed in self.feeds.values()):
             yield ("feeds",), "all optional; a provider that names none would have none: leave `optional` out of one"
@@ -292,11 +324,6 @@ def _is_taken(name: str) -> bool:
     return name in _TAKEN or hasattr(ProviderSettings, name)
 
 
-def template_of(request: _Request) -> RequestTemplate:
-    """The request with its placeholders parsed."""
-    return RequestTemplate(request.method, request.path, request.query, request.body, request.headers)
-
-
 def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
     if feed.list_ is None and feed.detail is None:
         yield (), "neither `list` nor `detail`; a feed needs one of them at least"
@@ -326,7 +353,7 @@ def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[t
 
 
 def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    request = template_of(of)
+    request = of.template
     yield from unknown_names(request, own | ALWAYS | PAGING | WINDOW)
     used = {name for _, template in request.templates() for name in template.names}
     kind = of.paging.type
@@ -347,13 +374,13 @@ def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyP
 
 
 def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    request = template_of(of)
+    request = of.template
     yield from unknown_names(request, own | ALWAYS | IDS)
     used = {name for _, template in request.templates() for name in template.names}
     if not used & IDS:
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
     if of.ended:
-        one = template_of(of.ended)
+        one = of.ended.template
         yield from ((("ended", *path), words) for path, words in unknown_names(one, own | ALWAYS | {"id", "+id"}))
         if not any(template.names & {"id", "+id"} for _, template in one.templates()):
             yield ("ended",), "no {id} in path, query or json; it asks for one task"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
@@ -16,12 +16,22 @@ from exporter.client.answers import Answer
 from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
-from exporter.tasks import Clock, Observation, Reason
+from exporter.config.models import ProviderSettings
+from exporter.tasks import Observation, Reason
 from exporter.vendors.declared.auth.schemes import Scheme
+from exporter.vendors.declared.declaration import (
+    AnswerEnvelope,
+    DetailRequest,
+    EndedRequest,
+    FeedDeclaration,
+    ListRequest,
+    Missing,
+    Paging,
+)
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.reading.rows import RowReader
 from exporter.vendors.declared.reading.words import Words, plain
-from exporter.vendors.declared.requests import Request, RequestTemplate, Value, window_values
+from exporter.vendors.declared.requests import Request, Value, window_values
 from exporter.vendors.fields import read_page, read_rows
 from exporter.vendors.vendor import START, Document, Feed, Page, Position, filled, lacks
 
@@ -38,36 +48,16 @@ LONGEST_CURSOR = 4096
 
 
 @dataclass(frozen=True)
-class Envelope:
-    """What is around every answer: whether it is one, and what a refusal says."""
-
-    ok: Expression | None = None
-    code: Expression = field(default_factory=lambda: Expression("error.code || code || error.type || error.status"))
-    text: Expression = field(
-        default_factory=lambda: Expression("error.message || message || msg || detail || error_description || error")
-    )
-
-    in_common_words: Callable[[str], str] = str
-
-    def refused_with(self, body: object) -> tuple[object, str]:
-        """The code and the words of a refusal."""
-        code, text = _or_none(self.code, body), _or_none(self.text, body)
-        code = plain(code) if isinstance(code, float) else code
-        return code, self.in_common_words(text) if isinstance(text, str) else ""
-
-    def is_good(self, body: object) -> bool:
-        return self.ok is None or is_true(_or_none(self.ok, body))
-
-
-@dataclass(frozen=True)
 class Caller:
     """Sends requests of one provider, signed, and hands the bodies of good answers on."""
 
     client: Client
     scheme: Scheme
-    envelope: Envelope
-    headers: Mapping[str, str] = field(default_factory=dict)
+    envelope: AnswerEnvelope
+    headers: Mapping[str, str]
+    """Of every request."""
     refused: Refused | None = None
+    in_common_words: Callable[[str], str] = str
 
     async def call(self, endpoint: str, request: Request, read: Callable[[Answer], T]) -> T:
         """What `read` makes of the answer. Raises CallError, TaskNotFound."""
@@ -91,6 +81,7 @@ class Caller:
         if answer.status < 400 and self.envelope.is_good(body):
             return body
         code, text = self.envelope.refused_with(body)
+        text = self.in_common_words(text) if isinstance(text, str) else ""
         if self.refused:
             self.refused(endpoint, answer.status, code, text)
         known = reasons.meaning(code) or reasons.meaning(text)
@@ -99,57 +90,11 @@ class Caller:
             codes = {code_of(text): known}
         raise refusal(answer.status, code=code, text=text, codes=codes)
 
-
-@dataclass(frozen=True)
-class Listing:
-    """How a list is asked for and read."""
-
-    request: RequestTemplate
-    rows: Expression
-    paging: str
-    """page, offset, cursor, link or none."""
-    first: int = 1
-    next: Expression | None = None
-    where: Expression | None = None
-    last: Expression | None = None
-    total: Expression | None = None
-    sorted: bool = True
-    window: float | None = None
-    ends_alone: bool = False
-    in_flight: RequestTemplate | None = None
-    """The request for the tasks in flight alone, where the vendor has a filter for them."""
-
-
-@dataclass(frozen=True)
-class Denial:
-    """How the vendor answers that there is nothing of what was asked for."""
-
-    status: frozenset[int] = frozenset()
-    codes: frozenset[str] = frozenset()
-    when: Expression | None = None
-
-    def is_refusal(self, answer: Answer, envelope: Envelope) -> bool:
-        """Whether an answer refuses for that reason. Raises ContractBroken for a body that is no JSON."""
-        if answer.status in self.status and _may_be_json(answer):
-            return True
-        return bool(self.codes) and plain(envelope.refused_with(answer.json())[0]) in self.codes
-
-    def is_shown_in(self, body: object) -> bool:
-        """Whether the body of a good answer says so."""
-        return self.when is not None and is_true(_or_none(self.when, body))
-
-
-@dataclass(frozen=True)
-class Detail:
-    """How tasks are asked for by their ids."""
-
-    request: RequestTemplate
-    row: Expression
-    batch: int = 1
-    missing: Denial = field(default_factory=lambda: Denial(frozenset({404})))
-    fills: frozenset[str] = frozenset()
-    ended: Detail | None = None
-    """How one task that has ended is asked for, where this does not report all of it."""
+    def denies(self, missing: Missing, answer: Answer) -> bool:
+        """Whether an answer refuses since there is nothing of what was asked for. Raises ContractBroken for no JSON."""
+        if answer.status in missing.status and answer.body.lstrip()[:1] != b"<":
+            return True  # a page of HTML would be that of something else at a wrong address
+        return bool(missing.code) and plain(self.envelope.refused_with(answer.json())[0]) in missing.code
 
 
 class DeclaredFeed(Feed):
@@ -158,51 +103,45 @@ class DeclaredFeed(Feed):
     def __init__(
         self,
         kind: str,
+        declared: FeedDeclaration,
+        settings: ProviderSettings,
         caller: Caller,
-        observe: RowReader | Callable[[object], Observation],
+        observe: RowReader,
         *,
-        clock: Clock,
-        document: Document,
-        listing: Listing | None,
-        detail: Detail | None,
-        reasons: Words[Reason],
-        page_size: int,
-        history: float,
-        own: Mapping[str, Value] | None = None,
-        id_key: str = "id",
-        asked: Callable[[str], str] = str,
-        completed: Callable[[object, str], object] = lambda row, task_id: row,
-        now: Callable[[], float] = time.time,
+        own: Mapping[str, Value],
+        asked: Callable[[str], str],
+        completed: Callable[[object, str], object],
     ) -> None:
-        """`own` are the provider's values of placeholders that the vendor's declaration adds; `now` is our clock.
+        """`own` are the provider's values of placeholders that the vendor's declaration adds.
 
         `asked` and `completed` are the `Hooks` of these names.
         """
+        listing, detail = declared.list_, declared.detail
+        if listing and (where := getattr(settings, "where", None)):
+            listing = listing.model_copy(update={"where": Expression(where)})
         self.kind = kind  # type: ignore[misc]  # a class variable where a class stands for one feed
-        self.clock = clock  # type: ignore[misc]
-        self.document = document  # type: ignore[misc]
-        self.id_key = id_key  # type: ignore[misc]
+        self.clock = declared.clock  # type: ignore[misc]
+        self.document = Document(declared.title or kind, declared.document or "")  # type: ignore[misc]
+        self.id_key = declared.fields.id.key or "id"  # type: ignore[misc]
         self.lists = listing is not None
         self.looks_up = detail is not None
         # Without a detail only the whole list shows that a task is gone.
-        self.is_sorted = listing is not None and listing.sorted and detail is not None
-        self.lists_in_flight = listing is not None and listing.in_flight is not None
+        self.is_sorted = listing is not None and listing.order == "newest_first" and detail is not None
+        self.lists_in_flight = listing is not None and bool(listing.in_flight)
         self.lists_ends_alone = listing is not None and listing.ends_alone
         self.window = listing.window if listing else None
         self.batch = detail.batch if detail else 1
-        self.fills = detail.fills if detail and listing else frozenset()
-        self.units = tuple(unit for unit, _, _ in observe.usage) if isinstance(observe, RowReader) else ()
+        self.fills = frozenset(detail.fills if detail and listing else ())
+        self.units = tuple(one.unit for one in declared.fields.usage or ())
         self.observe = observe
         self.caller = caller
+        self.own = own
+        self.now: Callable[[], float] = time.time
         self._listing = listing
         self._detail = detail
-        self.reasons = reasons
-        self._page_size = page_size
-        self._history = history
-        self.own = own or {}
+        self._settings = settings
         self._asked = asked
         self._completed = completed
-        self.now = now
         self._window: dict[str, Value] = {}
         self._in_vain: Counter[str] = Counter()
         """How often ended tasks were asked for by themselves without an answer."""
@@ -213,53 +152,50 @@ class DeclaredFeed(Feed):
             raise ContractBroken("this feed has no list")
         if at.index == 0 or not self._window:  # the same window for all pages of a sweep
             now, (since, until) = self.now(), self.within
-            self._window = window_values(max(since, now - (listing.window or self._history)), min(until, now))
+            self._window = window_values(max(since, now - (listing.window or self._settings.history)), min(until, now))
         values: dict[str, Value] = {
             **self.own,
             **self._window,
-            "page": at.index + listing.first,
+            "page": at.index + listing.paging.first,
             "offset": at.rows,
             "cursor": at.cursor,
-            "page_size": self._page_size,
+            "page_size": self._settings.page_size,
         }
-        url = str(at.cursor) if listing.paging == "link" and at.cursor else ""
-        request = (listing.in_flight if in_flight and listing.in_flight else listing.request).filled(values, url)
+        url = str(at.cursor) if listing.paging.type == "link" and at.cursor else ""
+        request = (listing.template_in_flight if in_flight else listing.template).filled(values, url)
         return await self.caller.call("list", request, partial(self._page, listing, at, request))
 
-    def _page(self, listing: Listing, at: Position, request: Request, answer: Answer) -> Page:
-        body = self.caller.opened("list", answer, self.reasons)
+    def _page(self, listing: ListRequest, at: Position, request: Request, answer: Answer) -> Page:
+        body = self.caller.opened("list", answer, self.observe.reasons)
         rows = _or_broken(listing.rows, body, "rows")
         if rows is None and listing.rows.is_empty_in(body):
             rows = []
         if not isinstance(rows, list):
             raise ContractBroken("the answer is not of the documented shape at the rows")
-        more: bool | None = None
-        if listing.last is not None:
-            more = not is_true(_or_none(listing.last, body))
-        cursor = self._next(listing, body, request)
-        if listing.paging == "none" or (listing.paging in ("cursor", "link") and (not cursor or cursor == at.cursor)):
+        more = None if listing.last is None else not listing.last.is_true_of(body)
+        cursor = self._next(listing.paging, body, request)
+        paging = listing.paging.type
+        if paging == "none" or (paging in ("cursor", "link") and (not cursor or cursor == at.cursor)):
             more = False
         page = read_page(
             rows,
             lambda row: self.observe(self._completed(row, "")),
-            asked=self._page_size,
+            asked=self._settings.page_size,
             received=at.rows,
-            total=_count(_or_none(listing.total, body)),
+            total=_count(listing.total.or_none(body)) if listing.total else None,
             more=more,
             is_other=(lambda row: False) if listing.where is None else partial(is_other, listing.where),
         )
         return page if cursor is None else page.going_on_at(cursor)
 
-    def _next(self, listing: Listing, body: Any, request: Request) -> str | int | None:
+    def _next(self, paging: Paging, body: Any, request: Request) -> str | int | None:
         """The vendor's own word for the next page. Raises ContractBroken for one that cannot be followed."""
-        if listing.next is None:
-            return None
-        found = _or_none(listing.next, body)
+        found = paging.next.or_none(body) if paging.next else None
         if found is None or found == "" or found is False:
             return None
         if isinstance(found, bool) or not isinstance(found, str | int) or len(str(found)) > LONGEST_CURSOR:
             raise ContractBroken("the answer is not of the documented shape at the next page")
-        return self._link(str(found), request) if listing.paging == "link" else found
+        return self._link(str(found), request) if paging.type == "link" else found
 
     def _link(self, link: str, request: Request) -> str:
         """A link to the same host, as a URL below ours whatever its form: another host would get the credentials."""
@@ -289,7 +225,7 @@ class DeclaredFeed(Feed):
         try:
             asked = [self._asked(one) for one in ids]
             values: dict[str, Value] = {**self.own, "id": asked[0], "ids": asked}
-            found = await self.caller.call("detail", detail.request.filled(values), read)
+            found = await self.caller.call("detail", detail.template.filled(values), read)
         except TaskNotFound:
             if len(ids) > 1:
                 raise
@@ -297,7 +233,7 @@ class DeclaredFeed(Feed):
         return await self._in_full(detail.ended, found) if detail.ended else found
 
     async def _in_full(
-        self, ended: Detail, found: Mapping[str, Sequence[Observation]]
+        self, ended: EndedRequest, found: Mapping[str, Sequence[Observation]]
     ) -> Mapping[str, Sequence[Observation]]:
         """The same with everything about their ends. Those that are not answered are left out, to be asked for again by
         themselves; raises CallError where there is nothing else."""
@@ -319,14 +255,14 @@ class DeclaredFeed(Feed):
             raise failures[0]
         return told
 
-    async def _with_end(self, ended: Detail, one: Observation) -> Observation:
+    async def _with_end(self, ended: EndedRequest, one: Observation) -> Observation:
         """What an answer says about a task, with what its own request adds if it has ended, even that it has not."""
         if not one.state.is_end or not lacks(one, ended.fills):
             return one
         values: dict[str, Value] = {**self.own, "id": self._asked(one.id)}
         read = partial(self._found, ended, [one.id])
         try:
-            found = await self.caller.call("detail", ended.request.filled(values), read)
+            found = await self.caller.call("detail", ended.template.filled(values), read)
         except TaskNotFound:
             return one
         detail = next((each for each in found.get(one.id, ()) if each.id == one.id), None)
@@ -334,14 +270,16 @@ class DeclaredFeed(Feed):
             return one
         return filled(one, detail, ended.fills) if detail.state.is_end else detail
 
-    def _found(self, detail: Detail, ids: Sequence[str], answer: Answer) -> Mapping[str, Sequence[Observation]]:
+    def _found(
+        self, detail: DetailRequest | EndedRequest, ids: Sequence[str], answer: Answer
+    ) -> Mapping[str, Sequence[Observation]]:
         """The tasks of an answer, by the ids that were asked for.
 
         Raises CallError, and TaskNotFound where the answer is that the vendor does not know what was asked for.
         """
-        if detail.missing.is_refusal(answer, self.caller.envelope):
+        if self.caller.denies(detail.missing, answer):
             raise TaskNotFound
-        body = self.caller.opened("detail", answer, self.reasons)
+        body = self.caller.opened("detail", answer, self.observe.reasons)
         if detail.missing.is_shown_in(body):
             return {}
         rows = _or_broken(detail.row, body, "row")
@@ -363,11 +301,6 @@ class DeclaredFeed(Feed):
         return {only: by_id.get(only) or observations}
 
 
-def _may_be_json(answer: Answer) -> bool:
-    """Whether a refusal can be the vendor's own: a page of HTML is that of something else at a wrong address."""
-    return answer.body.lstrip()[:1] != b"<"
-
-
 def _server(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
@@ -384,13 +317,6 @@ def is_other(where: Expression, row: object) -> bool:
         return not is_true(where(row))
     except ExpressionFailed:
         return False
-
-
-def _or_none(select: Expression | None, body: object) -> Any:
-    try:
-        return select(body) if select is not None else None
-    except ExpressionFailed:
-        return None
 
 
 def _or_broken(select: Expression, body: object, where: str) -> Any:

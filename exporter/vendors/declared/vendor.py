@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -15,14 +15,12 @@ from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Interval, Rate, fault
 from exporter.tasks import Field as Part
 from exporter.tasks import Reason, State
-from exporter.vendors.declared import declaration as declared
-from exporter.vendors.declared.account import DeclaredAccount, Question
+from exporter.vendors.declared.account import account_of
 from exporter.vendors.declared.auth.schemes import Basic, Header, JwtHs256, Query, Scheme
 from exporter.vendors.declared.auth.settings import Auth
 from exporter.vendors.declared.auth.signatures import NonceSignature, ScopedSignature
-from exporter.vendors.declared.declaration import Declaration, FeedDeclaration, template_of
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Denial, Detail, Envelope, Listing, Refused
-from exporter.vendors.declared.reading.expressions import Expression
+from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
+from exporter.vendors.declared.feed import Caller, DeclaredFeed, Refused
 from exporter.vendors.declared.reading.rows import Fact, RowReader
 from exporter.vendors.declared.reading.values import (
     amount_reader,
@@ -31,8 +29,8 @@ from exporter.vendors.declared.reading.values import (
     progress_reader,
     time_reader,
 )
-from exporter.vendors.declared.reading.words import Words, plain
-from exporter.vendors.declared.requests import RequestTemplate, Template, Value
+from exporter.vendors.declared.reading.words import Words
+from exporter.vendors.declared.requests import Template, Value
 from exporter.vendors.declared.row_fields import (
     Fields,
     LengthField,
@@ -42,7 +40,7 @@ from exporter.vendors.declared.row_fields import (
     seconds_of_offset,
     zone_of,
 )
-from exporter.vendors.vendor import Account, Document, Feed, Tells, Vendor
+from exporter.vendors.vendor import Account, Feed, Tells, Vendor
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ class Hooks:
     """What a built-in vendor that is odd does by itself."""
 
     refused: Refused | None = None
-    in_common_words: Callable[[str], str] | None = None
+    in_common_words: Callable[[str], str] = str
     """Says the vendor's texts in the words that several vendors use."""
     scheme: Callable[[Any, Client, TokenStore], Scheme] | None = None
     """Makes what signs requests."""
-    asked: Callable[[Any, str], str] | None = None
+    asked: Callable[[Any, str], str] = lambda settings, task_id: task_id
     """What stands for a task's id in requests, by the provider's settings. Raises TaskNotFound for what is no id."""
-    completed: Callable[[Any, object, str], object] | None = None
+    completed: Callable[[Any, object, str], object] = lambda settings, row, task_id: row
     """A row with what the vendor leaves out of it, by the provider's settings and the id that was asked for, which is
     empty in a list. Raises ValueError where the row shows no task."""
 
@@ -71,12 +69,11 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
 
     def account(given: ProviderSettings, client: Client, feeds: Sequence[Feed]) -> Account | None:
         """One that signs as the feeds do: a token of its own would end theirs at some vendors."""
-        asked = declaration.account
-        first = next((feed for feed in feeds if isinstance(feed, DeclaredFeed)), None)
-        if not asked or not first or any(getattr(given, name) is None for name in declaration.account_credentials):
+        if any(getattr(given, name) is None for name in declaration.account_credentials):
             return None
-        scheme = scheme_of(declaration, given, asked.auth) if asked.auth else None
-        return account_of(asked, first, url=getattr(given, "billing_url", ""), scheme=scheme)
+        asked = declaration.account
+        scheme = scheme_of(declaration, given, asked.auth) if asked and asked.auth else None
+        return account_of(asked, feeds, url=getattr(given, "billing_url", ""), scheme=scheme)
 
     return Vendor(
         name,
@@ -164,22 +161,16 @@ def feeds_of(
     caller = Caller(
         client,
         scheme,
-        envelope_of(declaration, hooks),
+        declaration.answer,
         {name: Template(text).filled(own) for name, text in declaration.headers.items()},
         hooks.refused,
+        hooks.in_common_words,
     )
     return [
         _feed(kind, feed, settings, caller, own, hooks)
         for kind, feed in declaration.feeds.items()
         if not feed.optional or kind in (settings.feeds or ())
     ]
-
-
-def envelope_of(declaration: Declaration, hooks: Hooks | None = None) -> Envelope:
-    """What is around the vendor's answers."""
-    envelope, standard = declaration.answer, Envelope()
-    in_common_words = (hooks and hooks.in_common_words) or str
-    return Envelope(envelope.ok, envelope.code or standard.code, envelope.text or standard.text, in_common_words)
 
 
 def _feed(
@@ -193,25 +184,15 @@ def _feed(
     reader = reader_of(
         feed, settings.states.get(kind), settings.reasons.get(kind), own=own, in_common_words=hooks.in_common_words
     )
-    more: dict[str, Any] = {}
-    if hooks.asked:
-        more["asked"] = partial(hooks.asked, settings)
-    if hooks.completed:
-        more["completed"] = partial(hooks.completed, settings)
     return DeclaredFeed(
         kind,
+        feed,
+        settings,
         caller,
         reader,
-        clock=feed.clock,
-        document=Document(feed.title or kind, feed.document or ""),
-        listing=_listing(feed.list_, getattr(settings, "where", None)),
-        detail=_detail(feed.detail),
-        reasons=reader.reasons,
-        page_size=settings.page_size,
-        history=settings.history,
         own=own,
-        id_key=feed.fields.id.key or "id",
-        **more,
+        asked=partial(hooks.asked, settings),
+        completed=partial(hooks.completed, settings),
     )
 
 
@@ -221,7 +202,7 @@ def reader_of(
     more_reasons: Mapping[Reason, Sequence[str]] | None = None,
     *,
     own: Mapping[str, Any] | None = None,
-    in_common_words: Callable[[str], str] | None = None,
+    in_common_words: Callable[[str], str] = str,
 ) -> RowReader:
     """What reads the rows of a feed; words that a provider adds go before the declared ones.
 
@@ -284,62 +265,6 @@ def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
     return Fact(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
 
 
-def _listing(of: declared.ListRequest | None, where: str | None) -> Listing | None:
-    if of is None:
-        return None
-    return Listing(
-        template_of(of),
-        of.rows,
-        of.paging.type,
-        first=of.paging.first,
-        next=of.paging.next,
-        where=Expression(where) if where else of.where,
-        last=of.last,
-        total=of.total,
-        sorted=of.order == "newest_first",
-        window=of.window,
-        ends_alone=of.ends_alone,
-        in_flight=_in_flight(of),
-    )
-
-
-def account_of(
-    of: declared.AccountRequest, feed: DeclaredFeed, *, url: str = "", scheme: Scheme | None = None
-) -> DeclaredAccount:
-    """What asks for the balance, in the way of a feed of the same provider, or at another address in another way."""
-    balance = of.balance
-    caller = replace(feed.caller, scheme=scheme) if scheme else feed.caller
-    question = Question(
-        RequestTemplate(of.method, url + of.path, of.query, of.body, of.headers),
-        balance.path,
-        balance.unit,
-        amount_reader(balance.scale),
-        balance.minus,
-        balance.currency,
-        balance.unlimited,
-        of.window or 0.0,
-        _denial(of.missing),
-    )
-    return DeclaredAccount(question, caller, feed.reasons, feed.own)
-
-
-def _in_flight(of: declared.ListRequest) -> RequestTemplate | None:
-    if not of.in_flight:
-        return None
-    return RequestTemplate(of.method, of.path, {**of.query, **of.in_flight}, of.body, of.headers)
-
-
-def _detail(of: declared.DetailRequest | None) -> Detail | None:
-    if of is None:
-        return None
-    ended = Detail(template_of(of.ended), of.ended.row, fills=frozenset(of.ended.fills)) if of.ended else None
-    return Detail(template_of(of), of.row, of.batch, _denial(of.missing), frozenset(of.fills), ended)
-
-
-def _denial(of: declared.Missing) -> Denial:
-    return Denial(frozenset(of.status), frozenset(plain(code) for code in of.code), of.when)
-
-
 def scheme_of(declaration: Declaration, settings: ProviderSettings, auth: Auth | None = None) -> Scheme:
     """How this provider's requests prove whose they are; `auth` stands in place of the usual way."""
 
@@ -364,6 +289,3 @@ def scheme_of(declaration: Declaration, settings: ProviderSettings, auth: Auth |
         case "acs3_hmac_sha256":
             return NonceSignature(secret(auth.key), secret(auth.secret))
     return Scheme()
-
-
-__all__ = ["Expression", "Hooks", "envelope_of", "feeds_of", "reader_of", "scheme_of", "settings_of", "vendor_of"]

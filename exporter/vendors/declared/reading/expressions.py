@@ -69,6 +69,17 @@ class Expression:
         """Raises ExpressionFailed."""
         return self.select(value)
 
+    def or_none(self, value: Any) -> Any:
+        """The same, but None also where it does not suit the value."""
+        try:
+            return self.select(value)
+        except ExpressionFailed:
+            return None
+
+    def is_true_of(self, value: Any) -> bool:
+        """Whether what it selects is true; it is not where it does not suit the value."""
+        return is_true(self.or_none(value))
+
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 

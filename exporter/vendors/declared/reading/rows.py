@@ -50,9 +50,7 @@ class RowReader:
     usage: tuple[tuple[str, Select, Read], ...] = ()
     result: Select | None = None
     """What is there only once a task has ended well; it matters for tasks in a state that no table knows."""
-    state_tells: bool = True
-    """Whether a failure may have no other reason than the word of its state, such as `expired`."""
-    in_common_words: Callable[[str], str] | None = None
+    in_common_words: Callable[[str], str] = str
     """Says a vendor's text in the words that several vendors use, where it has words of its own."""
 
     def __call__(self, raw: object) -> Observation:
@@ -109,11 +107,9 @@ class RowReader:
         text, broken = _selected(self.text, raw, broken)
         code = plain(code) if isinstance(code, float) else code
         said = text if isinstance(text, str) else plain(text)
-        common = self.in_common_words(said) if self.in_common_words else said
         reason = self.reasons.meaning(code) or self.reasons.meaning(text)
-        reason = reason or reason_of(code=code, text=common) or self.vague.meaning(code)
-        if reason is None and self.state_tells:
-            reason = self.reasons.meaning(word)
+        reason = reason or reason_of(code=code, text=self.in_common_words(said)) or self.vague.meaning(code)
+        reason = reason or self.reasons.meaning(word)  # such as `expired`
         told = tuple(one for one in (code_of(code) and str(code), said) if one and one.strip())
         return reason, told, broken
 
