@@ -118,7 +118,7 @@ def built_in() -> Registry:
     makers: dict[str, Callable[[], Vendor]] = {}
     for name in found:
         stem, _, ending = name.rpartition(".")
-        if ending == "py":  # which may read a YAML file beside it
+        if ending == "py":  # which reads the YAML file beside it, where there is one
             makers[stem] = partial(_of_module, stem)
         elif ending == "yaml":
             makers.setdefault(stem, partial(_of_file, stem))
@@ -131,17 +131,19 @@ def _of_module(name: str) -> Vendor:
 
 
 def _of_file(name: str) -> Vendor:
-    declaration = declaration_of(name)
-    if declaration is None:
-        raise LookupError(f"no declaration of {name}")
-    return vendor_of(name, declaration)
+    return vendor_of(name, read_declaration(name))
+
+
+def declaration_of(name: str) -> Declaration | None:
+    """What is declared of a built-in vendor, with or without hooks; None where it is code alone."""
+    if (resources.files("exporter.vendors.builtin") / f"{name}.yaml").is_file():
+        return read_declaration(name)
+    return getattr(import_module(f"exporter.vendors.builtin.{name}"), "DECLARATION", None)
 
 
 @cache
-def declaration_of(name: str) -> Declaration | None:
-    """What is declared of a built-in vendor, with or without hooks; None where it is code alone."""
-    if not (resources.files("exporter.vendors.builtin") / f"{name}.yaml").is_file():
-        return getattr(import_module(f"exporter.vendors.builtin.{name}"), "DECLARATION", None)
+def read_declaration(name: str) -> Declaration:
+    """What the YAML file of a built-in vendor declares."""
     with resources.as_file(resources.files("exporter.vendors.builtin") / f"{name}.yaml") as path:
         file = VendorFile(path, Registry({}), None)
     if file.faults:

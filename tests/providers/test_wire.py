@@ -16,11 +16,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from exporter.client.errors import ContractBroken
 from exporter.tasks import Field, Observation, Reason, State
-from exporter.vendors.builtin import chanjing, facewap, huawei_metastudio
 from exporter.vendors.builtin._gateway import rows
 from exporter.vendors.declared.declaration import FeedDeclaration
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation, read_rows, shaped
+from exporter.vendors.registry import declaration_of
 from tests.harness import VENDORS, Line
 
 
@@ -283,7 +283,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "huawei_metastudio": {"project_id": "p", "auth_token": "TOKEN"},
     "facewap": {"base_url": "https://facewap.example", "token": "TOKEN"},
 }
-DECLARED = {"chanjing": chanjing, "huawei_metastudio": huawei_metastudio, "facewap": facewap}
 KINDS = [(name, kind) for name in SETTINGS for kind in VENDORS[name].kinds]
 
 
@@ -296,7 +295,8 @@ def numbers_of(one: Observation) -> list[float | None]:
 @given(data=st.data())
 def test_any_row_with_a_good_id_is_an_observation(vendor: str, kind: str, data: st.DataObject) -> None:
     observe: Any = Line({"type": vendor, **SETTINGS[vendor]}).feeds[kind]
-    keys = keys_of(DECLARED[vendor].DECLARATION.feeds[kind]) if vendor in DECLARED else named(rows.Row)
+    declared = declaration_of(vendor)
+    keys = keys_of(declared.feeds[kind]) if declared else named(rows.Row)
     one = observe.observe(data.draw(rows_of(keys)))
     assert isinstance(one, Observation)
     assert one.id == "a"

@@ -21,22 +21,11 @@ from exporter.client.errors import ContractBroken, refusal
 from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
-from exporter.tasks import Cause, Reason
+from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
-
-CODES = {
-    "400": Reason.INVALID_INPUT,
-    "10400": Reason.AUTH,
-    "10401": Reason.AUTH,
-    "40000": Reason.INVALID_INPUT,
-    "40001": Reason.RATE_LIMITED,
-    "40002": Reason.INSUFFICIENT_BALANCE,
-    "50000": Reason.PROVIDER_INTERNAL,
-    "51000": Reason.PROVIDER_INTERNAL,
-}
+from exporter.vendors.registry import read_declaration
 
 
 class Settings(ProviderSettings):
@@ -54,80 +43,8 @@ class Settings(ProviderSettings):
     secret_key: Secret | None = Field(default=None, description="the application's; each new token ends the one before")
 
 
-def _feed(title: str, document: str, path: str, length: str, states: dict[str, Any], reasons: dict[str, Any]) -> Any:
-    """What the two feeds have in common."""
-    listed, detail = path.split()
-    return {
-        "clock": "observed",
-        "title": title,
-        "document": document,
-        "list": {
-            "method": "POST",
-            "path": listed,
-            "json": {"page": "{page}", "page_size": "{page_size}"},
-            "rows": "data.list || data.List",
-            "total": "data.page_info.total_count || data.PageInfo.total_count",
-            "paging": {"type": "page"},
-        },
-        # The id is the only parameter, so it is what the vendor means by a wrong one.
-        "detail": {
-            "path": detail,
-            "query": {"id": "{id}"},
-            "row": "data",
-            "missing": {"code": ["400", "40000"], "when": "!data"},
-        },
-        "fields": {
-            "id": "id",
-            "state": "status",
-            "progress": "progress",
-            "submitted": "create_time",
-            "output": {"path": "duration", "unit": length},
-            "text": "msg",
-            "result": "video_url",
-        },
-        "states": states,
-        "reasons": reasons,
-    }
-
-
-# The range says why a video failed where its words do not: 4X is a wrong parameter, 5X a fault of the service.
-WRONG, FAULTY = [str(number) for number in range(40, 50)], [str(number) for number in range(50, 60)]
-
-_BY_CODE = {reason.value: [code for code, meant in CODES.items() if meant is reason] for reason in CODES.values()}
-
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "Chanjing",
-        "answer": {"ok": "code == `0`", "code": "code", "text": "msg"},
-        # Seconds of video: no call reports what is left of the vendor's currency.
-        "account": {
-            "path": "/open/v1/user_info",
-            "balance": {"path": "data.video_create_limit", "minus": "data.video_create_seconds", "unit": "seconds"},
-        },
-        "feeds": {
-            "lip_sync": _feed(
-                "Lip-syncing: task list",
-                "https://doc.chanjing.cc/api/lip-syncing/get_task_list.html",
-                "/open/v1/video_lip_sync/list /open/v1/video_lip_sync/detail",
-                "ms",
-                {"queued": ["0"], "running": ["10"], "succeeded": ["20"], "failed": ["30"]},
-                _BY_CODE,
-            ),
-            "video": _feed(
-                "Video synthesis: video list",
-                "https://mcp.chanjing.cc/api/video-synthesis/get-video-list.html",
-                "/open/v1/video_list /open/v1/video",
-                "s",
-                {"running": ["10"], "succeeded": ["30"], "failed": WRONG + FAULTY},
-                _BY_CODE
-                | {
-                    "invalid_input": _BY_CODE["invalid_input"] + WRONG,
-                    "provider_internal": _BY_CODE["provider_internal"] + FAULTY,
-                },
-            ),
-        },
-    }
-)
+DECLARATION = read_declaration("chanjing")
+CODES = {code: reason for reason, codes in DECLARATION.feeds["lip_sync"].reasons.items() for code in codes}
 
 
 def _in_common_words(text: str) -> str:

@@ -18,9 +18,9 @@ from exporter.config.models import FileReference, ProviderSettings, Secret
 from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.auth.settings import HeaderName
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, vendor_of
+from exporter.vendors.registry import read_declaration
 
 
 class HeaderValue(Secret):
@@ -62,60 +62,6 @@ class Settings(ProviderSettings):
     )
 
 
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "ComfyUI",
-        "answer": {"text": "error.message || error"},
-        "feeds": {
-            "job": {
-                "title": "Jobs, GET /api/jobs",
-                "document": "https://docs.comfy.org/development/comfyui-server/comms_routes",
-                "list": {
-                    "path": "/api/jobs",
-                    "query": {
-                        "limit": "{page_size}",
-                        "offset": "{offset}",
-                        "sort_by": "created_at",
-                        "sort_order": "desc",
-                    },
-                    "rows": "jobs",
-                    "total": "pagination.total",
-                    "last": "pagination.has_more == `false`",
-                    "paging": {"type": "offset"},
-                },
-                "detail": {"path": "/api/jobs/{id}"},
-                "fields": {
-                    "id": "id",
-                    # An interruption is a cancel, whichever way it is reported.
-                    "state": "(status == 'failed' && contains(not_null(execution_error.exception_type, ''), "
-                    "'InterruptProcessing') && 'cancelled') || status",
-                    "submitted": "create_time",
-                    "started": "execution_start_time",
-                    "ended": "execution_end_time",
-                    "model": "workflow_id",
-                    "code": "execution_error.exception_type",
-                    "text": "execution_error.exception_message",
-                    "result": "preview_output",
-                },
-                "states": {
-                    "queued": ["pending"],
-                    "running": ["in_progress"],
-                    "succeeded": ["completed"],
-                    "failed": ["failed"],
-                    "cancelled": ["cancelled"],
-                },
-                "reasons": {"provider_internal": ["OutOfMemoryError", "^torch.OutOfMemoryError", "^torch.cuda."]},
-                # Nodes that call other vendors raise these too, with those vendors' words.
-                "vague_reasons": {
-                    "provider_internal": ["RuntimeError", "^torch."],
-                    "invalid_input": ["ValueError", "FileNotFoundError", "KeyError"],
-                },
-            }
-        },
-    }
-)
-
-
 class Headers(Scheme):
     """Headers as the settings have them."""
 
@@ -138,7 +84,7 @@ def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
 
 VENDOR = vendor_of(
     "comfyui",
-    DECLARATION,
+    read_declaration("comfyui"),
     Hooks(scheme=_scheme),
     settings=Settings,
     other_names=("comfy", "comfy_ui"),

@@ -16,8 +16,8 @@ from exporter.client.tokens import GivenToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import Duration, Rate
 from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
+from exporter.vendors.registry import read_declaration
 
 
 class Settings(ProviderSettings):
@@ -32,50 +32,8 @@ class Settings(ProviderSettings):
     created_at_offset: Duration = Field(default=28800.0, description="by how much the vendor's createdAt is too early")
 
 
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "faceWap",
-        "settings": {"created_at_offset": {}},
-        "answer": {"ok": "code == `200` || code == `900`", "code": "code", "text": "msg"},  # 900: there is no data
-        "feeds": {
-            "face_swap": {
-                "clock": "observed",
-                "title": "Video history (视频历史), POST /videoTaskHistory",
-                "list": {
-                    "method": "POST",
-                    "path": "/videoTaskHistory",
-                    "json": {"page": "{page}", "pageSize": "{page_size}"},
-                    "rows": "code != `900` && data || `[]`",
-                    "paging": {"type": "page"},
-                },
-                "detail": {
-                    "path": "/getTaskInfo",
-                    "query": {"promptId": "{id}"},
-                    "row": "type(data.taskList) == 'array' && data.taskList || [data]",
-                    "missing": {"when": "code == `900` || !data"},
-                },
-                "fields": {
-                    "id": "promptId",
-                    "state": "state",
-                    "dated": {"path": "createdAt", "offset": "{created_at_offset}"},
-                    "text": "reason",
-                },
-                "states": {"failed": ["2"], "queued": ["10"], "running": ["20"], "succeeded": ["30"]},
-                "reasons": {
-                    "moderation": ["new_sensitive"],
-                    "unknown": ["unknown error"],
-                    "auth": ["401", "403"],
-                    "provider_internal": ["510"],
-                    "invalid_input": ["800"],
-                },
-            }
-        },
-    }
-)
-
-
 def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
     return TokenHeader(GivenToken(settings.token), prefix="Bearer " if settings.bearer else "")
 
 
-VENDOR = vendor_of("facewap", DECLARATION, Hooks(scheme=_scheme), settings=Settings)
+VENDOR = vendor_of("facewap", read_declaration("facewap"), Hooks(scheme=_scheme), settings=Settings)

@@ -17,9 +17,9 @@ from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, vendor_of
+from exporter.vendors.registry import read_declaration
 
 PLATFORM = "https://api.fal.ai/v1"
 QUEUE = "https://queue.fal.run"
@@ -63,81 +63,6 @@ class Settings(ProviderSettings):
     def queue(self) -> str:
         """Where the queue's API starts."""
         return self.queue_url or (QUEUE if self.base_url == PLATFORM else self.base_url)
-
-
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "fal",
-        "credentials": ["api_key"],
-        "auth": {"type": "header", "name": "Authorization", "prefix": "Key "},
-        "settings": {"queue": {}, "endpoints": {}},
-        "answer": {
-            "code": "error.type || error_type || detail[0].type",
-            "text": "error.message || detail[0].msg || detail || error",
-        },
-        "feeds": {
-            "request": {
-                "title": "Platform APIs: requests by endpoint; Queue: status",
-                "document": "https://docs.fal.ai/platform-apis/v1/models/requests/by-endpoint",
-                "list": {
-                    "path": "/models/requests/by-endpoint",
-                    "query": {
-                        "endpoint_id": "{endpoints}",
-                        "limit": "{page_size}",
-                        "cursor": "{cursor}",
-                        "sort_by": "ended_at",
-                    },
-                    "rows": "items",
-                    "last": "has_more == `false`",
-                    "paging": {"type": "cursor", "next": "next_cursor"},
-                    "window": "24h",
-                    "ends_alone": True,
-                },
-                "detail": {"path": "{queue}/{+id}/status", "fills": ["reason"]},
-                "fields": {
-                    "id": "request_id",
-                    # A row of the list has an HTTP status, an answer of the queue a word, which may stand beside an
-                    # error.
-                    "state": "(status == 'COMPLETED' && (error || error_type) && 'FAILED') || status"
-                    " || (to_number(status_code) >= `200` && to_number(status_code) < `300` && 'COMPLETED')"
-                    " || (status_code && 'FAILED')"
-                    " || (!ended_at && started_at && 'IN_PROGRESS') || (!ended_at && 'IN_QUEUE') || `null`",
-                    "submitted": "sent_at",
-                    "started": "started_at",
-                    "ended": "ended_at",
-                    "model": "endpoint_id",
-                    "code": "error_type || status_code",
-                    "text": "error",
-                },
-                "states": {
-                    "queued": ["IN_QUEUE"],
-                    "running": ["IN_PROGRESS"],
-                    "succeeded": ["COMPLETED"],
-                    "failed": ["FAILED"],
-                    "cancelled": ["CANCELLED", "CANCELED"],
-                },
-                # 400 and 422 are missing: they are the fault of the input or of what it shows, as the queue shows.
-                "reasons": {
-                    "moderation": ["content_policy_violation"],
-                    "insufficient_balance": ["402"],
-                    "invalid_input": ["^image_", "^file_", "^video_", "^audio_", "validation_error"],
-                    "auth": ["401", "403", "authorization_error"],
-                    "rate_limited": ["429", "rate_limited"],
-                    "timeout": ["408", "504", "generation_timeout", "request_timeout", "startup_timeout"],
-                    "provider_internal": [
-                        *("500", "501", "502", "503", "^runner_", "internal_server_error", "server_error"),
-                        *("downstream_service_error", "downstream_service_unavailable"),
-                    ],
-                },
-            }
-        },
-        "account": {
-            "path": "/account/billing",
-            "query": {"expand": "credits"},
-            "balance": {"path": "credits.current_balance", "unit": "usd"},
-        },
-    }
-)
 
 
 def _parts(settings: Settings, task_id: str) -> tuple[str, str]:
@@ -186,7 +111,7 @@ def _refused(endpoint: str, status: int, code: object, text: str) -> None:
 
 VENDOR = vendor_of(
     "fal",
-    DECLARATION,
+    read_declaration("fal"),
     Hooks(asked=_asked, completed=_completed, in_common_words=_in_common_words, refused=_refused),
     settings=Settings,
     other_names=("fal.ai", "fal-ai", "fal_ai"),

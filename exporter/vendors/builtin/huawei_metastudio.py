@@ -26,36 +26,14 @@ from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
-from exporter.tasks import Cause, Reason
+from exporter.tasks import Cause
 from exporter.vendors.declared.account import account_of
 from exporter.vendors.declared.auth.schemes import Scheme, Signed, TokenHeader
 from exporter.vendors.declared.auth.signatures import canonical, digest, keyed
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
+from exporter.vendors.registry import read_declaration
 from exporter.vendors.vendor import Account, Feed
-
-CODES = {
-    "apigw.0101": Reason.INVALID_INPUT,
-    "apigw.0201": Reason.INVALID_INPUT,
-    "apigw.0301": Reason.AUTH,
-    "apigw.0302": Reason.AUTH,
-    "apigw.0306": Reason.AUTH,
-    "apigw.0308": Reason.RATE_LIMITED,
-    "mss.00000001": Reason.AUTH,
-    "mss.00000002": Reason.INVALID_INPUT,
-    "mss.00000003": Reason.INVALID_INPUT,
-    "mss.00000004": Reason.PROVIDER_INTERNAL,
-    "mss.00010003": Reason.INVALID_INPUT,
-    "mss.00010004": Reason.INVALID_INPUT,
-    "mss.00010008": Reason.AUTH,
-    "mss.00010009": Reason.AUTH,
-    "mss.10000002": Reason.INVALID_INPUT,
-    "mss.10000003": Reason.INVALID_INPUT,
-    "mss.20010019": Reason.INVALID_INPUT,
-    "mss.20010020": Reason.INVALID_INPUT,
-    "mss.20010135": Reason.INSUFFICIENT_BALANCE,
-} | {f"mss.1000100{digit}": Reason.INVALID_INPUT for digit in range(1, 10)}
 
 GENERIC = re.compile(r"mss\.0000000\d{1,2}", re.IGNORECASE)
 """Codes that the vendor's pages give different meanings: the HTTP status goes before them."""
@@ -106,76 +84,7 @@ class Settings(ProviderSettings):
         return project
 
 
-PATH = "/v1/{project_id}/digital-human-videos"
-
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "Huawei Cloud MetaStudio",
-        "settings": {"project_id": {}},
-        "answer": {"code": "error_code", "text": "error_msg"},
-        "account": {
-            "path": "/v2/accounts/customer-accounts/balances",
-            "missing": {"status": [404]},
-            # Of several purses the one of money: others are credit lines, bonuses and deposits.
-            "balance": {
-                "path": "account_balances[?account_type == `1`] | [0].amount",
-                "minus": "debt_amount || `0`",
-                "currency": "currency",
-                "unit": "cny",
-            },
-        },
-        "feeds": {
-            "digital_human": {
-                "title": "Querying Video Production Tasks",
-                "document": "https://support.huaweicloud.com/intl/en-us/api-metastudio/ListDigitalHumanVideo.html",
-                "list": {
-                    "path": PATH,
-                    "query": {
-                        "offset": "{offset}",
-                        "limit": "{page_size}",
-                        "sort_key": "create_time",
-                        "sort_dir": "desc",
-                    },
-                    # BLOCK is newer than some regions and is looked up singly.
-                    "in_flight": {"state": "WAITING,PROCESSING"},
-                    "rows": "jobs",
-                    "total": "count",
-                    "paging": {"type": "offset"},
-                },
-                "detail": {
-                    "path": PATH,
-                    "query": {"job_id": "{id}", "limit": "1"},
-                    "row": "jobs[0]",
-                    "missing": {"when": "contains(keys(@), 'jobs') && !jobs"},
-                },
-                "fields": {
-                    "id": "job_id",
-                    "state": "state",
-                    "submitted": "create_time",
-                    "started": "start_time",
-                    "ended": "end_time",
-                    "output": "duration",
-                    "model": "job_type",
-                    "code": "error_info.error_code",
-                    "text": "error_info.error_msg",
-                    "result": "output_asset_config.preview_video_url || output_asset_config.asset_id",
-                },
-                "states": {
-                    "queued": ["WAITING"],
-                    "running": ["PROCESSING"],
-                    "blocked": ["BLOCK"],
-                    "succeeded": ["SUCCEED"],
-                    "failed": ["FAILED"],
-                    "cancelled": ["CANCELED"],
-                },
-                "reasons": {
-                    reason.value: [code for code, meant in CODES.items() if meant is reason]
-                    for reason in dict.fromkeys(CODES.values())
-                },
-            }
-        },
-    }
-)
+DECLARATION = read_declaration("huawei_metastudio")
 
 
 class Signature(httpx.Auth):

@@ -24,9 +24,9 @@ from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Header, Scheme
 from exporter.vendors.declared.auth.settings import HeaderName
-from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.row_fields import as_path
 from exporter.vendors.declared.vendor import Hooks, feeds_of, tells_of, vendor_of
+from exporter.vendors.registry import read_declaration
 from exporter.vendors.vendor import Feed
 
 _NO_SUCH_PATH = re.compile(r"invalid url|no route|not found: (?:get )?/|resource not found|^not found$", re.IGNORECASE)
@@ -69,71 +69,7 @@ class Settings(ProviderSettings):
         return path.strip("/")
 
 
-DECLARATION = Declaration.model_validate(
-    {
-        "title": "OpenAI-shaped videos",
-        "settings": {"api_version": {"default": ""}, "path": {"default": "videos"}},
-        # `error.type` is the same for a wrong key and a wrong request: the HTTP status says more.
-        "answer": {"code": "error.code || code", "text": "error.message || message || detail || error"},
-        "other_names": ["azure", "azure_openai", "litellm", "inworld", "openai_video", "sora_2"],
-        "feeds": {
-            "video": {
-                "title": "Videos, GET /v1/videos/{id}",
-                "document": "https://platform.openai.com/docs/api-reference/videos",
-                "list": {
-                    "path": "/{path}",
-                    "query": {
-                        "limit": "{page_size}",
-                        "after": "{cursor}",
-                        "order": "desc",
-                        "api-version": "{api_version}",
-                    },
-                    "rows": "data",
-                    "paging": {"type": "cursor", "next": "last_id || data[-1].id"},
-                    "last": "has_more == `false`",
-                },
-                "detail": {
-                    "path": "/{path}/{id}",
-                    "query": {"api-version": "{api_version}"},
-                    "missing": {"code": ["task_not_exist", "task_not_found", "video_not_found"]},
-                },
-                "fields": {
-                    "id": "id",
-                    "state": "status",
-                    "progress": "progress",
-                    "submitted": "created_at",
-                    # Often missing; `expires_at` lies hours ahead, and is no end.
-                    "ended": {"path": "completed_at || finished_at", "when": "end"},
-                    "output": "seconds || n_seconds",
-                    "model": "model",
-                    "code": "error.code || failure_reason",
-                    "text": "error.message",
-                },
-                "states": {
-                    "queued": ["queued", "preprocessing"],
-                    "running": ["in_progress", "running", "processing"],
-                    "succeeded": ["completed", "succeeded"],
-                    "failed": ["failed"],
-                    "cancelled": ["cancelled"],
-                    "unknown": ["unknown"],
-                },
-                "reasons": {
-                    "moderation": [
-                        "moderation_blocked",
-                        "content_policy_violation",
-                        "content_filter",
-                        "ResponsibleAIPolicyViolation",
-                    ],
-                    "insufficient_balance": ["insufficient_quota", "insufficient_user_quota"],
-                    "auth": ["invalid_api_key"],
-                    "rate_limited": ["rate_limit_exceeded"],
-                    "invalid_input": ["invalid_request_error"],
-                    "provider_internal": ["server_error", "video_generation_failed"],
-                },
-            }
-        },
-    }
-)
+DECLARATION = read_declaration("openai_videos")
 
 _VIDEO = DECLARATION.feeds["video"]
 BY_ID = DECLARATION.model_copy(update={"feeds": {"video": _VIDEO.model_copy(update={"list_": None})}})
