@@ -6,10 +6,8 @@ of the wrong shape costs that part alone and is counted under its name.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from exporter.client.errors import ContractBroken
 from exporter.client.redaction.redaction import READ, redacted, without
 from exporter.config.models import ProviderSettings
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
+from exporter.vendors.declared.reading.values import LONGEST_LENGTH, number, progress_reader, time_reader
 from exporter.vendors.declared.reading.words import Words, plain
 from exporter.vendors.vendor import Page
 
@@ -33,8 +32,6 @@ ROWS_FACTOR = 4
 LEAST_ROWS = 200
 """Rows that a page may have in any case: some vendors have one page size, whatever is asked for."""
 
-NUMBERS = (int, float)  # exactly: True is an int too
-
 DEPTH = 8
 """How deep a row is searched for texts; what lies deeper is no field of a task."""
 
@@ -44,8 +41,8 @@ VALUES_SEARCHED = 1000
 TOO_MUCH = "(words of a task that is too large to be searched for content)"
 """Stands for the words of a failure where the row holds too much to know whether they repeat some of it."""
 
-
-_NOTHING: frozenset[Field] = frozenset()  # one for all rows: each empty set is an object of its own, of 216 bytes
+NOTHING: frozenset[Field] = frozenset()
+"""No parts. One for all rows: each empty set is an object of its own, of 216 bytes."""
 
 
 class Wire(BaseModel):
@@ -57,7 +54,7 @@ class Wire(BaseModel):
     def read(cls, raw: object) -> tuple[Self, frozenset[Field]]:
         """The model of a row, and the parts whose values break the contract. Raises ValueError where no id is left."""
         try:
-            return cls.model_validate(raw), _NOTHING
+            return cls.model_validate(raw), NOTHING
         except ValidationError as error:
             broken = {
                 str(fault["loc"][0]) for fault in error.errors(include_url=False, include_input=False) if fault["loc"]
@@ -92,7 +89,8 @@ class UsersWords:
         return next(filter(None, map(self.reasons.meaning, said)), None) if self.reasons else None
 
 
-def _task_id(value: Any) -> str:
+def task_id_of(value: Any) -> str:
+    """A task's id out of a text or a number. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not is_task_id(value):
@@ -100,57 +98,13 @@ def _task_id(value: Any) -> str:
     return value
 
 
-def _number(value: Any) -> float:
-    if type(value) not in NUMBERS and type(value) is not str:
-        raise ValueError("not a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError("not a number") from None
-    if not math.isfinite(number):
-        raise ValueError("not a number")
-    return number
-
-
-def _unix_time(value: Any) -> float | None:
-    """Unix seconds from seconds, milli-, micro- or nanoseconds (by magnitude) or ISO 8601; unset is None."""
-    if type(value) in NUMBERS and 0 <= value < 1e11:  # seconds, as most rows have it
-        return value or None
-    if value is None or value == "":
-        return None
-    try:
-        number = _number(value)
-    except ValueError:
-        if not isinstance(value, str) or value.strip().isdigit():
-            raise
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if abs(number) < 1e11:
-        return number or None
-    for units in (1e9, 1e6, 1e3):  # ns, µs, ms: the same digits would be seconds in the year 5138, or ms in 1973
-        if abs(number) >= 1e8 * units:
-            number /= units
-            break
-    return number or None
-
-
-def _percent(value: Any) -> float | None:
-    """A ratio from 0 to 1, out of 0..100 as a number, a numeric text or "NN%"."""
-    if value is None or value == "":
-        return None
-    number = _number(value.strip().removesuffix("%") if isinstance(value, str) else value)
-    if not 0 <= number <= 100:
-        raise ValueError("not a percentage")
-    return number / 100
-
-
 def _length(value: Any) -> float | None:
     if value is None or value == "":
         return None
-    number = _number(value)
-    if number < 0 or number > 1e9:
+    length = number(value)
+    if not 0 <= length <= LONGEST_LENGTH:
         raise ValueError("not a length")
-    return number
+    return length
 
 
 def _text(value: Any) -> str:
@@ -298,10 +252,10 @@ def _texts(raw: object) -> Iterator[str]:
         level = [value for one in nested for value in (one.values() if isinstance(one, dict) else one)]
 
 
-TaskId = Annotated[str, BeforeValidator(_task_id)]
-Timestamp = Annotated[float | None, BeforeValidator(_unix_time)]
+TaskId = Annotated[str, BeforeValidator(task_id_of)]
+Timestamp = Annotated[float | None, BeforeValidator(time_reader())]
 """Unix seconds; None where the vendor says 0, null or nothing."""
-Percent = Annotated[float | None, BeforeValidator(_percent)]
+Percent = Annotated[float | None, BeforeValidator(progress_reader("percent"))]
 """A ratio from 0 to 1."""
 Length = Annotated[float | None, BeforeValidator(_length)]
 """A length as the vendor counts it (seconds or milliseconds, as its document says)."""

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.client.reasons import code_of, reason_of
-from exporter.tasks import Field, Observation, Reason, State, is_task_id
+from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed
 from exporter.vendors.declared.reading.words import Words, plain
-from exporter.vendors.fields import observation
+from exporter.vendors.fields import NOTHING, observation, task_id_of
 
 Select = Callable[[Any], Any]
 Read = Callable[[Any], float | None]
 
 MODEL_LENGTH = 2048
 """Characters of a model's name that are read; more are no name."""
-
-_NOTHING: frozenset[Field] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class RowReader:
     text: Expression | None = None
     model: Expression | None = None
     usage: tuple[tuple[str, Select, Read], ...] = ()
-    result: Select | None = None
+    result: Expression | None = None
     """What is there only once a task has ended well; it matters for tasks in a state that no table knows."""
     in_common_words: Callable[[str], str] = str
     """Says a vendor's text in the words that several vendors use, where it has words of its own."""
@@ -56,7 +54,7 @@ class RowReader:
     def __call__(self, raw: object) -> Observation:
         """Raises ValueError where the row shows no task."""
         task_id = task_id_of(self.id(raw))
-        broken = _NOTHING
+        broken = NOTHING
         word: Any = None
         try:
             word = self.state(raw)
@@ -82,7 +80,7 @@ class RowReader:
         if state in (State.FAILED, State.UNKNOWN, None):
             reason, words, broken = self._failure(raw, word if state is not None else None, broken)
             fault = reason or (Reason.UNKNOWN if words and self.code is not None else None)
-            result = state is not State.FAILED and self.result is not None and _is_there(self.result, raw)
+            result = state is not State.FAILED and self.result is not None and bool(self.result.or_none(raw))
         made = observation(
             task_id,
             state,
@@ -114,7 +112,7 @@ class RowReader:
         return reason, told, broken
 
     def _take_account(self, made: Observation, raw: object) -> None:
-        name, _ = _selected(self.model, raw, _NOTHING)
+        name, _ = _selected(self.model, raw, NOTHING)
         if isinstance(name, str | int) and not isinstance(name, bool):
             made.model = str(name)[:MODEL_LENGTH].strip()
         usage = []
@@ -130,14 +128,6 @@ class RowReader:
         made.usage = tuple(usage)
 
 
-def task_id_of(value: object) -> str:
-    """A task's id out of a text or a number. Raises ValueError."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not is_task_id(text):
-        raise ValueError("not an id")
-    return text
-
-
 def _selected(select: Expression | None, raw: object, broken: frozenset[Field]) -> tuple[Any, frozenset[Field]]:
     if select is None:
         return None, broken
@@ -146,10 +136,3 @@ def _selected(select: Expression | None, raw: object, broken: frozenset[Field]) 
     except ExpressionFailed:
         return None, broken | {Field.REASON}
     return found, broken | {Field.REASON} if found is None and select.is_blocked_in(raw) else broken
-
-
-def _is_there(select: Select, raw: object) -> bool:
-    try:
-        return bool(select(raw))
-    except ExpressionFailed:
-        return False

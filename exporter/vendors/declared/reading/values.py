@@ -37,16 +37,10 @@ _LENGTH = re.compile(
 _MONEY = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 
 
-_USUAL = 1e15
-"""Numbers below this are finite whatever they are."""
-
-
 def number(value: Any) -> float:
     """A finite number out of a number or a text. Raises ValueError."""
-    kind = type(value)
-    if (kind is int or kind is float) and -_USUAL < value < _USUAL:
-        return float(value)
-    if type(value) not in (int, float, str) or (type(value) is str and len(value) > LONGEST_TEXT):
+    kind = type(value)  # exactly: True is an int too
+    if kind is not int and kind is not float and (kind is not str or len(value) > LONGEST_TEXT):
         raise ValueError("not a number")
     try:
         result = float(value)
@@ -64,6 +58,8 @@ def time_reader(offset: float = 0.0, zone: tzinfo = UTC) -> Callable[[Any], floa
     """
 
     def read(value: Any) -> float | None:
+        if type(value) is int and 0 < value < _SECONDS_BELOW:  # as most rows have it
+            return value + offset
         if type(value) is int or type(value) is float:
             seconds = _seconds(number(value))
         elif _is_unset(value):
@@ -130,15 +126,11 @@ def progress_reader(unit: str) -> Callable[[Any], float | None]:
     declared = 1.0 if unit == "ratio" else 100.0
 
     def read(value: Any) -> float | None:
-        whole = declared
-        if value is None:
+        if _is_unset(value):
             return None
-        if isinstance(value, str):
-            if not value.strip():
-                return None
-            text = value.strip()
-            if text.endswith("%"):
-                value, whole = text[:-1].rstrip(), 100.0
+        whole = declared
+        if isinstance(value, str) and (text := value.rstrip()).endswith("%"):
+            value, whole = text[:-1], 100.0
         ratio = number(value) / whole
         if not 0 <= ratio <= 1:
             raise ValueError("not between 0 and 100 %")
