@@ -264,7 +264,7 @@ async def test_other_refused_lists(connect: Connect, status: int, body: Any, err
 
 # Signatures.
 
-MOMENT = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
+MOMENT = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC).timestamp()
 
 
 def signed_by_the_vendor(request: httpx.Request) -> str:

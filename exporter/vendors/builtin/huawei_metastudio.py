@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, Literal
@@ -28,8 +29,8 @@ from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
 from exporter.vendors.declared.account import account_of
-from exporter.vendors.declared.auth.schemes import Scheme, Signed, TokenHeader
-from exporter.vendors.declared.auth.signatures import canonical, digest, keyed
+from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
+from exporter.vendors.declared.auth.signatures import KeyPair, canonical, digest, keyed
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
 from exporter.vendors.registry import read_declaration
@@ -87,48 +88,38 @@ class Settings(ProviderSettings):
 DECLARATION = read_declaration("huawei_metastudio")
 
 
-class Signature(httpx.Auth):
-    """Signs a request with an access key: SDK-HMAC-SHA256, as the vendor's "API request signing guide" describes.
+class Signature(KeyPair):
+    """Signs a request with an access key, as the vendor's "API request signing guide" describes.
 
     Host, X-Project-Id and X-Sdk-Date are signed, with the path, the query and the body; what concerns the account that
     pays names no project.
     """
 
-    requires_request_body = True
+    algorithm = "SDK-HMAC-SHA256"
 
     def __init__(
-        self,
-        access_key: Secret,
-        secret_key: Secret,
-        project_id: str = "",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, key: Secret, secret: Secret, project_id: str = "", clock: Callable[[], float] = time.time
     ) -> None:
-        self._access_key = access_key
-        self._secret_key = secret_key
+        super().__init__(key, secret, clock)
         self._project_id = project_id
-        self._clock = clock
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["X-Sdk-Date"] = self._clock().strftime("%Y%m%dT%H%M%SZ")
+    def sign(self, request: httpx.Request) -> None:
+        date = request.headers["X-Sdk-Date"] = self._now("%Y%m%dT%H%M%SZ")
         if self._project_id:
             request.headers["X-Project-Id"] = self._project_id
-        request.headers["Authorization"] = self._authorization(request)
-        yield request
-
-    def _authorization(self, request: httpx.Request) -> str:
         names = [name for name in ("host", "x-project-id", "x-sdk-date") if name in request.headers]
-        form = digest(canonical(request, names, path_end="/"))
-        to_sign = f"SDK-HMAC-SHA256\n{request.headers['x-sdk-date']}\n{form}"
-        signature = keyed(self._secret_key.reveal().encode(), to_sign).hex()
-        access_key, names_told = self._access_key.reveal(), ";".join(names)
-        return f"SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={names_told}, Signature={signature}"
+        to_sign = f"{self.algorithm}\n{date}\n{digest(canonical(request, names, path_end='/'))}"
+        signature = keyed(self._secret.text.encode(), to_sign).hex()
+        request.headers["Authorization"] = (
+            f"{self.algorithm} Access={self._key.text}, SignedHeaders={';'.join(names)}, Signature={signature}"
+        )
 
 
 def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Account | None:
     """What asks for the balance of the account that pays: at an address of its own, and for no project."""
     scheme = None
     if settings.access_key and settings.secret_key:
-        scheme = Signed(Signature(settings.access_key, settings.secret_key))
+        scheme = Signature(settings.access_key, settings.secret_key)
     url = settings.billing_url or _billing_url(settings.base_url)
     return account_of(DECLARATION.account, feeds, url=url, scheme=scheme)
 
@@ -153,7 +144,7 @@ def _refused(endpoint: str, status: int, code: object, text: str) -> None:
 
 def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
     if settings.access_key and settings.secret_key:
-        return Signed(Signature(settings.access_key, settings.secret_key, settings.project_id))
+        return Signature(settings.access_key, settings.secret_key, settings.project_id)
     if settings.auth_token:
         return TokenHeader(GivenToken(settings.auth_token), "X-Auth-Token")
     iam = settings.iam

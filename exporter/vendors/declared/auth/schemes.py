@@ -137,17 +137,6 @@ class JwtHs256(Scheme):
         return made[3]
 
 
-class Signed(Scheme):
-    """Requests are signed by an `httpx.Auth` of a vendor's own."""
-
-    def __init__(self, signature: httpx.Auth) -> None:
-        super().__init__()
-        self._signature = signature
-
-    async def use(self, attempt: Callable[[httpx.Auth], Awaitable[T]]) -> T:
-        return await attempt(self._signature)
-
-
 class TokenHeader(Scheme):
     """A token that may end, in a header: where it is refused, another one that there is by now is tried."""
 
