@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module, resources
 from types import MappingProxyType
@@ -101,7 +101,8 @@ _YOURS = {
 
 def _declared(declared: Declared) -> Vendor:
     declaration = _declaration_in(declared)
-    return vendor_of(declared.name, declaration, advice={**_YOURS, **declaration.advice})
+    vendor = vendor_of(declared.name, declaration)
+    return replace(vendor, advice={**_YOURS, **vendor.advice})
 
 
 def _declaration_in(declared: Declared) -> Declaration:

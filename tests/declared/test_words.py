@@ -100,9 +100,10 @@ def test_the_words_of_a_user_go_before_ours(value: str, reason: Reason) -> None:
             Reason.INVALID_INPUT: ["^E_UN"],
             Reason.AUTH: ["^sens"],
             Reason.PROVIDER_INTERNAL: ["E_NEW"],
-        }
+        },
+        otherwise=REASONS,
     )
-    assert REASONS.with_first(users).meaning(value) is reason
+    assert users.meaning(value) is reason
     assert REASONS.meaning("E_CREDIT") is Reason.INSUFFICIENT_BALANCE  # ours are as they were
 
 
@@ -124,8 +125,8 @@ def test_parts_may_stand_anywhere_and_come_after_whole_words_and_beginnings(valu
         Reason.TIMEOUT: ["^credit_"],
     }
     assert Words[Reason](table).meaning(value) is reason
-    assert Words[Reason]({}).with_first(Words[Reason](table)).meaning(value) is reason
-    assert Words[Reason](table).with_first(Words[Reason]({Reason.AUTH: ["~b"]})).meaning("blocked") is Reason.AUTH
+    assert Words[Reason](table, Words[Reason]({})).meaning(value) is reason
+    assert Words[Reason]({Reason.AUTH: ["~b"]}, Words[Reason](table)).meaning("blocked") is Reason.AUTH
 
 
 def test_a_table_without_words_is_empty() -> None:
@@ -133,7 +134,7 @@ def test_a_table_without_words_is_empty() -> None:
     assert not Words[State]({State.QUEUED: []})
     assert STATES
     assert Words[Reason]({Reason.AUTH: ["^a"]})
-    assert Words[State]({}).with_first(STATES)
+    assert Words[State]({}, STATES)
 
 
 @given(

@@ -21,7 +21,6 @@ from exporter.client.errors import ContractBroken, refusal
 from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
-from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
@@ -96,9 +95,4 @@ VENDOR = vendor_of(
     settings=Settings,
     one_token=True,
     renewed_with="app_id",
-    advice={
-        Cause.TOKEN_RENEWED_ELSEWHERE: (
-            "The setting for the other program's token is access_token_file; credentials of its own are an application."
-        ),
-    },
 )

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import FileReference, ProviderSettings, Secret
-from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.auth.settings import HeaderName
-from exporter.vendors.declared.row_fields import as_path
+from exporter.vendors.declared.row_fields import PathText
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.registry import read_declaration
 
@@ -57,9 +56,7 @@ class Settings(ProviderSettings):
     headers: Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_with_files)] = Field(
         default_factory=dict, description="what a proxy before the server wants, by the headers' names"
     )
-    where: Annotated[str, AfterValidator(as_path)] | None = Field(
-        default=None, description="JMESPath over a row of a list: others are no tasks"
-    )
+    where: PathText | None = Field(default=None, description="JMESPath over a row of a list: others are no tasks")
 
 
 class Headers(Scheme):
@@ -87,9 +84,4 @@ VENDOR = vendor_of(
     read_declaration("comfyui"),
     Hooks(scheme=_scheme),
     settings=Settings,
-    other_names=("comfy", "comfy_ui"),
-    advice={
-        Cause.WRONG_URL: "A version of ComfyUI without /api/jobs answers so too: update it.",
-        Cause.CREDENTIALS: "ComfyUI itself knows no credentials: a proxy before it does, and `headers` are for that.",
-    },
 )

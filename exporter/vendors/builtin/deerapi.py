@@ -12,17 +12,11 @@ from typing import Literal
 from pydantic import Field
 
 from exporter.config.values import BaseUrl
-from exporter.vendors.builtin._gateway.feed import (
-    ENVELOPE_PATH,
-    OPENAI_PATH,
-    SORA_PATH,
-    GatewaySettings,
-    vendor_parts,
-)
+from exporter.vendors.builtin._gateway import feed as gateway
 from exporter.vendors.vendor import Document, Vendor
 
 
-class Settings(GatewaySettings):
+class Settings(gateway.GatewaySettings):
     """A DeerAPI key and, where the gateway lets its users list their tasks, the user's own token."""
 
     type: Literal["deerapi"]
@@ -36,5 +30,5 @@ VENDOR = Vendor(
     Settings,
     title="DeerAPI",
     other_names=("sora",),
-    **vendor_parts(DOCUMENT, (SORA_PATH, OPENAI_PATH, ENVELOPE_PATH)),
+    **gateway.vendor_parts(DOCUMENT, (gateway.SORA_PATH, gateway.OPENAI_PATH, gateway.ENVELOPE_PATH)),
 )

@@ -16,8 +16,7 @@ from exporter.client.errors import TaskNotFound, refusal
 from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate, fault
-from exporter.tasks import Cause
-from exporter.vendors.declared.row_fields import as_path
+from exporter.vendors.declared.row_fields import PathText
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.registry import read_declaration
 
@@ -48,9 +47,7 @@ class Settings(ProviderSettings):
     endpoints: list[Annotated[str, AfterValidator(_endpoint)]] = Field(
         min_length=1, max_length=50, description="the endpoints whose requests are polled"
     )
-    where: Annotated[str, AfterValidator(as_path)] | None = Field(
-        default=None, description="JMESPath over a row of a list: others are no tasks"
-    )
+    where: PathText | None = Field(default=None, description="JMESPath over a row of a list: others are no tasks")
 
     @field_validator("queue_url")
     @classmethod
@@ -114,9 +111,4 @@ VENDOR = vendor_of(
     read_declaration("fal"),
     Hooks(asked=_asked, completed=_completed, in_common_words=_in_common_words, refused=_refused),
     settings=Settings,
-    other_names=("fal.ai", "fal-ai", "fal_ai"),
-    advice={
-        Cause.CREDENTIALS: "A key is KEY_ID:KEY_SECRET. Some may not list requests: make one whose scope allows it.",
-        Cause.NO_TASKS: "Only requests to the endpoints in `endpoints` are polled; check them.",
-    },
 )

@@ -27,7 +27,6 @@ from exporter.client.tokens import GivenToken, ObtainedToken, TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.models import Settings as SettingsPart
 from exporter.config.values import BaseUrl, Rate, fault
-from exporter.tasks import Cause
 from exporter.vendors.declared.account import account_of
 from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
 from exporter.vendors.declared.auth.signatures import KeyPair, canonical, digest, keyed
@@ -185,11 +184,6 @@ VENDOR = vendor_of(
     Hooks(scheme=_scheme, refused=_refused),
     settings=Settings,
     account=_account,
-    other_names=("huawei", "huaweicloud", "metastudio", "huawei_cloud"),
     renewed_with="iam",
     signed_with="access_key",
-    advice={
-        **dict.fromkeys((Cause.PROJECT, Cause.WRONG_URL, Cause.REQUEST, Cause.NO_TASKS), "Check project_id too."),
-        Cause.TOKEN_RENEWED_ELSEWHERE: "The setting for the other program's token is auth_token_file.",
-    },
 )

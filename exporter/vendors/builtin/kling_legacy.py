@@ -15,7 +15,6 @@ from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
 from exporter.config.values import BaseUrl, Rate
-from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Header, JwtHs256, Scheme
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import Hooks, vendor_of
@@ -102,6 +101,8 @@ def _feed(kind: str) -> dict[str, Any]:
 DECLARATION = Declaration.model_validate(
     {
         "title": "Kling, older calls",
+        "other_names": ["kling_v1", "kling_jwt"],
+        "advice": {"wrong_url": "Where other kinds answer, your site does not have this one: take it out of `feeds`."},
         "answer": {"ok": "code == `0`", "code": "code", "text": "message"},
         "feeds": {kind: _feed(kind) for kind in (*KINDS, *MORE_KINDS)},
         "account": {
@@ -134,7 +135,5 @@ VENDOR = vendor_of(
     DECLARATION,
     Hooks(scheme=_scheme),
     settings=Settings,
-    other_names=("kling_v1", "kling_jwt"),
     signed_with="access_key",
-    advice={Cause.WRONG_URL: "Where other kinds answer, your site does not have this one: take it out of `feeds`."},
 )

@@ -7,17 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from exporter.config.values import BaseUrl
-from exporter.vendors.builtin._gateway.feed import (
-    ENVELOPE_PATH,
-    OPENAI_PATH,
-    SORA_PATH,
-    GatewaySettings,
-    vendor_parts,
-)
+from exporter.vendors.builtin._gateway import feed as gateway
 from exporter.vendors.vendor import Document, Vendor
 
 
-class Settings(GatewaySettings):
+class Settings(gateway.GatewaySettings):
     """A key of the gateway and, to have tasks listed, the user's own token."""
 
     type: Literal["new_api"]
@@ -33,5 +27,5 @@ VENDOR = Vendor(
     Settings,
     title="new-api",
     other_names=("new-api", "newapi", "one-api", "oneapi", "one-hub", "onehub"),
-    **vendor_parts(DOCUMENT, (ENVELOPE_PATH, OPENAI_PATH, SORA_PATH)),
+    **gateway.vendor_parts(DOCUMENT, (gateway.ENVELOPE_PATH, gateway.OPENAI_PATH, gateway.SORA_PATH)),
 )

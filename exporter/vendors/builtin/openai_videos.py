@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from exporter.client.client import Client
 from exporter.client.errors import RequestInvalid, TaskNotFound
@@ -24,7 +24,7 @@ from exporter.config.values import BaseUrl, Rate, fault
 from exporter.tasks import Cause
 from exporter.vendors.declared.auth.schemes import Header, Scheme
 from exporter.vendors.declared.auth.settings import HeaderName
-from exporter.vendors.declared.row_fields import as_path
+from exporter.vendors.declared.row_fields import PathText
 from exporter.vendors.declared.vendor import Hooks, feeds_of, tells_of, vendor_of
 from exporter.vendors.registry import read_declaration
 from exporter.vendors.vendor import Feed
@@ -49,9 +49,7 @@ class Settings(ProviderSettings):
     path: str = Field(
         default="videos", description="below base_url; video/generations/jobs for Azure's jobs of the first Sora"
     )
-    where: Annotated[str, AfterValidator(as_path)] | None = Field(
-        default=None, description="JMESPath over a row of the list: others are no tasks"
-    )
+    where: PathText | None = Field(default=None, description="JMESPath over a row of the list: others are no tasks")
     list: bool = Field(default=False, description="whether the gateway lists the videos of the key: GET /v1/videos")
 
     @field_validator("base_url")
@@ -102,5 +100,4 @@ VENDOR = replace(
     vendor_of("openai_videos", DECLARATION, HOOKS, settings=Settings),
     feeds=_feeds,
     tells={"video": replace(tells_of(_VIDEO), list_needs="list")},
-    advice={Cause.NOTHING_TO_WATCH: "With list: true the feed is listed instead, where the gateway can."},
 )

@@ -31,7 +31,7 @@ from exporter.vendors.declared.requests import (
     unknown_names,
     unknown_names_in,
 )
-from exporter.vendors.declared.row_fields import Fields, Path, TimeField, UsageField, as_offset
+from exporter.vendors.declared.row_fields import Fields, Path, UsageField, as_offset
 
 
 def _path_below(value: str) -> str:
@@ -270,9 +270,8 @@ class Declaration(VendorDeclaration):
     def offsets(self) -> Iterator[tuple[KeyPath, str]]:
         """The settings that stand for the offset of a time, by where."""
         for kind, feed in self.feeds.items():
-            for key in ("submitted", "started", "ended", "dated"):
-                field: TimeField | None = getattr(feed.fields, key)
-                if field and isinstance(field.offset, str):
+            for key, field in feed.fields.times:
+                if isinstance(field.offset, str):
                     yield ("feeds", kind, "fields", key, "offset"), Template(field.offset).whole
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta, timezone, tzinfo
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -78,10 +78,13 @@ def seconds_of_offset(text: str) -> float:
     return sign * seconds_of(text.strip().lstrip("+-"))
 
 
-def as_path(text: str) -> str:
-    """A setting that is a JMESPath. Raises ValueError where it is none."""
+def _path_text(text: str) -> str:
     expression(text)
     return text
+
+
+PathText = Annotated[str, AfterValidator(_path_text)]
+"""A setting of a provider that is a JMESPath."""
 
 
 def as_offset(text: str) -> str:
@@ -204,6 +207,13 @@ class Fields(Settings):
     code: Path | None = Field(default=None, description="the code of a failure")
     text: Path | None = Field(default=None, description="the words of a failure")
     result: Path | None = Field(default=None, description="what only a task that ended well has, such as its clip")
+
+    @property
+    def times(self) -> Iterator[tuple[str, TimeField]]:
+        """The times that it has, by their names."""
+        for name in ("submitted", "started", "ended", "dated"):
+            if field := getattr(self, name):
+                yield name, field
 
     def paths(self, name: str) -> Sequence[Expression]:
         """Where a row has one of these: none where that is not declared, several where it is in several units."""

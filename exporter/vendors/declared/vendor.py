@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from exporter.client.client import Client
 from exporter.client.tokens import TokenStore
 from exporter.config.models import ProviderSettings, Secret
-from exporter.config.values import BaseUrl, Interval, Rate, fault
+from exporter.config.values import BaseUrl, fault
 from exporter.tasks import Field as Part
 from exporter.tasks import Reason, State
 from exporter.vendors.declared.account import account_of
@@ -34,9 +35,9 @@ from exporter.vendors.declared.requests import Template, Value
 from exporter.vendors.declared.row_fields import (
     Fields,
     LengthField,
+    PathText,
     TimeField,
     as_offset,
-    as_path,
     seconds_of_offset,
     zone_of,
 )
@@ -83,8 +84,8 @@ def vendor_of(name: str, declaration: Declaration, hooks: Hooks | None = None, *
         account=more.pop("account", None) or (account if declaration.account else None),
         account_needs=declaration.account_credentials,
         more_kinds=tuple(kind for kind, feed in declaration.feeds.items() if feed.optional),
-        other_names=more.pop("other_names", ()) or tuple(declaration.other_names),
-        advice=more.pop("advice", None) or dict(declaration.advice),
+        other_names=tuple(declaration.other_names),
+        advice=declaration.advice,
         signed_with=more.pop("signed_with", "") or declaration.auth.secret or "",
         title=declaration.title,
         tells={kind: tells_of(feed) for kind, feed in declaration.feeds.items()},
@@ -107,20 +108,14 @@ def tells_of(feed: FeedDeclaration) -> Tells:
 def settings_of(name: str, declaration: Declaration) -> type[ProviderSettings]:
     """What a provider of this type may set."""
     made: dict[str, Any] = {"type": (Literal[name], Field(description="the vendor"))}
-    if declaration.base_url is not None:
-        made["base_url"] = (BaseUrl, Field(default=declaration.base_url, description="where the vendor's API starts"))
-    told = "maximum rate of requests to this provider, all feeds together"
-    made["rate_limit"] = (Rate, Field(default=declaration.rate_limit, description=told))
-    made["page_size"] = (
-        int,
-        Field(default=declaration.page_size, ge=1, le=500, description="tasks asked for on one list page"),
-    )
-    if declaration.poll_interval is not None:
-        told = "time between the starts of two sweeps of a feed"
-        made["poll_interval"] = (Interval, Field(default=declaration.poll_interval, description=told))
+    for key in ("base_url", "rate_limit", "page_size", "poll_interval"):
+        if (default := getattr(declaration, key)) is not None:
+            usual = ProviderSettings.model_fields[key]
+            kind: Any = Annotated[usual.annotation, *usual.metadata]
+            made[key] = (kind, Field(default=default, description=usual.description))
     if any(feed.list_ for feed in declaration.feeds.values()):
         told = "JMESPath over a row of a list: others are no tasks; in place of the vendor's own"
-        made["where"] = (Annotated[str, AfterValidator(as_path)] | None, Field(default=None, description=told))
+        made["where"] = (PathText | None, Field(default=None, description=told))
     for credential in declaration.credentials:
         made[credential] = (Secret, Field(description=f"the vendor's {credential.replace('_', ' ')}"))
     offsets = {name for _, name in declaration.offsets}
@@ -167,41 +162,33 @@ def feeds_of(
         hooks.in_common_words,
     )
     return [
-        _feed(kind, feed, settings, caller, own, hooks)
+        DeclaredFeed(
+            kind,
+            feed,
+            settings,
+            caller,
+            reader_of(
+                feed,
+                settings.states.get(kind, {}),
+                settings.reasons.get(kind, {}),
+                own=own,
+                in_common_words=hooks.in_common_words,
+            ),
+            own=own,
+            asked=partial(hooks.asked, settings),
+            completed=partial(hooks.completed, settings),
+        )
         for kind, feed in declaration.feeds.items()
         if not feed.optional or kind in (settings.feeds or ())
     ]
 
 
-def _feed(
-    kind: str,
-    feed: FeedDeclaration,
-    settings: ProviderSettings,
-    caller: Caller,
-    own: Mapping[str, Value],
-    hooks: Hooks,
-) -> DeclaredFeed:
-    reader = reader_of(
-        feed, settings.states.get(kind), settings.reasons.get(kind), own=own, in_common_words=hooks.in_common_words
-    )
-    return DeclaredFeed(
-        kind,
-        feed,
-        settings,
-        caller,
-        reader,
-        own=own,
-        asked=partial(hooks.asked, settings),
-        completed=partial(hooks.completed, settings),
-    )
-
-
 def reader_of(
     feed: FeedDeclaration,
-    more_states: Mapping[State, Sequence[str]] | None = None,
-    more_reasons: Mapping[Reason, Sequence[str]] | None = None,
+    more_states: Mapping[State, Sequence[str]] = MappingProxyType({}),
+    more_reasons: Mapping[Reason, Sequence[str]] = MappingProxyType({}),
     *,
-    own: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] = MappingProxyType({}),
     in_common_words: Callable[[str], str] = str,
 ) -> RowReader:
     """What reads the rows of a feed; words that a provider adds go before the declared ones.
@@ -209,18 +196,13 @@ def reader_of(
     `own` are the provider's values of settings that the declaration adds.
     """
     fields = feed.fields
-    states, reasons = Words[State](feed.states), Words[Reason](feed.reasons)
-    if more_states:
-        states = states.with_first(Words[State](more_states))
-    if more_reasons:
-        reasons = reasons.with_first(Words[Reason](more_reasons))
     return RowReader(
         id=fields.id.select,
         state=fields.state.select,
-        states=states,
-        reasons=reasons,
+        states=Words(more_states, otherwise=Words(feed.states)),
+        reasons=Words(more_reasons, otherwise=Words(feed.reasons)),
         vague=Words[Reason](feed.vague_reasons),
-        facts=tuple(_facts(fields, own or {})),
+        facts=tuple(_facts(fields, own)),
         code=fields.code,
         text=fields.text,
         model=fields.model,
@@ -230,20 +212,13 @@ def reader_of(
     )
 
 
-def _facts(fields: Fields, own: Mapping[str, Any]) -> Sequence[Fact]:
-    facts = []
-    for part, of in ((Part.SUBMITTED, fields.submitted), (Part.STARTED, fields.started), (Part.ENDED, fields.ended)):
-        if of:
-            facts.append(_time(part, part.value, of, own))
-    if fields.dated:
-        facts.append(_time(Part.ENDED, "dated", fields.dated, own))
-    if fields.progress:
-        facts.append(
-            Fact(Part.PROGRESS, "progress", fields.progress.path.select, progress_reader(fields.progress.unit))
-        )
+def _facts(fields: Fields, own: Mapping[str, Any]) -> Iterator[Fact]:
+    for name, time in fields.times:
+        yield _time(Part.ENDED if name == "dated" else Part(name), name, time, own)
+    if of := fields.progress:
+        yield Fact(Part.PROGRESS, "progress", of.path.select, progress_reader(of.unit))
     if fields.output:
-        facts.append(_length(fields.output))
-    return facts
+        yield _length(fields.output)
 
 
 def _length(of: LengthField) -> Fact:

@@ -21,7 +21,8 @@ SHORT = 64
 class Words(Generic[W]):
     """What words mean."""
 
-    def __init__(self, table: Mapping[W, Iterable[str]]) -> None:
+    def __init__(self, table: Mapping[W, Iterable[str]], otherwise: Words[W] | None = None) -> None:
+        """`otherwise` says what words mean of which this table says nothing."""
         pairs = [(plain(word), meaning) for meaning, words in table.items() for word in words]
         self._exact = {word: meaning for word, meaning in pairs if word[:1] not in (PREFIX, WITHIN)}
         # The longest first: the more a beginning says, the better.
@@ -29,9 +30,9 @@ class Words(Generic[W]):
         self._prefixes = [(word.removeprefix(PREFIX), meaning) for word, meaning in prefixes]
         # In the order of the table: of several parts in one text, the first to be declared decides.
         self._within = [(word.removeprefix(WITHIN), meaning) for word, meaning in pairs if word.startswith(WITHIN)]
-        self._otherwise: Words[W] | None = None
+        self._otherwise = otherwise
         self._lately: dict[str, W | None] = {}
-        self._is_empty = not pairs
+        self._is_empty = not pairs and not otherwise
 
     def __bool__(self) -> bool:
         return not self._is_empty
@@ -61,11 +62,3 @@ class Words(Generic[W]):
         if found is None and self._within:
             found = next((meaning for part, meaning in self._within if part in word), None)
         return self._otherwise._of(word) if found is None and self._otherwise else found
-
-    def with_first(self, other: Words[W]) -> Words[W]:
-        """A table in which what `other` says goes before what this one says."""
-        made = Words[W]({})
-        made._exact, made._prefixes, made._within = other._exact, other._prefixes, other._within
-        made._otherwise = self
-        made._is_empty = other._is_empty and self._is_empty
-        return made
