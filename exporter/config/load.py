@@ -226,8 +226,8 @@ def _named_files(contents: Contents, document: Document, key: str, environment: 
 _PATTERNS = {"vendor_files": "vendors/*.yaml", "provider_files": "providers.d/*.yaml"}
 
 
-def faults_of_environment(config: Config) -> list[str]:
-    """What is wrong with the variables that name proxies and certificates, as far as providers depend on them."""
+def check_environment(config: Config) -> None:
+    """Raises EnvironmentBroken where a variable that names proxies or certificates keeps providers from being asked."""
     faults = []
     for settings in config.providers:
         url = urlsplit(settings.base_url)
@@ -238,13 +238,8 @@ def faults_of_environment(config: Config) -> list[str]:
             faults.append(f"environment: {error}")
         if url.scheme == "https":
             faults += [f"environment: {fault}" for name in VARIABLES if (fault := fault_of_variable(name))]
-    return list(dict.fromkeys(faults))
-
-
-def check_environment(config: Config) -> None:
-    """Raises EnvironmentBroken where providers could not be asked as the environment is."""
-    if faults := faults_of_environment(config):
-        raise EnvironmentBroken(faults)
+    if faults:
+        raise EnvironmentBroken(list(dict.fromkeys(faults)))
 
 
 def _config(document: Document, files: Sequence[Document], entries: Entries, types: Vendors) -> Config | None:

@@ -60,6 +60,7 @@ class Secret:
     """
 
     _wanted = "write the credential, ${VARIABLE}, or use the key with _file"
+    _fault_of = staticmethod(slips.of_credential)
 
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
@@ -81,8 +82,12 @@ class Secret:
     @classmethod
     def _clean(cls, text: str) -> str:
         """The text without what surrounds it. Raises ValueError where it cannot be the secret, never repeating it."""
-        text = _one_line(text)
-        if wrong := slips.of_credential(text):
+        text = text.strip()
+        if not text:
+            raise ValueError("is empty")
+        if not text.isprintable():
+            raise ValueError("holds a line break or a control character")
+        if wrong := cls._fault_of(text):
             raise ValueError(wrong)
         return text
 
@@ -156,26 +161,11 @@ class Secret:
         raise fault(f"not a text; {cls._wanted}")
 
 
-def _one_line(text: str) -> str:
-    text = text.strip()
-    if not text:
-        raise ValueError("is empty")
-    if not text.isprintable():
-        raise ValueError("holds a line break or a control character")
-    return text
-
-
 class ProxyAddress(Secret):
     """The address of a proxy, or `none`: a secret, since it may hold a password."""
 
     _wanted = "write the proxy's address, none, ${VARIABLE}, or use the key with _file"
-
-    @classmethod
-    def _clean(cls, text: str) -> str:
-        text = _one_line(text)
-        if why := proxies.fault_of_setting(text):
-            raise ValueError(why)
-        return text
+    _fault_of = staticmethod(proxies.fault_of_setting)
 
 
 class Settings(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import import_module, resources
 from types import MappingProxyType
 
@@ -29,13 +29,10 @@ class Entry:
 
     origin: str
     make: Callable[[], Vendor]
-    made: Vendor | None = None
 
-    @property
+    @cached_property
     def vendor(self) -> Vendor:
-        if self.made is None:
-            self.made = self.make()
-        return self.made
+        return self.make()
 
 
 class Registry(Types[Vendor]):

@@ -23,13 +23,13 @@ from exporter.vendors.declared.auth.settings import Auth, HeaderName, HeaderText
 from exporter.vendors.declared.reading.expressions import Expression
 from exporter.vendors.declared.requests import (
     ALWAYS,
+    ID,
     IDS,
     PAGING,
     WINDOW,
     RequestTemplate,
     Template,
     unknown_names,
-    unknown_names_in,
 )
 from exporter.vendors.declared.row_fields import Fields, Path, UsageField, as_offset
 
@@ -233,9 +233,16 @@ class Declaration(VendorDeclaration):
     def faults(self) -> Iterator[tuple[KeyPath, str]]:
         """What several values together show to be wrong: keys and words."""
         yield from self._faults_of_credentials()
-        own = frozenset(self.settings)
+        for place, request, allowed in self._requests():
+            texts = [*request.template.templates()]
+            if isinstance(request, ListRequest):
+                texts += [(("in_flight", name), Template(text)) for name, text in request.in_flight.items()]
+            for path, template in texts:
+                yield from unknown_names((*place, *path), template, allowed)
+            if request.body is not None and request.method == "GET":
+                yield (*place, "json"), "a GET has no body; write method: POST, or use query"
         for path, name in self.offsets:
-            if name not in own:
+            if name not in self.settings:
                 yield path, f"{{{name}}} is no setting of this vendor; write a duration, such as 8h or -30m"
             elif (default := self.settings[name].default) is not None:
                 try:
@@ -243,28 +250,24 @@ class Declaration(VendorDeclaration):
                 except ValueError as error:
                     yield ("settings", name, "default"), str(error)
         for kind, feed in self.feeds.items():
-            yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed, own))
-        if self.account:
-            request, dated = self.account.template, WINDOW if self.account.window else frozenset[str]()
-            yield from ((("account", *path), words) for path, words in unknown_names(request, own | ALWAYS | dated))
+            yield from ((("feeds", kind, *path), words) for path, words in _faults_of_feed(feed))
         if all(feed.optional for feed in self.feeds.values()):
             yield ("feeds",), "all optional; a provider that names none would have none: leave `optional` out of one"
-        for place, one in self._requests():
-            if one.body is not None and one.method == "GET":
-                yield (*place, "json"), "a GET has no body; write method: POST, or use query"
         for name in self.headers:
-            yield from unknown_names_in(("headers", name), Template(self.headers[name]), own)
+            yield from unknown_names(("headers", name), Template(self.headers[name]), frozenset(self.settings))
 
-    def _requests(self) -> Iterator[tuple[KeyPath, _Request]]:
+    def _requests(self) -> Iterator[tuple[KeyPath, _Request, frozenset[str]]]:
+        """All requests: where they stand, and the placeholders that mean something in them."""
+        known = frozenset(self.settings) | ALWAYS
         for kind, feed in self.feeds.items():
             if feed.list_:
-                yield ("feeds", kind, "list"), feed.list_
+                yield ("feeds", kind, "list"), feed.list_, known | PAGING | WINDOW
             if feed.detail:
-                yield ("feeds", kind, "detail"), feed.detail
+                yield ("feeds", kind, "detail"), feed.detail, known | IDS
                 if feed.detail.ended:
-                    yield ("feeds", kind, "detail", "ended"), feed.detail.ended
+                    yield ("feeds", kind, "detail", "ended"), feed.detail.ended, known | ID
         if self.account:
-            yield ("account",), self.account
+            yield ("account",), self.account, known | WINDOW if self.account.window else known
 
     @property
     def offsets(self) -> Iterator[tuple[KeyPath, str]]:
@@ -298,7 +301,7 @@ class Declaration(VendorDeclaration):
             if is_known or not name.isidentifier():
                 words = "no name for a credential; write one of letters, digits and underscores that no setting has"
                 yield ("account", "auth"), told_of(name, words)
-        for place, request in self._requests():
+        for place, request, _ in self._requests():
             if self.auth.type == "query" and self.auth.name in request.query:
                 told = "the name of another parameter of this request; the credential would stand in its place"
                 yield (*place, "query", str(self.auth.name)), told
@@ -323,13 +326,13 @@ def _is_taken(name: str) -> bool:
     return name in _TAKEN or hasattr(ProviderSettings, name)
 
 
-def _faults_of_feed(feed: FeedDeclaration, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+def _faults_of_feed(feed: FeedDeclaration) -> Iterator[tuple[KeyPath, str]]:
     if feed.list_ is None and feed.detail is None:
         yield (), "neither `list` nor `detail`; a feed needs one of them at least"
     if feed.list_ is not None:
-        yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_, own))
+        yield from ((("list", *path), words) for path, words in _faults_of_list(feed.list_))
     if feed.detail is not None:
-        yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail, own))
+        yield from ((("detail", *path), words) for path, words in _faults_of_detail(feed.detail))
         if feed.detail.fills and feed.list_ is None:
             told = "without effect in a feed without a list; leave it out, or write it in `ended` with its own request"
             yield ("detail", "fills"), told
@@ -351,10 +354,8 @@ def _faults_of_fills(where: KeyPath, fills: Parts, fields: Fields) -> Iterator[t
             yield (*where, index), told_of(part, f"in no field; write {wanted}, or leave it out")
 
 
-def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    request = of.template
-    yield from unknown_names(request, own | ALWAYS | PAGING | WINDOW)
-    used = {name for _, template in request.templates() for name in template.names}
+def _faults_of_list(of: ListRequest) -> Iterator[tuple[KeyPath, str]]:
+    used = of.template.names
     kind = of.paging.type
     if kind in ("cursor", "link") and of.paging.next is None:
         yield ("paging", "next"), f"missing; paging by {kind} needs the JMESPath of the next {kind} in the answer"
@@ -366,24 +367,17 @@ def _faults_of_list(of: ListRequest, own: frozenset[str]) -> Iterator[tuple[KeyP
     if wanted and wanted not in used:
         yield ("paging", "type"), f"no {{{wanted}}} in the request; paging by {kind} needs it in path, query or json"
     for name in sorted(used & {"page", "offset", "cursor"} - {wanted}):
-        where = next(path for path, template in request.templates() if name in template.names)
+        where = next(path for path, template in of.template.templates() if name in template.names)
         yield where, f"{{{name}}} means nothing in paging by {kind}; write paging: {{type: {name}}}, or leave it out"
-    for name, text in of.in_flight.items():
-        yield from unknown_names_in(("in_flight", name), Template(text), own | ALWAYS | PAGING | WINDOW)
 
 
-def _faults_of_detail(of: DetailRequest, own: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    request = of.template
-    yield from unknown_names(request, own | ALWAYS | IDS)
-    used = {name for _, template in request.templates() for name in template.names}
+def _faults_of_detail(of: DetailRequest) -> Iterator[tuple[KeyPath, str]]:
+    used = of.template.names
     if not used & IDS:
         yield (), "no {id} in path, query or json; a detail asks for one task, or with `batch` for several by {ids}"
-    if of.ended:
-        one = of.ended.template
-        yield from ((("ended", *path), words) for path, words in unknown_names(one, own | ALWAYS | {"id", "+id"}))
-        if not any(template.names & {"id", "+id"} for _, template in one.templates()):
-            yield ("ended",), "no {id} in path, query or json; it asks for one task"
+    if of.ended and not of.ended.template.names & ID:
+        yield ("ended",), "no {id} in path, query or json; it asks for one task"
     if of.batch > 1 and not used & {"ids", "ids[]"}:
         yield ("batch",), "no {ids} or {ids[]} in path, query or json; a batch needs one of them"
-    if of.batch == 1 and not used & {"id", "+id"} and used & IDS:
+    if of.batch == 1 and not used & ID and used & IDS:
         yield ("batch",), "missing; {ids} asks for several tasks: write batch: 50, or use {id}"

@@ -85,9 +85,7 @@ class Caller:
         if self.refused:
             self.refused(endpoint, answer.status, code, text)
         known = reasons.meaning(code) or reasons.meaning(text)
-        codes = {code_of(code): known} if known and code_of(code) else {}
-        if known and not codes:
-            codes = {code_of(text): known}
+        codes = {code_of(code) or code_of(text): known} if known else {}
         raise refusal(answer.status, code=code, text=text, codes=codes)
 
     def denies(self, missing: Missing, answer: Answer) -> bool:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,8 @@ from exporter.config.mistakes.faults import told_of
 
 PAGING = frozenset({"page", "offset", "cursor", "page_size"})
 WINDOW = frozenset({"since_s", "since_ms", "since_iso", "until_s", "until_ms", "until_iso"})
-IDS = frozenset({"id", "+id", "ids", "ids[]"})
+ID = frozenset({"id", "+id"})
+IDS = ID | {"ids", "ids[]"}
 ALWAYS = frozenset({"uuid"})
 
 _PLACEHOLDER = re.compile(r"\{(\+?[A-Za-z_][A-Za-z0-9_]*(?:\[\])?)\}")
@@ -100,15 +102,16 @@ class RequestTemplate:
 
     def filled(self, values: Values, url: str = "") -> Request:
         """The request with these values; `url` stands in place of path and query, where the vendor gave it whole."""
-        if "uuid" in self._names:
+        if "uuid" in self.names:
             values = {**values, "uuid": str(uuid.uuid4())}
         headers = {name: text for name, template in self.headers.items() if (text := template.filled(values))}
         target = url or self.path.filled(values, _in_path) + self._query(values)
         body = _body(self.json, values)
         return Request(self.method, target, headers, body if self.json is not None else None)
 
-    @property
-    def _names(self) -> frozenset[str]:
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The placeholders in it."""
         return frozenset(name for _, template in self.templates() for name in template.names)
 
     def templates(self) -> Iterator[tuple[KeyPath, Template]]:
@@ -202,13 +205,8 @@ def window_values(since: float, until: float) -> dict[str, Value]:
     return made
 
 
-def unknown_names(request: RequestTemplate, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
-    """The placeholders of a request that mean nothing: where they stand, and what is wrong."""
-    for path, template in request.templates():
-        yield from unknown_names_in(path, template, allowed)
-
-
-def unknown_names_in(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+def unknown_names(path: KeyPath, template: Template, allowed: frozenset[str]) -> Iterator[tuple[KeyPath, str]]:
+    """The placeholders of a text that mean nothing, and what else stands in braces: where, and what is wrong."""
     shown = ", ".join(f"{{{one}}}" for one in sorted(allowed)) or "none here"
     for name in sorted(template.names - allowed):
         meant = slips.nearest(name, allowed)

@@ -145,19 +145,4 @@ class TokenHeader(Scheme):
         self._token, self._name, self._prefix = token, name, prefix
 
     async def use(self, attempt: Callable[[httpx.Auth], Awaitable[T]]) -> T:
-        return await self._token.use(lambda token: attempt(_With(token, self._name, self._prefix)))
-
-
-class _With(Scheme):
-    """One token in a header."""
-
-    def __init__(self, token: str, name: str, prefix: str) -> None:
-        super().__init__()
-        self._text, self._name, self._prefix = token, name, prefix
-
-    @property
-    def sent(self) -> Collection[str]:
-        return [self._text]
-
-    def sign(self, request: httpx.Request) -> None:
-        request.headers[self._name] = self._prefix + self._text
+        return await self._token.use(lambda token: attempt(Header(Secret(token), self._name, self._prefix)))
