@@ -141,12 +141,13 @@ WebUrl = Annotated[
 ]
 """One page: without credentials, but for what its query may hold."""
 
-Name = Annotated[str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""How a word is written that may become a label."""
+
+Name = Annotated[str, Field(title="name", pattern=f"^{NAME}$")]
 """A word that may become a label."""
 
-Kind = Annotated[
-    str, Field(title="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?$")
-]
+Kind = Annotated[str, Field(title="name", pattern=f"^{NAME}(/{NAME})?$")]
 """The name of a feed, which may have two parts, as a vendor's path has them."""
 
 

@@ -16,9 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from exporter.client.errors import ContractBroken
 from exporter.client.redaction.redaction import READ, redacted, without
 from exporter.config.models import ProviderSettings
+from exporter.config.vendors.words import plain
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 from exporter.vendors.declared.reading.values import LONGEST_LENGTH, number, progress_reader, time_reader
-from exporter.vendors.declared.reading.words import Words, plain
+from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.vendor import Page
 
 M = TypeVar("M", bound=BaseModel)

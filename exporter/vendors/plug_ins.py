@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -11,7 +12,8 @@ from typing import Any
 from exporter.config.files.contents import ConfigError
 from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings
-from exporter.config.vendors.declarations import NAME, declared_in
+from exporter.config.values import NAME
+from exporter.config.vendors.declarations import declared_in
 from exporter.config.vendors.types import Vendors
 from exporter.vendors.declared.declaration import Declaration
 from exporter.vendors.declared.vendor import vendor_of
@@ -67,7 +69,7 @@ def _vendors(point: EntryPoint, known: Vendors) -> Iterator[tuple[Vendor, bool]]
 
 def _check(vendor: Vendor, settings: object, others: Collection[str]) -> None:
     """Raises ValueError and TypeError where a vendor cannot be a type beside the others."""
-    if not NAME.fullmatch(vendor.name):
+    if not re.fullmatch(NAME, vendor.name):
         raise ValueError("its vendor has no name that a type may have")
     if vendor.name in others:
         raise ValueError(f"there is another vendor of the name {vendor.name}")

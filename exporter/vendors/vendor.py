@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from exporter.client.advice import advice, credentials
 from exporter.client.client import Client
@@ -66,9 +66,9 @@ class Document:
 class Feed(ABC):
     """One family of tasks of a provider, with endpoints and a state vocabulary of its own."""
 
-    kind: ClassVar[str]
-    clock: ClassVar[Clock]
-    document: ClassVar[Document]
+    kind: str
+    clock: Clock
+    document: Document
     lists: bool = True
     """Whether the vendor has a list endpoint that our credentials may read."""
     is_sorted: bool = True
@@ -93,7 +93,7 @@ class Feed(ABC):
     """Unix times between which submissions are wanted, for lists that can be limited so."""
     lists_in_flight: bool = False
     """Whether `list_page` can be asked for the tasks in flight alone."""
-    id_key: ClassVar[str] = "id"
+    id_key: str = "id"
     """What the vendor calls a task's id in the body of a callback."""
 
     @abstractmethod

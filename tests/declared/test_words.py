@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.vendors.words import LONGEST, plain
 from exporter.tasks import Reason, State
-from exporter.vendors.declared.reading.words import LONGEST, Words, plain
+from exporter.vendors.declared.reading.words import Words
 
 STATES = Words[State](
     {

@@ -15,12 +15,11 @@ from pydantic import ValidationError
 from exporter.config.files.contents import ConfigError, read_document
 from exporter.config.files.document import Document, KeyPath, plain
 from exporter.config.mistakes.faults import OF_THE_KEY, note_faults
+from exporter.config.values import NAME
 from exporter.config.vendors.types import Declared, VendorDeclaration, Vendors
 
 SHARED = "x-"
 """How a key begins that holds what several parts have in common, for `<<` to merge; it means nothing itself."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 FORM = "not a mapping; write the vendor's name as a key, and below it, indented, what the vendor is"
 
@@ -85,7 +84,7 @@ class Declarations:
 
     def _fault_of_name(self, name: str, declaration: VendorDeclaration | None, entry: Any) -> str:
         """What is wrong with the name of a declaration; empty if it is good."""
-        if not NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             allowed = "write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
             return f"not a name for a type; {allowed}"
         replaces = declaration.replaces if declaration else isinstance(entry, dict) and "replaces" in entry

@@ -318,12 +318,9 @@ class Declaration(VendorDeclaration):
                 yield ("settings", name), "the name of another setting or placeholder; give it a name of its own"
 
 
-_TAKEN = frozenset(ProviderSettings.model_fields) | {"where", "account_interval", "model_limit"}
-"""Settings that every provider has, or will have."""
-
-
 def _is_taken(name: str) -> bool:
-    return name in _TAKEN or hasattr(ProviderSettings, name)
+    """Whether every provider has a setting of this name."""
+    return name == "where" or name in ProviderSettings.model_fields or hasattr(ProviderSettings, name)
 
 
 def _faults_of_feed(feed: FeedDeclaration) -> Iterator[tuple[KeyPath, str]]:

@@ -17,6 +17,7 @@ from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound, refusal
 from exporter.client.reasons import code_of
 from exporter.config.models import ProviderSettings
+from exporter.config.vendors.words import plain
 from exporter.tasks import Observation, Reason
 from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.declaration import (
@@ -30,7 +31,7 @@ from exporter.vendors.declared.declaration import (
 )
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed, is_true
 from exporter.vendors.declared.reading.rows import RowReader
-from exporter.vendors.declared.reading.words import Words, plain
+from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.declared.requests import Request, Value, window_values
 from exporter.vendors.fields import read_page, read_rows
 from exporter.vendors.vendor import START, Document, Feed, Page, Position, filled, lacks
@@ -117,10 +118,10 @@ class DeclaredFeed(Feed):
         listing, detail = declared.list_, declared.detail
         if listing and (where := getattr(settings, "where", None)):
             listing = listing.model_copy(update={"where": Expression(where)})
-        self.kind = kind  # type: ignore[misc]  # a class variable where a class stands for one feed
-        self.clock = declared.clock  # type: ignore[misc]
-        self.document = Document(declared.title or kind, declared.document or "")  # type: ignore[misc]
-        self.id_key = declared.fields.id.key or "id"  # type: ignore[misc]
+        self.kind = kind
+        self.clock = declared.clock
+        self.document = Document(declared.title or kind, declared.document or "")
+        self.id_key = declared.fields.id.key or "id"
         self.lists = listing is not None
         self.looks_up = detail is not None
         # Without a detail only the whole list shows that a task is gone.

@@ -58,7 +58,7 @@ class Sora(Feed):
     id_key = "task_id"
 
     def __init__(self, settings: GatewaySettings, client: Client, document: Document, paths: Sequence[str]) -> None:
-        self.document = document  # type: ignore[misc]
+        self.document = document
         self._settings = settings
         self._client = client
         self._paths = paths

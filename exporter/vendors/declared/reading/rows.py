@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.client.reasons import code_of, reason_of
+from exporter.config.vendors.words import plain
 from exporter.tasks import Field, Observation, Reason, State
 from exporter.vendors.declared.reading.expressions import Expression, ExpressionFailed
-from exporter.vendors.declared.reading.words import Words, plain
+from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.fields import NOTHING, observation, task_id_of
 
 Select = Callable[[Any], Any]

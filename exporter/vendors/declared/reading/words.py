@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from exporter.config.vendors.words import LONGEST as LONGEST
-from exporter.config.vendors.words import PREFIX, WITHIN
-from exporter.config.vendors.words import plain as plain
+from exporter.config.vendors.words import PREFIX, WITHIN, plain
 
 W = TypeVar("W", bound=StrEnum)
 
