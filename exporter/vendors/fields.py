@@ -7,7 +7,6 @@ of the wrong shape costs that part alone and is counted under its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -15,11 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from exporter.client.errors import ContractBroken
 from exporter.client.redaction.redaction import READ, redacted, without
-from exporter.config.models import ProviderSettings
 from exporter.config.vendors.words import plain
 from exporter.tasks import Field, Observation, Reason, State, is_task_id
 from exporter.vendors.declared.reading.values import LONGEST_LENGTH, number, progress_reader, time_reader
-from exporter.vendors.declared.reading.words import Words
 from exporter.vendors.vendor import Page
 
 M = TypeVar("M", bound=BaseModel)
@@ -71,23 +68,6 @@ class Wire(BaseModel):
         return frozenset(
             part for name in names if name in fields for part in fields[name].metadata if isinstance(part, Field)
         )
-
-
-@dataclass(frozen=True)
-class UsersWords:
-    """The words that a provider adds to its vendor's tables; they go before what those say."""
-
-    states: Words[State]
-    reasons: Words[Reason]
-
-    @classmethod
-    def of(cls, settings: ProviderSettings, kind: str) -> Self:
-        """Those for one feed."""
-        return cls(Words(settings.states.get(kind, {})), Words(settings.reasons.get(kind, {})))
-
-    def reason(self, *said: object) -> Reason | None:
-        """Why a task failed, by codes and texts of which one may be in the table."""
-        return next(filter(None, map(self.reasons.meaning, said)), None) if self.reasons else None
 
 
 def task_id_of(value: Any) -> str:

@@ -25,7 +25,8 @@ from exporter.vendors.builtin._gateway.answers import (
     listing,
 )
 from exporter.vendors.builtin._gateway.rows import observe
-from exporter.vendors.fields import UsersWords, read_page, read_task, segment
+from exporter.vendors.declared.reading.words import Words
+from exporter.vendors.fields import read_page, read_task, segment
 from exporter.vendors.vendor import START, Account, Document, Feed, Page, Position, Tells
 
 SORA_PATH, ENVELOPE_PATH, OPENAI_PATH = "/sora/v1/videos/{id}", "/v1/video/generations/{id}", "/v1/videos/{id}"
@@ -62,7 +63,11 @@ class Sora(Feed):
         self._settings = settings
         self._client = client
         self._paths = paths
-        self._users_words = UsersWords.of(settings, self.kind)
+        self.observe = partial(
+            observe,
+            states=Words(settings.states.get(self.kind, {})),
+            reasons=Words(settings.reasons.get(self.kind, {})),
+        )
         self.lists = settings.user_token is not None
         self._dialect = Dialect.NEW
         self._prefix = ""  # older gateways want the bare user token, newer ones also take a Bearer
@@ -121,10 +126,6 @@ class Sora(Feed):
     def _user(self, prefix: str, token: str) -> dict[str, str]:
         headers = {"Authorization": prefix + token}
         return headers | ({"New-Api-User": self._settings.user_id} if self._settings.user_id else {})
-
-    def observe(self, raw: object) -> Observation:
-        """One row or detail as an observation. Raises ValueError where it shows no task."""
-        return observe(raw, self._users_words)
 
 
 def vendor_parts(document: Document, paths: Sequence[str]) -> Mapping[str, Any]:

@@ -13,7 +13,8 @@ from exporter import tasks
 from exporter.client.reasons import code_of, reason_of
 from exporter.tasks import Observation, Reason, State
 from exporter.vendors.builtin._gateway.words import CODES, STATES, TELLING, plain
-from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, UsersWords, Wire, observation
+from exporter.vendors.declared.reading.words import Words
+from exporter.vendors.fields import Length, Percent, TaskId, Timestamp, Wire, observation
 
 RESULTS = ("result_url", "video_url", "url")
 
@@ -95,7 +96,7 @@ def _words(value: Any) -> tuple[str, ...]:
     return (value,)
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Said = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class Metadata(BaseModel):
@@ -105,7 +106,7 @@ class Metadata(BaseModel):
 class Row(Wire):
     task_id: TaskId
     status: Annotated[str | None, tasks.Field.STATE] = None
-    fail_reason: Annotated[Words, tasks.Field.REASON] = ()
+    fail_reason: Annotated[Said, tasks.Field.REASON] = ()
     progress: Annotated[Percent, tasks.Field.PROGRESS] = None
     submit_time: Annotated[Timestamp, tasks.Field.SUBMITTED] = None
     start_time: Annotated[Timestamp, tasks.Field.STARTED] = None
@@ -132,11 +133,14 @@ class Row(Wire):
             return Upstream()
 
 
-def observe(raw: object, users_words: UsersWords) -> Observation:
-    """One row or detail as an observation. Raises ValueError where it shows no task."""
+def observe(raw: object, states: Words[State], reasons: Words[Reason]) -> Observation:
+    """One row or detail as an observation. Raises ValueError where it shows no task.
+
+    `states` and `reasons` are the words that a provider adds; they go before the gateway's.
+    """
     row, broken = Row.read(_as_task(raw))
     status = plain((row.status or "")[:64])
-    state = users_words.states.meaning(row.status) or STATES.get(status)
+    state = states.meaning(row.status) or STATES.get(status)
     words: tuple[str, ...] = ()
     reason, fault, length = None, None, None
     is_unknown = state in (None, State.UNKNOWN)
@@ -144,7 +148,7 @@ def observe(raw: object, users_words: UsersWords) -> Observation:
     if state is State.FAILED or (is_unknown and not any(map(_is_url, row.fail_reason))):
         upstream = row.upstream
         words = tuple(dict.fromkeys((*row.fail_reason, *_inner_words(opened(row.data)))))
-        reason = users_words.reason(*words, " ".join(words).strip())
+        reason = next(filter(None, map(reasons.meaning, (*words, " ".join(words).strip()))), None)
         reason = reason or (Reason.MODERATION if upstream.moderated else _reason(words))
         said = any(map(str.strip, words))
         fault = reason or (Reason.UNKNOWN if said else None)
