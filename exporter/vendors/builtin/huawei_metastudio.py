@@ -11,13 +11,12 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from exporter.client.answers import Answer
 from exporter.client.client import Client
@@ -30,6 +29,7 @@ from exporter.config.values import BaseUrl, Rate, fault
 from exporter.vendors.declared.account import account_of
 from exporter.vendors.declared.auth.schemes import Scheme, TokenHeader
 from exporter.vendors.declared.auth.signatures import KeyPair, canonical, digest, keyed
+from exporter.vendors.declared.reading.values import time_reader
 from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.fields import shaped
 from exporter.vendors.registry import read_declaration
@@ -165,7 +165,7 @@ async def _obtain(iam: Iam, project: str, client: Client) -> tuple[str, float]:
 def _issued(answer: Answer) -> tuple[str, float]:
     class Body(BaseModel):
         class Content(BaseModel):
-            expires_at: datetime
+            expires_at: Annotated[float, BeforeValidator(time_reader())]
 
         token: Content
 
@@ -174,8 +174,7 @@ def _issued(answer: Answer) -> tuple[str, float]:
     token = answer.headers.get("X-Subject-Token", "")
     if not token or not (token.isascii() and token.isprintable()):
         raise ContractBroken("the answer has no X-Subject-Token")
-    ends = shaped(Body, answer.json()).token.expires_at
-    return token, (ends if ends.tzinfo else ends.replace(tzinfo=UTC)).timestamp()
+    return token, shaped(Body, answer.json()).token.expires_at
 
 
 VENDOR = vendor_of(

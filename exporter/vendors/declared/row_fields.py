@@ -12,13 +12,10 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
 
 from exporter.config.mistakes import slips
 from exporter.config.models import Settings
@@ -35,35 +32,16 @@ Unit = Literal["credits", "usd", "cny", "tokens", "seconds", "requests", "units"
 """What costs and balances are counted in: UNITS, as a type."""
 
 
-class _OrPath:
-    """Takes a path alone for a field that has nothing but one."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._field, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [_PATH, handler(schema)]}
-
-    @staticmethod
-    def _field(value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
+def _field(value: Any) -> Any:
+    """A field that has nothing but a path may be that alone."""
+    return {"path": value} if isinstance(value, str) else value
 
 
-class _OrOne:
-    """Takes one of something for a list of it."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._list, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        several = handler(schema)
-        return {"anyOf": [several["items"], several]}
-
-    @staticmethod
-    def _list(value: Any) -> Any:
-        if isinstance(value, str):
-            raise fault("a path alone, which has no unit; write {path: cost, unit: credits} or another unit")
-        return value if isinstance(value, list) else [value]
+def _list(value: Any) -> Any:
+    """A list of one field may be that field."""
+    if isinstance(value, str):
+        raise fault("a path alone, which has no unit; write {path: cost, unit: credits} or another unit")
+    return value if isinstance(value, list) else [value]
 
 
 def _offset(value: Any) -> float | str:
@@ -185,10 +163,11 @@ class UsageField(PathOnly):
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="what the number is multiplied with")
 
 
-ProgressPath = Annotated[ProgressField, _OrPath()]
-TimePath = Annotated[TimeField, _OrPath()]
-LengthPath = Annotated[LengthField, _OrPath()]
-Usages = Annotated[list[UsageField], _OrOne(), Field(min_length=1)]
+ProgressPath = Annotated[ProgressField, BeforeValidator(_field, json_schema_input_type=Path | ProgressField)]
+TimePath = Annotated[TimeField, BeforeValidator(_field, json_schema_input_type=Path | TimeField)]
+LengthPath = Annotated[LengthField, BeforeValidator(_field, json_schema_input_type=Path | LengthField)]
+_Several = Annotated[list[UsageField], Field(min_length=1)]
+Usages = Annotated[_Several, BeforeValidator(_list, json_schema_input_type=UsageField | _Several)]
 
 
 class Fields(Settings):
