@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from starlette.responses import Response
@@ -30,7 +29,6 @@ CREDIT, CENTS_A_TASK = 1000, 25.0
 """What the key may spend, in dollars, and what a success costs."""
 
 
-@dataclass(eq=False)
 class DeerAPI(Vendor):
     type = "deerapi"
     profiles = (PROFILES[SORA],)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -25,14 +24,13 @@ def _answer(code: int, msg: str, data: Any = None) -> Response:
     return VendorJSON({"code": code, "msg": msg, "data": data})
 
 
-@dataclass(eq=False)
 class FaceWap(Vendor):
     """With `bearer`, `Authorization: Bearer TOKEN` is accepted beside the bare token."""
 
     type = "facewap"
     profiles = (PROFILES[FACE_SWAP],)
     prefix = "/facewap"
-    bearer: bool = False
+    bearer = False
 
     over_limit = VendorJSON({"code": 429, "msg": "too many requests", "data": None}, 429)  # in no document
     invalid = _answer(800, "parameter error")
