@@ -6,6 +6,7 @@ A request is let in with a token in X-Auth-Token, or signed with the access key.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 import zlib
@@ -77,12 +78,11 @@ class MetaStudio(Vendor):
         sort_key, sort_dir = (call.query_params.get(name) or "" for name in ("sort_key", "sort_dir"))
         if sort_key not in ("", "create_time", "update_time", "asset_order") or sort_dir not in ("", "asc", "desc"):
             return self.invalid
+        now = self.world.now()
         try:
-            wanted = _Filter(call)
+            lives = _asked_for(call, now)
         except ValueError:
             return self.invalid
-        now = self.world.now()
-        lives = [life for life in call.listed() if wanted.admits(life, now)]
         if sort_key == "update_time":
             lives.sort(key=lambda life: _updated(life, life.at(now)), reverse=True)
         if sort_dir != "desc":  # so oldest first by default
@@ -148,35 +148,29 @@ class MetaStudio(Vendor):
         return VendorJSON(answer, 201, {"X-Subject-Token": token})
 
 
-class _Filter:
-    """What the list's query asks for. Raises ValueError for values that the vendor does not know."""
-
-    def __init__(self, call: Call) -> None:
-        query = call.query_params
-        self._states = {word for word in query.get("state", "").split(",") if word}
-        if not self._states <= set(STATES.values()):
-            raise ValueError("no such state")
-        self._type = query.get("job_type")
-        if self._type not in (None, FLAT, PHOTO_AS_FILTER):
-            raise ValueError("no such type")
-        listed = ",".join((*query.getlist("job_ids"), query.get("job_id", "")))
-        self._ids = {job_id for job_id in listed.split(",") if job_id}
-        self._since, self._until = (_instant(query.get(name)) for name in ("create_since", "create_until"))
-
-    def admits(self, life: Life, now: float) -> bool:
-        created = int(life.submitted)
-        return (
-            (not self._states or STATES[life.at(now).state] in self._states)
-            and (self._type is None or (self._type == FLAT) == (_job_type(life) == FLAT))
-            and (not self._ids or life.id in self._ids)
-            and (self._since is None or created >= self._since)
-            and (self._until is None or created <= self._until)
-        )
+def _asked_for(call: Call, now: float) -> list[Life]:
+    """The tasks that the list's query asks for. Raises ValueError for values that the vendor does not know."""
+    query = call.query_params
+    states = set(filter(None, query.get("state", "").split(",")))
+    job_type = query.get("job_type")
+    if not states <= set(STATES.values()) or job_type not in (None, FLAT, PHOTO_AS_FILTER):
+        raise ValueError("no such state or type")
+    listed = ",".join((*query.getlist("job_ids"), query.get("job_id", "")))
+    ids = set(filter(None, listed.split(",")))
+    since, until = _instant(query.get("create_since"), -math.inf), _instant(query.get("create_until"), math.inf)
+    return [
+        life
+        for life in call.listed()
+        if (not states or STATES[life.at(now).state] in states)
+        and (job_type is None or (job_type == FLAT) == (_job_type(life) == FLAT))
+        and (not ids or life.id in ids)
+        and since <= int(life.submitted) <= until
+    ]
 
 
-def _instant(text: str | None) -> float | None:
+def _instant(text: str | None, otherwise: float) -> float:
     if text is None:
-        return None
+        return otherwise
     instant = datetime.fromisoformat(text)
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
 
