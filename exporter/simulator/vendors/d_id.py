@@ -11,11 +11,9 @@ from starlette.responses import Response
 from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-TALK: Feed = ("d_id", "talk")
-CLIP: Feed = ("d_id", "clip")
 STATES = {
     State.QUEUED: "created",
     State.RUNNING: "started",
@@ -30,18 +28,6 @@ def _new_id(prefix: str, rng: Random) -> str:
     return prefix + "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz0123456789_-", k=21))
 
 
-_FAILURES = (
-    Failure(Reason.MODERATION, "The image was refused.", "ImageModerationError", weight=3),
-    Failure(Reason.MODERATION, "The text was refused.", "TextModerationError", weight=2),
-    Failure(Reason.MODERATION, "The person is well known.", "CelebrityRecognizedError"),
-    Failure(Reason.MODERATION, "The sound was refused.", "AudioModerationError"),
-    Failure(Reason.MODERATION, ""),
-    Failure(Reason.INVALID_INPUT, "The face was not found.", "ValidationError"),
-    Failure(Reason.INSUFFICIENT_BALANCE, "Not enough is left.", "InsufficientCreditsError"),
-    Failure(Reason.PROVIDER_INTERNAL, "It did not work.", "InternalServerError"),
-)
-
-
 def _error(status: int, kind: str, description: str) -> Response:
     return VendorJSON({"kind": kind, "description": description}, status)
 
@@ -51,25 +37,26 @@ class DID(Vendor):
     prefix = "/d_id"
     keys: ClassVar = {"api_key": "ZGVtbw:d-id-demo-key-0123456789"}
     key_scheme = "Basic "
-    profiles = (
+    profiles = tuple(
         Profile(
-            TALK,
-            per_minute=2,
+            ("d_id", kind),
+            per_minute=per_minute,
             queue=(1, 20),
-            run=(5, 90),
+            run=run,
             output=lambda rng: round(rng.uniform(3, 60), 1),
-            new_id=partial(_new_id, "tlk_"),
-            failures=_FAILURES,
-        ),
-        Profile(
-            CLIP,
-            per_minute=1,
-            queue=(1, 20),
-            run=(10, 120),
-            output=lambda rng: round(rng.uniform(3, 60), 1),
-            new_id=partial(_new_id, "clp_"),
-            failures=_FAILURES,
-        ),
+            new_id=partial(_new_id, prefix),
+            failures=(
+                Failure(Reason.MODERATION, "The image was refused.", "ImageModerationError", weight=3),
+                Failure(Reason.MODERATION, "The text was refused.", "TextModerationError", weight=2),
+                Failure(Reason.MODERATION, "The person is well known.", "CelebrityRecognizedError"),
+                Failure(Reason.MODERATION, "The sound was refused.", "AudioModerationError"),
+                Failure(Reason.MODERATION, ""),
+                Failure(Reason.INVALID_INPUT, "The face was not found.", "ValidationError"),
+                Failure(Reason.INSUFFICIENT_BALANCE, "Not enough is left.", "InsufficientCreditsError"),
+                Failure(Reason.PROVIDER_INTERNAL, "It did not work.", "InternalServerError"),
+            ),
+        )
+        for kind, prefix, per_minute, run in (("talk", "tlk_", 2, (5, 90)), ("clip", "clp_", 1, (10, 120)))
     )
     credits: float | None = 412.0
     """What is left; None for an account that never had any."""
@@ -116,7 +103,7 @@ def _row(life: Life, moment: Moment) -> Row:
         "source_url": signed_url(life.id, "source.jpg"),
         "script": {"type": "text", "input": prompt(life.id)},
     }
-    if life.feed == CLIP:
+    if life.kind == "clip":
         row["completed_at"] = utc(moment.ended)
     if failed and life.code:
         row["error"] = {"kind": life.code, "description": life.words}

@@ -190,14 +190,8 @@ def _rows(life: Life, moment: Moment) -> list[Row]:
         "billing": [],
     }
     if moment.state is State.SUCCEEDED:
-        row["outputs"] = [
-            {
-                "type": "video",
-                "id": "v1",
-                "url": signed_url(life.id, "video.mp4"),
-                "duration": _text(life.output_seconds),
-            }
-        ]
+        length = f"{life.output_seconds or 5.041:.3f}"
+        row["outputs"] = [{"type": "video", "id": "v1", "url": signed_url(life.id, "video.mp4"), "duration": length}]
         row["billing"] = [{"charge_type": "unit", "amount": f"{life.cost:g}", "package_type": "video"}]
     if life.id[-1] not in "05":
         return [row]
@@ -205,7 +199,3 @@ def _rows(life: Life, moment: Moment) -> list[Row]:
     times = {"create_time": row["create_time"], "update_time": row["create_time"]}
     image = {"id": f"{life.id}9", "product_type": "image", "status": "succeeded", "outputs": [picture], "billing": []}
     return [row, {**row, **image, **times, "message": ""}]
-
-
-def _text(seconds: float | None) -> str:
-    return f"{seconds or 5.041:.3f}"

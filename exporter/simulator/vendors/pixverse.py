@@ -73,7 +73,10 @@ class PixVerse(Vendor):
         if trace not in self.answered:
             if len(self.answered) >= TRACES_KEPT:
                 self.answered.clear()
-            self.answered[trace] = _answer(0, "success", shown())
+            try:
+                self.answered[trace] = _answer(0, "success", shown())
+            except Refused as refused:
+                self.answered[trace] = refused.answer
         return self.answered[trace]
 
 
