@@ -24,7 +24,7 @@ WELL = "simulator.well"
 """Where a request's scope has the application that answers as if there were no fault."""
 
 Row = dict[str, Any]
-Answer = Response | Row | list[Row]
+Answer = Response | Row
 Handler = Callable[["Call"], Answer]
 H = TypeVar("H", bound=Callable[..., Answer])
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from starlette.responses import Response
 
@@ -120,11 +120,9 @@ def _told(life: Life, moment: Moment) -> Row:
     output["video_url"] = signed_url(life.id, "video.mp4")
     output["task_metrics"] = {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0}
     length = int(life.output_seconds or 5)
-    usage: dict[str, Any]
+    usage: Row = {"video_duration": length, "video_ratio": "1280*720", "video_count": 1}
     if life.model.startswith("wan2.5"):
         usage = {"duration": length, "video_duration": 0, "output_video_duration": length, "video_count": 1, "SR": 720}
-    else:
-        usage = {"video_duration": length, "video_ratio": "1280*720", "video_count": 1}
     return {"output": output, "usage": usage}
 
 

@@ -95,17 +95,13 @@ def _time(call: Call, name: str, otherwise: float) -> float:
     return datetime.fromisoformat(text).timestamp() if text else otherwise
 
 
-def _code(life: Life, state: State) -> str:
-    return "UserCancelled" if state is State.CANCELLED else life.code if state is State.FAILED else ""
-
-
 def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     row: Row = {
         "id": life.id,
         "key_id": user(life.id),
         "state": STATES[moment.state],
-        "err_code": _code(life, moment.state),
+        "err_code": {State.CANCELLED: "UserCancelled", State.FAILED: life.code}.get(moment.state, ""),
         "model": life.model or "viduq2",
         "prompt": prompt(life.id),
         "images": [signed_url(life.id, "first.png")],

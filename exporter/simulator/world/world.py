@@ -87,7 +87,6 @@ class World:
         profiles: Iterable[Profile] = tuple(PROFILES.values()),
     ) -> None:
         self.clock = clock
-        self.speed = speed
         self._keep = keep
         self._lock = threading.RLock()
         self.profiles = {profile.feed: profile for profile in profiles}
