@@ -1,4 +1,4 @@
-"""What all fake vendors share: credentials, rate limits, counts of requests, and the place where faults come in."""
+"""What all fake vendors share: how calls are counted, limited, read and refused, where faults come in, credentials."""
 
 from __future__ import annotations
 
@@ -158,7 +158,10 @@ class Call(Request):
 
 
 def endpoint(name: str, path: str, method: str = "GET") -> Callable[[H], H]:
-    """Lets a handler answer at a path below the vendor's prefix. One handler may have several."""
+    """Lets a handler answer at a path below the vendor's prefix, under a name. One handler may have several.
+
+    A handler returns JSON or a whole response, or raises Refused.
+    """
 
     def mark(handler: H) -> H:
         vars(handler).setdefault("answers_at", []).append((name, path, method))
@@ -169,7 +172,7 @@ def endpoint(name: str, path: str, method: str = "GET") -> Callable[[H], H]:
 
 @dataclass(eq=False)
 class Vendor:
-    """One fake vendor. Subclasses have the handlers of its endpoints, and what it answers to calls that it refuses.
+    """One fake vendor. Subclasses have its handlers, each marked with `endpoint`, and how it refuses calls.
 
     Endpoints have names such as `sora/list`, `sora/detail` or `token`. `requests` counts what arrived at each,
     answered or refused. `faults` maps "type", "type/kind" or "type/endpoint" to an ASGI app (a Starlette Response is

@@ -41,13 +41,13 @@ class Chanjing(Vendor):
     expires: float = field(default=math.inf, init=False)
     tokens_issued: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self.access_token = self.credentials.chanjing_access_token
-
     over_limit = _answer(40001, "超出QPS限制")
     invalid = _answer(400, "参数格式错误")
     unknown = _answer(40000, "参数错误")
     unauthorized = _answer(10400, "AccessToken验证失败")
+
+    def __post_init__(self) -> None:
+        self.access_token = self.credentials.chanjing_access_token
 
     @endpoint("token", "/open/v1/access_token", "POST")
     def _token(self, call: Call) -> Answer:
@@ -85,9 +85,11 @@ class Chanjing(Vendor):
         return _answer(0, "success", about | {"video_create_seconds": int(made), "video_create_limit": VIDEO_SECONDS})
 
     def has_key(self, call: Call) -> bool:
-        asks_for_one = call.url.path.endswith("/access_token")
-        is_valid = call.headers.get("access_token") == self.access_token and self.world.now() < self.expires
-        return is_valid or asks_for_one
+        return call.headers.get("access_token") == self.access_token and self.world.now() < self.expires
+
+    def check(self, call: Call) -> None:
+        if not call.url.path.endswith("/access_token"):  # where it is asked for
+            super().check(call)
 
     def renew_elsewhere(self) -> str:
         """Another holder of the account asks for a token: all earlier ones stop working. Returns the new one."""
