@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,9 +13,7 @@ from starlette.types import ASGIApp
 
 from exporter.simulator.fakes import fake_of
 from exporter.simulator.vendor import Credentials, RateLimit, Vendor
-from exporter.simulator.vendors.deerapi import Dialect
 from exporter.simulator.vendors.huawei_metastudio import MetaStudio
-from exporter.simulator.world.profiles import Feed
 from exporter.simulator.world.world import World
 
 Limits = Mapping[str, tuple[int, float]]
@@ -34,8 +31,7 @@ class Simulator(Starlette):
     """The simulator of a world.
 
     The vendors are those of the world's feeds. `credentials` are what they accept; `limits` replaces the documented
-    rate limits ({} for none); `dialect` is that of DeerAPI's list; `bearer` lets faceWap take "Bearer TOKEN"; `wall` is
-    the callers' clock, for Huawei's signatures.
+    rate limits ({} for none).
 
     `faults` begins empty. An entry, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers
     all that comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it,
@@ -48,9 +44,6 @@ class Simulator(Starlette):
         credentials: Credentials | None = None,
         *,
         limits: Limits | None = None,
-        dialect: Dialect = "new",
-        bearer: bool = False,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.world = world
         self.credentials = credentials or Credentials()
@@ -60,12 +53,7 @@ class Simulator(Starlette):
         chosen = stated if limits is None else limits
         self.limits = {key: RateLimit(requests, seconds) for key, (requests, seconds) in chosen.items()}
         common = (world, self.credentials, self.limits, self.faults)
-        odd: dict[str, Mapping[str, Any]] = {
-            "deerapi": {"dialect": dialect},
-            "facewap": {"bearer": bearer},
-            "huawei_metastudio": {"wall": wall},
-        }
-        self.vendors: dict[str, Vendor] = {name: fake_of(name)(*common, **odd.get(name, {})) for name in types}
+        self.vendors: dict[str, Vendor] = {name: fake_of(name)(*common) for name in types}
         self.prefixes = {name: vendor.prefix for name, vendor in self.vendors.items()}
         """Where each stands; beside them, Huawei's IAM."""
         mounts = [Mount(vendor.prefix, routes=vendor.routes()) for vendor in self.vendors.values()]
@@ -86,10 +74,7 @@ class Simulator(Starlette):
     async def _ids(self, request: Request) -> JSONResponse:
         """The ids of a vendor's tasks by feed, as the programs that submit them would report them."""
         feeds = [feed for feed in self.world.profiles if feed[0] == request.path_params["type"]]
-        return JSONResponse({kind: self._newest((name, kind)) for name, kind in feeds})
-
-    def _newest(self, feed: Feed) -> list[str]:
-        return [life.id for life in self.world.listed(feed)[:MOST_IDS]]
+        return JSONResponse({feed[1]: [life.id for life in self.world.listed(feed)[:MOST_IDS]] for feed in feeds})
 
     async def _truth(self, request: Request) -> JSONResponse:
         return JSONResponse(self.world.truth())

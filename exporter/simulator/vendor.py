@@ -1,12 +1,12 @@
-"""What all fake vendors share: credentials, rate limits, counts of requests, and the place where faults come in."""
+"""What all fake vendors share: how calls are counted, limited, read and refused, where faults come in, credentials."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
@@ -16,14 +16,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.simulator.world.life import Life
-from exporter.simulator.world.profiles import Profile
+from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.profiles import Feed, Profile
 from exporter.simulator.world.world import World
 
 WELL = "simulator.well"
 """Where a request's scope has the application that answers as if there were no fault."""
 
-Handler = Callable[[Request], Awaitable[Response]]
+Row = dict[str, Any]
+Answer = Response | Row
+Handler = Callable[["Call"], Answer]
+H = TypeVar("H", bound=Callable[..., Answer])
 T = TypeVar("T")
 
 
@@ -99,9 +102,77 @@ def nearest(table: Mapping[str, T], endpoint: str) -> T | None:
     return None
 
 
+class Refused(Exception):
+    """What a vendor answers instead of what was asked for: raised where a call is checked or handled."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Call(Request):
+    """A request to an endpoint of a fake, as its handler reads it."""
+
+    def __init__(self, scope: Scope, vendor: Vendor, feed: Feed, content: bytes) -> None:
+        super().__init__(scope)
+        self.vendor, self.feed, self.content = vendor, feed, content
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body as a JSON object, {} if it is empty, None if it is anything else."""
+        try:
+            value = json.loads(self.content.strip() or b"{}")
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def number(self, name: str, default: int, least: float = 1, most: float = math.inf) -> int:
+        """A whole number of the query, or of the body of a POST. Raises Refused where it is none, or out of bounds."""
+        value: object
+        if self.method == "POST":
+            body = self.json_object()
+            value = None if body is None else body.get(name, default)
+        else:
+            try:
+                value = int(self.query_params.get(name, default))
+            except ValueError:
+                value = None
+        if type(value) is int and least <= value <= most:  # true and false are no numbers
+            return value
+        raise Refused(self.vendor.invalid)
+
+    def listed(self) -> list[Life]:
+        """The tasks of the feed, newest submission first."""
+        return self.vendor.world.listed(self.feed)
+
+    def rows(self, row: Callable[[Life, Moment], T], lives: Iterable[Life]) -> list[T]:
+        """These tasks as they are now, each as a row of the vendor's."""
+        now = self.vendor.world.now()
+        return [row(life, life.at(now)) for life in lives]
+
+    def task(self, task_id: str | None = None) -> tuple[Life, Moment]:
+        """The task with this id, else that of the path, as it is now. Raises Refused where there is none."""
+        life = self.vendor.world.find(self.feed, self.path_params["task_id"] if task_id is None else task_id)
+        if life is None:
+            raise Refused(self.vendor.unknown)
+        return life, life.at(self.vendor.world.now())
+
+
+def endpoint(name: str, path: str, method: str = "GET") -> Callable[[H], H]:
+    """Lets a handler answer at a path below the vendor's prefix, under a name. One handler may have several.
+
+    A handler returns JSON or a whole response, or raises Refused.
+    """
+
+    def mark(handler: H) -> H:
+        vars(handler).setdefault("answers_at", []).append((name, path, method))
+        return handler
+
+    return mark
+
+
 @dataclass(eq=False)
-class Vendor(ABC):
-    """One fake vendor. Subclasses give the routes, and say how it answers who asks too often.
+class Vendor:
+    """One fake vendor. Subclasses have its handlers, each marked with `endpoint`, and how it refuses calls.
 
     Endpoints have names such as `sora/list`, `sora/detail` or `token`. `requests` counts what arrived at each,
     answered or refused. `faults` maps "type", "type/kind" or "type/endpoint" to an ASGI app (a Starlette Response is
@@ -115,6 +186,17 @@ class Vendor(ABC):
     """Where it stands at the simulator, with the path of the vendor's own base_url at the end."""
     keys: ClassVar[Mapping[str, Any]] = {}
     """The settings with which a provider is let in, where `Credentials` has none."""
+    key_header: ClassVar[str] = "authorization"
+    """The header in which the first of the `keys` is expected, after `key_scheme`."""
+    key_scheme: ClassVar[str] = "Bearer "
+    unauthorized: ClassVar[Response | None] = None
+    """The answer to a call without this key; None where `check` or the handlers look at credentials themselves."""
+    over_limit: ClassVar[Response]
+    """The answer beyond the rate limit."""
+    invalid: ClassVar[Response]
+    """The answer to a number that is none, or out of its bounds."""
+    unknown: ClassVar[Response]
+    """The answer to the id of a task that there is not."""
     lists_in_flight: ClassVar[bool] = True
     """Whether its lists, where it has some, show tasks in flight; else programs have to report their ids."""
     documented: ClassVar[Mapping[str, tuple[int, float]]] = {}
@@ -130,51 +212,51 @@ class Vendor(ABC):
         """The settings with which a provider is let in: one way where there are several."""
         return {**credentials.of(cls.type), **cls.keys}
 
-    @abstractmethod
+    def has_key(self, call: Call) -> bool:
+        """Whether the call has the first of the `keys`."""
+        return call.headers.get(self.key_header) == f"{self.key_scheme}{next(iter(self.keys.values()))}"
+
+    def check(self, call: Call) -> None:
+        """Looks at the credentials before a handler gets the call. Raises Refused."""
+        if self.unauthorized is not None and not self.has_key(call):
+            raise Refused(self.unauthorized)
+
     def routes(self) -> list[BaseRoute]:
-        """The endpoints, below the vendor's prefix."""
+        """The endpoints, below the vendor's prefix: in the order of their handlers, those of a base class first."""
+        names = dict.fromkeys(name for one in reversed(type(self).mro()) for name in vars(one))
+        handlers = [getattr(self, name) for name in names]
+        return [self.route(handler, *place) for handler in handlers for place in getattr(handler, "answers_at", ())]
 
-    @abstractmethod
-    def over_limit(self) -> Response:
-        """What the vendor answers beyond its rate limit."""
-
-    def refusal(self, request: Request) -> Response | None:
-        """What the vendor answers to credentials that it does not know; None where they are right.
-
-        Each request is checked before a handler gets it. Vendors whose endpoints take different credentials check in
-        their handlers.
-        """
-        return None
-
-    def knows(self, request: Request, scheme: str = "Bearer", key: str = "api_key") -> bool:
-        """Whether the header Authorization has this one of the `keys`."""
-        return request.headers.get("authorization") == f"{scheme} {self.keys[key]}"
-
-    def route(self, path: str, endpoint: str, handler: Handler, method: str = "GET") -> Route:
+    def route(self, handler: Handler, name: str, path: str, method: str = "GET") -> Route:
         """A route that counts, fails and limits as ordered, and else is answered by `handler`."""
-        return Route(path, _Endpoint(self, endpoint, handler), methods=[method])
+        return Route(path, _Endpoint(self, name, handler), methods=[method])
 
 
 class _Endpoint:
-    def __init__(self, vendor: Vendor, endpoint: str, handler: Handler) -> None:
-        self._vendor, self._endpoint, self._handler = vendor, endpoint, handler
+    def __init__(self, vendor: Vendor, name: str, handler: Handler) -> None:
+        self._vendor, self._name, self._handler = vendor, name, handler
+        self._feed = vendor.type, name.rpartition("/")[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        vendor = self._vendor
-        name = f"{vendor.type}/{self._endpoint}"
-        vendor.requests[self._endpoint] += 1
-        fault = nearest(vendor.faults, name)
+        self._vendor.requests[self._name] += 1
+        fault = nearest(self._vendor.faults, f"{self._vendor.type}/{self._name}")
         if fault is None:
             await self._well(scope, receive, send)
         else:
             await fault({**scope, WELL: self._well}, receive, send)
 
     async def _well(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = nearest(self._vendor.limits, f"{self._vendor.type}/{self._endpoint}")
-        allowed = limit is None or limit.allows()
-        request = Request(scope, receive)
-        answer = self._vendor.refusal(request) if allowed else self._vendor.over_limit()
-        await (answer or await self._handler(request))(scope, receive, send)
+        vendor = self._vendor
+        limit = nearest(vendor.limits, f"{vendor.type}/{self._name}")
+        call = Call(scope, vendor, self._feed, await Request(scope, receive).body())
+        try:
+            if limit is not None and not limit.allows():
+                raise Refused(vendor.over_limit)
+            vendor.check(call)
+            answer = self._handler(call)
+        except Refused as refused:
+            answer = refused.answer
+        await (answer if isinstance(answer, Response) else VendorJSON(answer))(scope, receive, send)
 
 
 async def hang(scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,34 +279,6 @@ def after(lives: Sequence[Life], token: str) -> Sequence[Life] | None:
     return None if place is None else lives[place + 1 :]
 
 
-async def json_object(request: Request) -> dict[str, Any] | None:
-    """The body as a JSON object, {} if it is empty, None if it is anything else."""
-    body = await request.body()
-    if not body.strip():
-        return {}
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def utc(at: float | None, digits: str = "milliseconds") -> str | None:
     """A Unix time as most vendors write it: 2026-03-01T10:15:00.000Z."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec=digits).replace("+00:00", "Z")
-
-
-def as_int(value: object) -> int | None:
-    """A JSON whole number or None; true and false are not numbers."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def query_int(request: Request, name: str, default: int) -> int | None:
-    """A query parameter as a whole number, `default` if it is absent, None if it is not one."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    try:
-        return int(text)
-    except ValueError:
-        return None

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from exporter.simulator import SORA, HandClock, Life, Simulator, World, app
+from exporter.simulator.vendors.deerapi import DeerAPI
 from exporter.tasks import Reason, State
 
 START = int(HandClock().now)
@@ -153,25 +154,27 @@ def test_the_new_list_refuses_the_api_key(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "AUTH_UNAUTHORIZED")
 
 
-def test_the_old_list_pages_from_zero_by_ten_without_a_total(world: World, reach: Reach) -> None:
+@pytest.fixture
+def old(http: httpx.Client, simulator: Simulator) -> httpx.Client:
+    simulator.the(DeerAPI).dialect = "old"
+    return http
+
+
+def test_the_old_list_pages_from_zero_by_ten_without_a_total(world: World, old: httpx.Client) -> None:
     world.add(*(Life(f"task_{n}", *SORA, START - n) for n in range(15)))
-    http = reach(app(world, dialect="old"))
-    assert ids(http) == ids(http, p=0, page_size=100) == [f"task_{n}" for n in range(10)]
-    assert ids(http, p=1) == [f"task_{n}" for n in range(10, 15)]
-    assert ids(http, p=2) == []
+    assert ids(old) == ids(old, p=0, page_size=100) == [f"task_{n}" for n in range(10)]
+    assert ids(old, p=1) == [f"task_{n}" for n in range(10, 15)]
+    assert ids(old, p=2) == []
 
 
-def test_the_old_list_refuses_a_wrong_token_with_http_200(world: World, reach: Reach) -> None:
-    http = reach(app(world, dialect="old"))
-    answer = http.get(LIST, headers={"Authorization": "wrong", "New-Api-User": "1001"})
+def test_the_old_list_refuses_a_wrong_token_with_http_200(old: httpx.Client) -> None:
+    answer = old.get(LIST, headers={"Authorization": "wrong", "New-Api-User": "1001"})
     assert (answer.status_code, answer.json()["success"]) == (200, False)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "demo-user-token"}, {**USER, "New-Api-User": "7"}])
-def test_the_old_list_refuses_a_missing_or_wrong_user_with_http_401(
-    world: World, reach: Reach, headers: dict[str, str]
-) -> None:
-    answer = reach(app(world, dialect="old")).get(LIST, headers=headers)
+def test_the_old_list_refuses_a_missing_or_wrong_user_with_http_401(old: httpx.Client, headers: dict[str, str]) -> None:
+    answer = old.get(LIST, headers=headers)
     assert (answer.status_code, answer.json()["success"]) == (401, False)
 
 

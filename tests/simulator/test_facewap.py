@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.simulator import FACE_SWAP, HandClock, Life, Simulator, World, app
+from exporter.simulator import FACE_SWAP, HandClock, Life, Simulator, World
+from exporter.simulator.vendors.facewap import FaceWap
 from exporter.tasks import Reason, State
 
 START = int(HandClock().now)
@@ -82,8 +83,8 @@ def test_a_wrong_token_is_refused(http: httpx.Client, value: str) -> None:
     assert http.get("/facewap/getTaskInfo?promptId=1", headers=headers).status_code == 401
 
 
-def test_a_bearer_token_is_taken_where_configured(world: World, reach: Reach) -> None:
-    http = reach(app(world, bearer=True))
+def test_a_bearer_token_is_taken_where_configured(http: httpx.Client, simulator: Simulator) -> None:
+    simulator.the(FaceWap).bearer = True
     for value in ("Bearer demo-facewap-token", "demo-facewap-token"):
         answer = http.post("/facewap/videoTaskHistory", headers={"Authorization": value})
         assert answer.status_code == 200

@@ -13,6 +13,7 @@ from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 
 from exporter.simulator import DIGITAL_HUMAN, HandClock, Life, Simulator, World, app
+from exporter.simulator.vendors.huawei_metastudio import MetaStudio
 from exporter.tasks import Reason, State
 
 START = int(HandClock().now)
@@ -187,8 +188,10 @@ def test_a_signature_by_another_secret_is_refused(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("late", "status"), [(-890, 200), (890, 200), (-910, 401), (910, 401)])
-def test_a_signature_is_good_for_a_quarter_of_an_hour(world: World, reach: Reach, late: float, status: int) -> None:
-    http = reach(app(world, wall=lambda: datetime.now(UTC).timestamp() + late))
+def test_a_signature_is_good_for_a_quarter_of_an_hour(
+    http: httpx.Client, simulator: Simulator, late: float, status: int
+) -> None:
+    simulator.the(MetaStudio).wall = lambda: datetime.now(UTC).timestamp() + late
     assert http.get(LIST, headers=signed(http, [])).status_code == status
 
 
@@ -210,9 +213,8 @@ def test_iam_gives_out_tokens_that_live_side_by_side(http: httpx.Client, simulat
     assert simulator.vendors["huawei_metastudio"].requests["token"] == 2
 
 
-def test_an_iam_token_lives_a_day(world: World, reach: Reach) -> None:
-    wall = HandClock()
-    http = reach(app(world, wall=wall))
+def test_an_iam_token_lives_a_day(http: httpx.Client, simulator: Simulator) -> None:
+    wall = simulator.the(MetaStudio).wall = HandClock()
     headers = {"X-Auth-Token": login(http).headers["x-subject-token"]}
     wall.now += 86399
     assert http.get(LIST, headers=headers).status_code == 200

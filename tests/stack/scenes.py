@@ -35,10 +35,10 @@ from exporter.simulator import (
 )
 from exporter.simulator.vendor import WELL
 from exporter.simulator.vendors import heygen
-from exporter.simulator.vendors.volcengine_ark import GENERATION
 from exporter.tasks import Reason, State
 from tests.simulator import faults
 
+GENERATION: Feed = ("volcengine_ark", "generation")
 INTERVAL = 1.0
 """Seconds between two sweeps."""
 BUCKETS = ["1s", "2s", "5s", "20s"]

@@ -151,13 +151,18 @@ async def test_the_fake_answers_a_trace_id_of_before_as_before(open_account: Ope
     headers = {"API-KEY": str(fake.keys["api_key"])}
     async with httpx.AsyncClient(base_url=account.site.url + fake.prefix, headers=headers) as http:
 
+        async def shown(trace: str, task_id: str = ID) -> Any:
+            return (await http.get(f"/video/result/{task_id}", headers={"Ai-trace-id": trace})).json()
+
         async def status(trace: str) -> Any:
-            shown = await http.get(f"/video/result/{ID}", headers={"Ai-trace-id": trace})
-            return shown.json()["Resp"]["status"]
+            return (await shown(trace))["Resp"]["status"]
 
         assert await status("a") == 10
         account.site.clock.now += 60
         assert (await status("a"), await status("b")) == (10, 1)
+        unknown = await shown("d", "404")
+        assert unknown["ErrCode"] == 400001
+        assert await shown("d") == unknown
         without = await http.get(f"/video/result/{ID}")
         left = await http.get("/account/balance", headers={"Ai-trace-id": "c"})
     assert (without.status_code, without.json()["ErrCode"]) == (200, 400017)

@@ -9,26 +9,25 @@ from __future__ import annotations
 import math
 import uuid
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import LIP_SYNC, PROFILES, VIDEO, Feed
+from exporter.simulator.world.profiles import LIP_SYNC, PROFILES, VIDEO
 from exporter.tasks import State
 
 TOKEN_SECONDS = 24 * 3600
 LIP_SYNC_STATUS = {State.QUEUED: 0, State.SUCCEEDED: 20, State.FAILED: 30, State.CANCELLED: 30}
 GENERATING = 10  # the one number that both feeds use alike
-
-
 VIDEO_SECONDS = 1_000_000
 """Seconds of video that the account may make."""
+
+
+def _answer(code: int, msg: str, data: Any = None) -> Response:
+    return VendorJSON({"trace_id": uuid.uuid4().hex, "code": code, "msg": msg, "data": data})
 
 
 @dataclass(eq=False)
@@ -42,34 +41,19 @@ class Chanjing(Vendor):
     expires: float = field(default=math.inf, init=False)
     tokens_issued: int = field(default=0, init=False)
 
+    over_limit = _answer(40001, "超出QPS限制")
+    invalid = _answer(400, "参数格式错误")
+    unknown = _answer(40000, "参数错误")
+    unauthorized = _answer(10400, "AccessToken验证失败")
+
     def __post_init__(self) -> None:
         self.access_token = self.credentials.chanjing_access_token
 
-    def routes(self) -> list[BaseRoute]:
-        lip_syncs = partial(self._listed, feed=LIP_SYNC, rows_key="list", page_key="page_info")
-        videos = partial(self._listed, feed=VIDEO, rows_key="List", page_key="PageInfo")
-        return [
-            self.route("/open/v1/access_token", "token", self._token, "POST"),
-            self.route("/open/v1/video_lip_sync/list", "lip_sync/list", lip_syncs, "POST"),
-            self.route("/open/v1/video_lip_sync/detail", "lip_sync/detail", partial(self._one, feed=LIP_SYNC)),
-            self.route("/open/v1/video_list", "video/list", videos, "POST"),
-            self.route("/open/v1/video", "video/detail", partial(self._one, feed=VIDEO)),
-            self.route("/open/v1/user_info", "account", self._account),
-        ]
-
-    def over_limit(self) -> Response:
-        return _answer(40001, "超出QPS限制")
-
-    def renew_elsewhere(self) -> str:
-        """Another holder of the account asks for a token: all earlier ones stop working. Returns the new one."""
-        self.access_token = f"demo-issued-{uuid.uuid4().hex}"
-        self.expires = self.world.now() + TOKEN_SECONDS
-        return self.access_token
-
-    async def _token(self, request: Request) -> Response:
-        body = await json_object(request)
+    @endpoint("token", "/open/v1/access_token", "POST")
+    def _token(self, call: Call) -> Answer:
+        body = call.json_object()
         if body is None:
-            return _answer(400, "参数格式错误")
+            return self.invalid
         given = (body.get("app_id"), body.get("secret_key"))
         if given != (self.credentials.chanjing_app_id, self.credentials.chanjing_secret_key):
             return _answer(10400, "APP状态错误")
@@ -77,51 +61,44 @@ class Chanjing(Vendor):
         # An absolute time, whatever its name says.
         return _answer(0, "success", {"access_token": self.renew_elsewhere(), "expire_in": int(self.expires)})
 
-    async def _listed(self, request: Request, feed: Feed, rows_key: str, page_key: str) -> Response:
-        if not self._admits(request):
-            return _refused()
-        body = await json_object(request)
-        if body is None:
-            return _answer(400, "参数格式错误")
-        page, size = as_int(body.get("page", 1)), as_int(body.get("page_size", 10))
-        if page is None or size is None:
-            return _answer(400, "参数格式错误")
+    @endpoint("lip_sync/list", "/open/v1/video_lip_sync/list", "POST")
+    @endpoint("video/list", "/open/v1/video_list", "POST")
+    def _list(self, call: Call) -> Answer:
+        page, size = call.number("page", 1, -math.inf), call.number("page_size", 10, -math.inf)
         if page < 1 or size < 1:
             return _answer(40000, "参数错误")
-        now = self.world.now()
-        lives = self.world.listed(feed)
-        rows = [_row(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
+        lives = call.listed()
+        rows = call.rows(_row, lives[(page - 1) * size : page * size])
         info = {"page": page, "size": size, "total_count": len(lives), "total_page": math.ceil(len(lives) / size)}
+        rows_key, page_key = ("list", "page_info") if call.feed == LIP_SYNC else ("List", "PageInfo")
         return _answer(0, "success", {rows_key: rows, page_key: info})
 
-    async def _one(self, request: Request, feed: Feed) -> Response:
-        if not self._admits(request):
-            return _refused()
-        life = self.world.find(feed, request.query_params.get("id", ""))
-        if life is None:
-            return _answer(40000, "参数错误")
-        return _answer(0, "success", _row(life, life.at(self.world.now())))
+    @endpoint("lip_sync/detail", "/open/v1/video_lip_sync/detail")
+    @endpoint("video/detail", "/open/v1/video")
+    def _detail(self, call: Call) -> Answer:
+        return _answer(0, "success", _row(*call.task(call.query_params.get("id", ""))))
 
-    async def _account(self, request: Request) -> Response:
-        if not self._admits(request):
-            return _refused()
+    @endpoint("account", "/open/v1/user_info")
+    def _account(self, call: Call) -> Answer:
         made = self.world.truth()["chanjing"]["video"]["output_seconds"]
         about = {"name": user("account"), "id": user("1"), "custom_person_nums": 2, "custom_person_limit": 10}
         return _answer(0, "success", about | {"video_create_seconds": int(made), "video_create_limit": VIDEO_SECONDS})
 
-    def _admits(self, request: Request) -> bool:
-        return request.headers.get("access_token") == self.access_token and self.world.now() < self.expires
+    def has_key(self, call: Call) -> bool:
+        return call.headers.get("access_token") == self.access_token and self.world.now() < self.expires
+
+    def check(self, call: Call) -> None:
+        if not call.url.path.endswith("/access_token"):  # where it is asked for
+            super().check(call)
+
+    def renew_elsewhere(self) -> str:
+        """Another holder of the account asks for a token: all earlier ones stop working. Returns the new one."""
+        self.access_token = f"demo-issued-{uuid.uuid4().hex}"
+        self.expires = self.world.now() + TOKEN_SECONDS
+        return self.access_token
 
 
-def _answer(code: int, msg: str, data: Any = None) -> Response:
-    return VendorJSON({"trace_id": uuid.uuid4().hex, "code": code, "msg": msg, "data": data})
-
-
-def _refused() -> Response:
-    return _answer(10400, "AccessToken验证失败")
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     row = {
         "id": life.id,

@@ -5,20 +5,16 @@ A row shows when its work began only once it has ended. A single job is shown wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import math
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute
+from starlette.responses import PlainTextResponse
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
-JOB: Feed = ("comfyui", "job")
 STATES = {
     State.QUEUED: "pending",
     State.RUNNING: "in_progress",
@@ -28,14 +24,12 @@ STATES = {
 }
 
 
-@dataclass(eq=False)
 class ComfyUI(Vendor):
     type = "comfyui"
     prefix = "/comfyui"
-    keys: ClassVar = {}
     profiles = (
         Profile(
-            JOB,
+            ("comfyui", "job"),
             per_minute=2,
             queue=(1, 120),
             run=(30, 400),
@@ -56,44 +50,34 @@ class ComfyUI(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/api/jobs", "job/list", self._list),
-            self.route("/api/jobs/{job_id}", "job/detail", self._detail),
-        ]
+    over_limit = PlainTextResponse("429: Too Many Requests", 429)  # of a proxy: the server itself has no limit
+    invalid = VendorJSON({"error": "limit and offset must be positive integers"}, 400)
+    unknown = VendorJSON({"error": "Job not found"}, 404)
 
-    def over_limit(self) -> Response:
-        return PlainTextResponse("429: Too Many Requests", 429)  # of a proxy: the server itself has no limit
-
-    async def _list(self, request: Request) -> Response:
-        limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
-        if limit is None or limit < 1 or offset is None:
-            return VendorJSON({"error": "limit and offset must be positive integers"}, 400)
-        if request.query_params.get("sort_by", "created_at") not in ("created_at", "execution_duration"):
+    @endpoint("job/list", "/api/jobs")
+    def _list(self, call: Call) -> Answer:
+        limit, offset = call.number("limit", 100), max(0, call.number("offset", 0, -math.inf))
+        if call.query_params.get("sort_by", "created_at") not in ("created_at", "execution_duration"):
             return VendorJSON({"error": "sort_by must be one of: created_at, execution_duration"}, 400)
-        offset = max(0, offset)
-        now = self.world.now()
-        lives = self.world.listed(JOB)
-        if request.query_params.get("sort_order", "desc") == "asc":
+        lives = call.listed()
+        if call.query_params.get("sort_order", "desc") == "asc":
             lives = lives[::-1]
-        rows = [_row(life, life.at(now)) for life in lives[offset : offset + limit]]
+        rows = call.rows(_row, lives[offset : offset + limit])
         more = offset + len(rows) < len(lives)
-        paging = {"offset": offset, "limit": limit, "total": len(lives), "has_more": more}
-        return VendorJSON({"jobs": rows, "pagination": paging})
+        return {"jobs": rows, "pagination": {"offset": offset, "limit": limit, "total": len(lives), "has_more": more}}
 
-    async def _detail(self, request: Request) -> Response:
-        life = self.world.find(JOB, request.path_params["job_id"])
-        if life is None:
-            return VendorJSON({"error": "Job not found"}, 404)
+    @endpoint("job/detail", "/api/jobs/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        life, moment = call.task()
         nodes = {"6": {"inputs": {"text": prompt(life.id)}, "class_type": "CLIPTextEncode"}}
         workflow = {"prompt": nodes, "extra_data": {"create_time": round(life.submitted * 1000)}}
-        return VendorJSON(_row(life, life.at(self.world.now())) | {"workflow": workflow})
+        return _row(life, moment) | {"workflow": workflow}
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     ended = moment.ended
     started = ended if moment.started is None else moment.started
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "status": STATES[moment.state],
         "priority": int(life.submitted) % 100_000,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int, utc
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-TALK: Feed = ("d_id", "talk")
-CLIP: Feed = ("d_id", "clip")
 STATES = {
     State.QUEUED: "created",
     State.RUNNING: "started",
@@ -33,91 +28,71 @@ def _new_id(prefix: str, rng: Random) -> str:
     return prefix + "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz0123456789_-", k=21))
 
 
-_FAILURES = (
-    Failure(Reason.MODERATION, "The image was refused.", "ImageModerationError", weight=3),
-    Failure(Reason.MODERATION, "The text was refused.", "TextModerationError", weight=2),
-    Failure(Reason.MODERATION, "The person is well known.", "CelebrityRecognizedError"),
-    Failure(Reason.MODERATION, "The sound was refused.", "AudioModerationError"),
-    Failure(Reason.MODERATION, ""),
-    Failure(Reason.INVALID_INPUT, "The face was not found.", "ValidationError"),
-    Failure(Reason.INSUFFICIENT_BALANCE, "Not enough is left.", "InsufficientCreditsError"),
-    Failure(Reason.PROVIDER_INTERNAL, "It did not work.", "InternalServerError"),
-)
-
-
-@dataclass(eq=False)
-class DID(Vendor):
-    type = "d_id"
-    prefix = "/d_id"
-    keys: ClassVar = {"api_key": "ZGVtbw:d-id-demo-key-0123456789"}
-    profiles = (
-        Profile(
-            TALK,
-            per_minute=2,
-            queue=(1, 20),
-            run=(5, 90),
-            output=lambda rng: round(rng.uniform(3, 60), 1),
-            new_id=partial(_new_id, "tlk_"),
-            failures=_FAILURES,
-        ),
-        Profile(
-            CLIP,
-            per_minute=1,
-            queue=(1, 20),
-            run=(10, 120),
-            output=lambda rng: round(rng.uniform(3, 60), 1),
-            new_id=partial(_new_id, "clp_"),
-            failures=_FAILURES,
-        ),
-    )
-    credits: float | None = 412.0
-    """What is left; None for an account that never had any."""
-
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/talks", "talk/list", partial(self._list, TALK, "talks")),
-            self.route("/talks/{task_id}", "talk/detail", partial(self._detail, TALK)),
-            self.route("/clips", "clip/list", partial(self._list, CLIP, "clips")),
-            self.route("/clips/{task_id}", "clip/detail", partial(self._detail, CLIP)),
-            self.route("/credits", "account", self._credits),
-        ]
-
-    def over_limit(self) -> Response:
-        return _error(429, "TooManyRequestsError", "too many requests")
-
-    async def _list(self, feed: Feed, name: str, request: Request) -> Response:
-        limit = query_int(request, "limit", 100)
-        lives = after(self.world.listed(feed), request.query_params.get("token", ""))
-        if limit is None or limit < 1 or lives is None:
-            return _error(400, "ValidationError", "validation failed")
-        now = self.world.now()
-        shown = lives[:limit]
-        answer: dict[str, Any] = {name: [_row(life, life.at(now)) for life in shown]}
-        return VendorJSON(answer | ({"token": shown[-1].id} if len(lives) > limit else {}))
-
-    async def _detail(self, feed: Feed, request: Request) -> Response:
-        life = self.world.find(feed, request.path_params["task_id"])
-        if life is None:
-            return _error(404, "NotFoundError", "not found")
-        return VendorJSON(_row(life, life.at(self.world.now())))
-
-    async def _credits(self, request: Request) -> Response:
-        if self.credits is None:
-            return _error(404, "NotFoundError", "no credits found")
-        plan = {"remaining": self.credits, "total": 1000, "plan_group": "deid-pro", "owner_id": user("owner")}
-        return VendorJSON({"credits": [plan], "remaining": self.credits, "total": 1000})
-
-    def refusal(self, request: Request) -> Response | None:
-        return None if self.knows(request, "Basic") else _error(401, "AuthorizationError", "user unauthenticated")
-
-
 def _error(status: int, kind: str, description: str) -> Response:
     return VendorJSON({"kind": kind, "description": description}, status)
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+class DID(Vendor):
+    type = "d_id"
+    prefix = "/d_id"
+    keys: ClassVar = {"api_key": "ZGVtbw:d-id-demo-key-0123456789"}
+    key_scheme = "Basic "
+    profiles = tuple(
+        Profile(
+            ("d_id", kind),
+            per_minute=per_minute,
+            queue=(1, 20),
+            run=run,
+            output=lambda rng: round(rng.uniform(3, 60), 1),
+            new_id=partial(_new_id, prefix),
+            failures=(
+                Failure(Reason.MODERATION, "The image was refused.", "ImageModerationError", weight=3),
+                Failure(Reason.MODERATION, "The text was refused.", "TextModerationError", weight=2),
+                Failure(Reason.MODERATION, "The person is well known.", "CelebrityRecognizedError"),
+                Failure(Reason.MODERATION, "The sound was refused.", "AudioModerationError"),
+                Failure(Reason.MODERATION, ""),
+                Failure(Reason.INVALID_INPUT, "The face was not found.", "ValidationError"),
+                Failure(Reason.INSUFFICIENT_BALANCE, "Not enough is left.", "InsufficientCreditsError"),
+                Failure(Reason.PROVIDER_INTERNAL, "It did not work.", "InternalServerError"),
+            ),
+        )
+        for kind, prefix, per_minute, run in (("talk", "tlk_", 2, (5, 90)), ("clip", "clp_", 1, (10, 120)))
+    )
+    credits: float | None = 412.0
+    """What is left; None for an account that never had any."""
+
+    over_limit = _error(429, "TooManyRequestsError", "too many requests")
+    invalid = _error(400, "ValidationError", "validation failed")
+    unknown = _error(404, "NotFoundError", "not found")
+    unauthorized = _error(401, "AuthorizationError", "user unauthenticated")
+
+    @endpoint("talk/list", "/talks")
+    @endpoint("clip/list", "/clips")
+    def _list(self, call: Call) -> Answer:
+        limit = call.number("limit", 100)
+        lives = after(call.listed(), call.query_params.get("token", ""))
+        if lives is None:
+            return self.invalid
+        shown = lives[:limit]
+        answer: Row = {f"{call.feed[1]}s": call.rows(_row, shown)}
+        return answer | ({"token": shown[-1].id} if len(lives) > limit else {})
+
+    @endpoint("talk/detail", "/talks/{task_id}")
+    @endpoint("clip/detail", "/clips/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return _row(*call.task())
+
+    @endpoint("account", "/credits")
+    def _credits(self, call: Call) -> Answer:
+        if self.credits is None:
+            return _error(404, "NotFoundError", "no credits found")
+        plan = {"remaining": self.credits, "total": 1000, "plan_group": "deid-pro", "owner_id": user("owner")}
+        return {"credits": [plan], "remaining": self.credits, "total": 1000}
+
+
+def _row(life: Life, moment: Moment) -> Row:
     done, failed = moment.state is State.SUCCEEDED, moment.state is State.FAILED
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "user_id": user(life.id),
         "created_by": user(life.id),
@@ -128,7 +103,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "source_url": signed_url(life.id, "source.jpg"),
         "script": {"type": "text", "input": prompt(life.id)},
     }
-    if life.feed == CLIP:
+    if life.kind == "clip":
         row["completed_at"] = utc(moment.ended)
     if failed and life.code:
         row["error"] = {"kind": life.code, "description": life.words}

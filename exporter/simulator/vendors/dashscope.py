@@ -7,22 +7,17 @@ detail has the status UNKNOWN.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
-TASK: Feed = ("dashscope", "task")
 KEPT = 86400  # seconds: for so long rows are listed, and ended tasks are known
 BEIJING = timezone(timedelta(hours=8))
 STATES = {
@@ -34,7 +29,10 @@ STATES = {
 }
 
 
-@dataclass(eq=False)
+def _error(status: int, code: str, message: str) -> Response:
+    return VendorJSON({"code": code, "message": message, "request_id": "r-0"}, status)
+
+
 class DashScope(Vendor):
     type = "dashscope"
     prefix = "/dashscope"
@@ -42,7 +40,7 @@ class DashScope(Vendor):
     documented: ClassVar = {"task": (20, 1.0)}
     profiles = (
         Profile(
-            TASK,
+            ("dashscope", "task"),
             per_minute=3,
             queue=(1, 30),
             run=(40, 300),
@@ -65,43 +63,31 @@ class DashScope(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/api/v1/tasks/", "task/list", self._list),
-            self.route("/api/v1/tasks/{task_id}", "task/detail", self._detail),
-        ]
+    over_limit = _error(429, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
+    invalid = _error(400, "InvalidParameter", "page_no or page_size is invalid.")
+    unauthorized = _error(401, "InvalidApiKey", "Invalid API-key provided.")
 
-    def over_limit(self) -> Response:
-        return _error(429, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
-
-    async def _list(self, request: Request) -> Response:
-        page, size = query_int(request, "page_no", 1), query_int(request, "page_size", 10)
-        if page is None or size is None or page < 1 or size < 1:
-            return _error(400, "InvalidParameter", "page_no or page_size is invalid.")
+    @endpoint("task/list", "/api/v1/tasks/")
+    def _list(self, call: Call) -> Answer:
+        page, size = call.number("page_no", 1), call.number("page_size", 10)
         now = self.world.now()
-        lives = (life for life in self.world.listed(TASK) if life.submitted > now - KEPT)
-        rows = [*(_row(life, life.at(now)) for life in lives), *_other_work(now)]
+        known = (life for life in call.listed() if life.submitted > now - KEPT)
+        rows = [*call.rows(_row, known), *_other_work(now)]
         rows.sort(key=lambda row: -int(row["gmt_create"]))
         more = {"page_no": page, "page_size": size, "total_page": math.ceil(len(rows) / size), "total": len(rows)}
-        return VendorJSON({"request_id": "r-1", "data": rows[(page - 1) * size : page * size], **more})
+        return {"request_id": "r-1", "data": rows[(page - 1) * size : page * size], **more}
 
-    async def _detail(self, request: Request) -> Response:
-        now, task_id = self.world.now(), request.path_params["task_id"]
-        life = self.world.find(TASK, task_id)
+    @endpoint("task/detail", "/api/v1/tasks/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        now, task_id = self.world.now(), call.path_params["task_id"]
+        life = self.world.find(call.feed, task_id)
         if life is None or now - (life.at(now).ended or now) > KEPT:
-            return VendorJSON({"request_id": "r-2", "output": {"task_id": task_id, "task_status": "UNKNOWN"}})
-        return VendorJSON({"request_id": "r-2", **_told(life, life.at(now))})
-
-    def refusal(self, request: Request) -> Response | None:
-        return None if self.knows(request) else _error(401, "InvalidApiKey", "Invalid API-key provided.")
+            return {"request_id": "r-2", "output": {"task_id": task_id, "task_status": "UNKNOWN"}}
+        return {"request_id": "r-2", **_told(life, life.at(now))}
 
 
-def _error(status: int, code: str, message: str) -> Response:
-    return VendorJSON({"code": code, "message": message, "request_id": "r-0"}, status)
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(life: Life, moment: Moment) -> Row:
+    row: Row = {
         "task_id": life.id,
         "status": STATES[moment.state],
         "gmt_create": int(life.submitted * 1000),
@@ -115,9 +101,9 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     return row
 
 
-def _told(life: Life, moment: Moment) -> dict[str, Any]:
+def _told(life: Life, moment: Moment) -> Row:
     """What the detail reports."""
-    output: dict[str, Any] = {
+    output: Row = {
         "task_id": life.id,
         "task_status": STATES[moment.state],
         "submit_time": _local(life.submitted),
@@ -134,11 +120,9 @@ def _told(life: Life, moment: Moment) -> dict[str, Any]:
     output["video_url"] = signed_url(life.id, "video.mp4")
     output["task_metrics"] = {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0}
     length = int(life.output_seconds or 5)
-    usage: dict[str, Any]
+    usage: Row = {"video_duration": length, "video_ratio": "1280*720", "video_count": 1}
     if life.model.startswith("wan2.5"):
         usage = {"duration": length, "video_duration": 0, "output_video_duration": length, "video_count": 1, "SR": 720}
-    else:
-        usage = {"video_duration": length, "video_ratio": "1280*720", "video_count": 1}
     return {"output": output, "usage": usage}
 
 
@@ -158,7 +142,7 @@ def _caller(task_id: str) -> dict[str, str]:
     }
 
 
-def _other_work(now: float) -> Sequence[dict[str, Any]]:
+def _other_work(now: float) -> list[Row]:
     """Tasks that make no videos: an image that has ended, and speech that is read."""
     at = int(now * 1000)
     return [

@@ -10,15 +10,11 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import PROFILES, SORA
@@ -29,13 +25,10 @@ Dialect = Literal["new", "old", "one_hub"]
 FILTERS = {"task_id", "status", "action", "start_timestamp", "end_timestamp"}
 UPSTREAM_EARLIER = 59  # seconds by which the upstream's creation time precedes the gateway's, as in the sample
 NOT_START_UNTIL, SUBMITTED_UNTIL = 0.1, 0.3  # shares of the wait; the rest of it is QUEUED
-
-
 CREDIT, CENTS_A_TASK = 1000, 25.0
 """What the key may spend, in dollars, and what a success costs."""
 
 
-@dataclass(eq=False)
 class DeerAPI(Vendor):
     type = "deerapi"
     profiles = (PROFILES[SORA],)
@@ -43,104 +36,96 @@ class DeerAPI(Vendor):
     documented: ClassVar = {"sora/list": (180, 180)}
     dialect: Dialect = "new"
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/sora/v1/videos/{task_id}", "sora/detail", self._detail),
-            self.route("/api/task/self", "sora/list", self._list),
-            *self.billing(),
-        ]
+    over_limit = Response(status_code=429)  # no body at all
+    unknown = VendorJSON({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
 
-    def billing(self) -> list[BaseRoute]:
-        """What is left of the key's credit."""
-        return [
-            self.route("/v1/dashboard/billing/subscription", "account", self._subscription),
-            self.route("/v1/dashboard/billing/usage", "account", self._usage),
-        ]
+    @endpoint("sora/detail", "/sora/v1/videos/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        self._check_key(call)
+        return {"code": "success", "message": "", "data": _task(*call.task())}
 
-    def over_limit(self) -> Response:
-        return Response(status_code=429)  # no body at all
-
-    async def _detail(self, request: Request) -> Response:
-        if not self._has_key(request):
-            return self._no_key(request)
-        life = self.world.find(self.profiles[0].feed, request.path_params["task_id"])
-        if life is None:
-            return VendorJSON({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
-        return VendorJSON({"code": "success", "message": "", "data": _task(life, life.at(self.world.now()))})
-
-    async def _list(self, request: Request) -> Response:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        now = self.world.now()
-        lives = self.world.listed(self.profiles[0].feed)
-        if FILTERS & request.query_params.keys():
-            lives = [life for life in lives if _asked_for(request, life, life.at(now))]
-        page = max(0, query_int(request, "p", 0) or 0)
+    @endpoint("sora/list", "/api/task/self")
+    def _list(self, call: Call) -> Answer:
+        self._check_token(call)
+        now, lives = self.world.now(), call.listed()
+        if FILTERS & call.query_params.keys():
+            lives = [life for life in lives if _asked_for(call, life, life.at(now))]
+        page = max(0, _number(call, "p", 0))
         if self.dialect == "old":
-            return _success([_task(life, life.at(now)) for life in lives[page * 10 : page * 10 + 10]])
+            return _success(call.rows(_task, lives[page * 10 : page * 10 + 10]))
         if self.dialect == "one_hub":
-            return self._list_of_one_hub(request, lives)
-        page, size = page or 1, query_int(request, "page_size", 10) or 10
+            return self._list_of_one_hub(call, lives)
+        page, size = page or 1, _number(call, "page_size", 10)
         size = min(100, size) if size > 0 else 10
-        items = [_newer_task(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
+        items = call.rows(_newer_task, lives[(page - 1) * size : page * size])
         return _success({"page": page, "page_size": size, "total": len(lives), "items": items})
 
-    def _list_of_one_hub(self, request: Request, lives: Sequence[Life]) -> Response:
-        page, size = query_int(request, "page", 1) or 1, query_int(request, "size", 10) or 10
+    def _list_of_one_hub(self, call: Call, lives: Sequence[Life]) -> Answer:
+        page, size = _number(call, "page", 1), _number(call, "size", 10)
         if page < 1 or not 0 < size <= 100:
-            return VendorJSON({"success": False, "message": "invalid page or size"})
-        now = self.world.now()
-        rows = [_newer_task(life, life.at(now)) for life in lives[(page - 1) * size : page * size]]
+            return {"success": False, "message": "invalid page or size"}
+        rows = call.rows(_newer_task, lives[(page - 1) * size : page * size])
         rows = [row | {"progress": int(row["progress"].removesuffix("%"))} for row in rows]
         return _success({"data": rows, "page": page, "size": size, "total_count": len(lives)})
 
-    async def _subscription(self, request: Request) -> Response:
-        if not self._has_key(request):
-            return self._no_key(request)
+    @endpoint("account", "/v1/dashboard/billing/subscription")
+    def _subscription(self, call: Call) -> Answer:
+        self._check_key(call)
         told = {
             "has_payment_method": True,
             "soft_limit_usd": CREDIT,
             "system_hard_limit_usd": CREDIT,
             "access_until": 0,
         }
-        return VendorJSON({"object": "billing_subscription", "hard_limit_usd": CREDIT, **told})
+        return {"object": "billing_subscription", "hard_limit_usd": CREDIT, **told}
 
-    async def _usage(self, request: Request) -> Response:
-        if not self._has_key(request):
-            return self._no_key(request)
+    @endpoint("account", "/v1/dashboard/billing/usage")
+    def _usage(self, call: Call) -> Answer:
+        self._check_key(call)
         tasks = sum(kind["finished"]["succeeded"] for kind in self.world.truth()[self.type].values())
-        return VendorJSON({"object": "list", "total_usage": tasks * CENTS_A_TASK})
+        return {"object": "list", "total_usage": tasks * CENTS_A_TASK}
 
-    def _has_key(self, request: Request) -> bool:
-        return request.headers.get("authorization") == f"Bearer {self.credentials.deerapi_api_key}"
+    def _check_key(self, call: Call) -> None:
+        given = call.headers.get("authorization")
+        if given != f"Bearer {self.credentials.deerapi_api_key}":
+            message = "无效的令牌" if given else "未提供令牌"
+            raise Refused(VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401))
 
-    def _no_key(self, request: Request) -> Response:
-        message = "无效的令牌" if request.headers.get("authorization") else "未提供令牌"
-        return VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401)
-
-    def _refusal(self, request: Request) -> Response | None:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    def _check_token(self, call: Call) -> None:
+        token = call.headers.get("authorization", "").removeprefix("Bearer ")
         right = token == self.credentials.deerapi_user_token
         if self.dialect == "new":
+            if right:
+                return
             body = {"success": False, "code": "AUTH_UNAUTHORIZED", "message": "无权进行此操作，未登录或 token 无效"}
-            return None if right else VendorJSON(body, 401)
+            raise Refused(VendorJSON(body, 401))
         if not token:
-            return VendorJSON({"success": False, "message": "无权进行此操作，未登录且未提供 access token"}, 401)
+            raise _not_allowed("未登录且未提供 access token", 401)
         if not right:
-            return VendorJSON({"success": False, "message": "无权进行此操作，access token 无效"})
-        if request.headers.get("new-api-user") != self.credentials.deerapi_user_id:
-            return VendorJSON({"success": False, "message": "无权进行此操作，New-Api-User 与登录用户不匹配"}, 401)
-        return None
+            raise _not_allowed("access token 无效", 200)
+        if call.headers.get("new-api-user") != self.credentials.deerapi_user_id:
+            raise _not_allowed("New-Api-User 与登录用户不匹配", 401)
 
 
-def _success(data: Any) -> Response:
-    return VendorJSON({"success": True, "message": "", "data": data})
+def _not_allowed(why: str, status: int) -> Refused:
+    return Refused(VendorJSON({"success": False, "message": f"无权进行此操作，{why}"}, status))
 
 
-def _asked_for(request: Request, life: Life, moment: Moment) -> bool:
-    query = request.query_params
-    since, until = query_int(request, "start_timestamp", 0) or 0, query_int(request, "end_timestamp", 0) or 0
+def _number(call: Call, name: str, default: int) -> int:
+    """A parameter as a whole number; the default too where it is 0 or none."""
+    try:
+        return int(call.query_params.get(name, 0)) or default
+    except ValueError:
+        return default
+
+
+def _success(data: Any) -> Row:
+    return {"success": True, "message": "", "data": data}
+
+
+def _asked_for(call: Call, life: Life, moment: Moment) -> bool:
+    query = call.query_params
+    since, until = _number(call, "start_timestamp", 0), _number(call, "end_timestamp", 0)
     return (
         query.get("task_id") in (None, "", life.id)
         and query.get("status") in (None, "", _status(life, moment))
@@ -171,7 +156,7 @@ def _progress(status: str, moment: Moment) -> str:
     return f"{steps.get(status, 100)}%"
 
 
-def _task(life: Life, moment: Moment) -> dict[str, Any]:
+def _task(life: Life, moment: Moment) -> Row:
     status = _status(life, moment)
     reason = (life.words or "") if status == "FAILURE" else ""
     if status == "SUCCESS" and zlib.crc32(life.id.encode()) % 5 == 0:
@@ -190,7 +175,7 @@ def _task(life: Life, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _newer_task(life: Life, moment: Moment) -> dict[str, Any]:
+def _newer_task(life: Life, moment: Moment) -> Row:
     """A row of the new list: the same task with the gateway's bookkeeping around it."""
     task = _task(life, moment)
     return {
@@ -214,7 +199,7 @@ def _upstream(life: Life, moment: Moment) -> dict[str, Any] | None:
     if moment.started is None and moment.ended is None:
         return None
     words = {State.SUCCEEDED: "succeeded", State.FAILED: "failed", State.CANCELLED: "canceled"}
-    created = datetime.fromtimestamp(life.submitted - UPSTREAM_EARLIER, UTC).isoformat().replace("+00:00", "Z")
+    created = utc(life.submitted - UPSTREAM_EARLIER, "auto")
     return {
         "id": life.id,
         "type": "video_gen",
@@ -240,11 +225,11 @@ def _upstream(life: Life, moment: Moment) -> dict[str, Any] | None:
     }
 
 
-def _generation(life: Life, created: str) -> dict[str, Any]:
+def _generation(life: Life, created: str | None) -> Row:
     seconds = life.output_seconds
     if seconds is not None and seconds == int(seconds):
         seconds = int(seconds)  # written 5, not 5.0
-    encodings: dict[str, Any] = {
+    encodings: Row = {
         size: {"duration_secs": seconds, "height": 480, "width": 854, "path": signed_url(life.id, f"{size}.mp4")}
         for size in ("ld", "md", "source")
     }

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import FACE_SWAP, PROFILES
@@ -23,67 +20,43 @@ BEIJING = 8 * 3600  # seconds
 STATES = {State.QUEUED: 10, State.RUNNING: 20, State.SUCCEEDED: 30, State.FAILED: 2, State.CANCELLED: 2}
 
 
-@dataclass(eq=False)
+def _answer(code: int, msg: str, data: Any = None) -> Response:
+    return VendorJSON({"code": code, "msg": msg, "data": data})
+
+
 class FaceWap(Vendor):
     """With `bearer`, `Authorization: Bearer TOKEN` is accepted beside the bare token."""
 
     type = "facewap"
     profiles = (PROFILES[FACE_SWAP],)
     prefix = "/facewap"
-    bearer: bool = False
+    bearer = False
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/videoTaskHistory", "face_swap/list", self._history, "POST"),
-            self.route("/getTaskInfo", "face_swap/detail", self._info),
-        ]
+    over_limit = VendorJSON({"code": 429, "msg": "too many requests", "data": None}, 429)  # in no document
+    invalid = _answer(800, "parameter error")
+    unknown = _answer(900, "no data")
+    unauthorized = VendorJSON({"code": 401, "msg": "unauthorized", "data": None}, 401)  # in no document
 
-    def over_limit(self) -> Response:
-        return VendorJSON({"code": 429, "msg": "too many requests", "data": None}, 429)  # in no document
+    @endpoint("face_swap/list", "/videoTaskHistory", "POST")
+    def _history(self, call: Call) -> Answer:
+        page, size = call.number("page", 1), call.number("pageSize", 20)
+        return _answer(200, "SUCCESS", call.rows(_row, call.listed()[(page - 1) * size : page * size]))
 
-    async def _history(self, request: Request) -> Response:
-        if not self._admits(request):
-            return _refused()
-        body = await json_object(request)
-        if body is None:
-            return _answer(800, "parameter error")
-        page, size = as_int(body.get("page", 1)), as_int(body.get("pageSize", 20))
-        if page is None or size is None or page < 1 or size < 1:
-            return _answer(800, "parameter error")
-        now = self.world.now()
-        lives = self.world.listed(FACE_SWAP)[(page - 1) * size : page * size]
-        return _answer(200, "SUCCESS", [_row(life, life.at(now)) for life in lives])
+    @endpoint("face_swap/detail", "/getTaskInfo")
+    def _info(self, call: Call) -> Answer:
+        prompt_id = call.query_params.get("promptId")
+        return _answer(200, "SUCCESS", _details(*call.task(prompt_id))) if prompt_id else self.invalid
 
-    async def _info(self, request: Request) -> Response:
-        if not self._admits(request):
-            return _refused()
-        prompt_id = request.query_params.get("promptId")
-        if not prompt_id:
-            return _answer(800, "parameter error")
-        life = self.world.find(FACE_SWAP, prompt_id)
-        if life is None:
-            return _answer(900, "no data")
-        return _answer(200, "SUCCESS", _details(life, life.at(self.world.now())))
-
-    def _admits(self, request: Request) -> bool:
-        given = request.headers.get("authorization", "")
-        token = self.credentials.facewap_token
+    def has_key(self, call: Call) -> bool:
+        given, token = call.headers.get("authorization", ""), self.credentials.facewap_token
         return given == token or (self.bearer and given == f"Bearer {token}")
-
-
-def _answer(code: int, msg: str, data: Any = None) -> Response:
-    return VendorJSON({"code": code, "msg": msg, "data": data})
-
-
-def _refused() -> Response:
-    return VendorJSON({"code": 401, "msg": "unauthorized", "data": None}, 401)  # in no document
 
 
 def _number(life: Life) -> int:
     return zlib.crc32(life.id.encode())
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     return {
         "id": _number(life),
@@ -114,7 +87,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _details(life: Life, moment: Moment) -> dict[str, Any]:
+def _details(life: Life, moment: Moment) -> Row:
     row = _row(life, moment)
     images = [{"id": row["id"], "taskId": row["taskId"], "path": row["covering"], "origin": row["origin"]}]
     return {

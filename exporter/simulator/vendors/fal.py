@@ -7,20 +7,16 @@ knows a request by owner and application of its endpoint alone.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int, utc
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
-REQUEST: Feed = ("fal", "request")
 ENDPOINT = "fal-ai/kling-video/v2.1/master/image-to-video"
 WINDOW = 86400
 MOST_ENDPOINTS = 50
@@ -35,17 +31,21 @@ STATUS = {
 """HTTP statuses of failures; the others are 422."""
 
 
-@dataclass(eq=False)
+def _error(status: int, kind: str, message: str) -> Response:
+    return VendorJSON({"error": {"type": kind, "message": message}}, status)
+
+
 class Fal(Vendor):
     type = "fal"
     prefix = "/fal/v1"
     keys: ClassVar = {"api_key": "demo-fal-id:demo-fal-secret", "endpoints": [ENDPOINT]}
+    key_scheme = "Key "
     lists_in_flight = False
     list_lag: float = 0.0
     """Seconds from an end until the list shows it."""
     profiles = (
         Profile(
-            REQUEST,
+            ("fal", "request"),
             per_minute=4,
             queue=(1, 60),
             run=(20, 300),
@@ -69,71 +69,59 @@ class Fal(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/models/requests/by-endpoint", "request/list", self._list),
-            self.route("/account/billing", "account", self._billing),
-            self.route("/{owner}/{app}/requests/{request_id}/status", "request/detail", self._status),
-            self.route("/{owner}/{app}/{rest:path}/requests/{request_id}/status", "request/detail", self._no_such_path),
-        ]
+    over_limit = _error(429, "rate_limited", "Rate limit exceeded")
+    invalid = _error(400, "validation_error", "Invalid request parameters")
+    unknown = VendorJSON({"detail": "Request not found"}, 404)
+    unauthorized = _error(401, "authorization_error", "Authentication is required")
 
-    def over_limit(self) -> Response:
-        return _error(429, "rate_limited", "Rate limit exceeded")
-
-    async def _list(self, request: Request) -> Response:
-        if not self._admits(request):
-            return _error(401, "authorization_error", "Authentication is required")
-        endpoints = {one for text in request.query_params.getlist("endpoint_id") for one in text.split(",") if one}
-        limit = query_int(request, "limit", 50)
+    @endpoint("request/list", "/models/requests/by-endpoint")
+    def _list(self, call: Call) -> Answer:
+        endpoints = {one for text in call.query_params.getlist("endpoint_id") for one in text.split(",") if one}
         try:
-            page = int(base64.b64decode(request.query_params.get("cursor", "") or b"MQ=="))
+            page = int(base64.b64decode(call.query_params.get("cursor", "") or b"MQ=="))
         except ValueError:
             return _error(400, "validation_error", "Invalid cursor")
-        if not 1 <= len(endpoints) <= MOST_ENDPOINTS or limit is None or not 1 <= limit <= 100 or page < 1:
-            return _error(400, "validation_error", "Invalid request parameters")
+        limit = call.number("limit", 50, most=100)
+        if not 1 <= len(endpoints) <= MOST_ENDPOINTS or page < 1:
+            return self.invalid
         now = self.world.now()
-        moments = [(life, life.at(now)) for life in self.world.listed(REQUEST) if _endpoint_of(life) in endpoints]
+        moments = [(life, life.at(now)) for life in call.listed() if _endpoint_of(life) in endpoints]
         shown_until = now - self.list_lag
         ended = [(life, at) for life, at in moments if at.ended is not None and now - WINDOW < at.ended <= shown_until]
         ended.sort(key=lambda one: one[1].ended or 0.0, reverse=True)
-        shown = ended[(page - 1) * limit : page * limit]
-        rows = [_row(life, moment) for life, moment in shown]
-        if "payloads" in request.query_params.get("expand", ""):
+        rows = [_row(life, moment) for life, moment in ended[(page - 1) * limit : page * limit]]
+        if "payloads" in call.query_params.get("expand", ""):
             rows = [row | {"json_input": {"prompt": prompt(row["request_id"])}} for row in rows]
         more = page * limit < len(ended)
         following = base64.b64encode(str(page + 1).encode()).decode() if more else None
-        return VendorJSON({"items": rows, "next_cursor": following, "has_more": more})
+        return {"items": rows, "next_cursor": following, "has_more": more}
 
-    async def _billing(self, request: Request) -> Response:
-        if not self._admits(request):
-            return _error(401, "authorization_error", "Authentication is required")
-        return VendorJSON({"username": "demo", "credits": {"current_balance": 24.5, "currency": "USD"}})
+    @endpoint("account", "/account/billing")
+    def _billing(self, call: Call) -> Answer:
+        return {"username": "demo", "credits": {"current_balance": 24.5, "currency": "USD"}}
 
-    async def _status(self, request: Request) -> Response:
-        if not self._admits(request):
+    @endpoint("request/detail", "/{owner}/{app}/requests/{task_id}/status")
+    def _status(self, call: Call) -> Answer:
+        if not self.has_key(call):
             return VendorJSON({"detail": "Authentication is required to access this application"}, 401)
-        path = request.path_params
-        life = self.world.find(REQUEST, path["request_id"])
-        if life is None or _endpoint_of(life).split("/")[:2] != [path["owner"], path["app"]]:
-            return VendorJSON({"detail": "Request not found"}, 404)
-        return _queued(life, life.at(self.world.now()))
+        life, moment = call.task()
+        is_its_own = _endpoint_of(life).split("/")[:2] == [call.path_params["owner"], call.path_params["app"]]
+        return _queued(life, moment) if is_its_own else self.unknown
 
-    async def _no_such_path(self, request: Request) -> Response:
+    @endpoint("request/detail", "/{owner}/{app}/{rest:path}/requests/{task_id}/status")
+    def _no_such_path(self, call: Call) -> Answer:
         return VendorJSON({"detail": "Method Not Allowed"}, 405)
 
-    def _admits(self, request: Request) -> bool:
-        return request.headers.get("authorization") == f"Key {self.keys['api_key']}"
-
-
-def _error(status: int, kind: str, message: str) -> Response:
-    return VendorJSON({"error": {"type": kind, "message": message}}, status)
+    def check(self, call: Call) -> None:
+        if "app" not in call.path_params:  # the queue refuses in words of its own
+            super().check(call)
 
 
 def _endpoint_of(life: Life) -> str:
     return life.model or ENDPOINT
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     """A request that has ended."""
     started, ended = moment.started or life.submitted, moment.ended or moment.at
     return {
@@ -149,7 +137,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
 
 def _queued(life: Life, moment: Moment) -> Response:
     own = f"https://queue.fal.run/{'/'.join(_endpoint_of(life).split('/')[:2])}/requests/{life.id}"
-    answer: dict[str, Any] = {
+    answer: Row = {
         "request_id": life.id,
         "response_url": own,
         "status_url": f"{own}/status",

@@ -5,44 +5,41 @@ An operation has no times. What was filtered, and what brought no video for no r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from random import Random
 from typing import Any, ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-OPERATION: Feed = ("google_veo", "operation")
 MODEL = "veo-3.1-generate-preview"
+LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 FILTERED = "filtered"
 """The code of a life whose videos are held back."""
 RPC = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
 
 
-def _name(rng: Random) -> str:
-    return f"models/{MODEL}/operations/{''.join(rng.choices('0123456789abcdefghijklmnopqrstuvwxyz', k=12))}"
+def _refusal(status: int, message: str, details: list[Any] | None = None) -> Response:
+    error: Row = {"code": status, "message": message, "status": RPC[status]}
+    return VendorJSON({"error": error | ({"details": details} if details else {})}, status)
 
 
-@dataclass(eq=False)
 class GoogleVeo(Vendor):
     type = "google_veo"
     prefix = "/google_veo/v1beta"
     keys: ClassVar = {"api_key": "AIzaDemo-0123456789-google-veo"}
+    key_header, key_scheme = "x-goog-api-key", ""
     profiles = (
         Profile(
-            OPERATION,
+            ("google_veo", "operation"),
             per_minute=1,
             queue=None,
             run=(40, 200),
             models=(MODEL,),
-            new_id=_name,
+            new_id=lambda rng: f"models/{MODEL}/operations/{''.join(rng.choices(LETTERS, k=12))}",
             failures=(
                 Failure(Reason.MODERATION, "The prompt was blocked. Support codes: 00000000", FILTERED, weight=4),
                 Failure(Reason.MODERATION, "The input image violates the Responsible AI practices.", "3"),
@@ -56,41 +53,33 @@ class GoogleVeo(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [self.route("/{name:path}", "operation/detail", self._operation)]
+    over_limit = _refusal(429, "Resource has been exhausted (e.g. check quota).")
+    unknown = _refusal(404, "Requested entity was not found.")
+    unauthorized = _refusal(
+        400,
+        "API key not valid. Please pass a valid API key.",
+        [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "API_KEY_INVALID",
+                "domain": "googleapis.com",
+            }
+        ],
+    )
 
-    def over_limit(self) -> Response:
-        return _refusal(429, "Resource has been exhausted (e.g. check quota).")
-
-    async def _operation(self, request: Request) -> Response:
-        if request.headers.get("x-goog-api-key") != self.keys["api_key"]:
-            details = [
-                {
-                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                    "reason": "API_KEY_INVALID",
-                    "domain": "googleapis.com",
-                }
-            ]
-            return _refusal(400, "API key not valid. Please pass a valid API key.", details)
-        life = self.world.find(OPERATION, request.path_params["name"])
-        if life is None:
-            return _refusal(404, "Requested entity was not found.")
-        return VendorJSON(_row(life, life.at(self.world.now())))
+    @endpoint("operation/detail", "/{task_id:path}")
+    def _operation(self, call: Call) -> Answer:
+        return _row(*call.task())
 
 
-def _refusal(status: int, message: str, details: list[Any] | None = None) -> Response:
-    error: dict[str, Any] = {"code": status, "message": message, "status": RPC[status]}
-    return VendorJSON({"error": error | ({"details": details} if details else {})}, status)
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": life.id}
+def _row(life: Life, moment: Moment) -> Row:
+    row: Row = {"name": life.id}
     if not moment.state.is_end:
         return row
     row["done"] = True
     if moment.state is State.FAILED and life.code not in ("", FILTERED):
         return row | {"error": {"code": int(life.code), "message": life.words, "details": []}}
-    made: dict[str, Any] = {}
+    made: Row = {}
     if moment.state is State.SUCCEEDED:
         made = {"generatedSamples": [{"video": {"uri": signed_url(life.id.rpartition("/")[2], "video.mp4")}}]}
     elif life.code == FILTERED:

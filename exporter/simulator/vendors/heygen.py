@@ -6,16 +6,11 @@ a code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, after, query_int
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, hex_id
@@ -24,7 +19,6 @@ from exporter.tasks import Reason, State
 VIDEO: Feed = ("heygen", "video")
 TRANSLATION: Feed = ("heygen", "translation")
 LIPSYNC: Feed = ("heygen", "lipsync")
-PATHS = {VIDEO: "/v3/videos", TRANSLATION: "/v3/video-translations", LIPSYNC: "/v3/lipsyncs"}
 STATES = {
     State.QUEUED: "pending",
     State.SUCCEEDED: "completed",
@@ -40,11 +34,15 @@ _DUBBING_FAILURES = (
 )
 
 
-@dataclass(eq=False)
+def _error(status: int, code: str, message: str, param: str | None = None) -> Response:
+    return VendorJSON({"error": {"code": code, "message": message, "param": param, "doc_url": None}}, status)
+
+
 class HeyGen(Vendor):
     type = "heygen"
     prefix = "/heygen"
     keys: ClassVar = {"api_key": "heygen-demo-key-0123456789"}
+    key_header, key_scheme = "x-api-key", ""
     profiles = (
         Profile(
             VIDEO,
@@ -81,60 +79,45 @@ class HeyGen(Vendor):
             failures=_DUBBING_FAILURES,
         ),
     )
-    balance: float = 118.4
+    balance = 118.4
     """US dollars in the wallet."""
 
-    def routes(self) -> list[BaseRoute]:
-        routes: list[BaseRoute] = [self.route("/v3/users/me", "account", self._me)]
-        for feed, path in PATHS.items():
-            routes.append(self.route(path, f"{feed[1]}/list", partial(self._list, feed)))
-            routes.append(self.route(f"{path}/{{task_id}}", f"{feed[1]}/detail", partial(self._detail, feed)))
-        return routes
+    over_limit = _error(429, "rate_limit_exceeded", "Too many requests.")
+    over_limit.headers["Retry-After"] = "1"
+    invalid = _error(400, "invalid_parameter", "limit must be between 1 and 100.", "limit")
+    unknown = _error(404, "not_found", "The resource was not found.")
+    unauthorized = _error(401, "unauthorized", "The API key is missing or invalid.")
 
-    def over_limit(self) -> Response:
-        refused = _error(429, "rate_limit_exceeded", "Too many requests.")
-        refused.headers["Retry-After"] = "1"
-        return refused
-
-    async def _list(self, feed: Feed, request: Request) -> Response:
-        limit = query_int(request, "limit", 10)
-        if limit is None or not 1 <= limit <= 100:
-            return _error(400, "invalid_parameter", "limit must be between 1 and 100.", "limit")
-        now = self.world.now()
-        lives = after(self.world.listed(feed), request.query_params.get("token", ""))
+    @endpoint("video/list", "/v3/videos")
+    @endpoint("translation/list", "/v3/video-translations")
+    @endpoint("lipsync/list", "/v3/lipsyncs")
+    def _list(self, call: Call) -> Answer:
+        limit = call.number("limit", 10, most=100)
+        lives = after(call.listed(), call.query_params.get("token", ""))
         if lives is None:
             return _error(400, "invalid_parameter", "The token is not valid.", "token")
         shown, more = lives[:limit], len(lives) > limit
-        rows = [ROWS[feed](life, life.at(now)) for life in shown]
-        return VendorJSON({"data": rows, "has_more": more, "next_token": shown[-1].id if more else None})
+        rows = call.rows(_row, shown)
+        return {"data": rows, "has_more": more, "next_token": shown[-1].id if more else None}
 
-    async def _detail(self, feed: Feed, request: Request) -> Response:
-        life = self.world.find(feed, request.path_params["task_id"])
-        if life is None:
-            return _error(404, "not_found", "The resource was not found.")
-        return VendorJSON({"data": ROWS[feed](life, life.at(self.world.now()))})
+    @endpoint("video/detail", "/v3/videos/{task_id}")
+    @endpoint("translation/detail", "/v3/video-translations/{task_id}")
+    @endpoint("lipsync/detail", "/v3/lipsyncs/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return {"data": _row(*call.task())}
 
-    async def _me(self, request: Request) -> Response:
+    @endpoint("account", "/v3/users/me")
+    def _me(self, call: Call) -> Answer:
         wallet = {"currency": "usd", "remaining_balance": self.balance, "auto_reload": None}
         names = {"username": user("0000"), "email": f"{user('0000')}@example.invalid"}
-        return VendorJSON(
-            {"data": {"billing_type": "wallet", "wallet": wallet, "subscription": None, "usage_based": None, **names}}
-        )
-
-    def refusal(self, request: Request) -> Response | None:
-        if request.headers.get("x-api-key") == self.keys["api_key"]:
-            return None
-        return _error(401, "unauthorized", "The API key is missing or invalid.")
+        return {
+            "data": {"billing_type": "wallet", "wallet": wallet, "subscription": None, "usage_based": None, **names}
+        }
 
 
-def _error(status: int, code: str, message: str, param: str | None = None) -> Response:
-    return VendorJSON({"error": {"code": code, "message": message, "param": param, "doc_url": None}}, status)
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
-    """What the rows of all three have."""
+def _row(life: Life, moment: Moment) -> Row:
     done, failed = moment.state is State.SUCCEEDED, moment.state is State.FAILED
-    return {
+    row = {
         "id": life.id,
         "title": prompt(life.id),
         "status": STATES.get(moment.state, RUNNING[life.feed]),
@@ -143,27 +126,14 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
         "failure_message": (life.words or None) if failed else None,
         "video_url": signed_url(life.id, "video.mp4") if done else None,
     }
-
-
-def _video(life: Life, moment: Moment) -> dict[str, Any]:
-    done = moment.state is State.SUCCEEDED
+    if life.feed != VIDEO:
+        return {**row, "callback_id": user(life.id)}
     return {
-        **_row(life, moment),
+        **row,
         "completed_at": int(moment.ended) if done and moment.ended else None,
-        "failure_code": (life.code or None) if moment.state is State.FAILED else None,
+        "failure_code": (life.code or None) if failed else None,
         "folder_id": None,
         "thumbnail_url": signed_url(life.id, "thumbnail.jpg") if done else None,
         "gif_url": signed_url(life.id, "preview.gif") if done else None,
         "video_page_url": f"https://app.heygen.invalid/videos/{life.id}",
     }
-
-
-def _dubbed(life: Life, moment: Moment) -> dict[str, Any]:
-    return {**_row(life, moment), "callback_id": user(life.id)}
-
-
-ROWS: dict[Feed, Callable[[Life, Moment], dict[str, Any]]] = {
-    VIDEO: _video,
-    TRANSLATION: _dubbed,
-    LIPSYNC: _dubbed,
-}

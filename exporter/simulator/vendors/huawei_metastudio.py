@@ -6,21 +6,20 @@ A request is let in with a token in X-Auth-Token, or signed with the access key.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator import huawei_signature
-from exporter.simulator.vendor import Vendor, VendorJSON, json_object, query_int
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
 from exporter.simulator.world.profiles import DIGITAL_HUMAN, PROFILES
@@ -39,6 +38,14 @@ STATES = {
 FLAT, PHOTO, PHOTO_AS_FILTER = "2D_DIGITAL_HUMAN_VIDEO", "DIGITAL_HUMAN_PHOTO_VIDEO", "PHOTO_DIGITAL_HUMAN_VIDEO"
 
 
+def _answer(body: dict[str, Any], status: int = 200) -> Response:
+    return VendorJSON(body, status, {"X-Request-Id": uuid.uuid4().hex})
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return _answer({"error_code": code, "error_msg": message}, status)
+
+
 @dataclass(eq=False)
 class MetaStudio(Vendor):
     """`wall` (Unix seconds) is the clock by which signatures and tokens age: the callers' clock, not the world's."""
@@ -50,64 +57,53 @@ class MetaStudio(Vendor):
     wall: Callable[[], float] = time.time
     tokens: dict[str, float] = field(default_factory=dict, init=False)
     """Issued by IAM, with their expiry; a new one leaves the others alone."""
-    balance: float = 5_240.55
-    debt: float = 40.5
+    balance = 5_240.55
+    debt = 40.5
+
+    over_limit = _error(429, "APIGW.0308", "The throttling threshold has been reached")
+    invalid = _error(400, "MSS.00000003", "Invalid parameter")
+    unknown = _error(404, "MSS.00000002", "Not Found")
 
     def routes(self) -> list[BaseRoute]:
-        show = "/v1/{project_id}/%s-digital-human-videos/{job_id}"
-        return [
-            self.route("/v1/{project_id}/digital-human-videos", "digital_human/list", self._list),
-            self.route(show % "2d", "digital_human/detail", partial(self._show, job_type=FLAT)),
-            self.route(show % "photo", "digital_human/detail", partial(self._show, job_type=PHOTO)),
-            self.route("/v2/accounts/customer-accounts/balances", "account", self._balances),
-            Route("/{path:path}", self._nothing_here),
-        ]
+        nowhere = _error(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
+        return [*super().routes(), Route("/{path:path}", nowhere, methods=["GET"])]
 
     def iam_routes(self) -> list[BaseRoute]:
-        return [self.route("/v3/auth/tokens", "token", self._token, "POST")]
+        return [self.route(self._token, "token", "/v3/auth/tokens", "POST")]
 
-    def over_limit(self) -> Response:
-        return _error(429, "APIGW.0308", "The throttling threshold has been reached")
-
-    async def _list(self, request: Request) -> Response:
-        refusal = await self._refusal(request)
-        if refusal is not None:
-            return refusal
-        offset, limit = query_int(request, "offset", 0), query_int(request, "limit", 10)
-        if offset is None or limit is None or offset < 0 or not 1 <= limit <= 100:
-            return _invalid()
-        sort_key, sort_dir = (request.query_params.get(name) or "" for name in ("sort_key", "sort_dir"))
+    @endpoint("digital_human/list", "/v1/{project_id}/digital-human-videos")
+    def _list(self, call: Call) -> Answer:
+        self._check_project(call)
+        offset, limit = call.number("offset", 0, 0), call.number("limit", 10, most=100)
+        sort_key, sort_dir = (call.query_params.get(name) or "" for name in ("sort_key", "sort_dir"))
         if sort_key not in ("", "create_time", "update_time", "asset_order") or sort_dir not in ("", "asc", "desc"):
-            return _invalid()
-        try:
-            wanted = _Filter(request)
-        except ValueError:
-            return _invalid()
+            return self.invalid
         now = self.world.now()
-        lives = [life for life in self.world.listed(DIGITAL_HUMAN) if wanted.admits(life, now)]
+        try:
+            lives = _asked_for(call, now)
+        except ValueError:
+            return self.invalid
         if sort_key == "update_time":
             lives.sort(key=lambda life: _updated(life, life.at(now)), reverse=True)
         if sort_dir != "desc":  # so oldest first by default
             lives.reverse()
-        jobs = [_job(life, life.at(now)) for life in lives[offset : offset + limit]]
-        return _answer({"count": len(lives), "jobs": jobs})
+        return _answer({"count": len(lives), "jobs": call.rows(_job, lives[offset : offset + limit])})
 
-    async def _show(self, request: Request, job_type: str) -> Response:
-        refusal = await self._refusal(request)
-        if refusal is not None:
-            return refusal
-        life = self.world.find(DIGITAL_HUMAN, request.path_params["job_id"])
-        if life is None or _job_type(life) != job_type:
-            return _error(404, "MSS.00000002", "Not Found")
+    @endpoint("digital_human/detail", "/v1/{project_id}/2d-digital-human-videos/{task_id}")
+    @endpoint("digital_human/detail", "/v1/{project_id}/photo-digital-human-videos/{task_id}")
+    def _show(self, call: Call) -> Answer:
+        self._check_project(call)
+        life, moment = call.task()
+        if _job_type(life) != (FLAT if "/2d-" in call.url.path else PHOTO):
+            return self.unknown
         script = [{"text": prompt(life.id)}]
-        return _answer(_job(life, life.at(self.world.now())) | {"script_id": life.id, "shoot_scripts": script})
+        return _answer(_job(life, moment) | {"script_id": life.id, "shoot_scripts": script})
 
-    async def _balances(self, request: Request) -> Response:
+    @endpoint("account", "/v2/accounts/customer-accounts/balances")
+    def _balances(self, call: Call) -> Answer:
         """The balances of the account that pays. The real vendor has them at an address of their own."""
-        refusal = await self._unauthenticated(request)
-        if refusal is not None:
-            return refusal
-        if "x-project-id" in request.headers:
+        self._authenticate(call)
+        if "x-project-id" in call.headers:
             return _error(403, "CBC.0151", "Access denied.")
         purses = [
             {"account_id": uuid.uuid4().hex, "account_type": 2, "amount": 100.0, "currency": "CNY", "measure_id": 1},
@@ -115,31 +111,25 @@ class MetaStudio(Vendor):
         ]
         return _answer({"account_balances": purses, "debt_amount": self.debt, "measure_id": 1, "currency": "CNY"})
 
-    async def _nothing_here(self, request: Request) -> Response:
-        return _error(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
+    def _check_project(self, call: Call) -> None:
+        self._authenticate(call)
+        if call.path_params["project_id"] != self.credentials.huawei_project_id:
+            raise Refused(_error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL"))
 
-    async def _refusal(self, request: Request) -> Response | None:
-        refusal = await self._unauthenticated(request)
-        if refusal is None and request.path_params["project_id"] != self.credentials.huawei_project_id:
-            return _error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL")
-        return refusal
-
-    async def _unauthenticated(self, request: Request) -> Response | None:
-        token = request.headers.get("x-auth-token")
-        if token is not None:
-            if token != self.credentials.huawei_auth_token and self.tokens.get(token, 0) <= self.wall():
-                return _unauthenticated("the token is wrong or has expired")
-        else:
+    def _authenticate(self, call: Call) -> None:
+        token = call.headers.get("x-auth-token")
+        if token is None:
             keys = self.credentials.huawei_access_key, self.credentials.huawei_secret_key
-            fault = huawei_signature.fault_in(request, await request.body(), *keys, self.wall())
-            if fault is not None:
-                return _unauthenticated(fault)
-        return None
+            fault = huawei_signature.fault_in(call, call.content, *keys, self.wall())
+        else:
+            is_valid = token == self.credentials.huawei_auth_token or self.tokens.get(token, 0) > self.wall()
+            fault = None if is_valid else "the token is wrong or has expired"
+        if fault is not None:
+            raise Refused(_error(401, "APIGW.0301", f"Incorrect IAM authentication information: {fault}"))
 
-    async def _token(self, request: Request) -> Response:
-        body = await json_object(request)
+    def _token(self, call: Call) -> Answer:
         try:
-            auth = (body or {})["auth"]
+            auth = (call.json_object() or {})["auth"]
             user = auth["identity"]["password"]["user"]
             given = (user["domain"]["name"], user["name"], user["password"], auth["scope"]["project"]["id"])
             method = auth["identity"]["methods"]
@@ -153,49 +143,36 @@ class MetaStudio(Vendor):
         token = f"demo-iam-{uuid.uuid4().hex}"
         now = self.wall()
         self.tokens[token] = now + TOKEN_SECONDS
-        issued, expires = (
-            datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            for instant in (now, now + TOKEN_SECONDS)
-        )
+        issued, expires = (utc(instant, "microseconds") for instant in (now, now + TOKEN_SECONDS))
         answer = {"token": {"methods": ["password"], "issued_at": issued, "expires_at": expires, "roles": []}}
         return VendorJSON(answer, 201, {"X-Subject-Token": token})
 
 
-class _Filter:
-    """What the list's query asks for. Raises ValueError for values that the vendor does not know."""
-
-    def __init__(self, request: Request) -> None:
-        query = request.query_params
-        self._states = {word for word in query.get("state", "").split(",") if word}
-        if not self._states <= set(STATES.values()):
-            raise ValueError("no such state")
-        self._type = query.get("job_type")
-        if self._type not in (None, FLAT, PHOTO_AS_FILTER):
-            raise ValueError("no such type")
-        listed = ",".join((*query.getlist("job_ids"), query.get("job_id", "")))
-        self._ids = {job_id for job_id in listed.split(",") if job_id}
-        self._since, self._until = (_instant(query.get(name)) for name in ("create_since", "create_until"))
-
-    def admits(self, life: Life, now: float) -> bool:
-        created = int(life.submitted)
-        return (
-            (not self._states or STATES[life.at(now).state] in self._states)
-            and (self._type is None or (self._type == FLAT) == (_job_type(life) == FLAT))
-            and (not self._ids or life.id in self._ids)
-            and (self._since is None or created >= self._since)
-            and (self._until is None or created <= self._until)
-        )
+def _asked_for(call: Call, now: float) -> list[Life]:
+    """The tasks that the list's query asks for. Raises ValueError for values that the vendor does not know."""
+    query = call.query_params
+    states = set(filter(None, query.get("state", "").split(",")))
+    job_type = query.get("job_type")
+    if not states <= set(STATES.values()) or job_type not in (None, FLAT, PHOTO_AS_FILTER):
+        raise ValueError("no such state or type")
+    listed = ",".join((*query.getlist("job_ids"), query.get("job_id", "")))
+    ids = set(filter(None, listed.split(",")))
+    since, until = _instant(query.get("create_since"), -math.inf), _instant(query.get("create_until"), math.inf)
+    return [
+        life
+        for life in call.listed()
+        if (not states or STATES[life.at(now).state] in states)
+        and (job_type is None or (job_type == FLAT) == (_job_type(life) == FLAT))
+        and (not ids or life.id in ids)
+        and since <= int(life.submitted) <= until
+    ]
 
 
-def _instant(text: str | None) -> float | None:
+def _instant(text: str | None, otherwise: float) -> float:
     if text is None:
-        return None
+        return otherwise
     instant = datetime.fromisoformat(text)
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
-
-
-def _iso(instant: float) -> str:
-    return datetime.fromtimestamp(int(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _job_type(life: Life) -> str:
@@ -206,20 +183,20 @@ def _updated(life: Life, moment: Moment) -> float:
     return moment.ended or moment.started or life.submitted
 
 
-def _job(life: Life, moment: Moment) -> dict[str, Any]:
+def _job(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
-    job: dict[str, Any] = {
+    job: Row = {
         "job_id": life.id,
         "state": STATES[moment.state],
         "job_type": _job_type(life),
         "error_info": None,
-        "create_time": _iso(life.submitted),
-        "lastupdate_time": _iso(_updated(life, moment)),
+        "create_time": utc(life.submitted, "seconds"),
+        "lastupdate_time": utc(_updated(life, moment), "seconds"),
     }
     times = {"start_time": moment.started, "end_time": moment.ended if life.end_dated else None}
     for name, instant in times.items():
         if instant is not None:
-            job[name] = _iso(instant)
+            job[name] = utc(instant, "seconds")
         elif zlib.crc32(life.id.encode()) % 3:  # an unset time is sometimes null and sometimes not there
             job[name] = None
     if moment.state is State.FAILED:
@@ -233,22 +210,6 @@ def _job(life: Life, moment: Moment) -> dict[str, Any]:
             "preview_video_url": signed_url(life.id, "preview.mp4"),
         }
     return job
-
-
-def _answer(body: dict[str, Any], status: int = 200) -> Response:
-    return VendorJSON(body, status, {"X-Request-Id": uuid.uuid4().hex})
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    return _answer({"error_code": code, "error_msg": message}, status)
-
-
-def _invalid() -> Response:
-    return _error(400, "MSS.00000003", "Invalid parameter")
-
-
-def _unauthenticated(detail: str) -> Response:
-    return _error(401, "APIGW.0301", f"Incorrect IAM authentication information: {detail}")
 
 
 def _iam_error(status: int, title: str, message: str) -> Response:

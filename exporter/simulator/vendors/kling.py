@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, as_int, json_object
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-TASK: Feed = ("kling", "task")
 KEPT = 30 * 86400  # seconds that rows are listed for
 STATES = {
     State.QUEUED: "submitted",
@@ -44,7 +40,11 @@ def task_id(rng: Random) -> str:
     return str(rng.randrange(8 * 10**17, 9 * 10**17))
 
 
-@dataclass(eq=False)
+def error(status: int, code: int, message: str) -> Response:
+    """A refusal: it has no `data`."""
+    return VendorJSON({"code": code, "message": message, "request_id": "req-1"}, status)
+
+
 class Kling(Vendor):
     type = "kling"
     prefix = "/kling"
@@ -52,7 +52,7 @@ class Kling(Vendor):
     documented: ClassVar = {"account": (1, 1)}
     profiles = (
         Profile(
-            TASK,
+            ("kling", "task"),
             per_minute=3,
             queue=(5, 60),
             run=(60, 300),
@@ -63,70 +63,56 @@ class Kling(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/tasks", "task/list", self._list, "POST"),
-            self.route("/tasks", "task/detail", self._detail),
-            self.route("/account/costs", "account", self._costs),
-        ]
+    over_limit = error(429, 1302, "The API requests are too fast and exceed the rate limit")
+    invalid = error(400, 1201, "The value of limit or filters is invalid")
+    unauthorized = error(401, 1002, "Authorization is invalid")
 
-    def over_limit(self) -> Response:
-        return error(429, 1302, "The API requests are too fast and exceed the rate limit")
-
-    async def _list(self, request: Request) -> Response:
-        body = await json_object(request)
+    @endpoint("task/list", "/tasks", "POST")
+    def _list(self, call: Call) -> Answer:
+        body = call.json_object()
         if body is None:
             return error(400, 1200, "Request parameters are invalid")
-        limit, wanted = as_int(body.get("limit", 100)), _wanted(body.get("filters", []))
-        if limit is None or not 1 <= limit <= 500 or wanted is None:
-            return error(400, 1201, "The value of limit or filters is invalid")
+        limit, wanted = call.number("limit", 100, most=500), _wanted(body.get("filters", []))
+        if wanted is None:
+            return self.invalid
         now = self.world.now()
         try:
             since, until, first = _place(body, now)
         except ValueError:
             return error(400, 1201, "start_time, end_time and cursor are texts")
-        lives = [life for life in self.world.listed(TASK) if since <= life.submitted <= min(until, now)]
-        rows = [row for life in lives for row in _rows(life, life.at(now)) if _passes(row, wanted)]
-        shown, rest = rows[first : first + limit], len(rows) > first + limit
-        data = {
-            "result": [{key: value for key, value in row.items() if key != "product_type"} for row in shown],
-            "next_cursor": f"{since}_{until}_{first + limit}" if rest else "",
-        }
-        return good(data)
+        lives = [life for life in call.listed() if since <= life.submitted <= min(until, now)]
+        rows = [row for rows in call.rows(_rows, lives) for row in rows if _passes(row, wanted)]
+        following = f"{since}_{until}_{first + limit}" if len(rows) > first + limit else ""
+        return good({"result": [_shown(row) for row in rows[first : first + limit]], "next_cursor": following})
 
-    async def _detail(self, request: Request) -> Response:
-        ids, others = request.query_params.get("task_ids"), request.query_params.get("external_task_ids")
+    @endpoint("task/detail", "/tasks")
+    def _detail(self, call: Call) -> Answer:
+        ids, others = call.query_params.get("task_ids"), call.query_params.get("external_task_ids")
         if bool(ids) == bool(others):
             return error(400, 1201, "Either task_ids or external_task_ids is needed, not both")
-        now = self.world.now()
-        lives = [self.world.find(TASK, one) for one in (ids or "").split(",")]
-        kept = [life for life in lives if life is not None and life.submitted > now - KEPT]
-        rows = [_rows(life, life.at(now))[0] for life in kept]
-        return good([{key: value for key, value in row.items() if key != "product_type"} for row in rows])
+        lives = [self.world.find(call.feed, one) for one in (ids or "").split(",")]
+        kept = [life for life in lives if life is not None and life.submitted > self.world.now() - KEPT]
+        return good([_shown(rows[0]) for rows in call.rows(_rows, kept)])
 
-    async def _costs(self, request: Request) -> Response:
-        return costs(request, self.world.now())
+    @endpoint("account", "/account/costs")
+    def _costs(self, call: Call) -> Answer:
+        return costs(call)
 
-    def refusal(self, request: Request) -> Response | None:
-        given = request.headers.get("authorization", "")
-        if given == f"Bearer {self.keys['api_key']}":
-            return None
-        return error(401, 1002 if given else 1001, "Authorization is invalid" if given else "Authorization is empty")
+    def check(self, call: Call) -> None:
+        if not call.headers.get("authorization"):
+            raise Refused(error(401, 1001, "Authorization is empty"))
+        super().check(call)
 
 
 def good(data: object) -> Response:
     return VendorJSON({"code": 0, "message": "SUCCEED", "request_id": "req-1", "data": data})
 
 
-def error(status: int, code: int, message: str) -> Response:
-    """A refusal: it has no `data`."""
-    return VendorJSON({"code": code, "message": message, "request_id": "req-1"}, status)
-
-
-def costs(request: Request, now: float) -> Response:
+def costs(call: Call) -> Response:
     """The packs that were bought within the times that are asked for, wrapped twice."""
+    now = call.vendor.world.now()
     try:
-        since, until = (int(request.query_params[name]) / 1000 for name in ("start_time", "end_time"))
+        since, until = (int(call.query_params[name]) / 1000 for name in ("start_time", "end_time"))
     except (KeyError, ValueError):
         return error(400, 1200, "start_time and end_time are needed")
     packs = [_pack("p1", now - 300 * 86400, 820, "online"), _pack("p2", now - 200 * 86400, 17, "expired")]
@@ -134,7 +120,7 @@ def costs(request: Request, now: float) -> Response:
     return good({"code": 0, "msg": "success", "resource_pack_subscribe_infos": bought})
 
 
-def _pack(name: str, bought: float, left: int, status: str) -> dict[str, Any]:
+def _pack(name: str, bought: float, left: int, status: str) -> Row:
     return {
         "resource_pack_name": f"Video generation {name}",
         "resource_pack_id": name,
@@ -185,10 +171,14 @@ def _seconds(value: object, otherwise: float) -> float:
     return int(value) / 1000
 
 
-def _rows(life: Life, moment: Moment) -> list[dict[str, Any]]:
+def _shown(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "product_type"}
+
+
+def _rows(life: Life, moment: Moment) -> list[Row]:
     """A task, and for some an image that was made for it."""
     changed = moment.ended or moment.started or life.submitted
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "external_id": user(life.id),
         "product_type": "video",
@@ -200,14 +190,8 @@ def _rows(life: Life, moment: Moment) -> list[dict[str, Any]]:
         "billing": [],
     }
     if moment.state is State.SUCCEEDED:
-        row["outputs"] = [
-            {
-                "type": "video",
-                "id": "v1",
-                "url": signed_url(life.id, "video.mp4"),
-                "duration": _text(life.output_seconds),
-            }
-        ]
+        length = f"{life.output_seconds or 5.041:.3f}"
+        row["outputs"] = [{"type": "video", "id": "v1", "url": signed_url(life.id, "video.mp4"), "duration": length}]
         row["billing"] = [{"charge_type": "unit", "amount": f"{life.cost:g}", "package_type": "video"}]
     if life.id[-1] not in "05":
         return [row]
@@ -215,7 +199,3 @@ def _rows(life: Life, moment: Moment) -> list[dict[str, Any]]:
     times = {"create_time": row["create_time"], "update_time": row["create_time"]}
     image = {"id": f"{life.id}9", "product_type": "image", "status": "succeeded", "outputs": [picture], "billing": []}
     return [row, {**row, **image, **times, "message": ""}]
-
-
-def _text(seconds: float | None) -> str:
-    return f"{seconds or 5.041:.3f}"

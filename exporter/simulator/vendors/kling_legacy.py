@@ -5,26 +5,19 @@ A request is let in with the API key, or with a token that access key and secret
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from random import Random
 from typing import Any, ClassVar
 
-from starlette.requests import Request
-from starlette.responses import Response
+import jwt
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, query_int
-from exporter.simulator.vendors.kling import FAILURES, KEPT, costs, error, good, task_id
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, endpoint
+from exporter.simulator.vendors.kling import FAILURES, KEPT, Kling, costs, error, good, task_id
 from exporter.simulator.world.content import signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Feed, Profile
+from exporter.simulator.world.profiles import Profile
 from exporter.tasks import State
 
 KINDS = ("text2video", "image2video", "omni-video")
@@ -39,17 +32,13 @@ STATES = {
 }
 
 
-def _length(rng: Random) -> float:
-    return rng.randrange(5_000, 10_200) / 1000
-
-
 @dataclass(eq=False)
 class KlingLegacy(Vendor):
     """`wall` (Unix seconds) is the clock by which tokens age: the callers' clock, not the world's."""
 
     type = "kling_legacy"
     prefix = "/kling_legacy"
-    keys: ClassVar = {"access_key": "DEMO-KLING-ACCESS-KEY", "secret_key": "demo-kling-secret-key"}
+    keys: ClassVar = {"access_key": "DEMO-KLING-ACCESS-KEY", "secret_key": "demo-kling-secret-key-0123456789"}
     documented: ClassVar = {"account": (1, 1)}
     profiles = tuple(
         Profile(
@@ -57,7 +46,7 @@ class KlingLegacy(Vendor):
             per_minute=2,
             queue=(5, 60),
             run=(60, 300),
-            output=_length,
+            output=lambda rng: rng.randrange(5_000, 10_200) / 1000,
             cost=lambda rng: float(rng.choice((1, 2, 3.5))),
             new_id=task_id,
             failures=FAILURES,
@@ -66,78 +55,60 @@ class KlingLegacy(Vendor):
     )
     wall: Callable[[], float] = time.time
 
+    over_limit = Kling.over_limit
+    invalid = error(400, 1201, "pageNum or pageSize is invalid")
+    unknown = error(404, 1203, "The requested resource does not exist")
+
     def routes(self) -> list[BaseRoute]:
-        made: list[BaseRoute] = [self.route("/account/costs", "account", self._costs)]
+        made = super().routes()
         for kind in (*OTHER_KINDS, *KINDS):  # one of two parts first: its list looks like a detail
             path = f"/v1/videos/{kind}"
             made += [
-                self.route(path, f"{kind}/list", partial(self._list, kind)),
-                self.route(f"{path}/{{task_id}}", f"{kind}/detail", partial(self._detail, kind)),
+                self.route(self._list, f"{kind}/list", path),
+                self.route(self._detail, f"{kind}/detail", path + "/{task_id}"),
             ]
         return made
 
-    def over_limit(self) -> Response:
-        return error(429, 1302, "The API requests are too fast and exceed the rate limit")
+    def _list(self, call: Call) -> Answer:
+        page, size = call.number("pageNum", 1, most=1000), call.number("pageSize", 30, most=500)
+        return good(call.rows(_row, self._known(call)[(page - 1) * size : page * size]))
 
-    async def _list(self, kind: str, request: Request) -> Response:
-        page, size = query_int(request, "pageNum", 1), query_int(request, "pageSize", 30)
-        if page is None or size is None or not 1 <= page <= 1000 or not 1 <= size <= 500:
-            return error(400, 1201, "pageNum or pageSize is invalid")
-        now = self.world.now()
-        lives = [life for life in self._listed(kind) if life.submitted > now - KEPT]
-        return good([_row(life, life.at(now)) for life in lives[(page - 1) * size : page * size]])
+    def _detail(self, call: Call) -> Answer:
+        rows = call.rows(_row, (life for life in self._known(call) if life.id == call.path_params["task_id"]))
+        return good(rows[0]) if rows else self.unknown
 
-    async def _detail(self, kind: str, request: Request) -> Response:
-        now = self.world.now()
-        known = {life.id: life for life in self._listed(kind) if life.submitted > now - KEPT}
-        life = known.get(request.path_params["task_id"])
-        return good(_row(life, life.at(now))) if life else error(404, 1203, "The requested resource does not exist")
+    @endpoint("account", "/account/costs")
+    def _costs(self, call: Call) -> Answer:
+        return costs(call)
 
-    async def _costs(self, request: Request) -> Response:
-        return costs(request, self.world.now())
+    def _known(self, call: Call) -> list[Life]:
+        lives = call.listed() if call.feed in self.world.profiles else []
+        return [life for life in lives if life.submitted > self.world.now() - KEPT]
 
-    def _listed(self, kind: str) -> list[Life]:
-        feed: Feed = ("kling_legacy", kind)
-        return self.world.listed(feed) if feed in self.world.profiles else []
-
-    def refusal(self, request: Request) -> Response | None:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    def check(self, call: Call) -> None:
+        token = call.headers.get("authorization", "").removeprefix("Bearer ")
         if token == API_KEY:
-            return None
+            return
         if not token:
-            return error(401, 1001, "Authorization is empty")
+            raise Refused(error(401, 1001, "Authorization is empty"))
         claims = self._claims(token)
-        if claims is None or claims.get("iss") != self.keys["access_key"]:
-            return error(401, 1002, "Authorization is invalid")
+        if claims.get("iss") != self.keys["access_key"]:
+            raise Refused(error(401, 1002, "Authorization is invalid"))
         if claims["nbf"] > self.wall():
-            return error(401, 1003, "Authorization is not yet valid")
-        return error(401, 1004, "Authorization has expired") if claims["exp"] < self.wall() else None
+            raise Refused(error(401, 1003, "Authorization is not yet valid"))
+        if claims["exp"] < self.wall():
+            raise Refused(error(401, 1004, "Authorization has expired"))
 
-    def _claims(self, token: str) -> dict[str, Any] | None:
-        """What a token says, where it is signed with the secret key."""
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a token says; nothing where it is not signed with the secret key. `wall` tells whether it has ended."""
         try:
-            head, body, signature = token.split(".")
-            signed = hmac.new(self.keys["secret_key"].encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
-            if _decoded(head) != {"alg": "HS256", "typ": "JWT"} or _bytes(signature) != signed:
-                return None
-            return _decoded(body)
-        except ValueError:
-            return None
+            return jwt.decode(token, self.keys["secret_key"], ["HS256"], {"verify_exp": False, "verify_nbf": False})
+        except jwt.InvalidTokenError:
+            return {}
 
 
-def _bytes(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def _decoded(part: str) -> dict[str, Any]:
-    value = json.loads(_bytes(part))
-    if not isinstance(value, dict):
-        raise ValueError("no claims")
-    return value
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(life: Life, moment: Moment) -> Row:
+    row: Row = {
         "task_id": life.id,
         "task_status": STATES[moment.state],
         "task_status_msg": life.words if moment.state is State.FAILED else "",

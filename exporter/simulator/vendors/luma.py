@@ -6,21 +6,15 @@ A row shows when it was submitted, and neither its start nor its end.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int, utc
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.simulator.world.profiles import uuid as new_uuid
 from exporter.tasks import Reason, State
 
-GENERATION: Feed = ("luma", "generation")
 IMAGE_AFTER = 3
 """After so many videos there is an image."""
 STATES = {
@@ -31,14 +25,13 @@ STATES = {
 }
 
 
-@dataclass(eq=False)
 class Luma(Vendor):
     type = "luma"
     prefix = "/luma/dream-machine/v1"
     keys: ClassVar = {"api_key": "luma-demo-key-0123456789"}
     profiles = (
         Profile(
-            GENERATION,
+            ("luma", "generation"),
             per_minute=2,
             queue=(2, 40),
             run=(30, 180),
@@ -56,52 +49,39 @@ class Luma(Vendor):
             ),
         ),
     )
-    balance: float = 1250.5
+    balance = 1250.5
     """US cents."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/generations", "generation/list", self._list),
-            self.route("/generations/{task_id}", "generation/detail", self._detail),
-            self.route("/credits", "account", self._credits),
-        ]
+    over_limit = VendorJSON({"detail": "Too many requests"}, 429)
+    invalid = VendorJSON({"detail": "Invalid request"}, 400)
+    unknown = VendorJSON({"detail": "Generation not found"}, 404)
+    unauthorized = VendorJSON({"detail": "Not authenticated"}, 403)
 
-    def over_limit(self) -> Response:
-        return VendorJSON({"detail": "Too many requests"}, 429)
-
-    async def _list(self, request: Request) -> Response:
-        limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
-        if limit is None or offset is None or not 1 <= limit <= 100 or offset < 0:
-            return VendorJSON({"detail": "Invalid request"}, 400)
-        now = self.world.now()
+    @endpoint("generation/list", "/generations")
+    def _list(self, call: Call) -> Answer:
+        limit, offset = call.number("limit", 100, most=100), call.number("offset", 0, 0)
         rows: list[tuple[Life, bool]] = []
-        for number, life in enumerate(self.world.listed(GENERATION)):
+        for number, life in enumerate(call.listed()):
             rows += [(life, False), (life, True)] if number % IMAGE_AFTER == 0 else [(life, False)]
-        shown = rows[offset : offset + limit]
-        return VendorJSON(
-            {
-                "count": len(shown),
-                "limit": limit,
-                "offset": offset,
-                "has_more": offset + len(shown) < len(rows),
-                "generations": [_image(life) if is_image else _row(life, life.at(now)) for life, is_image in shown],
-            }
-        )
+        now, shown = self.world.now(), rows[offset : offset + limit]
+        return {
+            "count": len(shown),
+            "limit": limit,
+            "offset": offset,
+            "has_more": offset + len(shown) < len(rows),
+            "generations": [_image(life) if is_image else _row(life, life.at(now)) for life, is_image in shown],
+        }
 
-    async def _detail(self, request: Request) -> Response:
-        life = self.world.find(GENERATION, request.path_params["task_id"])
-        if life is None:
-            return VendorJSON({"detail": "Generation not found"}, 404)
-        return VendorJSON(_row(life, life.at(self.world.now())))
+    @endpoint("generation/detail", "/generations/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return _row(*call.task())
 
-    async def _credits(self, request: Request) -> Response:
-        return VendorJSON({"credit_balance": self.balance})
-
-    def refusal(self, request: Request) -> Response | None:
-        return None if self.knows(request) else VendorJSON({"detail": "Not authenticated"}, 403)
+    @endpoint("account", "/credits")
+    def _credits(self, call: Call) -> Answer:
+        return {"credit_balance": self.balance}
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     assets = {"video": signed_url(life.id, "video.mp4"), "image": None, "progress_video": None}
     return {
@@ -123,7 +103,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _image(life: Life) -> dict[str, Any]:
+def _image(life: Life) -> Row:
     """An image that was asked for at the same time."""
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, life.id)),

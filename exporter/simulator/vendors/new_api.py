@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-
-from exporter.simulator.vendor import Credentials, VendorJSON
+from exporter.simulator.vendor import Answer, Call, Credentials, Row, VendorJSON, endpoint
 from exporter.simulator.vendors.deerapi import DeerAPI
 from exporter.simulator.world.profiles import PROFILES, SORA
 
 
-@dataclass(eq=False)
 class NewAPI(DeerAPI):
     type = "new_api"
     profiles = (replace(PROFILES[SORA], feed=("new_api", "sora")),)
     prefix = "/new_api"
     keys = Credentials().of("deerapi")
-    documented: ClassVar = {"sora/list": (180, 180)}
 
     @classmethod
-    def lets_in(cls, credentials: Credentials) -> dict[str, Any]:
-        return dict(credentials.of("deerapi"))
+    def lets_in(cls, credentials: Credentials) -> Row:
+        return credentials.of("deerapi")
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/v1/video/generations/{task_id}", "sora/detail", self._detail),
-            self.route("/api/task/self", "sora/list", self._list),
-            *self.billing(),
-            self.route("/{path:path}", "sora/nowhere", self._nowhere),
-        ]
+    @endpoint("sora/detail", "/v1/video/generations/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return super()._detail(call)
 
-    async def _nowhere(self, request: Request) -> Response:
-        told = f"Invalid URL ({request.method} {request.url.path})"
+    @endpoint("sora/nowhere", "/{path:path}")
+    def _nowhere(self, call: Call) -> Answer:
+        told = f"Invalid URL ({call.method} {call.url.path})"
         error = {"message": told, "type": "invalid_request_error", "param": "", "code": ""}
         return VendorJSON({"error": error}, 404)

@@ -5,21 +5,16 @@ Times are whole seconds, the length of a clip is a text, and a failure may lack 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, hex_id
+from exporter.simulator.world.profiles import Failure, Profile, hex_id
 from exporter.tasks import Reason, State
 
-VIDEO: Feed = ("openai_videos", "video")
 STATES = {
     State.QUEUED: "queued",
     State.RUNNING: "in_progress",
@@ -31,25 +26,24 @@ KEPT = 86400
 """Seconds from the submission to `expires_at`."""
 
 
-def _video_id(rng: Random) -> str:
-    return f"video_{hex_id(rng)}"
+def _error(status: int, message: str, code: str | None, kind: str = "invalid_request_error") -> Response:
+    return VendorJSON({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
 
 
-@dataclass(eq=False)
 class OpenAIVideos(Vendor):
     type = "openai_videos"
     prefix = "/openai_videos/v1"
     keys: ClassVar = {"api_key": "sk-demo-openai-videos-0123"}
     profiles = (
         Profile(
-            VIDEO,
+            ("openai_videos", "video"),
             per_minute=3,
             queue=(2, 60),
             run=(40, 240),
             cancelled=0.02,
             output=lambda rng: float(rng.choice((4, 8, 12))),
             models=("sora-2", "sora-2-pro"),
-            new_id=_video_id,
+            new_id=lambda rng: f"video_{hex_id(rng)}",
             failures=(
                 Failure(Reason.MODERATION, "Refused by moderation.", "moderation_blocked", weight=4),
                 Failure(Reason.MODERATION, "The prompt is against the content policy.", "content_policy_violation"),
@@ -63,53 +57,38 @@ class OpenAIVideos(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/videos", "video/list", self._list),
-            self.route("/videos/{task_id}", "video/detail", self._detail),
-        ]
+    over_limit = _error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests")
+    invalid = _error(400, "Invalid value for limit or order.", "invalid_value")
+    unauthorized = _error(401, "Incorrect API key provided.", "invalid_api_key")
 
-    def over_limit(self) -> Response:
-        return _error(429, "Rate limit reached for requests", "rate_limit_exceeded", "requests")
+    @endpoint("video/list", "/videos")
+    def _list(self, call: Call) -> Answer:
+        limit, order = call.number("limit", 20, 0, 100), call.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            return self.invalid
+        last = call.query_params.get("after", "")
+        lives = after(call.listed()[:: -1 if order == "asc" else 1], last)
+        if lives is None:
+            return _error(400, f"No video has the id {last}.", "invalid_value")
+        shown = lives[:limit]
+        return {
+            "object": "list",
+            "data": call.rows(_row, shown),
+            "first_id": shown[0].id if shown else None,
+            "last_id": shown[-1].id if shown else None,
+            "has_more": len(lives) > limit,
+        }
 
-    async def _list(self, request: Request) -> Response:
-        limit, order = query_int(request, "limit", 20), request.query_params.get("order", "desc")
-        if limit is None or not 0 <= limit <= 100 or order not in ("asc", "desc"):
-            return _error(400, "Invalid value for limit or order.", "invalid_value")
-        lives = self.world.listed(VIDEO)
-        lives = lives[::-1] if order == "asc" else lives
-        begin = 0
-        if after := request.query_params.get("after"):
-            begin = next((place + 1 for place, life in enumerate(lives) if life.id == after), -1)
-            if begin < 0:
-                return _error(400, f"No video has the id {after}.", "invalid_value")
-        shown, now = lives[begin : begin + limit], self.world.now()
-        return VendorJSON(
-            {
-                "object": "list",
-                "data": [_row(life, life.at(now)) for life in shown],
-                "first_id": shown[0].id if shown else None,
-                "last_id": shown[-1].id if shown else None,
-                "has_more": begin + len(shown) < len(lives),
-            }
-        )
-
-    async def _detail(self, request: Request) -> Response:
-        task_id = request.path_params["task_id"]
-        life = self.world.find(VIDEO, task_id)
+    @endpoint("video/detail", "/videos/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        task_id = call.path_params["task_id"]
+        life = self.world.find(call.feed, task_id)
         if life is None:
             return _error(404, f"Video with id '{task_id}' not found.", None)
-        return VendorJSON(_row(life, life.at(self.world.now())))
-
-    def refusal(self, request: Request) -> Response | None:
-        return None if self.knows(request) else _error(401, "Incorrect API key provided.", "invalid_api_key")
+        return _row(life, life.at(self.world.now()))
 
 
-def _error(status: int, message: str, code: str | None, kind: str = "invalid_request_error") -> Response:
-    return VendorJSON({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     failed = moment.state is State.FAILED
     told = failed and bool(life.code or life.words)
     return {

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, utc
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, digits
+from exporter.simulator.world.profiles import Failure, Profile, digits
 from exporter.tasks import Reason, State
 
-VIDEO: Feed = ("pixverse", "video")
 STATES = {State.QUEUED: 9, State.RUNNING: 10, State.SUCCEEDED: 1, State.FAILED: 8, State.CANCELLED: 6}
 REFUSED = "7"
 """The code of a life that ends in moderation: the number of its state."""
 TRACES_KEPT = 10_000
+
+
+def _answer(code: int, message: str, resp: Row | None = None, *, status: int = 200) -> Response:
+    return VendorJSON({"ErrCode": code, "ErrMsg": message, "Resp": resp}, status)
 
 
 @dataclass(eq=False)
@@ -31,9 +32,10 @@ class PixVerse(Vendor):
     type = "pixverse"
     prefix = "/pixverse/openapi/v2"
     keys: ClassVar = {"api_key": "sk-demo-pixverse-0123456789"}
+    key_header, key_scheme = "api-key", ""
     profiles = (
         Profile(
-            VIDEO,
+            ("pixverse", "video"),
             per_minute=2,
             queue=(2, 40),
             run=(20, 120),
@@ -49,45 +51,36 @@ class PixVerse(Vendor):
     answered: dict[str, Response] = field(default_factory=dict)
     """Answers by trace id."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/video/result/{task_id}", "video/detail", self._traced(self._detail)),
-            self.route("/account/balance", "account", self._traced(self._balance)),
-        ]
+    over_limit = _answer(500044, "reached the limit of concurrent generations", status=429)
+    unknown = _answer(400001, "task not found")
+    unauthorized = _answer(10005, "the API key is not valid")
 
-    def over_limit(self) -> Response:
-        return _answer(500044, "reached the limit of concurrent generations", status=429)
+    @endpoint("video/detail", "/video/result/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return self._traced(call, lambda: _row(*call.task()))
 
-    def _traced(self, handler: Callable[[Request], Response]) -> Any:
-        async def answer(request: Request) -> Response:
-            trace = request.headers.get("ai-trace-id", "")
-            if not trace:
-                return _answer(400017, "invalid parameter: Ai-trace-id")
-            if request.headers.get("api-key") != self.keys["api_key"]:
-                return _answer(10005, "the API key is not valid")
-            if trace not in self.answered:
-                if len(self.answered) >= TRACES_KEPT:
-                    self.answered.clear()
-                self.answered[trace] = handler(request)
-            return self.answered[trace]
+    @endpoint("account", "/account/balance")
+    def _balance(self, call: Call) -> Answer:
+        return self._traced(call, lambda: {"account_id": 4711, "credit_monthly": 120, "credit_package": 3000})
 
-        return answer
+    def check(self, call: Call) -> None:
+        if not call.headers.get("ai-trace-id"):
+            raise Refused(_answer(400017, "invalid parameter: Ai-trace-id"))
+        super().check(call)
 
-    def _detail(self, request: Request) -> Response:
-        life = self.world.find(VIDEO, request.path_params["task_id"])
-        if life is None:
-            return _answer(400001, "task not found")
-        return _answer(0, "success", _row(life, life.at(self.world.now())))
-
-    def _balance(self, request: Request) -> Response:
-        return _answer(0, "success", {"account_id": 4711, "credit_monthly": 120, "credit_package": 3000})
+    def _traced(self, call: Call, shown: Callable[[], Row]) -> Answer:
+        trace = call.headers["ai-trace-id"]
+        if trace not in self.answered:
+            if len(self.answered) >= TRACES_KEPT:
+                self.answered.clear()
+            try:
+                self.answered[trace] = _answer(0, "success", shown())
+            except Refused as refused:
+                self.answered[trace] = refused.answer
+        return self.answered[trace]
 
 
-def _answer(code: int, message: str, resp: dict[str, Any] | None = None, *, status: int = 200) -> Response:
-    return VendorJSON({"ErrCode": code, "ErrMsg": message, "Resp": resp}, status)
-
-
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     refused = moment.state is State.FAILED and life.code == REFUSED
     return {

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, utc
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-PREDICTION: Feed = ("replicate", "prediction")
 PAGE = 100
 REMOVED_AFTER = 3600.0
 IMAGES_EVERY = 7
@@ -33,11 +29,10 @@ STATES = {
 }
 
 
-def _prediction_id(rng: Any) -> str:
-    return "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26))
+def _problem(status: int, title: str, detail: str) -> Response:
+    return VendorJSON({"type": "about:blank", "title": title, "status": status, "detail": detail}, status)
 
 
-@dataclass(eq=False)
 class Replicate(Vendor):
     type = "replicate"
     prefix = "/replicate/v1"
@@ -45,7 +40,7 @@ class Replicate(Vendor):
     documented: ClassVar = {"prediction": (3000, 60)}
     profiles = (
         Profile(
-            PREDICTION,
+            ("replicate", "prediction"),
             per_minute=3,
             queue=(1, 90),
             run=(20, 240),
@@ -53,7 +48,7 @@ class Replicate(Vendor):
             models=("kwaivgi/kling-v2.1", "wan-video/wan-2.2-t2v-fast", "minimax/hailuo-02"),
             cost=lambda rng: round(rng.uniform(10, 200), 3),
             failures_cost=True,
-            new_id=_prediction_id,
+            new_id=lambda rng: "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26)),
             failures=(
                 Failure(
                     Reason.MODERATION,
@@ -72,55 +67,35 @@ class Replicate(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/predictions", "prediction/list", self._list),
-            self.route("/predictions/{prediction_id}", "prediction/detail", self._detail),
-        ]
+    over_limit = _problem(429, "Too many requests", "Request was throttled. Your rate limit resets in ~30s.")
+    unknown = _problem(404, "Not found", "The requested resource could not be found.")
+    unauthorized = _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
 
-    def over_limit(self) -> Response:
-        return _problem(429, "Too many requests", "Request was throttled. Your rate limit resets in ~30s.")
-
-    async def _list(self, request: Request) -> Response:
+    @endpoint("prediction/list", "/predictions")
+    def _list(self, call: Call) -> Answer:
         try:
-            before = _position(request.query_params.get("cursor", ""))
+            before = _position(call.query_params.get("cursor", ""))
         except ValueError:
             return _problem(422, "Invalid cursor", "The cursor is not valid.")
-        now = self.world.now()
-        rows: list[dict[str, Any]] = []
-        for number, life in enumerate(reversed(self.world.listed(PREDICTION)), 1):
-            rows.append(_row(life, life.at(now)))
-            if number % IMAGES_EVERY == 0:
-                rows.append(_image(life))
+        lives = call.listed()[::-1]
+        rows = call.rows(_row, lives) + [_image(life) for life in lives[IMAGES_EVERY - 1 :: IMAGES_EVERY]]
         rows = sorted((row for row in rows if before is None or _key(row) < before), key=_key, reverse=True)
         following = None
         if len(rows) > PAGE:
-            following = str(request.url.replace(query=f"cursor={_cursor(rows[PAGE - 1])}"))
-        return VendorJSON({"previous": None, "next": following, "results": rows[:PAGE]})
+            following = str(call.url.replace(query=f"cursor={_cursor(rows[PAGE - 1])}"))
+        return {"previous": None, "next": following, "results": rows[:PAGE]}
 
-    async def _detail(self, request: Request) -> Response:
-        life = self.world.find(PREDICTION, request.path_params["prediction_id"])
-        if life is None:
-            return _problem(404, "Not found", "The requested resource could not be found.")
-        return VendorJSON(_row(life, life.at(self.world.now())) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"})
-
-    def refusal(self, request: Request) -> Response | None:
-        return (
-            None
-            if self.knows(request, key="api_token")
-            else _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
-        )
+    @endpoint("prediction/detail", "/predictions/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        life, moment = call.task()
+        return _row(life, moment) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"}
 
 
-def _problem(status: int, title: str, detail: str) -> Response:
-    return VendorJSON({"type": "about:blank", "title": title, "status": status, "detail": detail}, status)
-
-
-def _key(row: dict[str, Any]) -> tuple[str, str]:
+def _key(row: Row) -> tuple[str, str]:
     return row["created_at"], row["id"]
 
 
-def _cursor(row: dict[str, Any]) -> str:
+def _cursor(row: Row) -> str:
     return base64.urlsafe_b64encode("|".join(_key(row)).encode()).decode().rstrip("=")
 
 
@@ -132,11 +107,11 @@ def _position(cursor: str) -> tuple[str, str] | None:
     return at, name
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     is_removed = moment.ended is not None and moment.at - moment.ended > REMOVED_AFTER
     done = moment.state is State.SUCCEEDED
     word = STATES.get(moment.state) or ("aborted" if zlib.crc32(life.id.encode()) % 2 else "canceled")
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "model": life.model or "kwaivgi/kling-v2.1",
         "version": "hidden",
@@ -156,7 +131,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     return row
 
 
-def _image(life: Life) -> dict[str, Any]:
+def _image(life: Life) -> Row:
     """A finished prediction of an image model, made just after that of a video."""
     begun = life.submitted + 1e-5
     return {

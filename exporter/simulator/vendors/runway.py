@@ -6,20 +6,14 @@ Every other task that waits is throttled: stored, and not yet in the queue.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-
-from exporter.simulator.vendor import Vendor, VendorJSON, utc
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
-TASK: Feed = ("runway", "task")
 VERSION = "2024-11-06"
 STATES = {
     State.RUNNING: "RUNNING",
@@ -29,14 +23,13 @@ STATES = {
 }
 
 
-@dataclass(eq=False)
 class Runway(Vendor):
     type = "runway"
     prefix = "/runway"
     keys: ClassVar = {"api_key": "key_demo0123456789abcdef"}
     profiles = (
         Profile(
-            TASK,
+            ("runway", "task"),
             per_minute=3,
             queue=(2, 90),
             run=(25, 150),
@@ -58,46 +51,36 @@ class Runway(Vendor):
             ),
         ),
     )
-    balance: int = 12_345
+    balance = 12_345
     """Credits."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/v1/tasks/{task_id}", "task/detail", self._detail),
-            self.route("/v1/organization", "account", self._organization),
-        ]
+    over_limit = VendorJSON({"error": "Too many requests"}, 429)
+    unknown = VendorJSON({"error": "Task not found"}, 404)
+    unauthorized = VendorJSON({"error": "The API key in the Authorization header is not valid"}, 401)
 
-    def over_limit(self) -> Response:
-        return VendorJSON({"error": "Too many requests"}, 429)
+    @endpoint("task/detail", "/v1/tasks/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return _row(*call.task())
 
-    async def _detail(self, request: Request) -> Response:
-        life = self.world.find(TASK, request.path_params["task_id"])
-        if life is None:
-            return VendorJSON({"error": "Task not found"}, 404)
-        return VendorJSON(_row(life, life.at(self.world.now())))
-
-    async def _organization(self, request: Request) -> Response:
+    @endpoint("account", "/v1/organization")
+    def _organization(self, call: Call) -> Answer:
         limits = {"maxConcurrentGenerations": 2, "maxDailyGenerations": 200}
-        return VendorJSON(
-            {
-                "creditBalance": self.balance,
-                "tier": {"maxMonthlyCreditSpend": 100_000, "models": {"gen4_turbo": limits}},
-                "usage": {"models": {"gen4_turbo": {"dailyGenerations": 7}}},
-            }
-        )
+        return {
+            "creditBalance": self.balance,
+            "tier": {"maxMonthlyCreditSpend": 100_000, "models": {"gen4_turbo": limits}},
+            "usage": {"models": {"gen4_turbo": {"dailyGenerations": 7}}},
+        }
 
-    def refusal(self, request: Request) -> Response | None:
-        if request.headers.get("x-runway-version") != VERSION:
-            return VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400)
-        if request.headers.get("authorization") != f"Bearer {self.keys['api_key']}":
-            return VendorJSON({"error": "The API key in the Authorization header is not valid"}, 401)
-        return None
+    def check(self, call: Call) -> None:
+        if call.headers.get("x-runway-version") != VERSION:
+            raise Refused(VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400))
+        super().check(call)
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     waiting = "THROTTLED" if zlib.crc32(life.id.encode()) % 2 else "PENDING"
     created = utc(life.submitted)
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "status": STATES.get(moment.state, waiting),
         "createdAt": created,

@@ -5,33 +5,29 @@ Documents do not state what a refusal looks like: it is plain text here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute
+from starlette.responses import PlainTextResponse
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile, uuid
+from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
-VIDEO: Feed = ("synthesia", "video")
 APPROVED = 0.5
 """How far a video is once it has passed moderation."""
 STATES = {State.SUCCEEDED: "complete", State.FAILED: "error"}
 
 
-@dataclass(eq=False)
 class Synthesia(Vendor):
     type = "synthesia"
     prefix = "/synthesia/v2"
     keys: ClassVar = {"api_key": "synthesia-demo-key-0123456789"}
+    key_scheme = ""
     profiles = (
         Profile(
-            VIDEO,
+            ("synthesia", "video"),
             per_minute=1,
             queue=None,
             run=(120, 900),
@@ -44,40 +40,30 @@ class Synthesia(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/videos", "video/list", self._list),
-            self.route("/videos/{task_id}", "video/detail", self._detail),
-        ]
+    over_limit = PlainTextResponse("Too Many Requests", 429)
+    invalid = PlainTextResponse("Bad Request", 400)
+    unknown = PlainTextResponse("Not Found", 404)
+    unauthorized = PlainTextResponse("Unauthorized", 401)
 
-    def over_limit(self) -> Response:
-        return PlainTextResponse("Too Many Requests", 429)
+    @endpoint("video/list", "/videos")
+    def _list(self, call: Call) -> Answer:
+        limit, offset = call.number("limit", 20, most=100), call.number("offset", 0, 0)
+        return {"videos": call.rows(_row, call.listed()[offset : offset + limit]), "nextOffset": offset + limit}
 
-    async def _list(self, request: Request) -> Response:
-        limit, offset = query_int(request, "limit", 20), query_int(request, "offset", 0)
-        if limit is None or offset is None or not 1 <= limit <= 100 or offset < 0:
-            return PlainTextResponse("Bad Request", 400)
-        now = self.world.now()
-        shown = self.world.listed(VIDEO)[offset : offset + limit]
-        return VendorJSON({"videos": [_row(life, life.at(now)) for life in shown], "nextOffset": offset + limit})
+    @endpoint("video/detail", "/videos/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        return _row(*call.task())
 
-    async def _detail(self, request: Request) -> Response:
-        life = self.world.find(VIDEO, request.path_params["task_id"])
-        if life is None:
-            return PlainTextResponse("Not Found", 404)
-        return VendorJSON(_row(life, life.at(self.world.now())))
-
-    def refusal(self, request: Request) -> Response | None:
-        given = request.headers.get("authorization", "")
-        if given == self.keys["api_key"]:
-            return None
-        return PlainTextResponse("Forbidden", 403) if given else PlainTextResponse("Unauthorized", 401)
+    def check(self, call: Call) -> None:
+        if call.headers.get("authorization") and not self.has_key(call):
+            raise Refused(PlainTextResponse("Forbidden", 403))
+        super().check(call)
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     done = moment.state is State.SUCCEEDED
     word = STATES.get(moment.state, "approved" if moment.progress >= APPROVED else "in_progress")
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "title": prompt(life.id),
         "description": prompt(life.id),

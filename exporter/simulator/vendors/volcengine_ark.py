@@ -5,23 +5,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Vendor, VendorJSON, query_int
+from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url
 from exporter.simulator.world.life import Life, Moment
-from exporter.simulator.world.profiles import Failure, Feed, Profile
+from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
-GENERATION: Feed = ("volcengine_ark", "generation")
 WINDOW = 7 * 86400  # seconds that rows are listed for
 CANCELLED_KEPT = 86400
 STATES = {
@@ -31,23 +24,20 @@ STATES = {
     State.FAILED: "failed",
     State.CANCELLED: "cancelled",
 }
-
-
 FRAMES_A_SECOND = 24
 
 
-def _task_id(rng: Random) -> str:
-    return f"cgt-20260301101500-{''.join(rng.choices('bcdfghjklmnpqrstvwxz2456789', k=8))}"
+def _error(status: int, code: str, message: str) -> Response:
+    return VendorJSON({"error": {"code": code, "message": message, "param": "", "type": "BadRequest"}}, status)
 
 
-@dataclass(eq=False)
 class VolcengineArk(Vendor):
     type = "volcengine_ark"
     prefix = "/volcengine_ark/api/v3"
     keys: ClassVar = {"api_key": "demo-ark-key"}
     profiles = (
         Profile(
-            GENERATION,
+            ("volcengine_ark", "generation"),
             per_minute=3,
             queue=(2, 60),
             run=(40, 240),
@@ -55,7 +45,7 @@ class VolcengineArk(Vendor):
             output=lambda rng: float(rng.choice((5, 10))),
             models=("doubao-seedance-1-0-pro-250528", "doubao-seedance-1-0-lite-t2v-250428"),
             cost=lambda rng: float(rng.randrange(50_000, 300_000)),
-            new_id=_task_id,
+            new_id=lambda rng: f"cgt-20260301101500-{''.join(rng.choices('bcdfghjklmnpqrstvwxz2456789', k=8))}",
             failures=(
                 Failure(
                     Reason.MODERATION,
@@ -75,53 +65,35 @@ class VolcengineArk(Vendor):
         ),
     )
 
-    def routes(self) -> list[BaseRoute]:
-        return [
-            self.route("/contents/generations/tasks", "generation/list", self._list),
-            self.route("/contents/generations/tasks/{task_id}", "generation/detail", self._detail),
-        ]
+    over_limit = _error(429, "RateLimitExceeded.EndpointRPMExceeded", "The requests per minute limit is exceeded.")
+    invalid = _error(400, "InvalidParameter", "The parameter page_num or page_size is not valid.")
+    unknown = _error(404, "NotFound", "The requested resource is not found.")
+    unauthorized = _error(401, "AuthenticationError", "The API key in the request is missing or invalid.")
 
-    def over_limit(self) -> Response:
-        return _error(429, "RateLimitExceeded.EndpointRPMExceeded", "The requests per minute limit is exceeded.")
-
-    async def _list(self, request: Request) -> Response:
-        page, size = query_int(request, "page_num", 1), query_int(request, "page_size", 10)
-        if page is None or size is None or not 1 <= page <= 500 or not 1 <= size <= 500:
-            return _error(400, "InvalidParameter", "The parameter page_num or page_size is not valid.")
+    @endpoint("generation/list", "/contents/generations/tasks")
+    def _list(self, call: Call) -> Answer:
+        page, size = call.number("page_num", 1, most=500), call.number("page_size", 10, most=500)
         now = self.world.now()
-        kept = (life for life in self.world.listed(GENERATION) if self._is_kept(life, now))
-        rows = [*(_row(life, life.at(now)) for life in kept), *_models_of_things(now)]
+        kept = (life for life in call.listed() if _is_kept(life, life.at(now)))
+        rows = [*call.rows(_row, kept), *_models_of_things(now)]
         rows.sort(key=lambda row: -int(row["created_at"]))
-        return VendorJSON({"total": len(rows), "items": rows[(page - 1) * size : page * size]})
+        return {"total": len(rows), "items": rows[(page - 1) * size : page * size]}
 
-    async def _detail(self, request: Request) -> Response:
-        now = self.world.now()
-        life = self.world.find(GENERATION, request.path_params["task_id"])
-        if life is None or not self._is_kept(life, now):
-            return _error(404, "NotFound", "The requested resource is not found.")
-        return VendorJSON(_row(life, life.at(now)))
-
-    def _is_kept(self, life: Life, now: float) -> bool:
-        ended = life.at(now).ended or math.inf
-        kept = CANCELLED_KEPT if life.end is State.CANCELLED else math.inf
-        return life.submitted > now - WINDOW and now - ended < kept
-
-    def refusal(self, request: Request) -> Response | None:
-        return (
-            None
-            if self.knows(request)
-            else _error(401, "AuthenticationError", "The API key in the request is missing or invalid.")
-        )
+    @endpoint("generation/detail", "/contents/generations/tasks/{task_id}")
+    def _detail(self, call: Call) -> Answer:
+        life, moment = call.task()
+        return _row(life, moment) if _is_kept(life, moment) else self.unknown
 
 
-def _error(status: int, code: str, message: str) -> Response:
-    return VendorJSON({"error": {"code": code, "message": message, "param": "", "type": "BadRequest"}}, status)
+def _is_kept(life: Life, moment: Moment) -> bool:
+    gone = moment.state is State.CANCELLED and moment.at - (moment.ended or moment.at) >= CANCELLED_KEPT
+    return life.submitted > moment.at - WINDOW and not gone
 
 
-def _row(life: Life, moment: Moment) -> dict[str, Any]:
+def _row(life: Life, moment: Moment) -> Row:
     failed = moment.state is State.FAILED
     expired = failed and life.code == "expired"
-    row: dict[str, Any] = {
+    row: Row = {
         "id": life.id,
         "model": life.model or "doubao-seedance-1-0-pro-250528",
         "status": "expired" if expired else STATES[moment.state],
@@ -146,7 +118,7 @@ def _row(life: Life, moment: Moment) -> dict[str, Any]:
     return row
 
 
-def _models_of_things(now: float) -> Sequence[dict[str, Any]]:
+def _models_of_things(now: float) -> list[Row]:
     """Tasks of 3D models, which are no videos: one that runs, and one that has ended."""
     common = {"model": "doubao-seed3d-1-0-250928", "subdivisionlevel": "medium", "fileformat": "glb", "error": None}
     at = int(now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from uuid import UUID
 
 from exporter.tasks import Reason
 
@@ -62,17 +63,12 @@ class Profile:
         raise ValueError(f"no document names a failure of {self.feed} by reason {reason}: give words and code")
 
 
-def _task_id(rng: Random) -> str:
-    return "task_" + "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26))
-
-
 def hex_id(rng: Random) -> str:
     return f"{rng.getrandbits(128):032x}"
 
 
 def uuid(rng: Random) -> str:
-    text = hex_id(rng)
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return str(UUID(int=rng.getrandbits(128)))
 
 
 def digits(rng: Random) -> str:
@@ -100,7 +96,7 @@ PROFILES: dict[Feed, Profile] = {
             unseen_start=0.08,
             output=lambda rng: float(rng.choice((5, 10, 15, 20))),
             models=("sora-2", "sora-2-pro"),
-            new_id=_task_id,
+            new_id=lambda rng: "task_" + "".join(rng.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26)),
             failures=(
                 Failure(_R.PROVIDER_INTERNAL, "upstream returned error", weight=3),
                 Failure(_R.PROVIDER_INTERNAL, "upstream returned unrecognized message"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
+from typing import Any
 
 from exporter.simulator.world.life import Life
 from exporter.simulator.world.profiles import PROFILES, Feed, Profile, Seconds
-from exporter.simulator.world.truth import Tally, TallyJson
+from exporter.simulator.world.truth import Tally
 from exporter.tasks import State
 
 
@@ -85,7 +87,6 @@ class World:
         profiles: Iterable[Profile] = tuple(PROFILES.values()),
     ) -> None:
         self.clock = clock
-        self.speed = speed
         self._keep = keep
         self._lock = threading.RLock()
         self.profiles = {profile.feed: profile for profile in profiles}
@@ -151,17 +152,17 @@ class World:
         truth = self.truth()
         return sum(sum(kind["in_flight"].values()) for kinds in truth.values() for kind in kinds.values())
 
-    def truth(self) -> dict[str, dict[str, TallyJson]]:
-        """What a perfect exporter would know now: by provider type and kind, as `Tally.as_json` describes it."""
+    def truth(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What a perfect exporter would know now: by provider type and kind, the fields of `Tally`."""
         with self._lock:
             now = self.advance()
-            result: dict[str, dict[str, TallyJson]] = {}
+            result: dict[str, dict[str, dict[str, Any]]] = {}
             for (provider_type, kind), shelf in self._shelves.items():
-                tally = shelf.dropped.copy()
+                tally = copy.deepcopy(shelf.dropped)
                 for life in shelf.lives:
                     if life.submitted <= now:
                         tally.add(life, now)
-                result.setdefault(provider_type, {})[kind] = tally.as_json()
+                result.setdefault(provider_type, {})[kind] = asdict(tally)
             return result
 
 
