@@ -146,10 +146,10 @@ class SharedStore(Store, Protocol):
         """
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
         """The same for several providers with their epochs, by few queries instead of a few for each feed.
 
-        What the first `load` of each feed returns has been read by then, with the tasks that ended at or after the
-        time given for its provider. The holder has the leases when it calls this.
+        What `load`, `ended_since` and `ended_by_step` return before the first commit has been read by then, for ends
+        at or after these times. The holder has the leases when it calls this.
         """

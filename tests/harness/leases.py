@@ -136,7 +136,7 @@ class MemoryShare(SqliteStore):
         return _Fenced(self, provider, epoch)
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
         return {provider: self.under(provider, holder, epoch) for provider, epoch in leases.items()}
 

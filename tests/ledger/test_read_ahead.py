@@ -61,7 +61,8 @@ async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: Po
             ends = [ended(f"{age}", SINCE - age) for age in (10, 1, -1)]
             await store.commit(sweep(provider, kind, running, *ends))
     alone = {provider: store.under(provider, "me", 1) for provider in ("one", "two", "new")}
-    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", {"one": SINCE - 1, "two": SINCE, "new": SINCE})
+    since = {"one": SINCE - 1, "two": SINCE, "new": SINCE}
+    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", since, SINCE - STEP)
     for provider in alone:
         for kind in ("lip_sync", "video"):
             assert await read(at_once, provider, kind) == await read(alone, provider, kind)
@@ -72,7 +73,7 @@ async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: Po
 async def test_a_feed_is_read_again_when_it_is_loaded_again(store: PostgresqlStore, ledger_url: str) -> None:
     leased(ledger_url, "one", "me", 3)
     await store.commit(sweep("one", "video"))
-    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}))["one"]
+    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}, 0))["one"]
     assert (await mine.load("one", "video")).polled == SINCE
     await mine.commit(sweep("one", "video", ended("a", SINCE), at=SINCE + 1))
     assert (await mine.load("one", "video")).polled == SINCE + 1
@@ -85,7 +86,7 @@ async def test_a_feed_is_read_again_when_it_is_loaded_again(store: PostgresqlSto
 
 async def test_what_was_read_at_once_is_fenced(store: PostgresqlStore, ledger_url: str) -> None:
     leased(ledger_url, "one", "me", 3)
-    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}))["one"]
+    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}, 0))["one"]
     await mine.load("one", "video")
     leased(ledger_url, "one", "another", 4)
     with pytest.raises(LeaseLost):

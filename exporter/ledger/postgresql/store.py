@@ -35,7 +35,7 @@ class PostgresqlStore:
 
     def __init__(self, database: Database, lease: tuple[str, str, int] | None = None) -> None:
         """With a `lease`, which is a provider, its holder and the epoch, writes are fenced by it."""
-        self._database = database
+        self.database = database
         self._lease = lease
         self._versions: dict[tuple[str, str], int] = {}  # of each feed, as this store has loaded or written it
 
@@ -51,28 +51,20 @@ class PostgresqlStore:
         return cls(database)
 
     @property
-    def database(self) -> Database:
-        return self._database
-
-    @property
     def path(self) -> str:
-        return self._database.name
+        return self.database.name
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
-        return _LeasedStore(self._database, (provider, holder, epoch))
+        return PostgresqlStore(self.database, (provider, holder, epoch))
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
-        known: defaultdict[str, dict[str, _Known]] = defaultdict(dict)
-        for (provider, kind), one in (await self._known(ended_since)).items():
-            known[provider][kind] = one
-        steps = _Steps(self, list(leases))
+        known = await self._known(ended_since)
+        steps = await self.ended_by_step_in_all(list(leases), steps_since)
+        read = _Read(known, ended_since, steps, steps_since)
         return {
-            provider: _ReadStore(
-                self._database, (provider, holder, epoch), known[provider], ended_since[provider], steps
-            )
-            for provider, epoch in leases.items()
+            provider: _ReadStore(self.database, (provider, holder, epoch), read) for provider, epoch in leases.items()
         }
 
     async def providers(self) -> list[str]:
@@ -88,7 +80,7 @@ class PostgresqlStore:
             counts = Counters(await _rows(connection, _total, say.COUNTS, about))
             return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     async def load_all(
         self, ended_since: Mapping[str, float]
@@ -117,36 +109,24 @@ class PostgresqlStore:
                 for feed, provider, kind, since, horizon, polled, version in feeds
             }
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
     ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
-        async def work(connection: Connection) -> dict[tuple[str, str], list[last_day.Row]]:
-            found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
-            for provider, kind, *row in await _rows(connection, tuple, say.ENDED_BY_STEP_OF, [list(providers), when]):
-                found[provider, kind].append(last_day.row_of(row))
-            return found
-
-        return await self._database.run(work)
+        found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
+        for provider, kind, *row in await self._made(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
+            found[provider, kind].append(last_day.row_of(row))
+        return found
 
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        async def work(connection: Connection) -> list[Task]:
-            return await _rows(connection, task_of, say.ENDED_SINCE, (provider, kind, when))
-
-        return await self._database.run(work)
+        return await self._made(task_of, say.ENDED_SINCE, provider, kind, when)
 
     async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        async def work(connection: Connection) -> list[last_day.Row]:
-            return await _rows(connection, last_day.row_of, say.ENDED_BY_STEP, (provider, kind, when))
-
-        return await self._database.run(work)
+        return await self._made(last_day.row_of, say.ENDED_BY_STEP, provider, kind, when)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
-        async def work(connection: Connection) -> list[Task]:
-            return await _rows(connection, task_of, say.UNPAID_SINCE, (provider, kind, when, limit))
-
-        return (await self._database.run(work))[::-1]
+        return (await self._made(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
 
     async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         return {*await self._read(say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
@@ -162,7 +142,7 @@ class PostgresqlStore:
             if not (await self._execute(connection, _statements(changes, version)))[0]:
                 raise StoreError(f"{self.path}: an earlier commit, whose answer was lost, was written meanwhile")
 
-        await self._database.run(work)
+        await self.database.run(work)
         if version is not None:
             self._versions[feed] = version + 1
 
@@ -173,10 +153,10 @@ class PostgresqlStore:
             found = await (await connection.execute(say.TASK, about)).fetchone()
             return (task_of(found), await _rows(connection, _step, say.STORY, about)) if found else None
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
-        rows = await self._database.rows(say.ALL_OF_ID, (task_id,))
+        rows = await self.database.rows(say.ALL_OF_ID, (task_id,))
         return {(provider, kind): task_of(row) for provider, kind, *row in rows}
 
     async def watched(self, provider: str, kind: str) -> list[str]:
@@ -190,7 +170,7 @@ class PostgresqlStore:
         await self._write((say.UNWATCH, (provider, kind, json.dumps(list(ids)))))
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return next(iter(await self._database.rows(say.TOKEN, (owner,))), None)
+        return next(iter(await self.database.rows(say.TOKEN, (owner,))), None)
 
     async def save_token(self, owner: str, token: str, expires: float) -> None:
         await self._write((say.SAVE_TOKEN, (owner, token, expires)))
@@ -202,15 +182,20 @@ class PostgresqlStore:
         await self._write((say.SAVE_SPENT, (provider, spent)))
 
     async def close(self) -> None:
-        await self._database.close()
+        if not self._lease:  # the connections of one under a lease are those of the store it is of
+            await self.database.close()
+
+    async def _made(self, make: Callable[[Any], T], query: str, *values: object) -> list[T]:
+        """What each row of a query is made into: for many rows."""
+        return await self.database.run(lambda connection: _rows(connection, make, query, values))
 
     async def _read(self, query: str, *values: object) -> list[Any]:
         """The first column of what a query gives."""
-        return [row[0] for row in await self._database.rows(query, values)]
+        return [row[0] for row in await self.database.rows(query, values)]
 
     async def _write(self, *statements: Statement) -> None:
         """Executes all of these or none."""
-        await self._database.run(lambda connection: self._execute(connection, statements))
+        await self.database.run(lambda connection: self._execute(connection, statements))
 
     async def _execute(self, connection: Connection, statements: Iterable[Statement]) -> list[int]:
         """How many rows each statement has written. Raises LeaseLost, to be rolled back, if there is another epoch."""
@@ -221,14 +206,7 @@ class PostgresqlStore:
         return rows
 
 
-class _LeasedStore(PostgresqlStore):
-    """The same for one provider under one lease. The connections are those of the store it is of."""
-
-    async def close(self) -> None:
-        """Does nothing."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Known:
     """What was read of a feed."""
 
@@ -237,65 +215,43 @@ class _Known:
     ended: Sequence[Task] = ()
 
 
-class _Steps:
-    """What `ended_by_step` returns at first for the feeds of several providers: read for all when one asks for it."""
+@dataclass(frozen=True)
+class _Read:
+    """What was read at once of several providers."""
 
-    def __init__(self, store: PostgresqlStore, providers: Sequence[str]) -> None:
-        self._store = store
-        self._providers = providers
-        self._reading = asyncio.Lock()
-        self._rows: dict[tuple[str, str], Sequence[last_day.Row]] | None = None
-
-    async def take(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        """The rows of a feed, which are not kept."""
-        async with self._reading:
-            if self._rows is None:
-                self._rows = dict(await self._store.ended_by_step_in_all(self._providers, when))
-        return list(self._rows.pop((provider, kind), ()))
+    known: Mapping[tuple[str, str], _Known]
+    ended_since: Mapping[str, float]
+    steps: Mapping[tuple[str, str], Sequence[last_day.Row]]
+    steps_since: float
 
 
-class _ReadStore(_LeasedStore):
-    """One that has been read already, which the first `load` of each feed returns, and `ended_since` after it."""
+class _ReadStore(PostgresqlStore):
+    """One that has been read already: until its first commit, its feeds are as they were read."""
 
-    def __init__(
-        self,
-        database: Database,
-        lease: tuple[str, str, int],
-        known: Mapping[str, _Known],
-        ended_since: float,
-        steps: _Steps,
-    ) -> None:
+    def __init__(self, database: Database, lease: tuple[str, str, int], read: _Read) -> None:
         super().__init__(database, lease)
-        self._steps = steps
-        self._stepped: set[str] = set()
-        self._ahead = dict(known)
-        self._ended: dict[str, Sequence[Task]] = {}
-        self._ended_since = ended_since
-        self._loaded: set[str] = set()
+        self._ahead: _Read | None = read
 
     async def load(self, provider: str, kind: str) -> FeedRecord:
-        if kind in self._loaded:  # what was read then may have changed
-            self._ended.pop(kind, None)
+        if self._ahead is None:
             return await super().load(provider, kind)
-        self._loaded.add(kind)
-        known = self._ahead.pop(kind, None) or _Known()
-        self._versions[provider, kind], self._ended[kind] = known.version, known.ended
+        known = self._ahead.known.get((provider, kind), _Known())
+        self._versions[provider, kind] = known.version
         return known.record
 
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        ended = self._ended.pop(kind, None)
-        if ended is None or when < self._ended_since:
+        if self._ahead is None or when < self._ahead.ended_since[provider]:
             return await super().ended_since(provider, kind, when)
-        return [task for task in ended if task.placed_at >= when]
+        known = self._ahead.known.get((provider, kind), _Known())
+        return [task for task in known.ended if task.placed_at >= when]
 
     async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        if kind in self._stepped:
+        if self._ahead is None or when < self._ahead.steps_since:
             return await super().ended_by_step(provider, kind, when)
-        self._stepped.add(kind)
-        return await self._steps.take(provider, kind, when)
+        return list(self._ahead.steps.get((provider, kind), ()))
 
     async def commit(self, changes: Changes) -> None:
-        self._ahead.clear()  # feeds that are not polled
+        self._ahead = None
         await super().commit(changes)
 
 
