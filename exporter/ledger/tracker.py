@@ -80,10 +80,8 @@ class Tracker:
         self.provider = provider
         self.kind = kind
         self.clock = clock
-        self.settings = settings
-        self.interval = settings.poll_interval
-        """The interval in force: the one set, or as long as a sweep takes where that is longer."""
-        self.retention = retention
+        self._retention = retention
+        self.take_settings(settings)
         self.exemplars: Mapping[Key, Exemplar] = {}
         self.in_doubt = False
         """Whether a commit has begun of which the store has not said what became."""
@@ -92,6 +90,13 @@ class Tracker:
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.tells_usage = tells_usage
         self.load(record, recent, unpaid, last_day)
+
+    def take_settings(self, settings: PollSettings) -> None:
+        """From now on the tracker goes by these."""
+        self.settings = settings
+        self.interval = settings.poll_interval
+        """The interval in force: the one set, or as long as a sweep takes where that is longer."""
+        self.retention = max(self._retention, settings.history, settings.recent_window)
 
     def load(
         self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), last_day: LastDay | None = None

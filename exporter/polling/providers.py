@@ -51,7 +51,6 @@ class PolledProvider:
         self.provider = provider
         self.epoch = epoch
         self.watch = watch
-        self._ledger = ledger
         self.budget = budget
         self.loops = [
             FeedLoop(provider, feed, tracker, ledger, watch, clock, announce, budget)
@@ -77,7 +76,7 @@ class PolledProvider:
         provider, watch = await asyncio.to_thread(_connected, settings, ledger.store, types or installed())
         try:
             limit = settings.max_requests_per_day
-            budget = Budget(limit, await ledger.spending(settings.name), clock) if limit else None
+            budget = Budget(limit, await ledger.store.load_spent(settings.name), clock) if limit else None
             trackers = [
                 await ledger.open(settings.name, feed.kind, feed.clock, settings, clock(), tells_usage=bool(feed.units))
                 for feed in provider.feeds
@@ -113,7 +112,7 @@ class PolledProvider:
         if self.budget and before and before.budget:
             self.budget.go_on_from(before.budget)
         for loop in self.loops:
-            self._ledger.take_settings(loop.tracker, self.provider.settings)
+            loop.tracker.take_settings(self.provider.settings)
             loop.start(wait, spread)
         self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * (wait + spread))))
 

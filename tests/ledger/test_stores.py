@@ -343,13 +343,13 @@ async def test_ledgers_keep_watched_ids_by_feed_and_budgets_by_provider(place: P
         for feed in feeds:
             await store.watch(*feed.feed, ["a", "b"], START)
         await store.unwatch(*feeds[0].feed, ["a"])
-        await ledger.keep_spending("one", "{}")
-        await ledger.keep_spending("one", '{"1":5}')
-        await ledger.keep_spending("two", '{"1":6}')
+        await ledger.store.save_spent("one", "{}")
+        await ledger.store.save_spent("one", '{"1":5}')
+        await ledger.store.save_spent("two", '{"1":6}')
         assert [await store.watched(*feed.feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
     async with opened(place) as store:
         ledger = Ledger(store, 7 * 86400)
-        spent = [await ledger.spending(provider) for provider in ("one", "two", "three")]
+        spent = [await ledger.store.load_spent(provider) for provider in ("one", "two", "three")]
         assert spent == ['{"1":5}', '{"1":6}', ""]
 
 

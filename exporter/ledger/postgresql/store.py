@@ -17,9 +17,9 @@ from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import AT_ONCE, Connection, Database
 from exporter.ledger.postgresql.schema import prepare
-from exporter.ledger.sqlite.rows import row_of, task_of
+from exporter.ledger.sqlite.rows import row_of, step_of, task_of, total_of
 from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
-from exporter.tasks import State, Step, Task
+from exporter.tasks import Step, Task
 
 T = TypeVar("T")
 Statement = tuple[str, Sequence[object]]
@@ -77,7 +77,7 @@ class PostgresqlStore:
             found = await (await connection.execute(say.DATES, about)).fetchone()
             # Read first: a commit that comes in between makes the next one of this store fail.
             since, horizon, polled, self._versions[about] = found or (None, None, None, 0)
-            counts = Counters(await _rows(connection, _total, say.COUNTS, about))
+            counts = Counters(await _rows(connection, total_of, say.COUNTS, about))
             return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
 
         return await self.database.run(work)
@@ -98,7 +98,7 @@ class PostgresqlStore:
             feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(ended_since)])
             ids, since_when = [row[0] for row in feeds], [ended_since[row[1]] for row in feeds]
             counts: defaultdict[int, Counters] = defaultdict(Counters)
-            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, list(keys)]):
+            for (key, value), feed in await _rows(connection, _with_feed(total_of), say.COUNTS_OF, [ids, list(keys)]):
                 counts[feed][key] = value
             in_flight = _by_feed(await _rows(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids]))
             ended = _by_feed(await _rows(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when]))
@@ -116,14 +116,14 @@ class PostgresqlStore:
     ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
         found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
         for provider, kind, *row in await self._made(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
-            found[provider, kind].append(last_day.row_of(row))
+            found[provider, kind].append(tuple(row))
         return found
 
     async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         return await self._made(task_of, say.ENDED_SINCE, provider, kind, when)
 
     async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        return await self._made(last_day.row_of, say.ENDED_BY_STEP, provider, kind, when)
+        return await self._made(tuple, say.ENDED_BY_STEP, provider, kind, when)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         return (await self._made(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
@@ -151,7 +151,7 @@ class PostgresqlStore:
 
         async def work(connection: Connection) -> tuple[Task, list[Step]] | None:
             found = await (await connection.execute(say.TASK, about)).fetchone()
-            return (task_of(found), await _rows(connection, _step, say.STORY, about)) if found else None
+            return (task_of(found), await _rows(connection, step_of, say.STORY, about)) if found else None
 
         return await self.database.run(work)
 
@@ -330,12 +330,3 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
 def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
     """The same of rows whose last column is the number of the feed."""
     return lambda row: (make(row[:-1]), row[-1])
-
-
-def _total(row: Sequence[Any]) -> tuple[tuple[str, ...], float]:
-    return tuple(json.loads(row[0])), row[1]
-
-
-def _step(row: Sequence[Any]) -> Step:
-    task_id, at, state, progress = row
-    return Step(task_id, at, State(state), progress)

@@ -213,10 +213,10 @@ class FeedLoop:
         duration = time.monotonic() - started
         if error is None:
             self._idle = self.feed.lists and not self.tracker.in_flight
-        spending = self._spend(self.feed.kind)
+        unspent = await _failure_of(self._spend(self.feed.kind))
         self.interval = self._next_interval()
         self.tracker.interval = max(self.interval, duration if error is None else 0.0)
-        error = await _failure_of(spending) or error
+        error = unspent or error
         self.status = replace(self.status, poll_duration=duration)
         self._tell(error)
         self._announce()
@@ -265,19 +265,12 @@ class FeedLoop:
         idle = settings.idle_poll_interval if self._idle else None
         return max(settings.poll_interval, idle or 0.0, self.budget.interval if self.budget else 0.0)
 
-    async def _keep_spending(self) -> None:
-        if self.budget:
-            await self._ledger.keep_spending(self.provider.name, self.budget.text)
-
-    def _spend(self, kind: str = "") -> Awaitable[None]:
-        """Takes what the provider was sent, by whichever of its feeds, off the budget; to be awaited, it is kept.
-
-        Raises StoreError when awaited.
-        """
+    async def _spend(self, kind: str = "") -> None:
+        """Takes what all feeds of the provider sent off the budget, and keeps that. Raises StoreError."""
         if self.budget:
             sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
             self.budget.spend(int(sent), kind)
-        return self._keep_spending()
+            await self._ledger.store.save_spent(self.provider.name, self.budget.text)
 
     async def _keep(self, sweep: Sweep) -> None:
         now = self._clock()
