@@ -31,7 +31,7 @@ from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
 from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Following, Watch
-from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
+from exporter.snapshot import FeedSnapshot, FeedStatus
 from exporter.tasks import Cause, Observation, Step, Task
 from exporter.vendors.vendor import Feed, Page, Provider
 
@@ -126,7 +126,6 @@ class FeedLoop:
         tracker, settings = self.tracker, self.provider.settings
         follows_nothing = not (self.feed.lists or self.following.ids or tracker.in_flight)
         tasks, ends = tracker.frozen
-        reluctance = self.look_ups.reluctance
         return FeedSnapshot(
             provider=self.provider.name,
             type=settings.type,
@@ -149,9 +148,7 @@ class FeedLoop:
             models=tracker.models,
             units=self.feed.units,
             followed=len(self.following.ids),
-            look_ups=LookUpState(
-                self.following.unread, tuple(reluctance.failing), reluctance.unknown, tuple(reluctance.some_unknown)
-            ),
+            look_ups=self.look_ups.reluctance.state(self.following.unread),
             unmapped=self._unmapped.frozen,
             progress=self._sweeping.progress or self._reading_ids.progress,
             idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",
