@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from exporter.commands import WrongUse
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import ProviderSettings, Settings
@@ -29,10 +30,6 @@ providers:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PLAIN_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|[A-Z]{1,15}")
 """How variables are named by custom: anything else may be a secret, unless there is such a variable."""
-
-
-class WrongAnswer(Exception):
-    """An answer that cannot be used, in words; from a flag, or where the answers are not asked for again."""
 
 
 @dataclass
@@ -66,7 +63,7 @@ class Answers:
         if key in self.variables:
             answer = self.variables.pop(key)
             if wrong := self._fault_of_variable(answer):
-                raise WrongAnswer(f"--env {key}: {wrong}")
+                raise WrongUse(f"--env {key}: {wrong}")
             return answer
         if not needed and suggested not in self.environment:
             suggested = ""
@@ -83,7 +80,7 @@ class Answers:
     def _asked(self, key: str, text: str, suggested: str, needed: bool) -> str:
         if self.defaults:
             if needed and not suggested:
-                raise WrongAnswer(f"{key} has no default; answer it with --set {key}=VALUE")
+                raise WrongUse(f"{key} has no default; answer it with --set {key}=VALUE")
             return suggested
         self.asked.add(key)
         shown = suggested or ("" if needed else "none")
@@ -112,7 +109,7 @@ class First:
 
 
 def questioned(types: Registry, answers: Answers) -> First:
-    """Asks, until the answers make a configuration. Raises WrongAnswer; EOFError where no answer comes."""
+    """Asks, until the answers make a configuration. Raises WrongUse; EOFError where no answer comes."""
     vendor = _vendor(types, answers)
     provider: dict[str, Any] = {"name": answers.value("name", "name of this account in metrics", vendor.name)}
     provider["type"] = vendor.name
@@ -122,11 +119,11 @@ def questioned(types: Registry, answers: Answers) -> First:
         known = vendor.settings.model_fields.keys()
         own = ", ".join(sorted(known - ProviderSettings.model_fields.keys() | {"base_url"}))
         words = ", ".join(f"{one}{slips.hint(one, known)}" for one in sorted(left))
-        raise WrongAnswer(f"{vendor.name} has no setting {words}; beside those of all providers it has {own}")
+        raise WrongUse(f"{vendor.name} has no setting {words}; beside those of all providers it has {own}")
     while fault := _fault(vendor.settings, provider):
         key, words = fault
         if key not in answers.asked:
-            raise WrongAnswer(f"{key}: {words}")
+            raise WrongUse(f"{key}: {words}")
         answers.tell(f"{key}: {words}")
         again = _field(vendor.settings, key)
         _put(provider, key, _answered(vendor, answers, key, again) if key != "name" else answers.value(key, "name"))
@@ -152,7 +149,7 @@ def _vendor(types: Registry, answers: Answers) -> Vendor:
             return types[name]
         words = f"{slips.repeated(name) or 'that'} is no vendor{slips.hint(name, types)}"
         if is_given:
-            raise WrongAnswer(f"--type: {words}; `videotask-exporter vendors` lists them")
+            raise WrongUse(f"--type: {words}; `videotask-exporter vendors` lists them")
         answers.tell(words)
 
 
@@ -195,7 +192,7 @@ def _answered(vendor: Vendor, answers: Answers, key: str, one: FieldInfo) -> obj
     needed = one.is_required() or not _is_more(vendor, key)
     if name in model.secret_names():
         if key in answers.given:
-            raise WrongAnswer(f"{key} is a secret: give the name of a variable that holds it, --env {key}=VARIABLE")
+            raise WrongUse(f"{key} is a secret: give the name of a variable that holds it, --env {key}=VARIABLE")
         suggested = re.sub(r"\W", "_", f"{vendor.name}_{key}").upper()
         variable = answers.variable(key, text, suggested, needed=needed)
         return f"${{{variable}}}" if variable else None

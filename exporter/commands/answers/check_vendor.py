@@ -17,6 +17,7 @@ from typing import Any
 from exporter.client.answers import SIZE_LIMIT
 from exporter.client.redaction.redaction import redacted
 from exporter.client.redaction.words import is_showable
+from exporter.commands import WrongUse
 from exporter.commands.answers.sample import NotAnAnswer, Row, Sample, paths_of, understood, value_at
 from exporter.config.load import ConfigError
 from exporter.config.mistakes import slips
@@ -43,14 +44,10 @@ _MODEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 
 
-class UnknownFeed(Exception):
-    """No feed, or no single one, that a sample could be of."""
-
-
 def check_vendor(path: str, sample: str | None, feed: str | None, types: Registry, tell: Tell) -> int:
     """Tells what a file declares and, with a sample, what an answer means by it.
 
-    The result is an exit code: 1 where the sample is no answer. Raises ConfigError, UnknownFeed.
+    The result is an exit code: 1 where the sample is no answer. Raises ConfigError, WrongUse.
     """
     file = VendorFile(path, types)
     if file.faults:
@@ -102,7 +99,7 @@ def _told_of(declaration: Declaration) -> str:
 
 
 def _chosen(declared: Mapping[str, Declaration], feed: str | None) -> tuple[str, str]:
-    """The vendor and the feed that are meant. Raises UnknownFeed."""
+    """The vendor and the feed that are meant. Raises WrongUse."""
     every = [(name, kind) for name, one in declared.items() for kind in one.feeds]
     found = [pair for pair in every if feed in (None, pair[1], "/".join(pair))]
     if len(found) == 1:
@@ -112,8 +109,8 @@ def _chosen(declared: Mapping[str, Declaration], feed: str | None) -> tuple[str,
     if not found:
         meant = slips.nearest(feed or "", names) or slips.nearest(feed or "", [kind for _, kind in every])
         hint = f"; did you mean {meant}?" if meant else ""
-        raise UnknownFeed(f"--feed: no feed has this name{hint}; there are: {', '.join(names)}")
-    raise UnknownFeed(f"--feed: missing, for there are several; write one of {', '.join(names)}")
+        raise WrongUse(f"--feed: no feed has this name{hint}; there are: {', '.join(names)}")
+    raise WrongUse(f"--feed: missing, for there are several; write one of {', '.join(names)}")
 
 
 def _content(sample: str) -> bytes:
