@@ -130,9 +130,8 @@ def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str, fill
         yield _row("has", _kind(sample.body))
     elif not sample.form and not sample.is_unknown_task:
         yield from _nothing_found(sample, declared)
-    raw = iter(sample.raw)
     for number, row in enumerate(sample.rows, 1):
-        yield _row(f"row {number}", _told_row(row, next(raw) if row.observation else None, declared))
+        yield _row(f"row {number}", _told_row(row, declared))
     if sample.left_out:
         yield _row("", f"{sample.left_out} more rows are not looked at")
     if sample.rows and not sample.tasks and not all(row.is_other for row in sample.rows):
@@ -246,7 +245,7 @@ def _kind(value: Any) -> str:
     return "something else"
 
 
-def _told_row(row: Row, raw: Any, declared: FeedDeclaration) -> str:
+def _told_row(row: Row, declared: FeedDeclaration) -> str:
     one = row.observation
     if row.is_other:
         return "no task of this feed: `list.where` takes it out"
@@ -254,7 +253,7 @@ def _told_row(row: Row, raw: Any, declared: FeedDeclaration) -> str:
         return "no task: there is nothing that can be an id"
     state = one.state.value + (f" ({one.reason})" if one.reason else "")
     state += f", but ends as {row.ends_as}" if row.ends_as else ""
-    told = [*_facts(one), *_unreadable(one, raw, declared)]
+    told = [*_facts(one), *_unreadable(one, row.raw, declared)]
     told += [f"{name} is impossible" for name in row.rejected]
     return f"{_id(one.id)}: {state}{'; ' if told else ''}{', '.join(told)}"
 
@@ -335,7 +334,8 @@ def _unused(sample: Sample, declared: FeedDeclaration) -> Sequence[str]:
             read |= set(_NAMES.findall(path.text))
     if declared.list_ and declared.list_.where:
         read |= set(_NAMES.findall(declared.list_.where.text))
-    keys = (key for one in sample.raw if isinstance(one, dict) for key in one)
+    tasks = (row.raw for row in sample.rows if row.observation)
+    keys = (key for one in tasks if isinstance(one, dict) for key in one)
     return [key for key in dict.fromkeys(keys) if key not in read and _is_key(key)]
 
 

@@ -80,14 +80,12 @@ class FeedLoop:
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.heartbeat = Heartbeat(provider.settings)
-        about = {"provider": provider.name, "kind": feed.kind}
-        self._sweeping, self._reading_ids = Work(about), Work(about)
+        self._about = {"provider": provider.name, "kind": feed.kind}
+        self._sweeping, self._reading_ids = Work(self._about), Work(self._about)
         self._unmapped = Unmapped(provider.settings, feed.kind, clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
         self._undated = Undated(feed, tracker)
-        self._list = ListReader(
-            feed, tracker, ledger, provider.settings, clock, self._page, self.heartbeat.beat, self._fills
-        )
+        self._list = ListReader(feed, tracker, ledger, provider.settings, clock, self._page, self._fills)
 
     @property
     def name(self) -> str:
@@ -112,8 +110,7 @@ class FeedLoop:
         if not self.heartbeat.is_overdue(now, has_died=self._running[-1].done()):
             return
         silence = round(self.heartbeat.silence(now), 1)
-        about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
-        log.error("polling loop is stuck, restarting it", extra=about)
+        log.error("polling loop is stuck, restarting it", extra=self._about | {"silent_seconds": silence})
         self._tell(RuntimeError("the polling loop was stuck; this is a bug in the exporter"))
         self.status = replace(self.status, restarts=self.status.restarts + 1)
         self.heartbeat.restarted()
@@ -327,6 +324,7 @@ class FeedLoop:
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
+        self.heartbeat.beat()
         self._unmapped.take(self._fills.final(page.observations))
         self._sweeping.did(share=self._read_back(page))
         return page
@@ -340,8 +338,7 @@ class FeedLoop:
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""
-        about = {"provider": self.provider.name, "kind": self.feed.kind}
-        now = self._clock()
+        about, now = self._about, self._clock()
         outage = self.status.outage
         if error is None:
             if outage is not None:
