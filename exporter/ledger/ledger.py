@@ -57,15 +57,13 @@ class Ledger:
 
     async def _read(
         self, feed: tuple[str, str], settings: PollSettings, now: float, *, tells_usage: bool
-    ) -> tuple[FeedRecord, Sequence[Task], Sequence[Task], LastDay]:
-        """What the store holds of a feed, its recent ends, the tasks whose cost may still come, and its last day."""
-        record = await self.store.load(*feed)
-        recent = await self.store.ended_since(*feed, now - settings.recent_window)
+    ) -> tuple[FeedRecord, Sequence[Task], LastDay]:
+        """What the store holds of a feed, the tasks whose cost may still come, and the last day."""
+        record = await self.store.load(*feed, now - settings.recent_window, now - STEP * STEPS)
         polled = record.polled if record.polled is not None else now
         since = min(now, polled) - LATEST  # a clock that is ahead only now takes none of them away
         unpaid = await self.store.unpaid_since(*feed, since, MOST) if tells_usage else ()
-        rows = await self.store.ended_by_step(*feed, now - STEP * STEPS)
-        return record, recent, unpaid, LastDay.of(rows, record.in_flight, now)
+        return record, unpaid, LastDay.of(record.by_step, record.in_flight, now)
 
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""

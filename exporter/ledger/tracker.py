@@ -70,7 +70,6 @@ class Tracker:
         settings: PollSettings,
         retention: float,
         record: FeedRecord,
-        recent: Iterable[Task] = (),
         unpaid: Iterable[Task] = (),
         last_day: LastDay | None = None,
         *,
@@ -89,7 +88,7 @@ class Tracker:
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.tells_usage = tells_usage
-        self.load(record, recent, unpaid, last_day)
+        self.load(record, unpaid, last_day)
 
     def take_settings(self, settings: PollSettings) -> None:
         """From now on the tracker goes by these."""
@@ -98,10 +97,8 @@ class Tracker:
         """The interval in force: the one set, or as long as a sweep takes where that is longer."""
         self.retention = max(self._retention, settings.history, settings.recent_window)
 
-    def load(
-        self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), last_day: LastDay | None = None
-    ) -> None:
-        """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
+    def load(self, record: FeedRecord, unpaid: Iterable[Task], last_day: LastDay | None) -> None:
+        """Takes over what the store holds of the feed, with the ends of the recent window."""
         self._thaw()
         self.since = record.since
         self.horizon = record.horizon
@@ -115,7 +112,7 @@ class Tracker:
         self._unpaid = Unpaid(unpaid)
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
-        self._recent = deque(ends_of(recent))
+        self._recent = deque(ends_of(record.ended))
         self.last_day = last_day or LastDay()
         """Never changed, but replaced."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Self, TypeVar
 
@@ -70,7 +71,9 @@ class PostgresqlStore:
     async def providers(self) -> list[str]:
         return await self._read(say.PROVIDERS)
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
         about = (provider, kind)
 
         async def work(connection: Connection) -> FeedRecord:
@@ -78,22 +81,24 @@ class PostgresqlStore:
             # Read first: a commit that comes in between makes the next one of this store fail.
             since, horizon, polled, self._versions[about] = found or (None, None, None, 0)
             counts = Counters(await _rows(connection, total_of, say.COUNTS, about))
-            return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
+            in_flight = await _rows(connection, task_of, say.IN_FLIGHT, about)
+            recent, day = (*about, ended_since), (*about, steps_since)
+            ended = await _rows(connection, task_of, say.ENDED_SINCE, recent) if ended_since < math.inf else []
+            by_step = await _rows(connection, tuple, say.ENDED_BY_STEP, day) if steps_since < math.inf else []
+            return FeedRecord(since, horizon, polled, counts, in_flight, ended, by_step)
 
         return await self.database.run(work)
 
-    async def load_all(
-        self, ended_since: Mapping[str, float]
-    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+    async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
         found = await self._known(ended_since, [f'["{name}"%' for name in SHOWN])
-        return {feed: (known.record, known.ended) for feed, known in found.items()}
+        return {feed: record for feed, (record, _) in found.items()}
 
     async def _known(
         self, ended_since: Mapping[str, float], keys: Sequence[str] = ("%",)
-    ) -> dict[tuple[str, str], _Known]:
-        """What is known of each feed of these providers, by few queries; of the counters those like the `keys`."""
+    ) -> dict[tuple[str, str], tuple[FeedRecord, int]]:
+        """What is known of each feed of these providers, and its version; of the counters those like the `keys`."""
 
-        async def work(connection: Connection) -> dict[tuple[str, str], _Known]:
+        async def work(connection: Connection) -> dict[tuple[str, str], tuple[FeedRecord, int]]:
             # Read first: a commit that comes in between makes the next one of this store fail.
             feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(ended_since)])
             ids, since_when = [row[0] for row in feeds], [ended_since[row[1]] for row in feeds]
@@ -103,8 +108,9 @@ class PostgresqlStore:
             in_flight = _by_feed(await _rows(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids]))
             ended = _by_feed(await _rows(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when]))
             return {
-                (provider, kind): _Known(
-                    FeedRecord(since, horizon, polled, counts[feed], in_flight[feed]), version, ended[feed]
+                (provider, kind): (
+                    FeedRecord(since, horizon, polled, counts[feed], in_flight[feed], ended[feed]),
+                    version,
                 )
                 for feed, provider, kind, since, horizon, polled, version in feeds
             }
@@ -118,12 +124,6 @@ class PostgresqlStore:
         for provider, kind, *row in await self._made(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
             found[provider, kind].append(tuple(row))
         return found
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        return await self._made(task_of, say.ENDED_SINCE, provider, kind, when)
-
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        return await self._made(tuple, say.ENDED_BY_STEP, provider, kind, when)
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         return (await self._made(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
@@ -207,19 +207,10 @@ class PostgresqlStore:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What was read of a feed."""
-
-    record: FeedRecord = field(default_factory=FeedRecord)
-    version: int = 0
-    ended: Sequence[Task] = ()
-
-
-@dataclass(frozen=True)
 class _Read:
     """What was read at once of several providers."""
 
-    known: Mapping[tuple[str, str], _Known]
+    known: Mapping[tuple[str, str], tuple[FeedRecord, int]]
     ended_since: Mapping[str, float]
     steps: Mapping[tuple[str, str], Sequence[last_day.Row]]
     steps_since: float
@@ -232,23 +223,15 @@ class _ReadStore(PostgresqlStore):
         super().__init__(database, lease)
         self._ahead: _Read | None = read
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
-        if self._ahead is None:
-            return await super().load(provider, kind)
-        known = self._ahead.known.get((provider, kind), _Known())
-        self._versions[provider, kind] = known.version
-        return known.record
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        if self._ahead is None or when < self._ahead.ended_since[provider]:
-            return await super().ended_since(provider, kind, when)
-        known = self._ahead.known.get((provider, kind), _Known())
-        return [task for task in known.ended if task.placed_at >= when]
-
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        if self._ahead is None or when < self._ahead.steps_since:
-            return await super().ended_by_step(provider, kind, when)
-        return list(self._ahead.steps.get((provider, kind), ()))
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
+        read, feed = self._ahead, (provider, kind)
+        if read is None or ended_since < read.ended_since[provider] or steps_since < read.steps_since:
+            return await super().load(provider, kind, ended_since, steps_since)
+        record, self._versions[feed] = read.known.get(feed, (FeedRecord(), 0))
+        ended = [task for task in record.ended if task.placed_at >= ended_since]
+        return replace(record, ended=ended, by_step=read.steps.get(feed, []))
 
     async def commit(self, changes: Changes) -> None:
         self._ahead = None

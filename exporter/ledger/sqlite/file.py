@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import threading
 import weakref
@@ -206,19 +207,17 @@ class SqliteFile:
     def providers(self) -> list[str]:
         return self._read(_first, "SELECT DISTINCT provider FROM feeds")
 
-    def load(self, provider: str, kind: str) -> FeedRecord:
+    def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
         feed = self._feed(provider, kind)
         ((since, horizon, polled),) = self._read(tuple, "SELECT since, horizon, polled FROM feeds WHERE id = ?", feed)
         counts = self._read(total_of, "SELECT key, value FROM counts WHERE feed = ?", feed)
         in_flight = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", feed)  # noqa: S608
-        return FeedRecord(since, horizon, polled, Counters(counts), in_flight)
-
-    def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         query = f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed"  # noqa: S608
-        return self._read(task_of, query, self._feed(provider, kind), when)
-
-    def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        return self._read(tuple, _ENDED_BY_STEP, self._feed(provider, kind), when)
+        ended = self._read(task_of, query, feed, ended_since)
+        by_step = self._read(tuple, _ENDED_BY_STEP, feed, steps_since)
+        return FeedRecord(since, horizon, polled, Counters(counts), in_flight, ended, by_step)
 
     def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         query = (
