@@ -19,7 +19,8 @@ from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, Row
 from exporter.ledger.errors import StoreError
 from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
-from exporter.polling.watch.following import Callbacks, room_for
+from exporter.polling.watch import Callbacks
+from exporter.polling.watch.following import room_for
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedStatus, LookUpState, UnmappedWords
 from exporter.tasks import Step, Task, Verdict
 from exporter.vendors.registry import connect, installed

@@ -19,8 +19,7 @@ from exporter.polling.account import AccountLoop
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.held import EVERYTHING, Held
-from exporter.polling.watch import Verdict, Watch
-from exporter.polling.watch.following import Callbacks
+from exporter.polling.watch import Callbacks, Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.registry import connect, installed
