@@ -179,8 +179,9 @@ def _is_shown(code: object) -> bool:
 def _nothing_found(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
     """Why there are no rows, and where there may be some."""
     body = sample.body
-    lists = list(_lists(body))
-    details = list(_objects(body)) if declared.detail else []
+    inside = list(_inside(body))
+    lists = [path for path, one in inside if isinstance(one, list) and any(isinstance(row, dict) for row in one)]
+    details = [path for path, one in inside if isinstance(one, dict) and path != "@"] if declared.detail else []
     for form, path in paths_of(declared).items():
         name, there = ("list.rows", lists) if form == "list" else ("detail.row", details)
         found = value_at(path, body)
@@ -196,18 +197,8 @@ def _nothing_found(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
         yield _row("", f"it looks like a refusal, code {sample.code}: with an HTTP status of 400 or above it is one")
 
 
-def _lists(body: Any) -> Iterator[str]:
-    """JMESPath of the lists of objects in an answer, as far as keys may be shown."""
-    return (
-        path for path, value in _inside(body) if isinstance(value, list) and any(isinstance(o, dict) for o in value)
-    )
-
-
-def _objects(body: Any) -> Iterator[str]:
-    return (path for path, value in _inside(body) if isinstance(value, dict) and path != "@")
-
-
 def _inside(body: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """What is in an answer, by JMESPath, as far as keys may be shown."""
     yield path or "@", body
     if isinstance(body, dict) and depth < _DEPTH:
         for key, value in body.items():

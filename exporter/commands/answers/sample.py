@@ -22,11 +22,7 @@ from exporter.commands.doctor.diagnosis import Share
 from exporter.commands.ledgers.look import LedgerFile
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.counting.times import believed, concluded
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.feed import DeclaredFeed, is_other
@@ -248,13 +244,7 @@ async def _play(sample: Sample, feed: DeclaredFeed, form: str, ids: Sequence[str
 async def _series(sample: Sample, provider: Provider, feed: DeclaredFeed, now: float) -> Sequence[str]:
     sweep = Sweep(complete=True, malformed=sum(not row.observation and not row.is_other for row in sample.rows))
     sweep.show(sample.tasks, now, listed=sample.form == "list")
-    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), provider.settings.history)
-    watch = Watch(provider.name, provider.settings.watch)
-    try:
-        return await exported(provider, feed, watch, ledger, sweep, now)
-    finally:
-        await watch.aclose()
-        await ledger.close()
+    return await exported(provider, feed, sweep, now)
 
 
 def _provider(vendor: Vendor, declaration: Declaration, content: bytes) -> Provider:
