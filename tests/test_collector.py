@@ -1333,7 +1333,7 @@ async def left_after_a_run(site: Site, path: Path, **given: Any) -> int:
     await rig.collector.apply([site.settings("chanjing", poll_interval="50ms", **given)])
     await until("a sweep of each", rig.all_up)
     await rig.collector.stop()
-    left = Budget(given["max_requests_per_day"], await rig.ledger.spending("chanjing"), site.clock).remaining
+    left = Budget(given["max_requests_per_day"], await rig.ledger.store.load_spent("chanjing"), site.clock).remaining
     await rig.aclose()
     return left
 
@@ -1347,7 +1347,7 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
     settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
     used = Budget(24, clock=site.clock)
     used.spend(24)
-    await rig.ledger.keep_spending("chanjing", used.text)
+    await rig.ledger.store.save_spent("chanjing", used.text)
     await rig.collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
     swaps = rig.loop_of("facewap")
     await until("sweeps of the other", lambda: swaps.status.up is True and site.requests(FACE_SWAP)["list"] > 0)

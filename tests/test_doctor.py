@@ -22,7 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.commands.answers.recording import NoPlace, Recording
+from exporter.commands import WrongUse
+from exporter.commands.answers.recording import Recording
 from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
 from exporter.commands.doctor.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
@@ -655,5 +656,5 @@ async def test_the_report_says_what_was_recorded_and_to_look_at_it(practice: Pra
 
 def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NoPlace, match="file: cannot be made: File exists; name a folder"):
+    with pytest.raises(WrongUse, match="file: cannot be made: File exists; name a folder"):
         Recording(str(tmp_path / "file"))

@@ -325,8 +325,7 @@ def test_any_damage_is_survived_or_told(ledger: Path, seed: int) -> None:
         commit(store, ended(1), total=1)
     else:  # a byte of a number, or of a page that nobody uses
         with contextlib.suppress(StoreError):
-            store.load("swaps", "face_swap")
-            store.ended_since("swaps", "face_swap", 0.0)
+            store.load("swaps", "face_swap", 0.0)
             store.ended_before("swaps", "face_swap", 2e9, 10_000)
             commit(store, *map(ended, range(4000)), total=1)
     store.close()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.commands.init import Answers, WrongAnswer, questioned
+from exporter.commands import WrongUse
+from exporter.commands.init import Answers, questioned
 from exporter.config.load import load
 from exporter.simulator import Credentials
 from exporter.vendors.registry import built_in
@@ -208,5 +209,5 @@ def test_a_dollar_sign_of_an_answer_is_no_variable() -> None:
 
 
 def test_a_flag_for_nothing_is_no_answer() -> None:
-    with pytest.raises(WrongAnswer, match=r"no setting iam\.domain"):
+    with pytest.raises(WrongUse, match=r"no setting iam\.domain"):
         questioned(built_in(), Answers(input, print, {}, {"type": "heygen", "iam.domain": "x"}, defaults=True))

@@ -751,7 +751,7 @@ async def test_forgetting_keeps_up_with_any_number_of_ends_in_a_sweep() -> None:
         ended = desk.now + DAY
         rows = [seen(f"{desk.now:.0f}-{number}", S, submitted=ended) for number in range(2 * FORGET_AT_ONCE)]
         await desk.sweep(*rows, after=DAY)
-    remembered = len(desk.store.ended_since("vendor", "kind", 0.0))
+    remembered = len(desk.store.load("vendor", "kind", 0.0).ended)
     assert remembered <= 5 * 2 * FORGET_AT_ONCE  # two days of retention, one beyond, one of the last sweep's horizon
 
 

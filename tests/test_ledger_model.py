@@ -292,7 +292,7 @@ class Story(RuleBasedStateMachine):
         assert tracker.last_seen.keys() == tracker.in_flight.keys()
         recent = [task.id for task in tracker.recent(self.now)]
         assert len(recent) == len(set(recent))
-        assert set(recent) <= {task.id for task in self.disk.ended_since("vendor", "kind", self.now - HOUR)}
+        assert set(recent) <= {task.id for task in self.disk.load("vendor", "kind", self.now - HOUR).ended}
 
     def agrees_with_the_model(self, counts: Counters, in_flight: dict[str, State], since: float | None) -> None:
         def counted(metric: str) -> dict[str, float]:

@@ -125,12 +125,12 @@ async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll
     before, refusing.asked = refusing.asked, 0
     await polled.sweep(90)
     assert 0 < refusing.asked < before
-    assert set(polled.loop.look_ups.reluctance.failing) == set(ids)
+    assert set(polled.loop.snapshot().look_ups.failing) == set(ids)
     site.be_well()
     site.world.add(*(endless(SORA, one, 9000) for one in ids))
     await polled.sweep(after=LONGEST_GAP)
     assert set(polled.tracker.in_flight) == set(ids)
-    assert polled.loop.look_ups.reluctance.failing == []
+    assert not polled.loop.snapshot().look_ups.failing
 
 
 async def test_an_id_that_earns_a_pause_each_time_does_not_pause_the_account_for_ever(site: Site, poll: Poll) -> None:

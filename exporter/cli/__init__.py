@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from exporter.cli.calls import CALLS
 from exporter.cli.flags import NAME, parser
+from exporter.commands import WrongUse
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `head` or a pager has closed the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except WrongUse as error:
+        print(f"{NAME} {arguments.command}: error: {error}", file=sys.stderr)
+        return 2
     except Exception as error:
         if told := _told(error):
             print(told, file=sys.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.flags import NAME, parser
+from exporter.commands import WrongUse
 from exporter.config import logs
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 
 def init(arguments: argparse.Namespace) -> int:
-    from exporter.commands.init import Answers, WrongAnswer, questioned, write
+    from exporter.commands.init import Answers, questioned, write
     from exporter.vendors.registry import installed
 
     file = arguments.config_file
@@ -67,9 +68,6 @@ def init(arguments: argparse.Namespace) -> int:
     try:
         first = questioned(installed(), answers)
         write(file, first)
-    except WrongAnswer as error:
-        print(f"{NAME} init: error: {error}", file=sys.stderr)
-        return 2
     except (EOFError, KeyboardInterrupt) as error:
         print(f"\n{NAME} init: ended before the last answer; nothing was written", file=sys.stderr)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
@@ -91,15 +89,10 @@ def init(arguments: argparse.Namespace) -> int:
 
 
 def check_vendor(arguments: argparse.Namespace) -> int:
-    from exporter.commands.answers.check_vendor import UnknownFeed
     from exporter.commands.answers.check_vendor import check_vendor as check
     from exporter.vendors.registry import installed
 
-    try:
-        return check(arguments.file, arguments.sample, arguments.feed, installed(), print)
-    except UnknownFeed as error:
-        print(f"{NAME} check-vendor: error: {error}", file=sys.stderr)
-        return 2
+    return check(arguments.file, arguments.sample, arguments.feed, installed(), print)
 
 
 def check_health(arguments: argparse.Namespace) -> int:
@@ -178,7 +171,7 @@ def vendors(arguments: argparse.Namespace) -> int:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    from exporter.commands.answers.recording import NoPlace, Recording
+    from exporter.commands.answers.recording import Recording
     from exporter.commands.doctor.doctor import run_doctor
     from exporter.commands.run import run_process
     from exporter.config.load import load
@@ -186,14 +179,8 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     logs.configure("error", "logfmt")  # what there is to say is in the report
     config = load(arguments.config_file, vendors=installed())
-    if told := _strangers(arguments.provider, config):
-        print(f"{NAME} doctor: error: {told}", file=sys.stderr)
-        return 2
-    try:
-        recording = Recording(arguments.record) if arguments.record else None
-    except NoPlace as error:
-        print(f"{NAME} doctor: error: --record: {error}", file=sys.stderr)
-        return 2
+    _refuse_strangers(arguments.provider, config)
+    recording = Recording(arguments.record) if arguments.record else None
     tell = partial(print, flush=True)
     if not arguments.json:
         for remark in config.warnings:
@@ -228,23 +215,21 @@ def export_history(arguments: argparse.Namespace) -> int:
         arguments.force,
         arguments.fetch_token,
     )
-    told = _strangers(arguments.provider, config) or _twice(arguments.label) or options.fault
+    _refuse_strangers(arguments.provider, config)
+    if told := _twice(arguments.label) or options.fault:
+        raise WrongUse(told)
     try:
-        if not told:
-            check_place(options)
+        check_place(options)
     except NoPlace as error:
-        told = f"--output: {error}"
-    if told:
-        print(f"{NAME} export-history: error: {told}", file=sys.stderr)
-        return 2
+        raise WrongUse(f"--output: {error}") from None
     return export_history(config, options, partial(print, flush=True))
 
 
-def _strangers(names: Sequence[str], config: Config) -> str:
-    """What to say of names that no provider has; empty if each has one."""
+def _refuse_strangers(names: Sequence[str], config: Config) -> None:
+    """Raises WrongUse for names that no provider has."""
     known = [one.name for one in config.providers]
-    strangers = sorted(set(names) - set(known))
-    return f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}" if strangers else ""
+    if strangers := sorted(set(names) - set(known)):
+        raise WrongUse(f"no provider is named {', '.join(strangers)}; there are: {', '.join(known)}")
 
 
 def _twice(labels: Sequence[tuple[str, str]]) -> str:
@@ -262,14 +247,13 @@ def migrate_ledger(arguments: argparse.Namespace) -> int:
     from exporter.config.network.databases import fault_of_url
 
     logs.configure("error", "logfmt")
+    if why := fault_of_url(arguments.to, "--password-file=FILE"):
+        raise WrongUse(f"--to: {why}")
     try:
-        if why := fault_of_url(arguments.to, "--password-file=FILE"):
-            raise ValueError(f"--to: {why}")
         password = Secret.from_file(arguments.password_file) if arguments.password_file else None
     except (OSError, ValueError) as error:
         told = f"--password-file: {error.strerror}" if isinstance(error, OSError) else str(error)
-        print(f"{NAME} migrate-ledger: error: {told}", file=sys.stderr)
-        return 2
+        raise WrongUse(told) from None
     try:
         asyncio.run(migrate(getattr(arguments, "from"), arguments.to, password, partial(print, flush=True)))
     except KeyboardInterrupt:

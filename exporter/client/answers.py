@@ -29,7 +29,7 @@ LARGE = 320 * 1024
 """Bytes of an answer above which it is read alone, of all providers' answers, since what it unfolds to is large."""
 
 NOTICED = 32 * 1024
-"""Bytes of an answer above which it is read in a thread: if all of it is words about failures, they take long."""
+"""Bytes of an answer above which it is read in a thread, or others would notice: it may be all words about failures."""
 
 MANY_VALUES = 15_000
 """Values of an answer above which it is read alone, however short it is."""
@@ -82,11 +82,6 @@ class Answer:
         return len(self.body) <= MANY_VALUES
 
     @property
-    def is_noticed(self) -> bool:
-        """Whether reading it may take so long that others would notice."""
-        return len(self.body) > NOTICED
-
-    @property
     def is_heavy(self) -> bool:
         """Whether it may unfold to so much that only one such answer is to be in memory."""
         return len(self.body) > LARGE or (not self.is_short and self._values > MANY_VALUES)
@@ -110,7 +105,7 @@ async def aside(answer: Answer, read: Callable[[], T]) -> T:
     """What `read` makes of an answer, in a thread unless that is quickly done."""
     if answer.is_heavy:
         return await asyncio.get_running_loop().run_in_executor(_thread, read)
-    return await asyncio.to_thread(read) if answer.is_noticed else read()
+    return await asyncio.to_thread(read) if len(answer.body) > NOTICED else read()
 
 
 class Turn:

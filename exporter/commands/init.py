@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from exporter.commands import WrongUse
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import ProviderSettings, Settings
@@ -29,10 +30,6 @@ providers:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PLAIN_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|[A-Z]{1,15}")
 """How variables are named by custom: anything else may be a secret, unless there is such a variable."""
-
-
-class WrongAnswer(Exception):
-    """An answer that cannot be used, in words; from a flag, or where the answers are not asked for again."""
 
 
 @dataclass
@@ -66,7 +63,7 @@ class Answers:
         if key in self.variables:
             answer = self.variables.pop(key)
             if wrong := self._fault_of_variable(answer):
-                raise WrongAnswer(f"--env {key}: {wrong}")
+                raise WrongUse(f"--env {key}: {wrong}")
             return answer
         if not needed and suggested not in self.environment:
             suggested = ""
@@ -83,7 +80,7 @@ class Answers:
     def _asked(self, key: str, text: str, suggested: str, needed: bool) -> str:
         if self.defaults:
             if needed and not suggested:
-                raise WrongAnswer(f"{key} has no default; answer it with --set {key}=VALUE")
+                raise WrongUse(f"{key} has no default; answer it with --set {key}=VALUE")
             return suggested
         self.asked.add(key)
         shown = suggested or ("" if needed else "none")
@@ -112,24 +109,23 @@ class First:
 
 
 def questioned(types: Registry, answers: Answers) -> First:
-    """Asks, until the answers make a configuration. Raises WrongAnswer; EOFError where no answer comes."""
+    """Asks, until the answers make a configuration. Raises WrongUse; EOFError where no answer comes."""
     vendor = _vendor(types, answers)
     provider: dict[str, Any] = {"name": answers.value("name", "name of this account in metrics", vendor.name)}
     provider["type"] = vendor.name
-    for key, one in _questions(vendor, answers):
-        _put(provider, key, _answered(vendor, answers, key, one))
+    for key in _questions(vendor, answers):
+        _put(provider, key, _answered(vendor, answers, key))
     if left := [*answers.given, *answers.variables]:
         known = vendor.settings.model_fields.keys()
         own = ", ".join(sorted(known - ProviderSettings.model_fields.keys() | {"base_url"}))
         words = ", ".join(f"{one}{slips.hint(one, known)}" for one in sorted(left))
-        raise WrongAnswer(f"{vendor.name} has no setting {words}; beside those of all providers it has {own}")
+        raise WrongUse(f"{vendor.name} has no setting {words}; beside those of all providers it has {own}")
     while fault := _fault(vendor.settings, provider):
         key, words = fault
         if key not in answers.asked:
-            raise WrongAnswer(f"{key}: {words}")
+            raise WrongUse(f"{key}: {words}")
         answers.tell(f"{key}: {words}")
-        again = _field(vendor.settings, key)
-        _put(provider, key, _answered(vendor, answers, key, again) if key != "name" else answers.value(key, "name"))
+        _put(provider, key, _answered(vendor, answers, key) if key != "name" else answers.value(key, "name"))
     lines = yaml.safe_dump(provider, sort_keys=False, allow_unicode=True, width=1000)
     return First(HEAD + "  - " + textwrap.indent(lines, "    ")[4:], _variables(provider), vendor)
 
@@ -152,23 +148,22 @@ def _vendor(types: Registry, answers: Answers) -> Vendor:
             return types[name]
         words = f"{slips.repeated(name) or 'that'} is no vendor{slips.hint(name, types)}"
         if is_given:
-            raise WrongAnswer(f"--type: {words}; `videotask-exporter vendors` lists them")
+            raise WrongUse(f"--type: {words}; `videotask-exporter vendors` lists them")
         answers.tell(words)
 
 
-def _questions(vendor: Vendor, answers: Answers) -> Iterator[tuple[str, FieldInfo]]:
+def _questions(vendor: Vendor, answers: Answers) -> Iterator[str]:
     """The settings that an account at a vendor takes, and those with which it tells more."""
     model, common = vendor.settings, ProviderSettings.model_fields.keys() - {"base_url"}
     flagged = {key.partition(".")[0] for key in (*answers.given, *answers.variables)}
-    more = {tells.list_needs for tells in vendor.tells.values()} - {""}
     way = _way(model, answers, flagged)
     for name, one in model.model_fields.items():
-        is_own = name not in common and (one.is_required() or name in way or name in more)
+        is_own = name not in common and (one.is_required() or name in way or name in _more(vendor))
         if is_own or (name in flagged and name not in ("name", "type")):
             if part := _part(one):
-                yield from ((f"{name}.{inner}", field) for inner, field in part.model_fields.items())
+                yield from (f"{name}.{inner}" for inner in part.model_fields)
             else:
-                yield name, one
+                yield name
 
 
 def _way(model: type[ProviderSettings], answers: Answers, flagged: set[str]) -> Sequence[str]:
@@ -188,14 +183,15 @@ def _way(model: type[ProviderSettings], answers: Answers, flagged: set[str]) -> 
         answers.tell(f"Write a number from 1 to {len(names)}.")
 
 
-def _answered(vendor: Vendor, answers: Answers, key: str, one: FieldInfo) -> object:
+def _answered(vendor: Vendor, answers: Answers, key: str) -> object:
     """The value of a setting, as the file has it; None where there is to be none."""
     model, name = _model(vendor.settings, key), key.rpartition(".")[2]
+    one = model.model_fields[name]
     text = one.description or name.replace("_", " ")
-    needed = one.is_required() or not _is_more(vendor, key)
+    needed = one.is_required() or key not in _more(vendor)
     if name in model.secret_names():
         if key in answers.given:
-            raise WrongAnswer(f"{key} is a secret: give the name of a variable that holds it, --env {key}=VARIABLE")
+            raise WrongUse(f"{key} is a secret: give the name of a variable that holds it, --env {key}=VARIABLE")
         suggested = re.sub(r"\W", "_", f"{vendor.name}_{key}").upper()
         variable = answers.variable(key, text, suggested, needed=needed)
         return f"${{{variable}}}" if variable else None
@@ -218,8 +214,9 @@ def _literal(value: str) -> str:
     return value.replace("$", "$$")
 
 
-def _is_more(vendor: Vendor, key: str) -> bool:
-    return key in {tells.list_needs for tells in vendor.tells.values()}
+def _more(vendor: Vendor) -> set[str]:
+    """The settings with which an account at a vendor tells more."""
+    return {tells.list_needs for tells in vendor.tells.values()}
 
 
 def _part(one: FieldInfo) -> type[Settings] | None:
@@ -232,10 +229,6 @@ def _model(model: type[Settings], key: str) -> type[Settings]:
     for name in key.split(".")[:-1]:
         model = _part(model.model_fields[name]) or model
     return model
-
-
-def _field(model: type[Settings], key: str) -> FieldInfo:
-    return _model(model, key).model_fields[key.rpartition(".")[2]]
 
 
 def _put(provider: dict[str, Any], key: str, value: object) -> None:

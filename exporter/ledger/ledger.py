@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.config.models import PollSettings
@@ -50,39 +50,20 @@ class Ledger:
         """
         tracker = self._trackers.get((provider, kind))
         if tracker is None:
-            record = await self.store.load(provider, kind)
-            recent = await self.store.ended_since(provider, kind, now - settings.recent_window)
-            unpaid = await self._unpaid(provider, kind, record, now) if tells_usage else ()
-            last_day = await self._last_day(provider, kind, record, now)
-            tracker = Tracker(
-                provider,
-                kind,
-                clock,
-                settings,
-                self.retention,
-                record,
-                recent,
-                unpaid,
-                last_day,
-                tells_usage=tells_usage,
-            )
-            self.take_settings(tracker, settings)
+            read = await self._read((provider, kind), settings, now, tells_usage=tells_usage)
+            tracker = Tracker(provider, kind, clock, settings, self.retention, *read, tells_usage=tells_usage)
             tracker = self._trackers.setdefault((provider, kind), tracker)
         return tracker
 
-    async def _unpaid(self, provider: str, kind: str, record: FeedRecord, now: float) -> list[Task]:
-        """The tasks whose cost may still come; a clock that is ahead only now takes none of them away."""
-        since = min(now, record.polled if record.polled is not None else now) - LATEST
-        return await self.store.unpaid_since(provider, kind, since, MOST)
-
-    async def _last_day(self, provider: str, kind: str, record: FeedRecord, now: float) -> LastDay:
-        rows = await self.store.ended_by_step(provider, kind, now - STEP * STEPS)
-        return LastDay.of(rows, record.in_flight, now)
-
-    def take_settings(self, tracker: Tracker, settings: PollSettings) -> None:
-        """From now on a tracker goes by these."""
-        tracker.settings, tracker.interval = settings, settings.poll_interval
-        tracker.retention = max(self.retention, settings.history, settings.recent_window)
+    async def _read(
+        self, feed: tuple[str, str], settings: PollSettings, now: float, *, tells_usage: bool
+    ) -> tuple[FeedRecord, Sequence[Task], LastDay]:
+        """What the store holds of a feed, the tasks whose cost may still come, and the last day."""
+        record = await self.store.load(*feed, now - settings.recent_window, now - STEP * STEPS)
+        polled = record.polled if record.polled is not None else now
+        since = min(now, polled) - LATEST  # a clock that is ahead only now takes none of them away
+        unpaid = await self.store.unpaid_since(*feed, since, MOST) if tells_usage else ()
+        return record, unpaid, LastDay.of(record.by_step, record.in_flight, now)
 
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
@@ -110,11 +91,8 @@ class Ledger:
             if self._closing:  # nothing of it is written yet, and the end does not wait for it
                 raise asyncio.CancelledError
             if tracker.in_doubt:
-                recent = now - tracker.settings.recent_window
-                record = await self.store.load(*tracker.feed)
-                unpaid = await self._unpaid(*tracker.feed, record, now) if tracker.tells_usage else ()
-                ended = await self.store.ended_since(*tracker.feed, recent)
-                tracker.load(record, ended, unpaid, await self._last_day(*tracker.feed, record, now))
+                usage = tracker.tells_usage
+                tracker.load(*await self._read(tracker.feed, tracker.settings, now, tells_usage=usage))
             # Asked again here, where nothing else can be written in between: after a reload the old loop's last commit
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
@@ -145,14 +123,6 @@ class Ledger:
         if len(old) < at_once:
             self._forgotten[tracker.feed] = limit
         return [task_id for task_id in old if task_id not in keep and task_id not in shown]
-
-    async def spending(self, provider: str) -> str:
-        """What `keep_spending` kept; empty if nothing. Raises StoreError."""
-        return await self.store.load_spent(provider)
-
-    async def keep_spending(self, provider: str, text: str) -> None:
-        """Keeps what a provider was sent of its budget, across restarts. Raises StoreError."""
-        await self.store.save_spent(provider, text)
 
     async def finish(self) -> None:
         """Returns once what is being written has been written. No sweep is recorded later; the store stays open."""

@@ -5,6 +5,7 @@ Kept narrow, so that another database can take the place of SQLite.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -38,13 +39,17 @@ class Changes:
 
 @dataclass(frozen=True)
 class FeedRecord:
-    """What the store holds of a feed, but for its ended tasks."""
+    """What the store holds of a feed; of its ended tasks, those since a time that was asked for."""
 
     since: float | None = None
     horizon: float | None = None
     polled: float | None = None
     counts: Counters = field(default_factory=Counters)
     in_flight: Sequence[Task] = ()
+    ended: Sequence[Task] = ()
+    """The oldest first."""
+    by_step: Sequence[Row] = ()
+    """How many ended, by the steps of `last_day.py` in which they ended and began."""
 
 
 class Store(Protocol):
@@ -64,14 +69,10 @@ class Store(Protocol):
     async def providers(self) -> list[str]:
         """The names of all providers that tasks were recorded of."""
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
-        """All that is known of a feed but its ended tasks."""
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        """The tasks that ended at or after a time, oldest first."""
-
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[Row]:
-        """How many tasks ended at or after a time, by the steps of `last_day.py` in which they ended and began."""
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
+        """What is known of a feed: with the tasks that ended at or after a time, and how many did, by steps."""
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         """The tasks that succeeded or failed at or after a time and whose cost is not counted, oldest first.
@@ -123,12 +124,8 @@ class Store(Protocol):
 class SharedStore(Store, Protocol):
     """A store that several replicas share."""
 
-    async def load_all(
-        self, ended_since: Mapping[str, float]
-    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
-        """What is known of each feed of these providers, and its tasks that ended at or after a time, oldest first.
-
-        The time is given for each provider.
+    async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
+        """What is known of each feed of these providers, with the tasks that ended at or after each one's time.
 
         Read at once, to be shown; of the counters only those of `SHOWN`.
         """
@@ -136,7 +133,7 @@ class SharedStore(Store, Protocol):
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
     ) -> Mapping[tuple[str, str], Sequence[Row]]:
-        """What `ended_by_step` says of each feed of these providers."""
+        """How many tasks of each feed of these providers ended at or after a time, by steps."""
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         """The same store for one provider, as long as this holder has its lease under this epoch.
@@ -146,10 +143,10 @@ class SharedStore(Store, Protocol):
         """
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
         """The same for several providers with their epochs, by few queries instead of a few for each feed.
 
-        What the first `load` of each feed returns has been read by then, with the tasks that ended at or after the
-        time given for its provider. The holder has the leases when it calls this.
+        What `load` returns before the first commit has been read by then, for ends at or after these times. The holder
+        has the leases when it calls this.
         """

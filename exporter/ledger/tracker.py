@@ -70,7 +70,6 @@ class Tracker:
         settings: PollSettings,
         retention: float,
         record: FeedRecord,
-        recent: Iterable[Task] = (),
         unpaid: Iterable[Task] = (),
         last_day: LastDay | None = None,
         *,
@@ -80,10 +79,8 @@ class Tracker:
         self.provider = provider
         self.kind = kind
         self.clock = clock
-        self.settings = settings
-        self.interval = settings.poll_interval
-        """The interval in force: the one set, or as long as a sweep takes where that is longer."""
-        self.retention = retention
+        self._retention = retention
+        self.take_settings(settings)
         self.exemplars: Mapping[Key, Exemplar] = {}
         self.in_doubt = False
         """Whether a commit has begun of which the store has not said what became."""
@@ -91,12 +88,17 @@ class Tracker:
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
         self.tells_usage = tells_usage
-        self.load(record, recent, unpaid, last_day)
+        self.load(record, unpaid, last_day)
 
-    def load(
-        self, record: FeedRecord, recent: Iterable[Task], unpaid: Iterable[Task] = (), last_day: LastDay | None = None
-    ) -> None:
-        """Takes over what the store holds: all of the feed but its ended tasks, and of those the recent ones."""
+    def take_settings(self, settings: PollSettings) -> None:
+        """From now on the tracker goes by these."""
+        self.settings = settings
+        self.interval = settings.poll_interval
+        """The interval in force: the one set, or as long as a sweep takes where that is longer."""
+        self.retention = max(self._retention, settings.history, settings.recent_window)
+
+    def load(self, record: FeedRecord, unpaid: Iterable[Task], last_day: LastDay | None) -> None:
+        """Takes over what the store holds of the feed, with the ends of the recent window."""
         self._thaw()
         self.since = record.since
         self.horizon = record.horizon
@@ -110,7 +112,7 @@ class Tracker:
         self._unpaid = Unpaid(unpaid)
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
-        self._recent = deque(ends_of(recent))
+        self._recent = deque(ends_of(record.ended))
         self.last_day = last_day or LastDay()
         """Never changed, but replaced."""
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from exporter.client.errors import CallError, TaskNotFound
@@ -42,9 +43,7 @@ class AccountLoop:
         self._clock = clock
         self._announce = announce
         self._budget = budget
-        self._balance: Balance | None = None
-        self._succeeded: float | None = None
-        self._failure: tuple[str, Cause, float] | None = None
+        self._state = BalanceSnapshot(amount=None, unit="", succeeded=None, interval=self.interval)
         self._failures = 0
         self._readings: deque[tuple[float, float]] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -91,25 +90,27 @@ class AccountLoop:
 
     def _read(self, balance: Balance | None) -> None:
         now = self._clock()
-        if self._failure:
+        if self._state.trouble:
             log.info("the balance can be read again", extra={"provider": self._provider.name})
-        if balance is None or (self._balance and self._balance.unit != balance.unit):
+        amount, unit = (balance.amount, balance.unit) if balance else (None, "")
+        if amount is None or self._state.unit not in ("", unit):
             self._readings.clear()
-        self._balance, self._succeeded, self._failure, self._failures = balance, now, None, 0
-        if balance:
-            self._readings.append((now, balance.amount))
+        self._state, self._failures = BalanceSnapshot(amount, unit, now, self.interval), 0
+        if amount is not None:
+            self._readings.append((now, amount))
         while self._readings and not now - PACE_WINDOW <= self._readings[0][0] <= now:
             self._readings.popleft()
 
     def _failed(self, error: CallError | TaskNotFound) -> None:
         cause = error.cause if isinstance(error, CallError) else Cause.CONTRACT
         words = str(error) or "the vendor knows no such account"
-        self._balance, self._failures = None, self._failures + 1
-        if self._failure is None:
+        since = self._state.since
+        if since is None:
             log.warning("the balance cannot be read", extra={"provider": self._provider.name, "error": words})
-            self._failure = words, cause, self._clock()
-        else:
-            self._failure = words, cause, self._failure[2]
+            since = self._clock()
+        self._failures += 1
+        advice = self._provider.advice(cause)
+        self._state = replace(self._state, amount=None, unit="", trouble=words, cause=cause, advice=advice, since=since)
 
     @property
     def pace(self) -> float | None:
@@ -124,15 +125,4 @@ class AccountLoop:
         """What is known now; None where the vendor reports no balance, or is not to be asked."""
         if self._provider.account is None or not self.interval:
             return None
-        words, cause, since = self._failure or ("", None, None)
-        return BalanceSnapshot(
-            amount=self._balance.amount if self._balance else None,
-            unit=self._balance.unit if self._balance else "",
-            succeeded=self._succeeded,
-            interval=self.interval,
-            pace=self.pace,
-            trouble=words,
-            cause=cause,
-            advice=self._provider.advice(cause) if cause else "",
-            since=since,
-        )
+        return replace(self._state, pace=self.pace)

@@ -124,9 +124,7 @@ class Collector:
     ) -> dict[str, PolledProvider | BaseException]:
         """These providers, or why one could not be made."""
         made: dict[str, PolledProvider | BaseException] = {}
-        now = self._clock()
-        since = {one.name: now - one.recent_window for one in wanted}
-        await self._held.read_ahead({name: epochs[name] for name in since}, since)
+        await self._held.read_ahead(wanted, epochs, self._clock())
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             opening = [self._open(one, epochs[one.name], types) for one in some]

@@ -19,7 +19,7 @@ from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, Row
 from exporter.ledger.errors import StoreError
 from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
-from exporter.polling.watch.callbacks import Callbacks
+from exporter.polling.watch import Callbacks
 from exporter.polling.watch.following import room_for
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedStatus, LookUpState, UnmappedWords
 from exporter.tasks import Step, Task, Verdict
@@ -119,11 +119,10 @@ class Elsewhere:
     def _account(
         self,
         settings: ProviderSettings,
-        records: Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]],
+        records: Mapping[tuple[str, str], FeedRecord],
         ended: Rows,
         now: float,
     ) -> AccountSnapshot:
-        nothing: tuple[FeedRecord, Sequence[Task]] = (FeedRecord(), ())
         return AccountSnapshot(
             name=settings.name,
             type=settings.type,
@@ -136,7 +135,7 @@ class Elsewhere:
                 _snapshot(
                     settings,
                     feed,
-                    *records.get((settings.name, feed.kind), nothing),
+                    records.get((settings.name, feed.kind), FeedRecord()),
                     ended.get((settings.name, feed.kind), ()),
                     now,
                 )
@@ -202,14 +201,11 @@ def _snapshot(
     settings: ProviderSettings,
     feed: Feed,
     record: FeedRecord,
-    recent: Sequence[Task],
     ended: Sequence[Row],
     now: float,
 ) -> FeedSnapshot:
     last_day = LastDay.of(ended, record.in_flight, now)
-    tracker = Tracker(
-        settings.name, feed.kind, feed.clock, settings, settings.history, record, recent, last_day=last_day
-    )
+    tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, last_day=last_day)
     tasks, ends = tracker.frozen
     shown = FeedSnapshot(
         provider=settings.name,

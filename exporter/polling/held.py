@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
+from exporter.config.models import ProviderSettings
+from exporter.ledger.counting.last_day import STEP, STEPS
 from exporter.ledger.errors import Failure, StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.store import SharedStore, Store
@@ -58,8 +60,8 @@ class Alone(Held):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def read_ahead(self, epochs: Mapping[str, int], ended_since: Mapping[str, float]) -> None:
-        """Reads at once what providers that are held need at first: feeds, and tasks that ended lately."""
+    async def read_ahead(self, wanted: Iterable[ProviderSettings], epochs: Mapping[str, int], now: float) -> None:
+        """Reads at once what these providers, which are held, need at first: feeds, and tasks that ended lately."""
 
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""
@@ -125,13 +127,16 @@ class Among(Held):
             keeper.name, held, keeper.holders, changes, keeper.trouble, keeper.failure, self._failures()
         )
 
-    async def read_ahead(self, epochs: Mapping[str, int], ended_since: Mapping[str, float]) -> None:
-        """Reads at once what providers that are held need at first: feeds, and tasks that ended lately."""
-        new = dict(lease for lease in epochs.items() if lease not in self._ledgers)
-        since = {provider: ended_since[provider] for provider in new}
+    async def read_ahead(self, wanted: Iterable[ProviderSettings], epochs: Mapping[str, int], now: float) -> None:
+        """Reads at once what these providers, which are held, need at first: feeds, and tasks that ended lately."""
+        since = {
+            one.name: now - one.recent_window for one in wanted if (one.name, epochs[one.name]) not in self._ledgers
+        }
+        new = {name: epochs[name] for name in since}
         with suppress(StoreError):  # each is read by itself then, and fails by itself
-            for provider, store in (await self._store.under_each(new, self.keeper.me, since)).items():
-                self._keep((provider, new[provider]), store)
+            stores = await self._store.under_each(new, self.keeper.me, since, now - STEP * STEPS)
+            for lease in new.items():
+                self._keep(lease, stores[lease[0]])
 
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""

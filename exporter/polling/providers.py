@@ -19,8 +19,7 @@ from exporter.polling.account import AccountLoop
 from exporter.polling.budget import Budget
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.held import EVERYTHING, Held
-from exporter.polling.watch import Verdict, Watch
-from exporter.polling.watch.callbacks import Callbacks
+from exporter.polling.watch import Callbacks, Verdict, Watch
 from exporter.snapshot import AccountSnapshot, Snapshot
 from exporter.tasks import Step, Task
 from exporter.vendors.registry import connect, installed
@@ -51,7 +50,6 @@ class PolledProvider:
         self.provider = provider
         self.epoch = epoch
         self.watch = watch
-        self._ledger = ledger
         self.budget = budget
         self.loops = [
             FeedLoop(provider, feed, tracker, ledger, watch, clock, announce, budget)
@@ -77,7 +75,7 @@ class PolledProvider:
         provider, watch = await asyncio.to_thread(_connected, settings, ledger.store, types or installed())
         try:
             limit = settings.max_requests_per_day
-            budget = Budget(limit, await ledger.spending(settings.name), clock) if limit else None
+            budget = Budget(limit, await ledger.store.load_spent(settings.name), clock) if limit else None
             trackers = [
                 await ledger.open(settings.name, feed.kind, feed.clock, settings, clock(), tells_usage=bool(feed.units))
                 for feed in provider.feeds
@@ -113,7 +111,7 @@ class PolledProvider:
         if self.budget and before and before.budget:
             self.budget.go_on_from(before.budget)
         for loop in self.loops:
-            self._ledger.take_settings(loop.tracker, self.provider.settings)
+            loop.tracker.take_settings(self.provider.settings)
             loop.start(wait, spread)
         self.account.start(min(self.account.interval, max(ACCOUNT_SPREAD, 3 * (wait + spread))))
 

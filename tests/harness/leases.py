@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,6 @@ from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes, FeedRecord, Store
 from exporter.replicas.leases import Overview
-from exporter.tasks import Task
 
 
 @dataclass
@@ -120,9 +120,7 @@ class MemoryShare(SqliteStore):
         self.unreadable: set[str] = set()
         """Providers whose rows cannot be read."""
 
-    async def load_all(
-        self, ended_since: Mapping[str, float]
-    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+    async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
         """As if there was nothing."""
         return {}
 
@@ -136,7 +134,7 @@ class MemoryShare(SqliteStore):
         return _Fenced(self, provider, epoch)
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
         return {provider: self.under(provider, holder, epoch) for provider, epoch in leases.items()}
 
@@ -147,10 +145,12 @@ class _Fenced(SqliteStore):
         self._thread = share._thread  # the calls of all stay one after the other
         self._database, self._lease, self._unreadable = share.database, (provider, epoch), share.unreadable
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
         if provider in self._unreadable:
             raise StoreError("a value that cannot be read")
-        return await super().load(provider, kind)
+        return await super().load(provider, kind, ended_since, steps_since)
 
     async def commit(self, changes: Changes) -> None:
         self._database.check(*self._lease)

@@ -74,7 +74,7 @@ def moved(path: str, url: str) -> tuple[int, str, str]:
 def everything(store: SqliteFile) -> list[object]:
     """What a ledger holds, as far as the calls of a store tell."""
     feeds = [store.load("vendor", kind) for kind in ("one", "two")]
-    rest = [store.ended_since("vendor", "one", 0), store.watched("vendor", "one"), store.load_token("vendor:1")]
+    rest = [store.load("vendor", "one", 0).ended, store.watched("vendor", "one"), store.load_token("vendor:1")]
     story = store.find("vendor", "two", "two-0000007")
     return [*(dataclasses.replace(feed, in_flight=by_id(feed.in_flight)) for feed in feeds), *rest, story]
 
@@ -92,7 +92,7 @@ async def held(url: str) -> list[object]:
     store = await PostgresqlStore.open(url)
     feeds = [await store.load("vendor", kind) for kind in ("one", "two")]
     rest = [
-        await store.ended_since("vendor", "one", 0),
+        (await store.load("vendor", "one", 0)).ended,
         await store.watched("vendor", "one"),
         await store.load_token("vendor:1"),
     ]

@@ -94,7 +94,7 @@ async def test_an_answer_that_never_comes_is_an_error_and_the_commit_is_tried_ag
     network.restore()
     await committed(store, changes(2))
     assert await finished(store) == 2
-    assert {task.id for task in await store.ended_since("vendor", "kind", 0)} == {"task-1", "task-2"}
+    assert {task.id for task in (await store.load("vendor", "kind", 0)).ended} == {"task-1", "task-2"}
 
 
 async def test_failures_are_counted_by_kind(
@@ -130,7 +130,7 @@ async def test_a_commit_whose_answer_is_lost_is_written_once(store: PostgresqlSt
         except StoreError:
             await committed(store, changes(number))
         assert await finished(store) == number
-    assert len(await store.ended_since("vendor", "kind", 0)) == 11
+    assert len((await store.load("vendor", "kind", 0)).ended) == 11
 
 
 async def test_closing_ends_though_no_answer_comes(url: str, network: Passage) -> None:

@@ -48,10 +48,9 @@ def ended(task_id: str, at: float) -> Task:
 
 async def read(stores: object, provider: str, kind: str, since: float = SINCE) -> tuple[object, list[str], set[Row]]:
     one = cast(dict[str, Store], stores)[provider]
-    record = await one.load(provider, kind)
-    ends = [task.id for task in await one.ended_since(provider, kind, since)]
-    steps = await one.ended_by_step(provider, kind, SINCE - STEP)
-    return replace(record, in_flight=tuple(record.in_flight)), ends, {*steps}
+    record = await one.load(provider, kind, since, SINCE - STEP)
+    ends, steps = [task.id for task in record.ended], {*record.by_step}
+    return replace(record, in_flight=tuple(record.in_flight), ended=(), by_step=()), ends, steps
 
 
 async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: PostgresqlStore) -> None:
@@ -61,7 +60,8 @@ async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: Po
             ends = [ended(f"{age}", SINCE - age) for age in (10, 1, -1)]
             await store.commit(sweep(provider, kind, running, *ends))
     alone = {provider: store.under(provider, "me", 1) for provider in ("one", "two", "new")}
-    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", {"one": SINCE - 1, "two": SINCE, "new": SINCE})
+    since = {"one": SINCE - 1, "two": SINCE, "new": SINCE}
+    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", since, SINCE - STEP)
     for provider in alone:
         for kind in ("lip_sync", "video"):
             assert await read(at_once, provider, kind) == await read(alone, provider, kind)
@@ -72,20 +72,26 @@ async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: Po
 async def test_a_feed_is_read_again_when_it_is_loaded_again(store: PostgresqlStore, ledger_url: str) -> None:
     leased(ledger_url, "one", "me", 3)
     await store.commit(sweep("one", "video"))
-    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}))["one"]
+    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}, 0))["one"]
     assert (await mine.load("one", "video")).polled == SINCE
     await mine.commit(sweep("one", "video", ended("a", SINCE), at=SINCE + 1))
     assert (await mine.load("one", "video")).polled == SINCE + 1
-    assert [task.id for task in await mine.ended_since("one", "video", SINCE)] == ["a"]
-    assert await mine.ended_by_step("one", "video", 0) == await store.ended_by_step("one", "video", 0) != []
-    assert await mine.ended_by_step("one", "video", 0) == await store.ended_by_step("one", "video", 0)
+    assert [task.id for task in (await mine.load("one", "video", SINCE)).ended] == ["a"]
+    assert (
+        (await mine.load("one", "video", steps_since=0)).by_step
+        == (await store.load("one", "video", steps_since=0)).by_step
+        != []
+    )
+    assert (await mine.load("one", "video", steps_since=0)).by_step == (
+        await store.load("one", "video", steps_since=0)
+    ).by_step
     await mine.commit(sweep("one", "video", at=SINCE + 2))  # it goes on from the version that was read
     assert (await store.load("one", "video")).polled == SINCE + 2
 
 
 async def test_what_was_read_at_once_is_fenced(store: PostgresqlStore, ledger_url: str) -> None:
     leased(ledger_url, "one", "me", 3)
-    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}))["one"]
+    mine = (await store.under_each({"one": 3}, "me", {"one": SINCE}, 0))["one"]
     await mine.load("one", "video")
     leased(ledger_url, "one", "another", 4)
     with pytest.raises(LeaseLost):

@@ -150,8 +150,7 @@ def test_a_store_that_is_closed_says_so(path: str) -> None:
     for call in (
         lambda: store.commit(changes(ended("a"))),
         lambda: store.providers(),
-        lambda: store.load("vendor", "kind"),
-        lambda: store.ended_since("vendor", "kind", START),
+        lambda: store.load("vendor", "kind", START),
         lambda: store.ended_among("vendor", "kind", ["a"]),
         lambda: store.ended_before("vendor", "kind", START, 1),
         lambda: store.find("vendor", "kind", "a"),
@@ -274,7 +273,7 @@ def test_a_ledger_of_an_earlier_format_is_brought_up_to_date(path: str, version:
         database.commit()
     for _ in range(2):
         store = SqliteFile(path)
-        (task,) = store.ended_since("vendor", "kind", 0.0)
+        (task,) = store.load("vendor", "kind", 0.0).ended
         known = (task.id, task.reason, task.output_seconds, task.missing, task.told)
         assert known == ("a", Reason.TIMEOUT, 4.0, 1, frozenset({"queue"}))
         assert task.model == ""

@@ -96,7 +96,7 @@ def test_every_field_of_every_task_comes_back(place: Place, given_tasks: list[Ta
         async with opened(place) as store:
             await store.commit(changes(*given_tasks))
             back = {task.id: task for task in (await store.load("vendor", "kind")).in_flight}
-            back |= {task.id: task for task in await store.ended_since("vendor", "kind", -1e12)}
+            back |= {task.id: task for task in (await store.load("vendor", "kind", -1e12)).ended}
             assert back == {task.id: task for task in given_tasks}
             ends = {task.id for task in given_tasks if task.state in ENDS}
             assert await store.ended_among("vendor", "kind", [task.id for task in given_tasks]) == ends
@@ -108,7 +108,7 @@ def test_every_field_of_every_task_comes_back(place: Place, given_tasks: list[Ta
 async def test_a_feed_that_was_never_seen_is_empty(store: Store) -> None:
     record = await store.load("vendor", "kind")
     assert (record.since, record.horizon, record.polled, record.counts, record.in_flight) == (None, None, None, {}, [])
-    assert await store.ended_since("vendor", "kind", 0) == []
+    assert (await store.load("vendor", "kind", 0)).ended == []
     assert await store.watched("vendor", "kind") == []
     await store.unwatch("vendor", "kind", ["a"])
 
@@ -134,8 +134,11 @@ async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store
         Task("e", State.RUNNING, **times),
     ]
     await store.commit(changes(*tasks))
-    assert sorted(await store.ended_by_step("vendor", "kind", 4 * STEP)) == [(8, 5, True, 1), (8, 6, False, 2)]
-    assert await store.ended_by_step("vendor", "other", 0) == []
+    assert sorted((await store.load("vendor", "kind", steps_since=4 * STEP)).by_step) == [
+        (8, 5, True, 1),
+        (8, 6, False, 2),
+    ]
+    assert (await store.load("vendor", "other", steps_since=0)).by_step == []
 
 
 async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_store(store: Store) -> None:
@@ -170,11 +173,11 @@ async def test_more_than_one_statement_takes_is_written_and_read(store: Store) -
     counts = Counters({("unmapped_total", name): 1.0 for name in every})
     await store.commit(dataclasses.replace(changes(*map(ended, every), counts=counts), steps=steps))
     assert await store.ended_among("vendor", "kind", ["unknown", *every]) == set(every)
-    assert [task.id for task in await store.ended_since("vendor", "kind", START)] == every
+    assert [task.id for task in (await store.load("vendor", "kind", START)).ended] == every
     assert (await store.load("vendor", "kind")).counts == counts
     assert await store.find("vendor", "kind", every[-1]) == (ended(every[-1]), steps[-1:])
     await store.commit(changes(forgotten=tuple(every)))
-    assert await store.ended_since("vendor", "kind", 0) == []
+    assert (await store.load("vendor", "kind", 0)).ended == []
 
 
 async def test_what_is_forgotten_is_gone(store: Store) -> None:
@@ -188,7 +191,7 @@ async def test_the_oldest_ends_are_forgotten_first(store: Store) -> None:
     await store.commit(changes(*ends, Task("in flight", State.RUNNING, 0, 0)))
     assert await store.ended_before("vendor", "kind", START + 1, limit=2) == ["5", "3"]
     assert await store.ended_before("vendor", "kind", START, limit=2) == []  # they were seen to end only then
-    assert [task.id for task in await store.ended_since("vendor", "kind", START - 3)] == ["3", "1"]
+    assert [task.id for task in (await store.load("vendor", "kind", START - 3)).ended] == ["3", "1"]
 
 
 async def test_of_many_ends_without_a_cost_the_latest_are_told_the_oldest_first(store: Store) -> None:
@@ -343,13 +346,13 @@ async def test_ledgers_keep_watched_ids_by_feed_and_budgets_by_provider(place: P
         for feed in feeds:
             await store.watch(*feed.feed, ["a", "b"], START)
         await store.unwatch(*feeds[0].feed, ["a"])
-        await ledger.keep_spending("one", "{}")
-        await ledger.keep_spending("one", '{"1":5}')
-        await ledger.keep_spending("two", '{"1":6}')
+        await ledger.store.save_spent("one", "{}")
+        await ledger.store.save_spent("one", '{"1":5}')
+        await ledger.store.save_spent("two", '{"1":6}')
         assert [await store.watched(*feed.feed) for feed in feeds] == [["b"], ["a", "b"], ["a", "b"]]
     async with opened(place) as store:
         ledger = Ledger(store, 7 * 86400)
-        spent = [await ledger.spending(provider) for provider in ("one", "two", "three")]
+        spent = [await ledger.store.load_spent(provider) for provider in ("one", "two", "three")]
         assert spent == ['{"1":5}', '{"1":6}', ""]
 
 
@@ -357,8 +360,6 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "commit": lambda store: store.commit(changes(ended("a"))),
     "providers": lambda store: store.providers(),
     "load": lambda store: store.load("vendor", "kind"),
-    "ended_since": lambda store: store.ended_since("vendor", "kind", START),
-    "ended_by_step": lambda store: store.ended_by_step("vendor", "kind", START),
     "unpaid_since": lambda store: store.unpaid_since("vendor", "kind", START, 1),
     "ended_among": lambda store: store.ended_among("vendor", "kind", ["a"]),
     "ended_before": lambda store: store.ended_before("vendor", "kind", START, 1),

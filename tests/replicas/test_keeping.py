@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads, ReplicaSnapshot
-from exporter.tasks import State, Task
+from exporter.tasks import State
 from exporter.vendors.registry import installed
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.status.troubles import Whose, of_replica
@@ -359,9 +359,7 @@ async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: 
         asked = 0
         answers = asyncio.Event()
 
-        async def load_all(
-            self, ended_since: Mapping[str, float]
-        ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+        async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
             self.asked += 1
             await self.answers.wait()
             return await super().load_all(ended_since)

@@ -33,23 +33,12 @@ _WHOSE = re.compile(
 
 _STATES = "排队 等待 处理 生成 进行 完成 取消 审核 冻结 中"
 _PHRASE = re.compile(f"(?:{'|'.join((*_STATES.split(), *CHINESE))}){{1,6}}")
-_KNOWN = ENGLISH | {
-    *("waiting", "queued", "running", "rendering", "generating", "rendered", "generated", "scheduled", "pending"),
-    *("cancelled", "canceled", "finished", "done", "progress", "paused", "frozen", "started", "ready", "unsafe"),
-    *(
-        "sensitive",
-        "detected",
-        "inspection",
-        "moderation",
-        "violation",
-        "copyright",
-        "privacy",
-        "image",
-        "audio",
-        "text",
-    ),
-    *("credit", "balance", "enough", "safety", "face", "nsfw", "argument", "size", "length", "timeout", "node", "gpu"),
-}
+_OTHERS = """
+waiting queued running rendering generating rendered generated scheduled pending cancelled canceled finished done
+progress paused frozen started ready unsafe sensitive detected inspection moderation violation copyright privacy
+image audio text credit balance enough safety face nsfw argument size length timeout node gpu
+"""
+_KNOWN = ENGLISH | frozenset(_OTHERS.split())
 
 
 def is_showable(word: str, own: Collection[str] = ()) -> bool:

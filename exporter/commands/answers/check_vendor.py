@@ -17,6 +17,7 @@ from typing import Any
 from exporter.client.answers import SIZE_LIMIT
 from exporter.client.redaction.redaction import redacted
 from exporter.client.redaction.words import is_showable
+from exporter.commands import WrongUse
 from exporter.commands.answers.sample import NotAnAnswer, Row, Sample, paths_of, understood, value_at
 from exporter.config.load import ConfigError
 from exporter.config.mistakes import slips
@@ -43,14 +44,10 @@ _MODEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 
 
-class UnknownFeed(Exception):
-    """No feed, or no single one, that a sample could be of."""
-
-
 def check_vendor(path: str, sample: str | None, feed: str | None, types: Registry, tell: Tell) -> int:
     """Tells what a file declares and, with a sample, what an answer means by it.
 
-    The result is an exit code: 1 where the sample is no answer. Raises ConfigError, UnknownFeed.
+    The result is an exit code: 1 where the sample is no answer. Raises ConfigError, WrongUse.
     """
     file = VendorFile(path, types)
     if file.faults:
@@ -102,7 +99,7 @@ def _told_of(declaration: Declaration) -> str:
 
 
 def _chosen(declared: Mapping[str, Declaration], feed: str | None) -> tuple[str, str]:
-    """The vendor and the feed that are meant. Raises UnknownFeed."""
+    """The vendor and the feed that are meant. Raises WrongUse."""
     every = [(name, kind) for name, one in declared.items() for kind in one.feeds]
     found = [pair for pair in every if feed in (None, pair[1], "/".join(pair))]
     if len(found) == 1:
@@ -112,8 +109,8 @@ def _chosen(declared: Mapping[str, Declaration], feed: str | None) -> tuple[str,
     if not found:
         meant = slips.nearest(feed or "", names) or slips.nearest(feed or "", [kind for _, kind in every])
         hint = f"; did you mean {meant}?" if meant else ""
-        raise UnknownFeed(f"--feed: no feed has this name{hint}; there are: {', '.join(names)}")
-    raise UnknownFeed(f"--feed: missing, for there are several; write one of {', '.join(names)}")
+        raise WrongUse(f"--feed: no feed has this name{hint}; there are: {', '.join(names)}")
+    raise WrongUse(f"--feed: missing, for there are several; write one of {', '.join(names)}")
 
 
 def _content(sample: str) -> bytes:
@@ -133,9 +130,8 @@ def _lines(sample: Sample, declared: FeedDeclaration, name: str, feed: str, fill
         yield _row("has", _kind(sample.body))
     elif not sample.form and not sample.is_unknown_task:
         yield from _nothing_found(sample, declared)
-    raw = iter(sample.raw)
     for number, row in enumerate(sample.rows, 1):
-        yield _row(f"row {number}", _told_row(row, next(raw) if row.observation else None, declared))
+        yield _row(f"row {number}", _told_row(row, declared))
     if sample.left_out:
         yield _row("", f"{sample.left_out} more rows are not looked at")
     if sample.rows and not sample.tasks and not all(row.is_other for row in sample.rows):
@@ -183,8 +179,9 @@ def _is_shown(code: object) -> bool:
 def _nothing_found(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
     """Why there are no rows, and where there may be some."""
     body = sample.body
-    lists = list(_lists(body))
-    details = list(_objects(body)) if declared.detail else []
+    inside = list(_inside(body))
+    lists = [path for path, one in inside if isinstance(one, list) and any(isinstance(row, dict) for row in one)]
+    details = [path for path, one in inside if isinstance(one, dict) and path != "@"] if declared.detail else []
     for form, path in paths_of(declared).items():
         name, there = ("list.rows", lists) if form == "list" else ("detail.row", details)
         found = value_at(path, body)
@@ -200,18 +197,8 @@ def _nothing_found(sample: Sample, declared: FeedDeclaration) -> Iterator[str]:
         yield _row("", f"it looks like a refusal, code {sample.code}: with an HTTP status of 400 or above it is one")
 
 
-def _lists(body: Any) -> Iterator[str]:
-    """JMESPath of the lists of objects in an answer, as far as keys may be shown."""
-    return (
-        path for path, value in _inside(body) if isinstance(value, list) and any(isinstance(o, dict) for o in value)
-    )
-
-
-def _objects(body: Any) -> Iterator[str]:
-    return (path for path, value in _inside(body) if isinstance(value, dict) and path != "@")
-
-
 def _inside(body: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """What is in an answer, by JMESPath, as far as keys may be shown."""
     yield path or "@", body
     if isinstance(body, dict) and depth < _DEPTH:
         for key, value in body.items():
@@ -249,7 +236,7 @@ def _kind(value: Any) -> str:
     return "something else"
 
 
-def _told_row(row: Row, raw: Any, declared: FeedDeclaration) -> str:
+def _told_row(row: Row, declared: FeedDeclaration) -> str:
     one = row.observation
     if row.is_other:
         return "no task of this feed: `list.where` takes it out"
@@ -257,7 +244,7 @@ def _told_row(row: Row, raw: Any, declared: FeedDeclaration) -> str:
         return "no task: there is nothing that can be an id"
     state = one.state.value + (f" ({one.reason})" if one.reason else "")
     state += f", but ends as {row.ends_as}" if row.ends_as else ""
-    told = [*_facts(one), *_unreadable(one, raw, declared)]
+    told = [*_facts(one), *_unreadable(one, row.raw, declared)]
     told += [f"{name} is impossible" for name in row.rejected]
     return f"{_id(one.id)}: {state}{'; ' if told else ''}{', '.join(told)}"
 
@@ -338,7 +325,8 @@ def _unused(sample: Sample, declared: FeedDeclaration) -> Sequence[str]:
             read |= set(_NAMES.findall(path.text))
     if declared.list_ and declared.list_.where:
         read |= set(_NAMES.findall(declared.list_.where.text))
-    keys = (key for one in sample.raw if isinstance(one, dict) for key in one)
+    tasks = (row.raw for row in sample.rows if row.observation)
+    keys = (key for one in tasks if isinstance(one, dict) for key in one)
     return [key for key in dict.fromkeys(keys) if key not in read and _is_key(key)]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from exporter.config.models import WatchSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.ledger import Ledger
+from exporter.ledger.sqlite.file import SqliteFile
+from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.metrics.exposition import Exposition
 from exporter.polling.feed.loop import FeedLoop
@@ -19,12 +22,16 @@ _TELLING = re.compile(
 )
 
 
-async def exported(provider: Provider, feed: Feed, watch: Watch, ledger: Ledger, sweep: Sweep, now: float) -> list[str]:
+async def exported(provider: Provider, feed: Feed, sweep: Sweep, now: float) -> list[str]:
     """The feed's samples that say most, without zeros, in the text format. Raises StoreError."""
     settings = provider.settings
-    tracker = await ledger.open(settings.name, feed.kind, feed.clock, settings, now)
-    loop = FeedLoop(provider, feed, tracker, ledger, watch)
-    await ledger.record(tracker, sweep, now)
+    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), settings.history)
+    try:
+        tracker = await ledger.open(settings.name, feed.kind, feed.clock, settings, now)
+        loop = FeedLoop(provider, feed, tracker, ledger, Watch(settings.name, WatchSettings()))
+        await ledger.record(tracker, sweep, now)
+    finally:
+        await ledger.close()
     loop.status = FeedStatus(up=sweep.complete)
     account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (), (loop.snapshot(),))
     text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")

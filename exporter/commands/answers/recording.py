@@ -14,30 +14,27 @@ from exporter.client.client import Exchange
 from exporter.client.errors import ContractBroken
 from exporter.client.redaction.bodies import Names, Redactor, sent_in
 from exporter.client.redaction.own import credentials_of, identity_of
+from exporter.commands import WrongUse
 from exporter.config.models import ProviderSettings
 
 NOT_RECORDED = ("token",)
 """Endpoints whose answers are credentials."""
 
 
-class NoPlace(Exception):
-    """A folder in which nothing can be written, and why."""
-
-
 class Recording:
     """Writes answers into a folder; no file that is there is touched."""
 
     def __init__(self, folder: str) -> None:
-        """Makes the folder where there is none. Raises NoPlace."""
+        """Makes the folder where there is none. Raises WrongUse."""
         self._folder = Path(folder)
         self._names = Names()
         self._writing = threading.Lock()  # feeds end at any time, and have ids in common
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise NoPlace(f"{folder}: cannot be made: {error.strerror}; name a folder") from None
+            raise WrongUse(f"--record: {folder}: cannot be made: {error.strerror}; name a folder") from None
         if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise NoPlace(f"{folder}: nothing can be written there; name another folder")
+            raise WrongUse(f"--record: {folder}: nothing can be written there; name another folder")
 
     def write(
         self,

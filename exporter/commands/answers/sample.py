@@ -22,11 +22,7 @@ from exporter.commands.doctor.diagnosis import Share
 from exporter.commands.ledgers.look import LedgerFile
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.counting.times import believed, concluded
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
-from exporter.polling.watch import Watch
 from exporter.tasks import ENDS, Observation, State
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
 from exporter.vendors.declared.feed import DeclaredFeed, is_other
@@ -51,7 +47,9 @@ class NotAnAnswer(Exception):
 class Row:
     """One row of the answer."""
 
-    observation: Observation | None
+    raw: Any
+    """As it stands in the answer."""
+    observation: Observation | None = None
     """None where it is no task of the feed."""
     is_other: bool = False
     """Whether `where` takes it out: a task of another feed."""
@@ -79,8 +77,6 @@ class Sample:
     trouble: str = ""
     """Why it cannot be used as a whole."""
     rows: Sequence[Row] = ()
-    raw: Sequence[Any] = ()
-    """Those of the rows that are tasks, as they stand in the answer."""
     left_out: int = 0
     """Rows that are not looked at."""
     is_last: bool | None = None
@@ -149,8 +145,7 @@ async def _read(sample: Sample, provider: Provider, feed: DeclaredFeed, declarat
         return
     sample.rows = rows[sample.form]
     sample.left_out = max(0, len(shown[sample.form]) - ROWS)
-    sample.raw = [raw for raw, row in zip(shown[sample.form], sample.rows, strict=False) if row.observation]
-    sample.found = dict(_found(declared, sample.raw, sample.tasks))
+    sample.found = dict(_found(declared, sample.rows))
     is_single = feed.batch == 1 and not isinstance(value_at(paths_of(declared)[sample.form], sample.body), list)
     ids = [one.id for one in sample.tasks] if is_single or feed.batch > 1 else ["sample"]
     await _play(sample, feed, sample.form, ids or ["sample"])
@@ -195,17 +190,17 @@ def _form_of(rows: Mapping[str, Sequence[Row]], body: Any, declared: FeedDeclara
 def _row(raw: Any, feed: DeclaredFeed, declared: FeedDeclaration, form: str, now: float) -> Row:
     where = declared.list_.where if declared.list_ and form == "list" else None
     if where is not None and is_other(where, raw):
-        return Row(None, is_other=True)
+        return Row(raw, is_other=True)
     try:
         observation = feed.observe(raw)
     except ValueError:
-        return Row(None)
+        return Row(raw)
     after = concluded(observation, now)
     ends_as = after.state if after.state is not observation.state else None
-    return Row(observation, ends_as=ends_as, rejected=sorted(believed(observation, now).rejected))
+    return Row(raw, observation, ends_as=ends_as, rejected=sorted(believed(observation, now).rejected))
 
 
-def _found(declared: FeedDeclaration, raw: Sequence[Any], tasks: Sequence[Observation]) -> Iterator[tuple[str, Share]]:
+def _found(declared: FeedDeclaration, rows: Sequence[Row]) -> Iterator[tuple[str, Share]]:
     """How often each declared field stands in the rows that may have it."""
     may_have = {
         "started": {State.RUNNING, State.SUCCEEDED, State.FAILED},
@@ -221,9 +216,9 @@ def _found(declared: FeedDeclaration, raw: Sequence[Any], tasks: Sequence[Observ
         if not paths:
             continue
         states = may_have.get(name, set(State))
-        rows = [one for one, task in zip(raw, tasks, strict=True) if task.state in states]
-        told = (any(value_at(path, one) not in (None, "") for path in paths) for one in rows)
-        yield name, Share(sum(told), len(rows))
+        among = [row.raw for row in rows if row.observation and row.observation.state in states]
+        told = (any(value_at(path, one) not in (None, "") for path in paths) for one in among)
+        yield name, Share(sum(told), len(among))
 
 
 async def _play(sample: Sample, feed: DeclaredFeed, form: str, ids: Sequence[str]) -> None:
@@ -245,13 +240,7 @@ async def _play(sample: Sample, feed: DeclaredFeed, form: str, ids: Sequence[str
 async def _series(sample: Sample, provider: Provider, feed: DeclaredFeed, now: float) -> Sequence[str]:
     sweep = Sweep(complete=True, malformed=sum(not row.observation and not row.is_other for row in sample.rows))
     sweep.show(sample.tasks, now, listed=sample.form == "list")
-    ledger = Ledger(SqliteStore(SqliteFile(":memory:")), provider.settings.history)
-    watch = Watch(provider.name, provider.settings.watch)
-    try:
-        return await exported(provider, feed, watch, ledger, sweep, now)
-    finally:
-        await watch.aclose()
-        await ledger.close()
+    return await exported(provider, feed, sweep, now)
 
 
 def _provider(vendor: Vendor, declaration: Declaration, content: bytes) -> Provider:

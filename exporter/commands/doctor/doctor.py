@@ -34,9 +34,6 @@ from exporter.commands.ledgers.look import Look, look_into
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.vendors.types import Vendors
-from exporter.ledger.ledger import Ledger
-from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.sweep import Sweep
 from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Watch
@@ -146,7 +143,6 @@ class Examination:
         self._one_token = self._provider.vendor.one_token
         self._provider.client.observer = self
         self._watch = Watch.of(self._provider, types)
-        self._ledger = Ledger(SqliteStore(SqliteFile(":memory:")), settings.history)
         self._patience = patience
         self._recording = recording
 
@@ -157,7 +153,6 @@ class Examination:
     async def aclose(self) -> None:
         await self._watch.aclose()
         await self._provider.aclose()
-        await self._ledger.close()
 
     def asked(self, endpoint: str) -> None:
         if endpoint == "token" and self._one_token and not self._fetch_token:
@@ -194,7 +189,7 @@ class Examination:
         sweep.complete = report.well
         if self._recording:
             await self._record(self._recording, report, feed, {*sweep.listed, *sweep.looked_up})
-        report.series = await exported(self._provider, feed, self._watch, self._ledger, sweep, time.time())
+        report.series = await exported(self._provider, feed, sweep, time.time())
         return report
 
     async def _ask(self, feed: Feed, sweep: Sweep, report: FeedReport) -> None:

@@ -42,12 +42,9 @@ EVERY = 10.0
 class Lines:
     """A line now and then, with how long it may take from there."""
 
-    def __init__(
-        self, tell: Callable[[str], object], ticks: Callable[[], float] = time.monotonic, every: float = EVERY
-    ) -> None:
+    def __init__(self, tell: Callable[[str], object], ticks: Callable[[], float] = time.monotonic) -> None:
         self._tell = tell
         self._ticks = ticks
-        self._every = every
         self._table = ""
         self._began = self._due = 0.0
         self._before = 0
@@ -55,10 +52,10 @@ class Lines:
     def __call__(self, table: str, done: int, of: int) -> None:
         now = self._ticks()
         if table != self._table:
-            self._table, self._began, self._before, self._due = table, now, done, now + self._every
+            self._table, self._began, self._before, self._due = table, now, done, now + EVERY
         if now < self._due:
             return
-        self._due = now + self._every
+        self._due = now + EVERY
         grown = done - self._before
         left = f", about {(now - self._began) * (of - done) / grown:.0f} s left" if grown else ""
         self._tell(f"{table}: {done:,} of {of:,}{left}")

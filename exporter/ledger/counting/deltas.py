@@ -98,7 +98,6 @@ class Deltas:
 
     def onto(self, totals: Counters) -> Counters:
         """The new totals of what has grown."""
-        return Counters({key: self._added(key, by, totals[key]) for key, by in self.counts.items()})
-
-    def _added(self, key: Key, by: float, total: float) -> float:
-        return max(total, by) if key[0] == "last_finished_timestamp_seconds" else total + by
+        latest = "last_finished_timestamp_seconds"
+        grown = {key: max(totals[key], by) if key[0] == latest else totals[key] + by for key, by in self.counts.items()}
+        return Counters(grown)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from exporter.tasks import State, Task
 
@@ -19,14 +19,8 @@ STEP = 300.0
 STEPS = 288
 """A day."""
 
-Row = tuple[int, int, bool, int]
+Row = tuple[int, int, int, int]
 """Of tasks that ended: the step of the end, the step of the begin, whether they failed, and how many they are."""
-
-
-def row_of(row: Sequence[Any]) -> Row:
-    """A row as databases give it."""
-    end, begin, has_failed, count = row
-    return end, begin, bool(has_failed), count
 
 
 def step_of(at: float) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,16 @@ from exporter.ledger.sqlite.tables import VERSION
 BATCH = 5000
 """Rows of one transaction."""
 
-_KEYS = {
-    "tasks": ("feed", "id"),
-    "counts": ("feed", "key"),
-    "steps": ("feed", "id", "at"),
-    "watched": ("feed", "id"),
-    "tokens": ("owner",),
-    "budgets": ("provider",),
+_COPIED: dict[str, tuple[int, Sequence[str]]] = {
+    "tasks": (2, ("feed", *say.NAMES)),
+    "counts": (2, ("feed", "key", "value")),
+    "steps": (3, ("feed", "id", "at", "state", "progress")),
+    "watched": (2, ("feed", "id", "at")),
+    "tokens": (1, ("owner", "token", "expires")),
+    "budgets": (1, ("provider", "spent")),
 }
-"""The tables that are copied after the feeds, in this order, with what identifies a row."""
-_COLUMNS = {
-    "tasks": ("feed", *say.NAMES),
-    "counts": ("feed", "key", "value"),
-    "steps": ("feed", "id", "at", "state", "progress"),
-    "watched": ("feed", "id", "at"),
-    "tokens": ("owner", "token", "expires"),
-    "budgets": ("provider", "spent"),
-}
-_TABLES = ("feeds", *_KEYS)
+"""The tables that are copied after the feeds, in this order, with their columns, of which the first identify a row."""
+_TABLES = ("feeds", *_COPIED)
 
 
 Advance = Callable[[str, int, int], None]
@@ -147,12 +139,13 @@ async def _copy(
     advance: Advance,
 ) -> None:
     begun, after = position
-    tables = list(_KEYS)
+    tables = list(_COPIED)
     for table in tables[tables.index(begun) if begun else 0 :]:
+        identify, columns = _COPIED[table]
         copied = _rows_before(source, table, after)
         while rows := _batch(source, table, after):
-            after = [rows[-1][_COLUMNS[table].index(name)] for name in _KEYS[table]]
-            if _COLUMNS[table][0] == "feed":
+            after = list(rows[-1][:identify])
+            if columns[0] == "feed":
                 rows = [(feeds[feed], *others) for feed, *others in rows]
             await database.run(_writing(table, rows, digest, after))
             copied += len(rows)
@@ -164,24 +157,29 @@ def _rows_before(source: sqlite3.Connection, table: str, after: list[Any]) -> in
     """How many rows an interrupted copy has brought, up to this key."""
     if not after:
         return 0
-    key, marks = ", ".join(_KEYS[table]), ", ".join("?" * len(_KEYS[table]))
-    (count,) = source.execute(f"SELECT count(*) FROM {table} WHERE ({key}) <= ({marks})", after).fetchone()
+    (count,) = source.execute(f"SELECT count(*) FROM {table} WHERE {_key(table, '<=')}", after).fetchone()
     return int(count)
 
 
 def _batch(source: sqlite3.Connection, table: str, after: list[Any]) -> list[Any]:
     """The next rows of a table in the order of its key."""
-    key, marks = ", ".join(_KEYS[table]), ", ".join("?" * len(_KEYS[table]))
-    where = f"WHERE ({key}) > ({marks})" if after else ""
-    query = f"SELECT {', '.join(_COLUMNS[table])} FROM {table} {where} ORDER BY {key} LIMIT {BATCH}"
+    where = f"WHERE {_key(table, '>')}" if after else ""
+    query = f"SELECT {', '.join(_COPIED[table][1])} FROM {table} {where} ORDER BY {_key(table)} LIMIT {BATCH}"
     return source.execute(query, after).fetchall()
+
+
+def _key(table: str, compared: str = "") -> str:
+    """The columns that identify a row of a table; with a comparison, compared with as many values."""
+    identify, columns = _COPIED[table]
+    key = ", ".join(columns[:identify])
+    return f"({key}) {compared} ({', '.join('?' * identify)})" if compared else key
 
 
 def _writing(table: str, rows: list[Any], digest: str, after: list[Any]) -> Callable[[Connection], Any]:
     """What writes a batch and how far it goes, both or neither."""
 
     async def write(connection: Connection) -> None:
-        query = f"COPY videotask.{table} ({', '.join(_COLUMNS[table])}) FROM STDIN"
+        query = f"COPY videotask.{table} ({', '.join(_COPIED[table][1])}) FROM STDIN"
         async with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
             for row in rows:
                 await copy.write_row([one.replace("\0", "") if isinstance(one, str) else one for one in row])

@@ -108,13 +108,13 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     async def begin(self, patience: float) -> None:
         """Begins a transaction whose answers may take so many seconds; the server itself gives up a second before."""
         self.patience = patience
-        await self.execute(_BEGIN.format(milliseconds=_limit(patience), for_locks=_limit_of_locks(patience)))
+        milliseconds, for_locks = _limits(patience)
+        await self.execute(_BEGIN.format(milliseconds=milliseconds, for_locks=for_locks))
 
     async def ask(self, query: str, values: Sequence[object], patience: float) -> Answer:
         """The answer to a query that reads: what is sent together is one transaction, and takes one round trip."""
         self.patience = patience
-        limits = [str(_limit(patience)), str(_limit_of_locks(patience))]
-        answer = await self.send(_READ + query, [*limits, *values])
+        answer = await self.send(_READ + query, [*map(str, _limits(patience)), *values])
         answer.nextset()
         return answer
 
@@ -129,14 +129,13 @@ class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
 Answer = psycopg.AsyncClientCursor[tuple[Any, ...]]
 
 
-def _limit(patience: float) -> int:
-    """Milliseconds that the server takes for a statement whose answer may take so many seconds."""
-    return max(1, round((patience - 1) * 1000))
+def _limits(patience: float) -> tuple[int, int]:
+    """Milliseconds that the server takes for a statement whose answer may take so many seconds, and for a lock.
 
-
-def _limit_of_locks(patience: float) -> int:
-    """The same for a lock: a little less, so that the error says what was waited for."""
-    return max(1, round(_limit(patience) * 0.9))
+    For a lock a little less, so that the error says what was waited for.
+    """
+    milliseconds = max(1, round((patience - 1) * 1000))
+    return milliseconds, max(1, round(milliseconds * 0.9))
 
 
 class Database:
@@ -185,13 +184,9 @@ class Database:
             raise StoreError(f"{self.name}: closed, the exporter is stopping")
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may be gone
         return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller may be gone
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], patience: float) -> T:
         async with self._turns:

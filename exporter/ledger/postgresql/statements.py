@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
-from exporter.ledger.sqlite.rows import COLUMNS
-from exporter.tasks import MEASURED_ENDS, State
+from exporter.ledger.sqlite.rows import COLUMNS, MEASURED
+from exporter.tasks import State
 
 NAMES = (*COLUMNS.split(", "), "placed", "is_end")
 """The columns of a task, but for its feed."""
@@ -15,7 +15,6 @@ NAMES = (*COLUMNS.split(", "), "placed", "is_end")
 _WRITTEN = ", ".join(NAMES)
 _FEED = "(SELECT id FROM videotask.feeds WHERE provider = %s AND kind = %s)"
 _IDS = "SELECT json_array_elements_text(%s::json)"
-_MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
 _TASKS = f"SELECT {COLUMNS} FROM videotask.tasks WHERE feed = {_FEED} AND"
 
 # Rows arrive as one text in JSON: of what a driver can send, it is the least work for both sides, but for COPY into a
@@ -98,7 +97,7 @@ SELECT provider, kind, {_BY_STEP} FROM videotask.tasks JOIN videotask.feeds ON f
 WHERE provider = ANY(%s) AND {_DATED} GROUP BY provider, kind, e, b, f
 """
 UNPAID_SINCE = f"""
-{_TASKS} is_end AND placed >= %s AND state IN ({_MEASURED}) AND ' ' || told || ' ' NOT LIKE '%% {USAGE} %%'
+{_TASKS} is_end AND placed >= %s AND state IN ({MEASURED}) AND ' ' || told || ' ' NOT LIKE '%% {USAGE} %%'
 ORDER BY placed DESC, id DESC LIMIT %s
 """
 ENDED_AMONG = f"SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND is_end AND id IN ({_IDS})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Self, TypeVar
 
@@ -17,9 +18,9 @@ from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.postgresql import statements as say
 from exporter.ledger.postgresql.database import AT_ONCE, Connection, Database
 from exporter.ledger.postgresql.schema import prepare
-from exporter.ledger.sqlite.rows import row_of, task_of
+from exporter.ledger.sqlite.rows import row_of, step_of, task_of, total_of
 from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
-from exporter.tasks import State, Step, Task
+from exporter.tasks import Step, Task
 
 T = TypeVar("T")
 Statement = tuple[str, Sequence[object]]
@@ -35,7 +36,7 @@ class PostgresqlStore:
 
     def __init__(self, database: Database, lease: tuple[str, str, int] | None = None) -> None:
         """With a `lease`, which is a provider, its holder and the epoch, writes are fenced by it."""
-        self._database = database
+        self.database = database
         self._lease = lease
         self._versions: dict[tuple[str, str], int] = {}  # of each feed, as this store has loaded or written it
 
@@ -51,102 +52,81 @@ class PostgresqlStore:
         return cls(database)
 
     @property
-    def database(self) -> Database:
-        return self._database
-
-    @property
     def path(self) -> str:
-        return self._database.name
+        return self.database.name
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
-        return _LeasedStore(self._database, (provider, holder, epoch))
+        return PostgresqlStore(self.database, (provider, holder, epoch))
 
     async def under_each(
-        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float]
+        self, leases: Mapping[str, int], holder: str, ended_since: Mapping[str, float], steps_since: float
     ) -> Mapping[str, Store]:
-        known: defaultdict[str, dict[str, _Known]] = defaultdict(dict)
-        for (provider, kind), one in (await self._known(ended_since)).items():
-            known[provider][kind] = one
-        steps = _Steps(self, list(leases))
+        known = await self._known(ended_since)
+        steps = await self.ended_by_step_in_all(list(leases), steps_since)
+        read = _Read(known, ended_since, steps, steps_since)
         return {
-            provider: _ReadStore(
-                self._database, (provider, holder, epoch), known[provider], ended_since[provider], steps
-            )
-            for provider, epoch in leases.items()
+            provider: _ReadStore(self.database, (provider, holder, epoch), read) for provider, epoch in leases.items()
         }
 
     async def providers(self) -> list[str]:
         return await self._read(say.PROVIDERS)
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
         about = (provider, kind)
 
         async def work(connection: Connection) -> FeedRecord:
             found = await (await connection.execute(say.DATES, about)).fetchone()
             # Read first: a commit that comes in between makes the next one of this store fail.
             since, horizon, polled, self._versions[about] = found or (None, None, None, 0)
-            counts = Counters(await _rows(connection, _total, say.COUNTS, about))
-            return FeedRecord(since, horizon, polled, counts, await _rows(connection, task_of, say.IN_FLIGHT, about))
+            counts = Counters(await _rows(connection, total_of, say.COUNTS, about))
+            in_flight = await _rows(connection, task_of, say.IN_FLIGHT, about)
+            recent, day = (*about, ended_since), (*about, steps_since)
+            ended = await _rows(connection, task_of, say.ENDED_SINCE, recent) if ended_since < math.inf else []
+            by_step = await _rows(connection, tuple, say.ENDED_BY_STEP, day) if steps_since < math.inf else []
+            return FeedRecord(since, horizon, polled, counts, in_flight, ended, by_step)
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
-    async def load_all(
-        self, ended_since: Mapping[str, float]
-    ) -> Mapping[tuple[str, str], tuple[FeedRecord, Sequence[Task]]]:
+    async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
         found = await self._known(ended_since, [f'["{name}"%' for name in SHOWN])
-        return {feed: (known.record, known.ended) for feed, known in found.items()}
+        return {feed: record for feed, (record, _) in found.items()}
 
     async def _known(
         self, ended_since: Mapping[str, float], keys: Sequence[str] = ("%",)
-    ) -> dict[tuple[str, str], _Known]:
-        """What is known of each feed of these providers, by few queries; of the counters those like the `keys`."""
+    ) -> dict[tuple[str, str], tuple[FeedRecord, int]]:
+        """What is known of each feed of these providers, and its version; of the counters those like the `keys`."""
 
-        async def work(connection: Connection) -> dict[tuple[str, str], _Known]:
+        async def work(connection: Connection) -> dict[tuple[str, str], tuple[FeedRecord, int]]:
             # Read first: a commit that comes in between makes the next one of this store fail.
             feeds = await _rows(connection, tuple, say.FEEDS_OF, [list(ended_since)])
             ids, since_when = [row[0] for row in feeds], [ended_since[row[1]] for row in feeds]
             counts: defaultdict[int, Counters] = defaultdict(Counters)
-            for (key, value), feed in await _rows(connection, _with_feed(_total), say.COUNTS_OF, [ids, list(keys)]):
+            for (key, value), feed in await _rows(connection, _with_feed(total_of), say.COUNTS_OF, [ids, list(keys)]):
                 counts[feed][key] = value
             in_flight = _by_feed(await _rows(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids]))
             ended = _by_feed(await _rows(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when]))
             return {
-                (provider, kind): _Known(
-                    FeedRecord(since, horizon, polled, counts[feed], in_flight[feed]), version, ended[feed]
+                (provider, kind): (
+                    FeedRecord(since, horizon, polled, counts[feed], in_flight[feed], ended[feed]),
+                    version,
                 )
                 for feed, provider, kind, since, horizon, polled, version in feeds
             }
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
     ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
-        async def work(connection: Connection) -> dict[tuple[str, str], list[last_day.Row]]:
-            found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
-            for provider, kind, *row in await _rows(connection, tuple, say.ENDED_BY_STEP_OF, [list(providers), when]):
-                found[provider, kind].append(last_day.row_of(row))
-            return found
-
-        return await self._database.run(work)
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        async def work(connection: Connection) -> list[Task]:
-            return await _rows(connection, task_of, say.ENDED_SINCE, (provider, kind, when))
-
-        return await self._database.run(work)
-
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        async def work(connection: Connection) -> list[last_day.Row]:
-            return await _rows(connection, last_day.row_of, say.ENDED_BY_STEP, (provider, kind, when))
-
-        return await self._database.run(work)
+        found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
+        for provider, kind, *row in await self._made(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
+            found[provider, kind].append(tuple(row))
+        return found
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
-        async def work(connection: Connection) -> list[Task]:
-            return await _rows(connection, task_of, say.UNPAID_SINCE, (provider, kind, when, limit))
-
-        return (await self._database.run(work))[::-1]
+        return (await self._made(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
 
     async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         return {*await self._read(say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
@@ -162,7 +142,7 @@ class PostgresqlStore:
             if not (await self._execute(connection, _statements(changes, version)))[0]:
                 raise StoreError(f"{self.path}: an earlier commit, whose answer was lost, was written meanwhile")
 
-        await self._database.run(work)
+        await self.database.run(work)
         if version is not None:
             self._versions[feed] = version + 1
 
@@ -171,12 +151,12 @@ class PostgresqlStore:
 
         async def work(connection: Connection) -> tuple[Task, list[Step]] | None:
             found = await (await connection.execute(say.TASK, about)).fetchone()
-            return (task_of(found), await _rows(connection, _step, say.STORY, about)) if found else None
+            return (task_of(found), await _rows(connection, step_of, say.STORY, about)) if found else None
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
-        rows = await self._database.rows(say.ALL_OF_ID, (task_id,))
+        rows = await self.database.rows(say.ALL_OF_ID, (task_id,))
         return {(provider, kind): task_of(row) for provider, kind, *row in rows}
 
     async def watched(self, provider: str, kind: str) -> list[str]:
@@ -190,7 +170,7 @@ class PostgresqlStore:
         await self._write((say.UNWATCH, (provider, kind, json.dumps(list(ids)))))
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
-        return next(iter(await self._database.rows(say.TOKEN, (owner,))), None)
+        return next(iter(await self.database.rows(say.TOKEN, (owner,))), None)
 
     async def save_token(self, owner: str, token: str, expires: float) -> None:
         await self._write((say.SAVE_TOKEN, (owner, token, expires)))
@@ -202,15 +182,20 @@ class PostgresqlStore:
         await self._write((say.SAVE_SPENT, (provider, spent)))
 
     async def close(self) -> None:
-        await self._database.close()
+        if not self._lease:  # the connections of one under a lease are those of the store it is of
+            await self.database.close()
+
+    async def _made(self, make: Callable[[Any], T], query: str, *values: object) -> list[T]:
+        """What each row of a query is made into: for many rows."""
+        return await self.database.run(lambda connection: _rows(connection, make, query, values))
 
     async def _read(self, query: str, *values: object) -> list[Any]:
         """The first column of what a query gives."""
-        return [row[0] for row in await self._database.rows(query, values)]
+        return [row[0] for row in await self.database.rows(query, values)]
 
     async def _write(self, *statements: Statement) -> None:
         """Executes all of these or none."""
-        await self._database.run(lambda connection: self._execute(connection, statements))
+        await self.database.run(lambda connection: self._execute(connection, statements))
 
     async def _execute(self, connection: Connection, statements: Iterable[Statement]) -> list[int]:
         """How many rows each statement has written. Raises LeaseLost, to be rolled back, if there is another epoch."""
@@ -221,81 +206,35 @@ class PostgresqlStore:
         return rows
 
 
-class _LeasedStore(PostgresqlStore):
-    """The same for one provider under one lease. The connections are those of the store it is of."""
+@dataclass(frozen=True)
+class _Read:
+    """What was read at once of several providers."""
 
-    async def close(self) -> None:
-        """Does nothing."""
-
-
-@dataclass
-class _Known:
-    """What was read of a feed."""
-
-    record: FeedRecord = field(default_factory=FeedRecord)
-    version: int = 0
-    ended: Sequence[Task] = ()
+    known: Mapping[tuple[str, str], tuple[FeedRecord, int]]
+    ended_since: Mapping[str, float]
+    steps: Mapping[tuple[str, str], Sequence[last_day.Row]]
+    steps_since: float
 
 
-class _Steps:
-    """What `ended_by_step` returns at first for the feeds of several providers: read for all when one asks for it."""
+class _ReadStore(PostgresqlStore):
+    """One that has been read already: until its first commit, its feeds are as they were read."""
 
-    def __init__(self, store: PostgresqlStore, providers: Sequence[str]) -> None:
-        self._store = store
-        self._providers = providers
-        self._reading = asyncio.Lock()
-        self._rows: dict[tuple[str, str], Sequence[last_day.Row]] | None = None
-
-    async def take(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        """The rows of a feed, which are not kept."""
-        async with self._reading:
-            if self._rows is None:
-                self._rows = dict(await self._store.ended_by_step_in_all(self._providers, when))
-        return list(self._rows.pop((provider, kind), ()))
-
-
-class _ReadStore(_LeasedStore):
-    """One that has been read already, which the first `load` of each feed returns, and `ended_since` after it."""
-
-    def __init__(
-        self,
-        database: Database,
-        lease: tuple[str, str, int],
-        known: Mapping[str, _Known],
-        ended_since: float,
-        steps: _Steps,
-    ) -> None:
+    def __init__(self, database: Database, lease: tuple[str, str, int], read: _Read) -> None:
         super().__init__(database, lease)
-        self._steps = steps
-        self._stepped: set[str] = set()
-        self._ahead = dict(known)
-        self._ended: dict[str, Sequence[Task]] = {}
-        self._ended_since = ended_since
-        self._loaded: set[str] = set()
+        self._ahead: _Read | None = read
 
-    async def load(self, provider: str, kind: str) -> FeedRecord:
-        if kind in self._loaded:  # what was read then may have changed
-            self._ended.pop(kind, None)
-            return await super().load(provider, kind)
-        self._loaded.add(kind)
-        known = self._ahead.pop(kind, None) or _Known()
-        self._versions[provider, kind], self._ended[kind] = known.version, known.ended
-        return known.record
-
-    async def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
-        ended = self._ended.pop(kind, None)
-        if ended is None or when < self._ended_since:
-            return await super().ended_since(provider, kind, when)
-        return [task for task in ended if task.placed_at >= when]
-
-    async def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        if kind in self._stepped:
-            return await super().ended_by_step(provider, kind, when)
-        self._stepped.add(kind)
-        return await self._steps.take(provider, kind, when)
+    async def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
+        read, feed = self._ahead, (provider, kind)
+        if read is None or ended_since < read.ended_since[provider] or steps_since < read.steps_since:
+            return await super().load(provider, kind, ended_since, steps_since)
+        record, self._versions[feed] = read.known.get(feed, (FeedRecord(), 0))
+        ended = [task for task in record.ended if task.placed_at >= ended_since]
+        return replace(record, ended=ended, by_step=read.steps.get(feed, []))
 
     async def commit(self, changes: Changes) -> None:
-        self._ahead.clear()  # feeds that are not polled
+        self._ahead = None
         await super().commit(changes)
 
 
@@ -374,12 +313,3 @@ async def _rows(connection: Connection, make: Callable[[Any], T], query: str, va
 def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
     """The same of rows whose last column is the number of the feed."""
     return lambda row: (make(row[:-1]), row[-1])
-
-
-def _total(row: Sequence[Any]) -> tuple[tuple[str, ...], float]:
-    return tuple(json.loads(row[0])), row[1]
-
-
-def _step(row: Sequence[Any]) -> Step:
-    task_id, at, state, progress = row
-    return Step(task_id, at, State(state), progress)

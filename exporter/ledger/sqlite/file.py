@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import threading
 import weakref
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter.ledger.counters import Counters, Key
+from exporter.ledger.counters import Counters
 from exporter.ledger.counting import last_day
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
@@ -24,9 +25,9 @@ from exporter.ledger.sqlite import recovery
 from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
 from exporter.ledger.sqlite.recovery import Damaged
-from exporter.ledger.sqlite.rows import COLUMNS, COUNT, row_of, task_of
+from exporter.ledger.sqlite.rows import COLUMNS, COUNT, MEASURED, row_of, step_of, task_of, total_of
 from exporter.ledger.store import STEPS_KEPT, Changes, FeedRecord
-from exporter.tasks import MEASURED_ENDS, Reason, State, Step, Task
+from exporter.tasks import Reason, State, Step, Task
 
 T = TypeVar("T")
 
@@ -40,7 +41,6 @@ SELECT CAST(placed / {last_day.STEP} AS INTEGER) AS e,
     state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
     AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL GROUP BY e, b, f
 """  # noqa: S608  # of constants
-_MEASURED = ", ".join(f"'{state}'" for state in MEASURED_ENDS)
 _BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
     *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
 )
@@ -207,23 +207,21 @@ class SqliteFile:
     def providers(self) -> list[str]:
         return self._read(_first, "SELECT DISTINCT provider FROM feeds")
 
-    def load(self, provider: str, kind: str) -> FeedRecord:
+    def load(
+        self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
+    ) -> FeedRecord:
         feed = self._feed(provider, kind)
         ((since, horizon, polled),) = self._read(tuple, "SELECT since, horizon, polled FROM feeds WHERE id = ?", feed)
-        counts = self._read(_total, "SELECT key, value FROM counts WHERE feed = ?", feed)
+        counts = self._read(total_of, "SELECT key, value FROM counts WHERE feed = ?", feed)
         in_flight = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND NOT is_end", feed)  # noqa: S608
-        return FeedRecord(since, horizon, polled, Counters(counts), in_flight)
-
-    def ended_since(self, provider: str, kind: str, when: float) -> list[Task]:
         query = f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? ORDER BY placed"  # noqa: S608
-        return self._read(task_of, query, self._feed(provider, kind), when)
-
-    def ended_by_step(self, provider: str, kind: str, when: float) -> list[last_day.Row]:
-        return self._read(last_day.row_of, _ENDED_BY_STEP, self._feed(provider, kind), when)
+        ended = self._read(task_of, query, feed, ended_since)
+        by_step = self._read(tuple, _ENDED_BY_STEP, feed, steps_since)
+        return FeedRecord(since, horizon, polled, Counters(counts), in_flight, ended, by_step)
 
     def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         query = (
-            f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? AND state IN ({_MEASURED}) "  # noqa: S608
+            f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND is_end AND placed >= ? AND state IN ({MEASURED}) "  # noqa: S608
             "AND ' ' || told || ' ' NOT LIKE ? ORDER BY placed DESC LIMIT ?"
         )
         found = self._read(task_of, query, self._feed(provider, kind), when, f"% {USAGE} %", limit)
@@ -275,7 +273,7 @@ class SqliteFile:
         about = (self._feed(provider, kind), task_id)
         found = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", *about)  # noqa: S608
         query = "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at"
-        return (found[0], self._read(_step, query, *about)) if found else None
+        return (found[0], self._read(step_of, query, *about)) if found else None
 
     def find_all(self, task_id: str) -> dict[tuple[str, str], Task]:
         feed = "(SELECT {} FROM feeds WHERE feeds.id = feed)"
@@ -335,15 +333,6 @@ class SqliteFile:
 
 def _first(row: Sequence[Any]) -> Any:
     return row[0]
-
-
-def _total(row: Sequence[Any]) -> tuple[Key, float]:
-    return tuple(json.loads(row[0])), row[1]
-
-
-def _step(row: Sequence[Any]) -> Step:
-    task_id, at, state, progress = row
-    return Step(task_id, at, State(state), progress)
 
 
 def _released(db: sqlite3.Connection, file: HeldFile | None) -> None:

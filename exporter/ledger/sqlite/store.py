@@ -55,8 +55,6 @@ class SqliteStore:
 
     providers = _aside(SqliteFile.providers)
     load = _aside(SqliteFile.load)
-    ended_since = _aside(SqliteFile.ended_since)
-    ended_by_step = _aside(SqliteFile.ended_by_step)
     unpaid_since = _aside(SqliteFile.unpaid_since)
     ended_among = _aside(SqliteFile.ended_among)
     ended_before = _aside(SqliteFile.ended_before)

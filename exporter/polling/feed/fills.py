@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from exporter.client.client import CONCURRENCY
-from exporter.client.errors import CallError, RateLimited, TaskNotFound
+from exporter.client.errors import CallError, TaskNotFound
 from exporter.ledger.counting.times import believed
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import AS_BEFORE, Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
-from exporter.polling.feed.look_ups import GIVE_UP
+from exporter.polling.feed.look_ups import Round
 from exporter.tasks import Observation
 from exporter.vendors.vendor import Feed, filled, lacks
 
@@ -121,27 +121,16 @@ class Fills:
                 self._held[task_id].kept = True
 
     async def _round(self, until: float) -> None:
-        batches = iter(self._batches())
-        answers = failures = 0
-        stopped = False
+        batches, made = iter(self._batches()), Round(until)
 
         async def work() -> None:
-            nonlocal answers, failures, stopped
             for ids in batches:
-                if stopped or (failures >= GIVE_UP and not answers):
+                if made.is_over:
                     return
-                if (answers or failures) and time.monotonic() >= until:
-                    return
-                match await self._look_up(ids):
-                    case True:
-                        answers += 1
-                    case False:
-                        failures += 1
-                    case None:
-                        stopped = True
+                await self._look_up(made, ids)
 
         await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(self._held)))))
-        if failures >= GIVE_UP and not answers:  # whichever is asked for, nothing is answered: a try of them all
+        if made.is_in_vain:  # whichever is asked for, nothing is answered: a try of them all
             for held in self._waiting.values():
                 held.tries += 1
         for held in self._waiting.values():
@@ -159,25 +148,24 @@ class Fills:
         yield from iter(lambda: list(islice(fresh, self._feed.batch)), [])
         yield from tried
 
-    async def _look_up(self, ids: Sequence[str]) -> bool | None:
-        """Looks ids up. Tells whether that was answered; None where no look-up is allowed now."""
+    async def _look_up(self, made: Round, ids: Sequence[str]) -> None:
         found: Mapping[str, Sequence[Observation]] = {}
-        answered = True
         try:
             found = await self._ask(ids)
-        except TaskNotFound:
-            pass
         except CallError as error:
-            if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
-                return None
-            answered = False
+            if made.stops(error):
+                return
+            made.failures[ids[0]] = error
+        except TaskNotFound:
+            made.answered += 1
+        else:
+            made.answered += 1
         for task_id in ids:
             held = self._held[task_id]
             held.tries += 1
             detail = next((one for one in found.get(task_id, ()) if one.id == task_id), None)
             if detail is not None and detail.state.is_end:
                 held.told = filled(held.listed, detail, self._feed.fills)
-        return answered
 
     def settle(self) -> Sequence[Observation]:
         """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it.

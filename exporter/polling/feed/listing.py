@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from exporter.client.errors import CallError, ContractBroken
 from exporter.config.models import ProviderSettings
@@ -36,12 +35,6 @@ EVERY = 8
 
 UNDATED_PAGES = 5
 """Pages that a late pass reads below known ground where rows have no dates."""
-
-
-class Caller(Protocol):
-    """Makes a call for the reader, and keeps its failure for people to see."""
-
-    async def __call__(self, call: Awaitable[Page], /) -> Page: ...
 
 
 class LatePass:
@@ -99,18 +92,16 @@ class ListReader:
         ledger: Ledger,
         settings: ProviderSettings,
         clock: Callable[[], float],
-        called: Caller,
-        beat: Callable[[], object],
+        called: Callable[[Awaitable[Page]], Awaitable[Page]],
         fills: Fills,
     ) -> None:
-        """`called` makes each call; `beat` follows each page; `fills` keeps ends that only look-ups complete."""
+        """`called` makes each call; `fills` keeps ends that only look-ups complete."""
         self._feed = feed
         self._tracker = tracker
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
         self._called = called
-        self._beat = beat
         self._fills = fills
         self.unlisted: set[str] = set()
         """Tasks that only look-ups have brought since the last complete sweep: they are no known ground."""
@@ -233,7 +224,6 @@ class ListReader:
         walk = Walk(start or START)
         for _ in range(most):
             page = await self._called(self._feed.list_page(walk.next, in_flight=in_flight))
-            self._beat()
             at = self._clock()
             listed, known = sweep.listed, self._tracker.in_flight
             fresh = [one.id for one in page.observations if one.id not in listed]

@@ -27,6 +27,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import STALE_AFTER, Tracker
 from exporter.polling.watch import Following
+from exporter.snapshot import LookUpState
 from exporter.tasks import Cause, Observation
 from exporter.vendors.vendor import Provider
 
@@ -65,20 +66,9 @@ class Reluctance:
         self._unknown: dict[str, tuple[int, float]] = {}
         self._sizes: dict[str, int] = {}  # of the batches in which ids are asked for whose last batch failed
 
-    @property
-    def failing(self) -> Sequence[str]:
-        """Ids whose last look-up failed, and was to be blamed on them."""
-        return list(self._failing)
-
-    @property
-    def unknown(self) -> int:
-        """How many ids the vendor says it does not know."""
-        return len(self._unknown)
-
-    @property
-    def some_unknown(self) -> Sequence[str]:
-        """The first few of them."""
-        return list(islice(self._unknown, NAMED))
+    def state(self, unread: int) -> LookUpState:
+        """How the ids stand, of which so many have still to be looked up for the first time."""
+        return LookUpState(unread, tuple(self._failing), len(self._unknown), tuple(islice(self._unknown, NAMED)))
 
     def failed(self, task_id: str, now: float, interval: float, cost: float = 0.0, longest: float = 0.0) -> None:
         """A look-up has failed, and kept others waiting for `cost` seconds; the gap grows with those at once."""
@@ -156,10 +146,21 @@ class Round:
     stopped: CallError | None = None
     """What allows no look-up at all now: the vendor has asked for a pause, or there is no token."""
 
+    def stops(self, error: CallError) -> bool:
+        """Takes in a failure, if nothing was asked at all, for these ids or any other."""
+        if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
+            self.stopped = error
+        return self.stopped is error
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether there are so many failures, and not one answer, that more would say nothing new."""
+        return not self.answered and len(self.failures) >= GIVE_UP
+
     @property
     def is_over(self) -> bool:
         """Whether no further look-up is to be made."""
-        if self.stopped or (self.gives_up and not self.answered and len(self.failures) >= GIVE_UP):
+        if self.stopped or (self.gives_up and self.is_in_vain):
             return True
         return bool(self.answered or self.failures) and time.monotonic() >= self.until
 
@@ -273,8 +274,7 @@ class LookUps:
                 await self._answered(made, sweep, batch, found)
 
     def _failed(self, made: Round, sweep: Sweep, ids: Sequence[str], error: CallError) -> None:
-        if error.endpoint == "token" or (isinstance(error, RateLimited) and not error.endpoint):
-            made.stopped = error  # nothing was asked, for these ids or any other
+        if made.stops(error):
             return
         if len(ids) == 1:
             made.alone.update(ids)

@@ -31,7 +31,7 @@ from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
 from exporter.polling.feed.unmapped import Unmapped
 from exporter.polling.watch import Following, Watch
-from exporter.snapshot import FeedSnapshot, FeedStatus, LookUpState
+from exporter.snapshot import FeedSnapshot, FeedStatus
 from exporter.tasks import Cause, Observation, Step, Task
 from exporter.vendors.vendor import Feed, Page, Provider
 
@@ -80,14 +80,12 @@ class FeedLoop:
         self._idle = False  # as the last sweep that succeeded left it
         self._running: list[asyncio.Task[None]] = []  # the last one counts; those before it were given up
         self.heartbeat = Heartbeat(provider.settings)
-        about = {"provider": provider.name, "kind": feed.kind}
-        self._sweeping, self._reading_ids = Work(about), Work(about)
+        self._about = {"provider": provider.name, "kind": feed.kind}
+        self._sweeping, self._reading_ids = Work(self._about), Work(self._about)
         self._unmapped = Unmapped(provider.settings, feed.kind, clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
         self._undated = Undated(feed, tracker)
-        self._list = ListReader(
-            feed, tracker, ledger, provider.settings, clock, self._page, self.heartbeat.beat, self._fills
-        )
+        self._list = ListReader(feed, tracker, ledger, provider.settings, clock, self._page, self._fills)
 
     @property
     def name(self) -> str:
@@ -112,8 +110,7 @@ class FeedLoop:
         if not self.heartbeat.is_overdue(now, has_died=self._running[-1].done()):
             return
         silence = round(self.heartbeat.silence(now), 1)
-        about = {"provider": self.provider.name, "kind": self.feed.kind, "silent_seconds": silence}
-        log.error("polling loop is stuck, restarting it", extra=about)
+        log.error("polling loop is stuck, restarting it", extra=self._about | {"silent_seconds": silence})
         self._tell(RuntimeError("the polling loop was stuck; this is a bug in the exporter"))
         self.status = replace(self.status, restarts=self.status.restarts + 1)
         self.heartbeat.restarted()
@@ -126,7 +123,6 @@ class FeedLoop:
         tracker, settings = self.tracker, self.provider.settings
         follows_nothing = not (self.feed.lists or self.following.ids or tracker.in_flight)
         tasks, ends = tracker.frozen
-        reluctance = self.look_ups.reluctance
         return FeedSnapshot(
             provider=self.provider.name,
             type=settings.type,
@@ -149,9 +145,7 @@ class FeedLoop:
             models=tracker.models,
             units=self.feed.units,
             followed=len(self.following.ids),
-            look_ups=LookUpState(
-                self.following.unread, tuple(reluctance.failing), reluctance.unknown, tuple(reluctance.some_unknown)
-            ),
+            look_ups=self.look_ups.reluctance.state(self.following.unread),
             unmapped=self._unmapped.frozen,
             progress=self._sweeping.progress or self._reading_ids.progress,
             idle_advice=self.provider.advice(Cause.NOTHING_TO_WATCH) if follows_nothing else "",
@@ -213,10 +207,10 @@ class FeedLoop:
         duration = time.monotonic() - started
         if error is None:
             self._idle = self.feed.lists and not self.tracker.in_flight
-        spending = self._spend(self.feed.kind)
+        unspent = await _failure_of(self._spend(self.feed.kind))
         self.interval = self._next_interval()
         self.tracker.interval = max(self.interval, duration if error is None else 0.0)
-        error = await _failure_of(spending) or error
+        error = unspent or error
         self.status = replace(self.status, poll_duration=duration)
         self._tell(error)
         self._announce()
@@ -265,19 +259,12 @@ class FeedLoop:
         idle = settings.idle_poll_interval if self._idle else None
         return max(settings.poll_interval, idle or 0.0, self.budget.interval if self.budget else 0.0)
 
-    async def _keep_spending(self) -> None:
-        if self.budget:
-            await self._ledger.keep_spending(self.provider.name, self.budget.text)
-
-    def _spend(self, kind: str = "") -> Awaitable[None]:
-        """Takes what the provider was sent, by whichever of its feeds, off the budget; to be awaited, it is kept.
-
-        Raises StoreError when awaited.
-        """
+    async def _spend(self, kind: str = "") -> None:
+        """Takes what all feeds of the provider sent off the budget, and keeps that. Raises StoreError."""
         if self.budget:
             sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
             self.budget.spend(int(sent), kind)
-        return self._keep_spending()
+            await self._ledger.store.save_spent(self.provider.name, self.budget.text)
 
     async def _keep(self, sweep: Sweep) -> None:
         now = self._clock()
@@ -337,6 +324,7 @@ class FeedLoop:
 
     async def _page(self, call: Awaitable[Page]) -> Page:
         page = await self._called(call)
+        self.heartbeat.beat()
         self._unmapped.take(self._fills.final(page.observations))
         self._sweeping.did(share=self._read_back(page))
         return page
@@ -350,8 +338,7 @@ class FeedLoop:
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""
-        about = {"provider": self.provider.name, "kind": self.feed.kind}
-        now = self._clock()
+        about, now = self._about, self._clock()
         outage = self.status.outage
         if error is None:
             if outage is not None:

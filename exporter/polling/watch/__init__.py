@@ -7,8 +7,8 @@ URLs      ->  (a provider)  (a feed)
 
 from __future__ import annotations
 
-from exporter.polling.watch.following import Following
+from exporter.polling.watch.following import Callbacks, Following
 from exporter.polling.watch.sources import Watch
 from exporter.tasks import Verdict
 
-__all__ = ["Following", "Verdict", "Watch"]
+__all__ = ["Callbacks", "Following", "Verdict", "Watch"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import ParamSpec, TypeVar
 
+from exporter.config.models import Secret
 from exporter.ledger.errors import TooMany
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.sweep import Sweep
@@ -202,6 +204,20 @@ class Following:
         self._hurried.clear()
         self._hurry.clear()
         return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What takes the vendor's callbacks for one feed."""
+
+    secret: Secret | None
+    """What a callback has to bring; without one, none is accepted."""
+    id_key: str
+    """What the vendor calls a task's id in a callback's body."""
+    ids_in: Callable[[object], Sequence[str]]
+    """The ids that a body names. Anybody may have sent it."""
+    hint: Callable[[Iterable[str]], Awaitable[None]]
+    """Has tasks looked up soon. Raises StoreError, TooMany."""
 
 
 def room_for(new: int, asked_for: int, limit: int) -> None:
