@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.ledger.counters import Key, cumulative
@@ -75,26 +76,19 @@ class FeedView:
             moments += [self.feed.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
         return min(moments, default=math.inf)
 
-    def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
-        """A counter of the ledger, at 0 for each value of its label that was never counted."""
+    def counted(self, metric: str, *values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the ledger for every combination of its labels' values, at 0 where it was never counted."""
         if self.swept:
-            for value in values:
-                yield (value,), self.counts[metric, value]
+            for labels in product(*values):
+                yield labels, self.counts[(metric, *labels)]
 
-    def total(self, metric: str) -> Iterator[tuple[Labels, float]]:
+    def durations(self, metric: str, *values: Iterable[str]) -> Iterator[tuple[Labels, Distribution]]:
+        """A histogram likewise."""
         if self.swept:
-            yield (), self.counts[(metric,)]
-
-    def durations(self, metric: str, states: Iterable[State] = ()) -> Iterator[tuple[Labels, Distribution]]:
-        if self.swept:
-            every: list[Labels] = [(state,) for state in states]
-            for labels in every or [()]:
+            for labels in product(*values):
                 key = (metric, *labels)
-                yield labels, self._distribution(key)
-
-    def _distribution(self, key: Key) -> Distribution:
-        buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
-        return Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
+                buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
+                yield labels, Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
 
     @cached_property
     def _histograms(self) -> Mapping[Key, Sequence[tuple[str, float]]]:
@@ -111,36 +105,20 @@ class FeedView:
     @cached_property
     def models(self) -> Sequence[str]:
         """The values of the label `model`."""
-        return in_order(self.feed.models) if self.swept else ()
+        return in_order(self.feed.models)
 
     @cached_property
     def units(self) -> Sequence[str]:
         """The units of costs: those that the feed reports, and those that were counted before."""
         counted = {key[1] for key in self.counts if key[0] == "usage_total"}
-        return [unit for unit in UNITS if unit in counted or unit in self.feed.units] if self.swept else ()
-
-    def counted_by_model(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
-        """A counter by model and one more label."""
-        for model in self.models:
-            for value in values:
-                yield (model, value), self.counts[metric, model, value]
-
-    def durations_by_model(self, metric: str) -> Iterator[tuple[Labels, Distribution]]:
-        for model in self.models:
-            yield (model,), self._distribution((metric, model))
+        return [unit for unit in UNITS if unit in counted or unit in self.feed.units]
 
     def in_flight_by_model(self) -> Iterator[tuple[Labels, float]]:
-        if not (self.models and self.in_flight):
-            return
-        for model in self.models:
-            for state in self.in_flight:
-                yield (model, state), self._in_flight_by_model[model, state]
-
-    @cached_property
-    def _in_flight_by_model(self) -> Counter[tuple[str, State]]:
-        return Counter(
-            (self.feed.model_of(task), state) for state, tasks in self.in_flight.items() for task in tasks if task.model
-        )
+        if self.models:
+            in_flight = ((task, state) for state, tasks in self.in_flight.items() for task in tasks)
+            counted = Counter((self.feed.model_of(task), state) for task, state in in_flight if task.model)
+            for model, state in product(self.models, self.in_flight):
+                yield (model, state), counted[model, state]
 
     def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
         """How many recent ends there are for each value."""
@@ -186,7 +164,7 @@ class AccountView:
         chosen: Iterable[tuple[FeedView, Task]] = ((feed, task) for feed, tasks in self._reporting for task in tasks)
         if self._reporting_count > limit:
             # A heap rather than sorting, which would let nothing else run in between.
-            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
+            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (each[1].since, each[1].id))
         for feed, task in chosen:
             yield (*feed.labels, task.id), task.progress or 0.0
 
@@ -221,7 +199,3 @@ class AccountView:
             key = ("api_request_duration_seconds", endpoint)
             buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
             yield (*self.labels, endpoint), Distribution(buckets, total)
-
-
-def _since(task: Task) -> float:
-    return task.submitted_at or task.first_seen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -44,13 +44,9 @@ def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
 
 def _oldest(view: FeedView) -> Iterator[tuple[Labels, float]]:
     if queued := view.in_flight.get(State.QUEUED):
-        yield (State.QUEUED,), min(_or(task.submitted_at, task.first_seen) for task in queued)
+        yield (State.QUEUED,), min(task.since for task in queued)
     if running := view.in_flight.get(State.RUNNING):
-        yield (State.RUNNING,), min(_or(task.started_at, task.first_seen) for task in running)
-
-
-def _or(at: float | None, otherwise: float) -> float:
-    return otherwise if at is None else at
+        yield (State.RUNNING,), min(task.first_seen if task.started_at is None else task.started_at for task in running)
 
 
 def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
@@ -85,21 +81,27 @@ def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
             yield (state,), at
 
 
-def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
-    if view.status.up is not None:
-        yield (), value
+def _known(labels: Labels, value: float | None) -> Iterable[tuple[Labels, float]]:
+    """One sample; none where its value is unknown."""
+    return [] if value is None else [(labels, value)]
 
 
-def _budget_remaining(view: AccountView) -> Iterator[tuple[Labels, float]]:
-    if view.account.budget_left is not None:
-        yield view.labels, view.account.budget_left
+Values = tuple[str, ...] | Callable[[FeedView], Sequence[str]]
+"""Those that a label may have: the same for all feeds, or the feed's own."""
 
 
-def _counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Metric[FeedView]:
-    """A counter that the ledger keeps; with a label, one for each of its values."""
-    if label:
-        return Metric(name, "counter", (label,), text, lambda view: view.counted(name, values))
-    return Metric(name, "counter", (), text, lambda view: view.total(name))
+def _counter(name: str, text: str, **labels: Values) -> Metric[FeedView]:
+    """A counter that the ledger keeps, for every combination of the labels' values."""
+    return Metric(name, "counter", tuple(labels), text, lambda view: view.counted(name, *_of_feed(labels, view)))
+
+
+def _durations(name: str, text: str, **labels: Values) -> Metric[FeedView]:
+    """A histogram likewise."""
+    return Metric(name, "histogram", tuple(labels), text, lambda view: view.durations(name, *_of_feed(labels, view)))
+
+
+def _of_feed(labels: Mapping[str, Values], view: FeedView) -> Iterator[Sequence[str]]:
+    return (values if isinstance(values, tuple) else values(view) for values in labels.values())
 
 
 def _recent(name: str, text: str, label: str, values: Iterable[str]) -> Metric[FeedView]:
@@ -108,26 +110,8 @@ def _recent(name: str, text: str, label: str, values: Iterable[str]) -> Metric[F
     return Metric(name, "gauge", (label,), text, lambda view: view.tally(values, of))
 
 
-def _durations(name: str, text: str, states: Sequence[State] = ()) -> Metric[FeedView]:
-    """A histogram that the ledger keeps, by the states that tasks ended in where there are any."""
-    labels = ("state",) if states else ()
-    return Metric(name, "histogram", labels, text, lambda view: view.durations(name, states))
-
-
-def _by_model(name: str, text: str, label: str, values: Sequence[str]) -> Metric[FeedView]:
-    """A counter that the ledger keeps by model and one more label."""
-    return Metric(name, "counter", ("model", label), text, lambda view: view.counted_by_model(name, values))
-
-
-def _durations_by_model(name: str, text: str) -> Metric[FeedView]:
-    return Metric(name, "histogram", ("model",), text, lambda view: view.durations_by_model(name))
-
-
-def _usage(view: FeedView) -> Iterator[tuple[Labels, float]]:
-    for unit in view.units:
-        for state in MEASURED_ENDS:
-            yield (unit, state), view.counts["usage_total", unit, state]
-
+_MODELS: Values = attrgetter("models")
+_UNITS: Values = attrgetter("units")
 
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
 
@@ -156,8 +140,8 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "Progress (0 to 1) of the running tasks that report one.",
         _progress,
     ),
-    _counter("finished_total", "Tasks that have ended, each counted once.", "state", ENDS),
-    _counter("failures_total", "Failed tasks by reason, each counted once.", "reason", Reason),
+    _counter("finished_total", "Tasks that have ended, each counted once.", state=ENDS),
+    _counter("failures_total", "Failed tasks by reason, each counted once.", reason=tuple(Reason)),
     _recent(
         "recent_tasks",
         "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
@@ -173,21 +157,21 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         _recent_durations,
     ),
     _durations("queue_duration_seconds", "Time from submission to start, observed once per task when known."),
-    _durations("run_duration_seconds", "Time from start to end, observed once per ended task.", MEASURED_ENDS),
-    _durations("total_duration_seconds", "Time from submission to end, observed once per ended task.", MEASURED_ENDS),
+    _durations("run_duration_seconds", "Time from start to end, observed once per ended task.", state=MEASURED_ENDS),
+    _durations(
+        "total_duration_seconds", "Time from submission to end, observed once per ended task.", state=MEASURED_ENDS
+    ),
     _counter(
         "unmeasured_durations_total",
         "Succeeded and failed tasks of unknown duration: no times from the vendor, and polling was too coarse.",
-        "phase",
-        Phase,
+        phase=tuple(Phase),
     ),
     _counter("output_seconds_total", "Seconds of video produced, where the vendor reports them."),
-    Metric(
+    _counter(
         "usage_total",
-        "counter",
-        ("unit", "state"),
         "Cost of ended tasks by state, as the vendor reports it, each task once; absent where it reports none.",
-        _usage,
+        unit=_UNITS,
+        state=MEASURED_ENDS,
     ),
     Metric(
         "model_tasks",
@@ -196,16 +180,22 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         f"Tasks in flight now, by model. {_OTHERS}",
         FeedView.in_flight_by_model,
     ),
-    _by_model("model_finished_total", "Tasks that have ended, by model, each counted once.", "state", ENDS),
-    _by_model("model_failures_total", "Failed tasks by model and reason, each counted once.", "reason", tuple(Reason)),
-    _durations_by_model("model_run_duration_seconds", "Time from start to end of succeeded tasks, by model."),
-    _durations_by_model("model_total_duration_seconds", "Time from submission to end of succeeded tasks, by model."),
-    Metric(
+    _counter("model_finished_total", "Tasks that have ended, by model, each counted once.", model=_MODELS, state=ENDS),
+    _counter(
+        "model_failures_total",
+        "Failed tasks by model and reason, each counted once.",
+        model=_MODELS,
+        reason=tuple(Reason),
+    ),
+    _durations("model_run_duration_seconds", "Time from start to end of succeeded tasks, by model.", model=_MODELS),
+    _durations(
+        "model_total_duration_seconds", "Time from submission to end of succeeded tasks, by model.", model=_MODELS
+    ),
+    _counter(
         "model_usage_total",
-        "counter",
-        ("model", "unit"),
         "Cost of succeeded and failed tasks by model, as the vendor reports it, each task once.",
-        lambda view: view.counted_by_model("model_usage_total", view.units),
+        model=_MODELS,
+        unit=_UNITS,
     ),
     Metric(
         "last_finished_timestamp_seconds",
@@ -221,8 +211,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
     _counter(
         "unmapped_values_total",
         "Values that the exporter could not map or read. Growth means that the vendor changed its API.",
-        "field",
-        Field,
+        field=tuple(Field),
     ),
     _counter(
         "rejected_timestamps_total",
@@ -236,21 +225,21 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "gauge",
         (),
         "1 if the last sweep of the feed succeeded, else 0.",
-        lambda view: _when_tried(view, float(bool(view.status.up))),
+        lambda view: _known((), view.status.up),
     ),
     Metric(
         "last_successful_poll_timestamp_seconds",
         "gauge",
         (),
         "When the last successful sweep ended.",
-        lambda view: [((), view.feed.succeeded)] if view.feed.succeeded is not None else [],
+        lambda view: _known((), view.feed.succeeded),
     ),
     Metric(
         "poll_duration_seconds",
         "gauge",
         (),
         "Length of the last sweep.",
-        lambda view: _when_tried(view, view.status.poll_duration),
+        lambda view: _known((), None if view.status.up is None else view.status.poll_duration),
     ),
     Metric(
         "poll_interval_seconds",
@@ -323,7 +312,7 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         "gauge",
         ("provider",),
         "Requests left of max_requests_per_day for the last 24 hours; absent without that setting.",
-        _budget_remaining,
+        lambda view: _known(view.labels, view.account.budget_left),
     ),
     Metric(
         "watch_source_up",

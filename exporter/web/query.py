@@ -248,7 +248,7 @@ def _duration(task: Task, now: float) -> float | None:
 
 _VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
     Sort.CHANGED: lambda feed, task, now: task.changed,
-    Sort.SUBMITTED: lambda feed, task, now: task.first_seen if task.submitted_at is None else task.submitted_at,
+    Sort.SUBMITTED: lambda feed, task, now: task.since,
     Sort.STARTED: lambda feed, task, now: task.started_at,
     Sort.ENDED: lambda feed, task, now: task.placed_at if task.state.is_end else None,
     Sort.DURATION: lambda feed, task, now: _duration(task, now),
