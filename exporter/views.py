@@ -47,6 +47,11 @@ class FeedView:
         return self.feed.labels
 
     @property
+    def tasks_based_on(self) -> object:
+        """What all that is shown of its tasks follows from, until `due`."""
+        return self.feed.revision, self.settings
+
+    @property
     def polls_based_on(self) -> object:
         """What all that is shown of its polls follows from."""
         return self.status, self.feed.succeeded, self.feed.interval, self.feed.clock
@@ -66,7 +71,6 @@ class FeedView:
         """The tasks that ended within the recent window."""
         return self.feed.recent(self.now)
 
-    @cached_property
     def due(self) -> float:
         """When something of this view will no longer be true, though nothing happens."""
         moments = [task.placed_at + self.settings.recent_window for task in self.recent[:1]]

@@ -22,7 +22,7 @@ from exporter.ledger.counters import Counters, Key
 from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import in_order, with_series
 from exporter.metrics.catalogue import TASK_METRICS, Metric
-from exporter.metrics.text import Frame, framed, number
+from exporter.metrics.text import Frame, number
 from exporter.snapshot import FeedSnapshot, FeedStatus, Labels, LookUpState, UnmappedWords
 from exporter.tasks import State
 from exporter.vendors.vendor import Feed
@@ -122,7 +122,7 @@ def write(file: BinaryIO, feeds: Sequence[Past], more: Mapping[str, str], wrote:
     views = [one.view() for one in feeds]
     out = _Lines(file)
     for done, metric in enumerate(TASK_METRICS, start=1):
-        frame = framed(metric, (*FEED, *more))
+        frame = Frame(metric, (*FEED, *more))
         out.head = frame.openmetrics_head
         for told, view in zip(feeds, views, strict=True):
             for line in _samples(metric, frame, told, view, (*told.labels, *more.values())):
@@ -153,7 +153,9 @@ class _Lines:
         self._some.clear()
 
 
-def _samples(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterable[bytes]:
+def _samples(
+    metric: Metric[FeedView], frame: Frame[FeedView], told: Past, view: FeedView, of: Labels
+) -> Iterable[bytes]:
     if metric.type == "counter" and metric.name not in UNKNOWABLE:
         return _counters(metric, frame, told, view, of)
     if metric.type == "histogram":
@@ -167,14 +169,18 @@ def _samples(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView,
     return ()
 
 
-def _counters(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _counters(
+    metric: Metric[FeedView], frame: Frame[FeedView], told: Past, view: FeedView, of: Labels
+) -> Iterator[bytes]:
     for labels, _ in metric.read(view):
         (before,) = _prefixes(frame, labels, 0.0, of)
         for at, value in _cumulative(told.span, told.amounts((metric.name, *labels))):
             yield b"%b %b %b\n" % (before, value, at)
 
 
-def _histograms(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _histograms(
+    metric: Metric[FeedView], frame: Frame[FeedView], told: Past, view: FeedView, of: Labels
+) -> Iterator[bytes]:
     for labels, distribution in metric.read(view):
         if not isinstance(distribution, Distribution):
             continue
@@ -204,7 +210,9 @@ def _texts(values: Sequence[float]) -> list[bytes]:
     return [*texts[:-1], texts[-2], texts[-1]]
 
 
-def _last_finished(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _last_finished(
+    metric: Metric[FeedView], frame: Frame[FeedView], told: Past, view: FeedView, of: Labels
+) -> Iterator[bytes]:
     for labels, _ in metric.read(view):
         (before,) = _prefixes(frame, labels, 0.0, of)
         latest = dict(told.amounts((metric.name, *labels)))
@@ -215,7 +223,9 @@ def _last_finished(metric: Metric[FeedView], frame: Frame, told: Past, view: Fee
                 yield b"%b %b %b\n" % (before, number(value).encode(), _stamp(told.span, moment))
 
 
-def _recent(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _recent(
+    metric: Metric[FeedView], frame: Frame[FeedView], told: Past, view: FeedView, of: Labels
+) -> Iterator[bytes]:
     """As far as a whole window lies behind, and consists of whole steps."""
     window, rest = divmod(told.settings.recent_window, told.span.step)
     if rest:
@@ -228,7 +238,7 @@ def _recent(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, 
             yield b"%b %b %b\n" % (before, value, _stamp(told.span, told.span.first + place))
 
 
-def _in_flight(metric: Metric[FeedView], frame: Frame, told: Past, of: Labels) -> Iterator[bytes]:
+def _in_flight(metric: Metric[FeedView], frame: Frame[FeedView], told: Past, of: Labels) -> Iterator[bytes]:
     """At moments of which every row shows whether its task was in flight, and in which state."""
     models = in_order(with_series(told.totals)) if metric.name == MODEL_IN_FLIGHT else ()
     unproven = [bool(count) for _, count in _growing(told.span, told.amounts((UNPROVEN,)))]
@@ -241,7 +251,7 @@ def _in_flight(metric: Metric[FeedView], frame: Frame, told: Past, of: Labels) -
                 yield b"%b %b %b\n" % (before, number(count).encode(), _stamp(told.span, moment))
 
 
-def _prefixes(frame: Frame, labels: Labels, value: float | Distribution, of: Labels) -> list[bytes]:
+def _prefixes(frame: Frame[FeedView], labels: Labels, value: float | Distribution, of: Labels) -> list[bytes]:
     """What stands before the value, of each sample of a series."""
     lines = b"".join(frame.lines([(labels, value)], of).openmetrics).splitlines()
     return [line.rpartition(b" ")[0] for line in lines]
