@@ -151,7 +151,7 @@ class FeedSnapshot:
         return f"{self.provider}/{self.kind}"
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> tuple[str, str]:
         return self.provider, self.kind
 
     def is_stale(self, now: float) -> bool:

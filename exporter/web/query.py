@@ -100,6 +100,10 @@ class TaskQuery(BaseModel):
     )
     per_page: Whole = Field(default=50, ge=1, le=PER_PAGE_LIMIT, description="tasks on a page")
 
+    def concerns(self, feed: FeedSnapshot) -> bool:
+        """Whether tasks of a feed are asked for."""
+        return self.provider in (None, feed.provider) and self.kind in (None, feed.kind)
+
     def encoded(self, **changes: object) -> str:
         """As the query of a URL, with some values changed; what is as by default is left out."""
         return urlencode(self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True), doseq=True)
@@ -178,11 +182,10 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     # Without what they are ordered by: to free that for 100,000 tasks at once would hold up everything for 15 ms.
     runs: list[tuple[FeedSnapshot, list[Task]]] = []
     for feed in snapshot.feeds:
-        wanted = query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
         matches = _filter_of(query, feed)
         recent = feed.recent(now)
         known += len(feed.tasks) + len(recent)
-        for tasks in (feed.tasks, recent) if wanted else ():
+        for tasks in (feed.tasks, recent) if query.concerns(feed) else ():
             for start in range(0, len(tasks), RUN):
                 some = [task for task in tasks[start : start + RUN] if matches(task)]
                 total += len(some)

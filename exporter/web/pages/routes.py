@@ -20,7 +20,7 @@ from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.pages import filters, runbook
-from exporter.web.pages.status.finding import Finding, Show, query_of
+from exporter.web.pages.status.finding import Finding, Show
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.timeline import TaskStory
 from exporter.web.query import Direction, Sort, TaskPage, TaskQuery, find, parse
@@ -67,8 +67,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
-_TEMPLATES.globals.update(Show=Show, feeds_of=query_of)
+_TEMPLATES.globals.update(version=__version__, static=_NAMES, Show=Show, Sort=Sort, words=filters)
 _TEMPLATES.filters.update(
     {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso", "amount")},
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
@@ -99,7 +98,7 @@ def routes(
         snapshot, trouble, now = await source.everything(), web_trouble(), clock()
 
         def summed_up() -> Response:
-            overview = Overview.of(snapshot, reloads, trouble, now, Finding.of(request.query_params))
+            overview = Overview(snapshot, reloads, trouble, now, Finding.of(request.query_params))
             return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
 
         return await searches.run(summed_up, _address(request))
@@ -108,7 +107,7 @@ def routes(
         address, snapshot, now = _address(request), await source.everything(), clock()
         query = parse(request.query_params)
         found = await searches.run(lambda: find(snapshot, query, now), address)
-        earlier = await _in_ledger(source, found)
+        earlier = await _in_ledger(source, snapshot, found)
         return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
 
     def listed(
@@ -193,7 +192,7 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
+async def _in_ledger(source: Source, snapshot: Snapshot, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
     """Tasks with exactly the id that was searched for, if they ended too long ago to be found otherwise.
 
     Raises StoreError.
@@ -201,26 +200,21 @@ async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot
     query = found.query
     if found.total or query.id is None or not is_task_id(query.id):
         return []
-    feeds = (await source.everything()).feeds
     known = await source.find_all(query.id)
     return [
         (feed, task)
-        for feed in feeds
-        if _concerns(query, feed)
-        and (task := known.get((feed.provider, feed.kind)))
+        for feed in snapshot.feeds
+        if query.concerns(feed)
+        and (task := known.get(feed.labels))
         and task.state in (query.state or ENDS)
         and task.reason in (query.reason or (task.reason,))
         and query.model in (None, task.model)
     ]
 
 
-def _concerns(query: TaskQuery, feed: FeedSnapshot) -> bool:
-    return query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
-
-
 def _models(snapshot: Snapshot, query: TaskQuery) -> list[str]:
     """The models to choose from: those with series, and the one asked for. None where no feed reports models."""
-    known = {model for feed in snapshot.feeds if _concerns(query, feed) for model in feed.models}
+    known = {model for feed in snapshot.feeds if query.concerns(feed) for model in feed.models}
     return in_order(known | {query.model} if query.model else known)
 
 
