@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Generic, TypeVar
 
 from prometheus_client.utils import floatToGoString
@@ -115,13 +116,5 @@ def _exemplar(value: Distribution, bound: str) -> str:
 
 def _joined(lines: Iterable[str]) -> Pieces:
     """The lines, some thousand joined at a time."""
-    pieces: list[bytes] = []
-    some: list[str] = []
-    for line in lines:
-        some.append(line)
-        if len(some) == _AT_ONCE:
-            pieces.append("".join(some).encode())
-            some.clear()
-    if some:
-        pieces.append("".join(some).encode())
-    return tuple(pieces)
+    rest = iter(lines)
+    return tuple(iter(lambda: "".join(islice(rest, _AT_ONCE)).encode(), b""))

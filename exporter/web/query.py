@@ -228,9 +228,6 @@ def _filter_of(query: TaskQuery, feed: FeedSnapshot) -> Callable[[Task], bool]:
     return matches
 
 
-Value = str | float | None
-
-
 def _order_of(query: TaskQuery, now: float) -> _Order:
     descending = query.direction is Direction.DESCENDING
     value_of = _VALUES[query.sort]
@@ -249,7 +246,7 @@ def _duration(task: Task, now: float) -> float | None:
     return None if task.submitted_at is None else now - task.submitted_at
 
 
-_VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
+_VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], str | float | None]] = {
     Sort.CHANGED: lambda feed, task, now: task.changed,
     Sort.SUBMITTED: lambda feed, task, now: task.since,
     Sort.STARTED: lambda feed, task, now: task.started_at,
