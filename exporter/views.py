@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -17,8 +17,8 @@ from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.ledger.counters import Key, cumulative
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.models import in_order
-from exporter.snapshot import AccountSnapshot, FeedSnapshot, Labels
-from exporter.tasks import IN_FLIGHT, MAY_STALL, UNITS, State, Task
+from exporter.snapshot import AccountSnapshot, BalanceSnapshot, FeedSnapshot, Labels
+from exporter.tasks import ENDS, IN_FLIGHT, MAY_STALL, UNITS, Reason, State, Task
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,27 @@ class FeedView:
             by_state[task.state].append(task)
         return by_state
 
+    @property
+    def in_flight_by_state(self) -> Mapping[State, int]:
+        """How many tasks are in flight; nothing where that is not known."""
+        return {state: len(tasks) for state, tasks in self.in_flight.items()}
+
     @cached_property
     def recent(self) -> Sequence[Task]:
         """The tasks that ended within the recent window."""
         return self.feed.recent(self.now)
+
+    @property
+    def ends_by_state(self) -> Mapping[State, int]:
+        """How many tasks ended within the recent window; nothing before the first complete sweep."""
+        counted = Counter(task.state for task in self.recent)
+        return {state: counted[state] for state in ENDS} if self.swept else {}
+
+    @property
+    def failures_by_reason(self) -> Mapping[Reason, int]:
+        """How many of these failed, likewise."""
+        counted = Counter(task.reason for task in self.recent)
+        return {reason: counted[reason] for reason in Reason} if self.swept else {}
 
     def due(self) -> float:
         """When something of this view will no longer be true, though nothing happens."""
@@ -124,13 +141,6 @@ class FeedView:
             for model, state in product(self.models, self.in_flight):
                 yield (model, state), counted[model, state]
 
-    def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
-        """How many recent ends there are for each value."""
-        if self.swept:
-            found = [of(task) for task in self.recent]
-            for value in values:
-                yield (value,), found.count(value)
-
 
 class AccountView:
     """A provider as it is to be shown at a time, with the views of its feeds."""
@@ -145,9 +155,8 @@ class AccountView:
     @property
     def calls_based_on(self) -> object:
         """What all that is shown of it follows from, but for its feeds and their tasks."""
-        balance, about = self.account.balance, self.account
-        is_fresh = balance is not None and balance.is_fresh(self.now)
-        return about.type, about.counts, about.budget_left, about.watch_sources, balance, is_fresh
+        about = self.account
+        return about.type, about.counts, about.budget_left, about.watch_sources, about.balance, self.balance
 
     @cached_property
     def _reporting(self) -> Sequence[tuple[FeedView, Sequence[Task]]]:
@@ -182,15 +191,11 @@ class AccountView:
         """What may be asked for: of some vendors no balance."""
         return [one for one in ENDPOINTS if one != "account" or self.account.balance is not None]
 
-    def balance(self) -> Iterator[tuple[Labels, float]]:
+    @property
+    def balance(self) -> BalanceSnapshot | None:
+        """What is left, where that was read lately."""
         balance = self.account.balance
-        if balance is not None and balance.amount is not None and balance.is_fresh(self.now):
-            yield (*self.labels, balance.unit), balance.amount
-
-    def balance_read(self) -> Iterator[tuple[Labels, float]]:
-        balance = self.account.balance
-        if balance is not None and balance.succeeded is not None and balance.is_fresh(self.now):
-            yield self.labels, balance.succeeded
+        return balance if balance is not None and balance.is_fresh(self.now) else None
 
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""

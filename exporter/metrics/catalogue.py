@@ -37,11 +37,6 @@ class Metric(Generic[S]):
     read: Callable[[S], Iterable[tuple[Labels, float | Distribution]]]
 
 
-def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
-    for state, tasks in view.in_flight.items():
-        yield (state,), len(tasks)
-
-
 def _oldest(view: FeedView) -> Iterator[tuple[Labels, float]]:
     if queued := view.in_flight.get(State.QUEUED):
         yield (State.QUEUED,), min(task.since for task in queued)
@@ -81,6 +76,11 @@ def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
             yield (state,), at
 
 
+def _each(counted: Mapping[State, int] | Mapping[Reason, int]) -> Iterable[tuple[Labels, float]]:
+    """A sample for each value of a label."""
+    return [((value,), count) for value, count in counted.items()]
+
+
 def _known(labels: Labels, value: float | None) -> Iterable[tuple[Labels, float]]:
     """One sample; none where its value is unknown."""
     return [] if value is None else [(labels, value)]
@@ -104,12 +104,6 @@ def _of_feed(labels: Mapping[str, Values], view: FeedView) -> Iterator[Sequence[
     return (values if isinstance(values, tuple) else values(view) for values in labels.values())
 
 
-def _recent(name: str, text: str, label: str, values: Iterable[str]) -> Metric[FeedView]:
-    """The recent ends by one of their attributes."""
-    of = attrgetter(label)
-    return Metric(name, "gauge", (label,), text, lambda view: view.tally(values, of))
-
-
 _MODELS: Values = attrgetter("models")
 _UNITS: Values = attrgetter("units")
 
@@ -118,7 +112,9 @@ _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_
 _OTHERS = 'The first model_limit models of a feed have series of their own, the others are "other".'
 
 TASK_METRICS: tuple[Metric[FeedView], ...] = (
-    Metric("tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", _in_flight),
+    Metric(
+        "tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", lambda view: _each(view.in_flight_by_state)
+    ),
     Metric(
         "oldest_task_timestamp_seconds",
         "gauge",
@@ -142,13 +138,20 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
     ),
     _counter("finished_total", "Tasks that have ended, each counted once.", state=ENDS),
     _counter("failures_total", "Failed tasks by reason, each counted once.", reason=tuple(Reason)),
-    _recent(
+    Metric(
         "recent_tasks",
+        "gauge",
+        ("state",),
         "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
-        "state",
-        ENDS,
+        lambda view: _each(view.ends_by_state),
     ),
-    _recent("recent_failures", "Failed tasks within recent_window, by reason.", "reason", Reason),
+    Metric(
+        "recent_failures",
+        "gauge",
+        ("reason",),
+        "Failed tasks within recent_window, by reason.",
+        lambda view: _each(view.failures_by_reason),
+    ),
     Metric(
         "recent_duration_seconds",
         "gauge",
@@ -326,14 +329,14 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         "gauge",
         ("provider", "unit"),
         "Balance of the account, as the vendor reports it; absent where it reports none or cannot be read.",
-        AccountView.balance,
+        lambda view: _known((*view.labels, view.balance.unit), view.balance.amount) if view.balance else [],
     ),
     Metric(
         "account_last_success_timestamp_seconds",
         "gauge",
         ("provider",),
         "When the balance was last read; absent after three intervals without success.",
-        AccountView.balance_read,
+        lambda view: _known(view.labels, view.balance.succeeded) if view.balance else [],
     ),
     Metric(
         "provider_info",

@@ -9,7 +9,7 @@ from functools import cached_property
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
 from exporter.snapshot import FeedSnapshot, Labels
-from exporter.tasks import ENDS, Field, Phase, Reason, State
+from exporter.tasks import Field, Phase, Reason, State
 from exporter.views import FeedView
 from exporter.web.pages import filters as words
 from exporter.web.pages.status.sparks import Span, Spark, sparks
@@ -90,16 +90,15 @@ class FeedCard:
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
-        return self._shares({state: len(those) for state, those in self.view.in_flight.items()})
+        return self._shares(self.view.in_flight_by_state)
 
     @cached_property
     def ends(self) -> Sequence[Share]:
-        return self._shares(self._tally("recent_tasks", ENDS))
+        return self._shares(self.view.ends_by_state)
 
     @cached_property
     def failures(self) -> Sequence[Share]:
-        found = self._tally("recent_failures", Reason)
-        return self._shares({reason: count for reason, count in found.items() if count})
+        return self._shares({reason: count for reason, count in self.view.failures_by_reason.items() if count})
 
     @cached_property
     def durations(self) -> Mapping[Phase, Sequence[float | None]]:
@@ -114,7 +113,7 @@ class FeedCard:
     @property
     def total_in_flight(self) -> int | None:
         """How many tasks are in flight; None where that is not known."""
-        return sum(map(len, self.view.in_flight.values())) if self.view.in_flight else None
+        return sum(self.view.in_flight_by_state.values()) if self.view.in_flight else None
 
     @property
     def progress(self) -> str:
@@ -243,16 +242,12 @@ class FeedCard:
         """What /metrics says: the page has no numbers of its own."""
         return {labels: value for labels, value in _METRICS[metric].read(self.view) if isinstance(value, (int, float))}
 
-    def _tally(self, metric: str, closed: Iterable[State | Reason]) -> dict[State | Reason, int]:
-        found = self._read(metric)
-        return {word: int(found[(word,)]) for word in closed if (word,) in found}
-
-    def _shares(self, counts: Mapping[State, int] | Mapping[State | Reason, int]) -> Sequence[Share]:
+    def _shares(self, counts: Mapping[State, int] | Mapping[Reason, int]) -> Sequence[Share]:
         return shares(counts, self.provider, self.kind)
 
 
 def shares(
-    counts: Mapping[State, int] | Mapping[State | Reason, int], provider: str | None = None, kind: str | None = None
+    counts: Mapping[State, int] | Mapping[Reason, int], provider: str | None = None, kind: str | None = None
 ) -> Sequence[Share]:
     """The parts of a bar, one for each word, in their order."""
     total, before = sum(counts.values()), 0
