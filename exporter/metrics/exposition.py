@@ -24,8 +24,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, TASK_METRICS
-from exporter.metrics.replica import REPLICA_METRICS
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, REPLICA_METRICS, TASK_METRICS
 from exporter.metrics.text import Frame, Lines
 from exporter.snapshot import Labels, Reloads, Snapshot
 from exporter.views import AccountView, FeedView
