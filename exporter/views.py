@@ -36,15 +36,12 @@ class FeedView:
     def __init__(self, feed: FeedSnapshot, now: float) -> None:
         self.feed = feed
         self.now = now
+        self.labels: Labels = feed.labels
         self.status = feed.status
         self.settings = feed.settings
         self.counts = feed.counts
         self.swept = feed.swept
         self.is_stale = feed.is_stale(now)
-
-    @property
-    def labels(self) -> Labels:
-        return self.feed.labels
 
     @property
     def tasks_based_on(self) -> object:

@@ -51,6 +51,8 @@ class Keeper:
     """The life of this replica among the others, from `start` to `stop`."""
 
     def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
+        self.me, self.name = leases.me, leases.name
+        """The id of this replica, and its name for people."""
         self.holding = Holding(leases, clock)
         self.overview = Overview()
         """As it was last read."""
@@ -72,16 +74,6 @@ class Keeper:
         self._lost = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._others: list[asyncio.Task[None]] = []
-
-    @property
-    def me(self) -> str:
-        """The id of this replica."""
-        return self._leases.me
-
-    @property
-    def name(self) -> str:
-        """The name of this replica, for people."""
-        return self._leases.name
 
     def wants(self, providers: Sequence[str], accounts: str = "") -> None:
         """From now on the configuration names these providers, with accounts of this digest."""

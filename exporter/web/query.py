@@ -195,10 +195,8 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
     ranked = [_ranked(feed, tasks, order) for feed, tasks in runs] if total > first else []
     merged = heapq.merge(*ranked, key=itemgetter(0), reverse=descending)
-    stale = {feed.labels for feed in snapshot.feeds if feed.is_stale(now)}
-    rows = [
-        Row(feed, task, feed.labels in stale and not task.state.is_end) for _, feed, task in islice(merged, first, last)
-    ]
+    page = islice(merged, first, last)
+    rows = [Row(feed, task, not task.state.is_end and feed.is_stale(now)) for _, feed, task in page]
     return TaskPage(query, rows, total, known)
 
 

@@ -1,10 +1,10 @@
-"""The pages for people: status, tasks, one task. They work without JavaScript, and ask nothing of other hosts."""
+"""The pages for people: status, tasks, a task, the runbook. They need no JavaScript, and ask nothing of other hosts."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib import resources
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
-from exporter.web.pages import filters, runbook
+from exporter.web.pages import filters
 from exporter.web.pages.status.finding import Finding, Show
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.timeline import TaskStory
@@ -58,6 +58,16 @@ def _static() -> tuple[Mapping[str, str], Mapping[str, tuple[bytes, str]]]:
 
 
 _NAMES, _SERVED = _static()
+
+RUNBOOK: Mapping[str, str] = json.loads(
+    resources.files("exporter.web.pages").joinpath("runbook.json").read_text(encoding="utf-8")
+)
+"""What to do about an alert, HTML of ours by its name; `python -m grafana.generate` writes it from docs/runbook.md."""
+
+_ALERTS = {title.lower(): title for title in RUNBOOK}
+
+_LONGEST = 100
+"""Characters of an unknown alert that its page repeats."""
 
 _TEMPLATES = Environment(
     loader=PackageLoader("exporter.web.pages"),
@@ -142,6 +152,13 @@ def routes(
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
         return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
 
+    async def alert(request: Request) -> Response:
+        name = request.path_params.get("alert", "")
+        title = _ALERTS.get(name.lower(), name[:_LONGEST])
+        section = RUNBOOK.get(title, "")
+        shown = {"alert": title, "section": section, "alerts": list(RUNBOOK), "refresh": 0}
+        return _rendered(request, "runbook.html", 200 if section or not name else 404, **shown)
+
     async def static(request: Request) -> Response:
         found = _SERVED.get(request.path_params["name"])
         if found is None:
@@ -153,7 +170,8 @@ def routes(
         Route("/tasks", tasks),
         Route("/tasks/{provider}/{kind}/{id:path}", task),
         Route("/static/{name}", static),
-        *runbook.routes(partial(_rendered, refresh=0)),
+        Route("/runbook", alert),
+        Route("/runbook/{alert}", alert),
     ]
 
 
