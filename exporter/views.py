@@ -202,6 +202,5 @@ class AccountView:
 
     def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
         for endpoint in self._endpoints:
-            key = ("api_request_duration_seconds", endpoint)
-            buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
-            yield (*self.labels, endpoint), Distribution(buckets, total)
+            counted = self.counts.buckets("api_request_duration_seconds", endpoint, bounds=DURATION_BOUNDS)
+            yield (*self.labels, endpoint), Distribution(*counted)

@@ -187,21 +187,17 @@ class Exposition:
         while True:
             if not self._may_show_bodies:
                 await self._prepare_aside()
-            body = await self._packed_body(format_, packed)
+            body = self._bodies.get(format_)
+            if body is None:
+                body = await asyncio.to_thread(self._body, format_)
+            if packed and not body.packed:
+                await asyncio.to_thread(body.pack)
             if self._may_show_bodies:  # else it was lost just now, or this process stood still
                 return Answer(body.packed if packed else body.plain, format_.content_type, packed)
 
     @property
     def _may_show_bodies(self) -> bool:
         return self._shown is not None and self._may_show(self._shown)
-
-    async def _packed_body(self, format_: Format, packed: bool) -> Body:
-        body = self._bodies.get(format_)
-        if body is None:
-            body = await asyncio.to_thread(self._body, format_)
-        if packed and not body.packed:
-            await asyncio.to_thread(body.pack)
-        return body
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
