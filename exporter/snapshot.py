@@ -112,38 +112,38 @@ class FeedSnapshot:
     lists: bool
     """Whether the vendor has a list that our credentials may read."""
     settings: PollSettings
-    status: FeedStatus
     interval: float
     """Seconds between two sweeps: the interval in force."""
-    since: float | None
+    status: FeedStatus = FeedStatus()
+    since: float | None = None
     """When the first complete sweep ended."""
-    swept: bool
+    swept: bool = False
     """Whether a sweep has ever been complete: before that there is nothing to show."""
-    succeeded: float | None
+    succeeded: float | None = None
     """When the last successful sweep ended."""
-    freshness: float
+    freshness: float = 0.0
     """Seconds after that for which the tasks in flight may be shown."""
-    counts: Counters
-    exemplars: Mapping[tuple[str, ...], Exemplar]
-    tasks: tuple[Task, ...]
+    counts: Counters = field(default_factory=Counters)
+    exemplars: Mapping[tuple[str, ...], Exemplar] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
     """In flight."""
-    ends: tuple[End, ...]
+    ends: tuple[End, ...] = ()
     """Of the recent window, the oldest first, and some that have just left it."""
-    last_day: LastDay
+    last_day: LastDay = field(default_factory=LastDay)
     """How many tasks began, ended and failed in each step of the last day."""
-    models: frozenset[str]
+    models: frozenset[str] = frozenset()
     """The models with series of their own, `other` among them where there are more."""
-    units: tuple[str, ...]
+    units: tuple[str, ...] = ()
     """In which the vendor reports what tasks cost."""
-    followed: int
+    followed: int = 0
     """How many ids are watched or were asked for."""
-    look_ups: LookUpState
-    unmapped: UnmappedWords
-    progress: Progress | None
+    look_ups: LookUpState = LookUpState()
+    unmapped: UnmappedWords = UnmappedWords()
+    progress: Progress | None = None
     """How far the reading is, where it takes long; None where it does not."""
-    idle_advice: str
+    idle_advice: str = ""
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
-    revision: int
+    revision: int = 0
     """Grows whenever counters or tasks may have changed."""
 
     @property
@@ -151,7 +151,7 @@ class FeedSnapshot:
         return f"{self.provider}/{self.kind}"
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> tuple[str, str]:
         return self.provider, self.kind
 
     def is_stale(self, now: float) -> bool:

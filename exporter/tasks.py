@@ -215,6 +215,11 @@ class Task:
         return self.submitted if self.submitted is not None else (self.first_seen if self.appeared else None)
 
     @property
+    def since(self) -> float:
+        """When it was submitted; where that is unknown, when it was first seen."""
+        return self.first_seen if self.submitted_at is None else self.submitted_at
+
+    @property
     def started_at(self) -> float | None:
         return self.started if self.started is not None else self.seen_started
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 from exporter.client.client import DURATION_BOUNDS, ENDPOINTS
 from exporter.ledger.counters import Key, cumulative
 from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.models import in_order
-from exporter.snapshot import AccountSnapshot, FeedSnapshot, Labels
-from exporter.tasks import IN_FLIGHT, MAY_STALL, UNITS, State, Task
+from exporter.snapshot import AccountSnapshot, BalanceSnapshot, FeedSnapshot, Labels
+from exporter.tasks import ENDS, IN_FLIGHT, MAY_STALL, UNITS, Reason, State, Task
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class FeedView:
     def __init__(self, feed: FeedSnapshot, now: float) -> None:
         self.feed = feed
         self.now = now
+        self.labels: Labels = feed.labels
         self.status = feed.status
         self.settings = feed.settings
         self.counts = feed.counts
@@ -42,8 +44,9 @@ class FeedView:
         self.is_stale = feed.is_stale(now)
 
     @property
-    def labels(self) -> Labels:
-        return self.feed.labels
+    def tasks_based_on(self) -> object:
+        """What all that is shown of its tasks follows from, until `due`."""
+        return self.feed.revision, self.settings
 
     @property
     def polls_based_on(self) -> object:
@@ -60,12 +63,28 @@ class FeedView:
             by_state[task.state].append(task)
         return by_state
 
+    @property
+    def in_flight_by_state(self) -> Mapping[State, int]:
+        """How many tasks are in flight; nothing where that is not known."""
+        return {state: len(tasks) for state, tasks in self.in_flight.items()}
+
     @cached_property
     def recent(self) -> Sequence[Task]:
         """The tasks that ended within the recent window."""
         return self.feed.recent(self.now)
 
-    @cached_property
+    @property
+    def ends_by_state(self) -> Mapping[State, int]:
+        """How many tasks ended within the recent window; nothing before the first complete sweep."""
+        counted = Counter(task.state for task in self.recent)
+        return {state: counted[state] for state in ENDS} if self.swept else {}
+
+    @property
+    def failures_by_reason(self) -> Mapping[Reason, int]:
+        """How many of these failed, likewise."""
+        counted = Counter(task.reason for task in self.recent)
+        return {reason: counted[reason] for reason in Reason} if self.swept else {}
+
     def due(self) -> float:
         """When something of this view will no longer be true, though nothing happens."""
         moments = [task.placed_at + self.settings.recent_window for task in self.recent[:1]]
@@ -75,26 +94,19 @@ class FeedView:
             moments += [self.feed.stale_at, min((at for at in stalling if at > self.now), default=math.inf)]
         return min(moments, default=math.inf)
 
-    def counted(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
-        """A counter of the ledger, at 0 for each value of its label that was never counted."""
+    def counted(self, metric: str, *values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
+        """A counter of the ledger for every combination of its labels' values, at 0 where it was never counted."""
         if self.swept:
-            for value in values:
-                yield (value,), self.counts[metric, value]
+            for labels in product(*values):
+                yield labels, self.counts[(metric, *labels)]
 
-    def total(self, metric: str) -> Iterator[tuple[Labels, float]]:
+    def durations(self, metric: str, *values: Iterable[str]) -> Iterator[tuple[Labels, Distribution]]:
+        """A histogram likewise."""
         if self.swept:
-            yield (), self.counts[(metric,)]
-
-    def durations(self, metric: str, states: Iterable[State] = ()) -> Iterator[tuple[Labels, Distribution]]:
-        if self.swept:
-            every: list[Labels] = [(state,) for state in states]
-            for labels in every or [()]:
+            for labels in product(*values):
                 key = (metric, *labels)
-                yield labels, self._distribution(key)
-
-    def _distribution(self, key: Key) -> Distribution:
-        buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
-        return Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
+                buckets = cumulative(self._histograms.get(key, ()), self.settings.duration_buckets)
+                yield labels, Distribution(buckets, self.counts[(*key, "sum")], self._exemplars.get(key, {}))
 
     @cached_property
     def _histograms(self) -> Mapping[Key, Sequence[tuple[str, float]]]:
@@ -111,43 +123,20 @@ class FeedView:
     @cached_property
     def models(self) -> Sequence[str]:
         """The values of the label `model`."""
-        return in_order(self.feed.models) if self.swept else ()
+        return in_order(self.feed.models)
 
     @cached_property
     def units(self) -> Sequence[str]:
         """The units of costs: those that the feed reports, and those that were counted before."""
         counted = {key[1] for key in self.counts if key[0] == "usage_total"}
-        return [unit for unit in UNITS if unit in counted or unit in self.feed.units] if self.swept else ()
-
-    def counted_by_model(self, metric: str, values: Iterable[str]) -> Iterator[tuple[Labels, float]]:
-        """A counter by model and one more label."""
-        for model in self.models:
-            for value in values:
-                yield (model, value), self.counts[metric, model, value]
-
-    def durations_by_model(self, metric: str) -> Iterator[tuple[Labels, Distribution]]:
-        for model in self.models:
-            yield (model,), self._distribution((metric, model))
+        return [unit for unit in UNITS if unit in counted or unit in self.feed.units]
 
     def in_flight_by_model(self) -> Iterator[tuple[Labels, float]]:
-        if not (self.models and self.in_flight):
-            return
-        for model in self.models:
-            for state in self.in_flight:
-                yield (model, state), self._in_flight_by_model[model, state]
-
-    @cached_property
-    def _in_flight_by_model(self) -> Counter[tuple[str, State]]:
-        return Counter(
-            (self.feed.model_of(task), state) for state, tasks in self.in_flight.items() for task in tasks if task.model
-        )
-
-    def tally(self, values: Iterable[str], of: Callable[[Task], str | None]) -> Iterator[tuple[Labels, float]]:
-        """How many recent ends there are for each value."""
-        if self.swept:
-            found = [of(task) for task in self.recent]
-            for value in values:
-                yield (value,), found.count(value)
+        if self.models:
+            in_flight = ((task, state) for state, tasks in self.in_flight.items() for task in tasks)
+            counted = Counter((self.feed.model_of(task), state) for task, state in in_flight if task.model)
+            for model, state in product(self.models, self.in_flight):
+                yield (model, state), counted[model, state]
 
 
 class AccountView:
@@ -163,9 +152,8 @@ class AccountView:
     @property
     def calls_based_on(self) -> object:
         """What all that is shown of it follows from, but for its feeds and their tasks."""
-        balance, about = self.account.balance, self.account
-        is_fresh = balance is not None and balance.is_fresh(self.now)
-        return about.type, about.counts, about.budget_left, about.watch_sources, balance, is_fresh
+        about = self.account
+        return about.type, about.counts, about.budget_left, about.watch_sources, about.balance, self.balance
 
     @cached_property
     def _reporting(self) -> Sequence[tuple[FeedView, Sequence[Task]]]:
@@ -186,7 +174,7 @@ class AccountView:
         chosen: Iterable[tuple[FeedView, Task]] = ((feed, task) for feed, tasks in self._reporting for task in tasks)
         if self._reporting_count > limit:
             # A heap rather than sorting, which would let nothing else run in between.
-            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (_since(each[1]), each[1].id))
+            chosen = heapq.nsmallest(limit, chosen, key=lambda each: (each[1].since, each[1].id))
         for feed, task in chosen:
             yield (*feed.labels, task.id), task.progress or 0.0
 
@@ -200,15 +188,11 @@ class AccountView:
         """What may be asked for: of some vendors no balance."""
         return [one for one in ENDPOINTS if one != "account" or self.account.balance is not None]
 
-    def balance(self) -> Iterator[tuple[Labels, float]]:
+    @property
+    def balance(self) -> BalanceSnapshot | None:
+        """What is left, where that was read lately."""
         balance = self.account.balance
-        if balance is not None and balance.amount is not None and balance.is_fresh(self.now):
-            yield (*self.labels, balance.unit), balance.amount
-
-    def balance_read(self) -> Iterator[tuple[Labels, float]]:
-        balance = self.account.balance
-        if balance is not None and balance.succeeded is not None and balance.is_fresh(self.now):
-            yield self.labels, balance.succeeded
+        return balance if balance is not None and balance.is_fresh(self.now) else None
 
     def calls(self, metric: str, always: Sequence[str]) -> Iterator[tuple[Labels, float]]:
         """A counter of the client by endpoint and one more label, at 0 where nothing was counted yet."""
@@ -218,10 +202,5 @@ class AccountView:
 
     def latencies(self) -> Iterator[tuple[Labels, Distribution]]:
         for endpoint in self._endpoints:
-            key = ("api_request_duration_seconds", endpoint)
-            buckets, total = self.counts.buckets(*key, bounds=DURATION_BOUNDS)
-            yield (*self.labels, endpoint), Distribution(buckets, total)
-
-
-def _since(task: Task) -> float:
-    return task.submitted_at or task.first_seen
+            counted = self.counts.buckets("api_request_duration_seconds", endpoint, bounds=DURATION_BOUNDS)
+            yield (*self.labels, endpoint), Distribution(*counted)

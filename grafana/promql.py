@@ -18,11 +18,11 @@ from exporter.metrics.catalogue import (
     FEED_METRICS,
     PREFIX,
     PROVIDER_METRICS,
+    REPLICA_METRICS,
     STATS,
     TASK_METRICS,
     Metric,
 )
-from exporter.metrics.replica import REPLICA_METRICS
 from exporter.tasks import UNITS, Clock, Field, Phase, Reason, State
 
 STANDARD = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,7 +14,8 @@ import pytest
 from exporter.polling.account import AccountLoop
 from exporter.polling.budget import DAY, Budget
 from exporter.simulator import HandClock
-from exporter.snapshot import BalanceSnapshot
+from exporter.snapshot import BalanceSnapshot, Reloads, Snapshot
+from exporter.web.pages.status.overview import Overview
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
 from tests.harness import NOW
@@ -264,3 +266,16 @@ async def test_the_status_page_says_why_a_balance_cannot_be_read(open_account: O
     assert "The balance of acme cannot be read Caused by the credentials" in shown
     assert "The tasks of the account are not affected." in shown
     assert "1 feed up" in shown
+
+
+async def test_balances_that_cannot_be_read_for_the_same_reason_are_one_trouble_worth_a_look(
+    open_account: Open,
+) -> None:
+    account = await open_account()
+    await account.polled.sweep()
+    account.acme.instead = lambda what, ids: answer({"error": {"code": "E_DENIED", "message": "no"}}, 403)
+    await account.ask()
+    (one,) = account.polled.polled.snapshot().accounts
+    both = Snapshot((one, replace(one, name="beta", feeds=())))
+    overview = Overview(both, Reloads(), "", account.polled.clock.now)
+    assert (len(overview.troubles), overview.level) == (1, "warning")

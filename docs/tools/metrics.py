@@ -14,11 +14,11 @@ from exporter.metrics.catalogue import (
     FEED_METRICS,
     PREFIX,
     PROVIDER_METRICS,
+    REPLICA_METRICS,
     STATS,
     TASK_METRICS,
     Metric,
 )
-from exporter.metrics.replica import REPLICA_METRICS
 from exporter.replicas.leases import Change
 from exporter.tasks import ENDS, IN_FLIGHT, UNITS, Clock, Field, Phase, Reason
 from exporter.vendors.registry import built_in

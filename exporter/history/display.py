@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from exporter.history.state import Progress
 
@@ -20,19 +20,6 @@ EVERY = 30.0
 def moment(at: float) -> str:
     """A Unix time for people to read."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%MZ")
-
-
-class Display(Protocol):
-    """Where it is said."""
-
-    def reading(self, name: str, floor: float, end: float, progress: Progress) -> None:
-        """How far the list of a feed is read, of which the time from `floor` to `end` is wanted."""
-
-    def writing(self, done: int, of: int) -> None:
-        """How many families of metrics are written."""
-
-    def say(self, line: str) -> None:
-        """Says something else."""
 
 
 def _share(floor: float, end: float, progress: Progress) -> float:
@@ -48,8 +35,8 @@ def _told(progress: Progress) -> str:
     return f"{progress.pages} pages, {progress.tally.tasks} tasks{back}"
 
 
-class Lines:
-    """A line now and then about each feed, with how long it may take from here."""
+class Display:
+    """Writes a line now and then about each feed, with how long it may take from here."""
 
     def __init__(self, every: float = EVERY) -> None:
         self._every = every
@@ -57,6 +44,7 @@ class Lines:
         self._due: dict[str, float] = {}
 
     def reading(self, name: str, floor: float, end: float, progress: Progress) -> None:
+        """How far the list of a feed is read, of which the time from `floor` to `end` is wanted."""
         now, share = time.monotonic(), _share(floor, end, progress)
         began, from_share = self._began.setdefault(name, (now, share))
         if not progress.done and now < self._due.setdefault(name, now + self._every):
@@ -67,10 +55,12 @@ class Lines:
         self.say(f"{name}: {_told(progress)}{', done' if progress.done else left}")
 
     def writing(self, done: int, of: int) -> None:
+        """How many families of metrics are written."""
         if done == 1:
             self.say("writing the samples")
 
     def say(self, line: str) -> None:
+        """Says something else."""
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
@@ -85,12 +75,13 @@ def _length(seconds: float) -> str:
 def display() -> Iterator[Display]:
     """Bars if stderr is a terminal, lines if not."""
     if not sys.stderr.isatty():
-        yield Lines()
+        yield Display()
         return
     from tqdm import tqdm
 
-    class Bars:
+    class Bars(Display):
         def __init__(self) -> None:
+            super().__init__()
             self.bars: dict[str, tqdm[NoReturn]] = {}
 
         def _to(self, name: str, share: float, text: str) -> None:

@@ -76,9 +76,10 @@ class Facts:
         yield from self._queued(task)
         if placed is not None and self._span.holds(placed):
             self.tally.by_submission += task.ended_at is None
-            told = task if task.duration(Phase.QUEUE) is None else _with_queue(task)
-            self._deltas.end(told, at)
-            self._deltas.pay(told, one.usage)
+            if task.duration(Phase.QUEUE) is not None:
+                task = replace(task, told=frozenset({"queue"}))  # its time in the queue has been counted
+            self._deltas.end(task, at)
+            self._deltas.pay(task, one.usage)
             yield from self._taken(placed)
         yield from self._broken(one, times, placed)
         if self._in_flight:
@@ -164,8 +165,3 @@ def _task(one: Observation, times: Times, at: float) -> Task:
         output_seconds=one.output_seconds,
         model=model_name(one.model) if one.model else "",
     )
-
-
-def _with_queue(task: Task) -> Task:
-    """The same, as one whose time in the queue has been counted."""
-    return replace(task, told=frozenset({"queue"}))

@@ -10,8 +10,10 @@ moments of which rows do not prove who was in flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, compress, product
 from typing import BinaryIO
 
 from exporter.config.models import ProviderSettings
@@ -19,11 +21,10 @@ from exporter.history.facts import IN_FLIGHT, LAST_FINISHED, MODEL_IN_FLIGHT, UN
 from exporter.history.span import Span
 from exporter.history.state import SCALE, FeedState
 from exporter.ledger.counters import Counters, Key
-from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import in_order, with_series
 from exporter.metrics.catalogue import TASK_METRICS, Metric
-from exporter.metrics.text import Frame, framed, number
-from exporter.snapshot import FeedSnapshot, FeedStatus, Labels, LookUpState, UnmappedWords
+from exporter.metrics.text import Frame, number
+from exporter.snapshot import FeedSnapshot, Labels
 from exporter.tasks import State
 from exporter.vendors.vendor import Feed
 from exporter.views import Distribution, FeedView
@@ -42,8 +43,8 @@ SHOWN = (State.QUEUED, State.RUNNING)
 LOOKBACK = 300.0
 """Seconds for which Prometheus shows a last sample: gauges end so much earlier, or they would add to scraped ones."""
 
-_AT_ONCE = 4000
-"""Lines that are written at once."""
+Values = Iterator[tuple[int, float]]
+"""By moment, in their order."""
 
 
 @dataclass
@@ -56,10 +57,11 @@ class Past:
     span: Span
     """From the first moment that the list covers."""
     has_gauges: bool
-    totals: Counters = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.totals = Counters({key: sum(by for _, by in self.amounts(key)) for key in self.state.keys})
+    @cached_property
+    def totals(self) -> Counters:
+        """The counters at the end."""
+        return Counters({key: sum(by for _, by in self.amounts(key)) for key in self.state.keys})
 
     @property
     def labels(self) -> Labels:
@@ -74,13 +76,14 @@ class Past:
         """The last moment of which gauges are written."""
         return self.span.moment_of(self.span.end - LOOKBACK)
 
-    def amounts(self, key: Key) -> Iterator[tuple[int, float]]:
+    def amounts(self, key: Key) -> Values:
         """At which moments a counter grew, and by how much."""
         scale = 1 if key[0] == LAST_FINISHED else SCALE
         for moment, by in self.state.cells(key):
             if moment > self.span.first or key[0] in (IN_FLIGHT, MODEL_IN_FLIGHT, UNPROVEN):
                 yield moment, by / scale
 
+    @cached_property
     def view(self) -> FeedView:
         """The feed at the end, as the metrics read it."""
         snapshot = FeedSnapshot(
@@ -91,25 +94,11 @@ class Past:
             document=(self.feed.document.title, self.feed.document.url),
             lists=True,
             settings=self.settings,
-            status=FeedStatus(),
             interval=self.settings.poll_interval,
-            since=None,
             swept=True,
-            succeeded=None,
-            freshness=0.0,
             counts=self.totals,
-            exemplars={},
-            tasks=(),
-            ends=(),
-            last_day=LastDay(),
             models=with_series(self.totals),
             units=self.feed.units,
-            followed=0,
-            look_ups=LookUpState(),
-            unmapped=UnmappedWords(),
-            progress=None,
-            idle_advice="",
-            revision=0,
         )
         return FeedView(snapshot, self.span.end)
 
@@ -119,63 +108,18 @@ def write(file: BinaryIO, feeds: Sequence[Past], more: Mapping[str, str], wrote:
 
     Raises OSError, sqlite3.Error.
     """
-    views = [one.view() for one in feeds]
-    out = _Lines(file)
     for done, metric in enumerate(TASK_METRICS, start=1):
-        frame = framed(metric, (*FEED, *more))
-        out.head = frame.openmetrics_head
-        for told, view in zip(feeds, views, strict=True):
-            for line in _samples(metric, frame, told, view, (*told.labels, *more.values())):
-                out.add(line)
-        out.flush()
+        frame = Frame(metric, (*FEED, *more))
+        lines_of = _of_histograms if metric.type == "histogram" else _of_series
+        lines = chain.from_iterable(lines_of(metric, frame, told, (*told.labels, *more.values())) for told in feeds)
+        if first := next(lines, b""):
+            file.writelines(chain([frame.openmetrics_head, first], lines))
         wrote(done)
     file.write(b"# EOF\n")
 
 
-class _Lines:
-    """Lines on their way to a file, each family under its head."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._some: list[bytes] = []
-        self.head = b""
-
-    def add(self, line: bytes) -> None:
-        if self.head:
-            self._some.append(self.head)
-            self.head = b""
-        self._some.append(line)
-        if len(self._some) >= _AT_ONCE:
-            self.flush()
-
-    def flush(self) -> None:
-        self._file.write(b"".join(self._some))
-        self._some.clear()
-
-
-def _samples(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterable[bytes]:
-    if metric.type == "counter" and metric.name not in UNKNOWABLE:
-        return _counters(metric, frame, told, view, of)
-    if metric.type == "histogram":
-        return _histograms(metric, frame, told, view, of)
-    if metric.name == LAST_FINISHED:
-        return _last_finished(metric, frame, told, view, of)
-    if metric.name in RECENT:
-        return _recent(metric, frame, told, view, of)
-    if metric.name in (IN_FLIGHT, MODEL_IN_FLIGHT) and told.has_gauges:
-        return _in_flight(metric, frame, told, of)
-    return ()
-
-
-def _counters(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
-    for labels, _ in metric.read(view):
-        (before,) = _prefixes(frame, labels, 0.0, of)
-        for at, value in _cumulative(told.span, told.amounts((metric.name, *labels))):
-            yield b"%b %b %b\n" % (before, value, at)
-
-
-def _histograms(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
-    for labels, distribution in metric.read(view):
+def _of_histograms(metric: Metric[FeedView], frame: Frame[FeedView], told: Past, of: Labels) -> Iterator[bytes]:
+    for labels, distribution in metric.read(told.view):
         if not isinstance(distribution, Distribution):
             continue
         before = _prefixes(frame, labels, distribution, of)
@@ -204,50 +148,62 @@ def _texts(values: Sequence[float]) -> list[bytes]:
     return [*texts[:-1], texts[-2], texts[-1]]
 
 
-def _last_finished(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
-    for labels, _ in metric.read(view):
+def _of_series(metric: Metric[FeedView], frame: Frame[FeedView], told: Past, of: Labels) -> Iterator[bytes]:
+    for labels, values in _series(metric, told):
         (before,) = _prefixes(frame, labels, 0.0, of)
-        latest = dict(told.amounts((metric.name, *labels)))
-        value = 0.0
-        for moment in range(told.span.first, told.last_of_gauges + 1):
-            value = max(value, latest.get(moment, 0.0))
-            if value:
-                yield b"%b %b %b\n" % (before, number(value).encode(), _stamp(told.span, moment))
+        for moment, value in values:
+            yield b"%b %b %b\n" % (before, number(value).encode(), _stamp(told.span, moment))
 
 
-def _recent(metric: Metric[FeedView], frame: Frame, told: Past, view: FeedView, of: Labels) -> Iterator[bytes]:
+def _series(metric: Metric[FeedView], told: Past) -> Iterator[tuple[Labels, Values]]:
+    """Each series of a counter or gauge: its labels, and its values."""
+    name = metric.name
+    if name in (IN_FLIGHT, MODEL_IN_FLIGHT) and told.has_gauges:
+        yield from _in_flight(name, told)
+    for labels, _ in metric.read(told.view):
+        if metric.type == "counter" and name not in UNKNOWABLE:
+            yield labels, _growing(told.span, told.amounts((name, *labels)))
+        elif name == LAST_FINISHED:
+            yield labels, _latest(told, (name, *labels))
+        elif name in RECENT:
+            yield labels, _recent(told, (RECENT[name], *labels))
+
+
+def _latest(told: Past, key: Key) -> Values:
+    latest = dict(told.amounts(key))
+    value = 0.0
+    for moment in range(told.span.first, told.last_of_gauges + 1):
+        value = max(value, latest.get(moment, 0.0))
+        if value:
+            yield moment, value
+
+
+def _recent(told: Past, key: Key) -> Values:
     """As far as a whole window lies behind, and consists of whole steps."""
     window, rest = divmod(told.settings.recent_window, told.span.step)
     if rest:
         return
-    for labels, _ in metric.read(view):
-        (before,) = _prefixes(frame, labels, 0.0, of)
-        totals = [value for _, value in _growing(told.span, told.amounts((RECENT[metric.name], *labels)))]
-        for place in range(int(window), told.last_of_gauges - told.span.first + 1):
-            value = number(totals[place] - totals[place - int(window)]).encode()
-            yield b"%b %b %b\n" % (before, value, _stamp(told.span, told.span.first + place))
+    totals = [value for _, value in _growing(told.span, told.amounts(key))]
+    for place in range(int(window), told.last_of_gauges - told.span.first + 1):
+        yield told.span.first + place, totals[place] - totals[place - int(window)]
 
 
-def _in_flight(metric: Metric[FeedView], frame: Frame, told: Past, of: Labels) -> Iterator[bytes]:
+def _in_flight(name: str, told: Past) -> Iterator[tuple[Labels, Values]]:
     """At moments of which every row shows whether its task was in flight, and in which state."""
-    models = in_order(with_series(told.totals)) if metric.name == MODEL_IN_FLIGHT else ()
-    unproven = [bool(count) for _, count in _growing(told.span, told.amounts((UNPROVEN,)))]
-    every = [(model, state) for model in models for state in SHOWN] if models else []
-    for labels in every if metric.name == MODEL_IN_FLIGHT else [(state,) for state in SHOWN]:
-        (before,) = _prefixes(frame, labels, 0.0, of)
-        counted = _growing(told.span, told.amounts((metric.name, *labels)))
-        for (moment, count), is_unproven in zip(counted, unproven, strict=True):
-            if not is_unproven and moment <= told.last_of_gauges:
-                yield b"%b %b %b\n" % (before, number(count).encode(), _stamp(told.span, moment))
+    unproven = _growing(told.span, told.amounts((UNPROVEN,)))
+    is_told = [not count and moment <= told.last_of_gauges for moment, count in unproven]
+    models = in_order(with_series(told.totals))
+    for labels in product(models, SHOWN) if name == MODEL_IN_FLIGHT else product(SHOWN):
+        yield labels, compress(_growing(told.span, told.amounts((name, *labels))), is_told)
 
 
-def _prefixes(frame: Frame, labels: Labels, value: float | Distribution, of: Labels) -> list[bytes]:
+def _prefixes(frame: Frame[FeedView], labels: Labels, value: float | Distribution, of: Labels) -> list[bytes]:
     """What stands before the value, of each sample of a series."""
     lines = b"".join(frame.lines([(labels, value)], of).openmetrics).splitlines()
     return [line.rpartition(b" ")[0] for line in lines]
 
 
-def _growing(span: Span, amounts: Iterable[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+def _growing(span: Span, amounts: Values) -> Values:
     """Each moment with the sum up to it."""
     total = 0.0
     grown: dict[int, float] = {}
@@ -260,15 +216,6 @@ def _growing(span: Span, amounts: Iterable[tuple[int, float]]) -> Iterator[tuple
         if moment in grown:
             total = round(total + grown[moment], 6)
         yield moment, total
-
-
-def _cumulative(span: Span, amounts: Iterable[tuple[int, float]]) -> Iterator[tuple[bytes, bytes]]:
-    """The same as texts: the time, and the value."""
-    last, text = 0.0, number(0.0).encode()
-    for moment, total in _growing(span, amounts):
-        if total != last:
-            last, text = total, number(total).encode()
-        yield _stamp(span, moment), text
 
 
 def _stamp(span: Span, moment: int) -> bytes:

@@ -1,21 +1,22 @@
 """The catalogue of metrics.
 
-It is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says
-how it is read from what it describes: a feed's tasks, a feed's polling, a provider's calls, the exporter itself.
+It is data: docs, dashboards and rules are made from it, so a metric is named in one place. Each entry says how it is
+read from what it describes: a feed's tasks, a feed's polling, a provider's calls, a replica, the exporter itself.
 """
 
 from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.snapshot import Labels, Reloads
+from exporter.ledger.errors import Failure
+from exporter.snapshot import Labels, Reloads, ReplicaSnapshot
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
 from exporter.views import AccountView, Distribution, FeedView
 
@@ -24,6 +25,9 @@ PROGRESS_BOUNDS = tuple(step / 10 for step in range(1, 11))
 STATS = ("p50", "p95", "max")
 
 S = TypeVar("S")
+
+Samples = Iterable[tuple[Labels, float | Distribution]]
+"""The values of a metric, each with those of its labels."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,14 @@ class Metric(Generic[S]):
     type: str
     labels: Labels
     help: str
-    read: Callable[[S], Iterable[tuple[Labels, float | Distribution]]]
-
-
-def _in_flight(view: FeedView) -> Iterator[tuple[Labels, float]]:
-    for state, tasks in view.in_flight.items():
-        yield (state,), len(tasks)
+    read: Callable[[S], Samples]
 
 
 def _oldest(view: FeedView) -> Iterator[tuple[Labels, float]]:
     if queued := view.in_flight.get(State.QUEUED):
-        yield (State.QUEUED,), min(_or(task.submitted_at, task.first_seen) for task in queued)
+        yield (State.QUEUED,), min(task.since for task in queued)
     if running := view.in_flight.get(State.RUNNING):
-        yield (State.RUNNING,), min(_or(task.started_at, task.first_seen) for task in running)
-
-
-def _or(at: float | None, otherwise: float) -> float:
-    return otherwise if at is None else at
+        yield (State.RUNNING,), min(task.first_seen if task.started_at is None else task.started_at for task in running)
 
 
 def _stalled(view: FeedView) -> Iterator[tuple[Labels, float]]:
@@ -85,67 +80,56 @@ def _last_finished(view: FeedView) -> Iterator[tuple[Labels, float]]:
             yield (state,), at
 
 
-def _when_tried(view: FeedView, value: float) -> Iterator[tuple[Labels, float]]:
-    if view.status.up is not None:
-        yield (), value
+def _gauge(name: str, text: str, read: Callable[[S], Samples], labels: Labels = ()) -> Metric[S]:
+    """A number that may go up and down, as its subject says it."""
+    return Metric(name, "gauge", labels, text, read)
 
 
-def _budget_remaining(view: AccountView) -> Iterator[tuple[Labels, float]]:
-    if view.account.budget_left is not None:
-        yield view.labels, view.account.budget_left
+def _each(counted: Mapping[State, int] | Mapping[Reason, int]) -> Iterable[tuple[Labels, float]]:
+    """A sample for each value of a label."""
+    return [((value,), count) for value, count in counted.items()]
 
 
-def _counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Metric[FeedView]:
-    """A counter that the ledger keeps; with a label, one for each of its values."""
-    if label:
-        return Metric(name, "counter", (label,), text, lambda view: view.counted(name, values))
-    return Metric(name, "counter", (), text, lambda view: view.total(name))
+def _known(labels: Labels, value: float | None) -> Iterable[tuple[Labels, float]]:
+    """One sample; none where its value is unknown."""
+    return [] if value is None else [(labels, value)]
 
 
-def _recent(name: str, text: str, label: str, values: Iterable[str]) -> Metric[FeedView]:
-    """The recent ends by one of their attributes."""
-    of = attrgetter(label)
-    return Metric(name, "gauge", (label,), text, lambda view: view.tally(values, of))
+Values = tuple[str, ...] | Callable[[FeedView], Sequence[str]]
+"""Those that a label may have: the same for all feeds, or the feed's own."""
 
 
-def _durations(name: str, text: str, states: Sequence[State] = ()) -> Metric[FeedView]:
-    """A histogram that the ledger keeps, by the states that tasks ended in where there are any."""
-    labels = ("state",) if states else ()
-    return Metric(name, "histogram", labels, text, lambda view: view.durations(name, states))
+def _counter(name: str, text: str, **labels: Values) -> Metric[FeedView]:
+    """A counter that the ledger keeps, for every combination of the labels' values."""
+    return Metric(name, "counter", tuple(labels), text, lambda view: view.counted(name, *_of_feed(labels, view)))
 
 
-def _by_model(name: str, text: str, label: str, values: Sequence[str]) -> Metric[FeedView]:
-    """A counter that the ledger keeps by model and one more label."""
-    return Metric(name, "counter", ("model", label), text, lambda view: view.counted_by_model(name, values))
+def _durations(name: str, text: str, **labels: Values) -> Metric[FeedView]:
+    """A histogram likewise."""
+    return Metric(name, "histogram", tuple(labels), text, lambda view: view.durations(name, *_of_feed(labels, view)))
 
 
-def _durations_by_model(name: str, text: str) -> Metric[FeedView]:
-    return Metric(name, "histogram", ("model",), text, lambda view: view.durations_by_model(name))
+def _of_feed(labels: Mapping[str, Values], view: FeedView) -> Iterator[Sequence[str]]:
+    return (values if isinstance(values, tuple) else values(view) for values in labels.values())
 
 
-def _usage(view: FeedView) -> Iterator[tuple[Labels, float]]:
-    for unit in view.units:
-        for state in MEASURED_ENDS:
-            yield (unit, state), view.counts["usage_total", unit, state]
-
+_MODELS: Values = attrgetter("models")
+_UNITS: Values = attrgetter("units")
 
 _POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
 
 _OTHERS = 'The first model_limit models of a feed have series of their own, the others are "other".'
 
 TASK_METRICS: tuple[Metric[FeedView], ...] = (
-    Metric("tasks", "gauge", ("state",), f"Tasks in flight now. {_POLLED}", _in_flight),
-    Metric(
+    _gauge("tasks", f"Tasks in flight now. {_POLLED}", lambda view: _each(view.in_flight_by_state), ("state",)),
+    _gauge(
         "oldest_task_timestamp_seconds",
-        "gauge",
-        ("state",),
         "When the oldest queued task was submitted and the oldest running task started; absent if there is none.",
         _oldest,
+        ("state",),
     ),
-    Metric(
+    _gauge(
         "stalled_tasks",
-        "gauge",
-        (),
         "Tasks that run, or are in an unknown state, without a change of state or progress for stalled_after.",
         _stalled,
     ),
@@ -156,63 +140,66 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
         "Progress (0 to 1) of the running tasks that report one.",
         _progress,
     ),
-    _counter("finished_total", "Tasks that have ended, each counted once.", "state", ENDS),
-    _counter("failures_total", "Failed tasks by reason, each counted once.", "reason", Reason),
-    _recent(
+    _counter("finished_total", "Tasks that have ended, each counted once.", state=ENDS),
+    _counter("failures_total", "Failed tasks by reason, each counted once.", reason=tuple(Reason)),
+    _gauge(
         "recent_tasks",
         "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
-        "state",
-        ENDS,
+        lambda view: _each(view.ends_by_state),
+        ("state",),
     ),
-    _recent("recent_failures", "Failed tasks within recent_window, by reason.", "reason", Reason),
-    Metric(
+    _gauge(
+        "recent_failures",
+        "Failed tasks within recent_window, by reason.",
+        lambda view: _each(view.failures_by_reason),
+        ("reason",),
+    ),
+    _gauge(
         "recent_duration_seconds",
-        "gauge",
-        ("phase", "stat"),
         "Durations of tasks that ended within recent_window: median, 95th percentile, longest; absent without any.",
         _recent_durations,
+        ("phase", "stat"),
     ),
     _durations("queue_duration_seconds", "Time from submission to start, observed once per task when known."),
-    _durations("run_duration_seconds", "Time from start to end, observed once per ended task.", MEASURED_ENDS),
-    _durations("total_duration_seconds", "Time from submission to end, observed once per ended task.", MEASURED_ENDS),
+    _durations("run_duration_seconds", "Time from start to end, observed once per ended task.", state=MEASURED_ENDS),
+    _durations(
+        "total_duration_seconds", "Time from submission to end, observed once per ended task.", state=MEASURED_ENDS
+    ),
     _counter(
         "unmeasured_durations_total",
         "Succeeded and failed tasks of unknown duration: no times from the vendor, and polling was too coarse.",
-        "phase",
-        Phase,
+        phase=tuple(Phase),
     ),
     _counter("output_seconds_total", "Seconds of video produced, where the vendor reports them."),
-    Metric(
+    _counter(
         "usage_total",
-        "counter",
-        ("unit", "state"),
         "Cost of ended tasks by state, as the vendor reports it, each task once; absent where it reports none.",
-        _usage,
+        unit=_UNITS,
+        state=MEASURED_ENDS,
     ),
-    Metric(
-        "model_tasks",
-        "gauge",
-        ("model", "state"),
-        f"Tasks in flight now, by model. {_OTHERS}",
-        FeedView.in_flight_by_model,
+    _gauge("model_tasks", f"Tasks in flight now, by model. {_OTHERS}", FeedView.in_flight_by_model, ("model", "state")),
+    _counter("model_finished_total", "Tasks that have ended, by model, each counted once.", model=_MODELS, state=ENDS),
+    _counter(
+        "model_failures_total",
+        "Failed tasks by model and reason, each counted once.",
+        model=_MODELS,
+        reason=tuple(Reason),
     ),
-    _by_model("model_finished_total", "Tasks that have ended, by model, each counted once.", "state", ENDS),
-    _by_model("model_failures_total", "Failed tasks by model and reason, each counted once.", "reason", tuple(Reason)),
-    _durations_by_model("model_run_duration_seconds", "Time from start to end of succeeded tasks, by model."),
-    _durations_by_model("model_total_duration_seconds", "Time from submission to end of succeeded tasks, by model."),
-    Metric(
+    _durations("model_run_duration_seconds", "Time from start to end of succeeded tasks, by model.", model=_MODELS),
+    _durations(
+        "model_total_duration_seconds", "Time from submission to end of succeeded tasks, by model.", model=_MODELS
+    ),
+    _counter(
         "model_usage_total",
-        "counter",
-        ("model", "unit"),
         "Cost of succeeded and failed tasks by model, as the vendor reports it, each task once.",
-        lambda view: view.counted_by_model("model_usage_total", view.units),
+        model=_MODELS,
+        unit=_UNITS,
     ),
-    Metric(
+    _gauge(
         "last_finished_timestamp_seconds",
-        "gauge",
-        ("state",),
         "When the most recent task ended in this state; absent if none has.",
         _last_finished,
+        ("state",),
     ),
     _counter(
         "history_gaps_total",
@@ -221,8 +208,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
     _counter(
         "unmapped_values_total",
         "Values that the exporter could not map or read. Growth means that the vendor changed its API.",
-        "field",
-        Field,
+        field=tuple(Field),
     ),
     _counter(
         "rejected_timestamps_total",
@@ -231,31 +217,19 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
 )
 
 FEED_METRICS: tuple[Metric[FeedView], ...] = (
-    Metric(
-        "up",
-        "gauge",
-        (),
-        "1 if the last sweep of the feed succeeded, else 0.",
-        lambda view: _when_tried(view, float(bool(view.status.up))),
-    ),
-    Metric(
+    _gauge("up", "1 if the last sweep of the feed succeeded, else 0.", lambda view: _known((), view.status.up)),
+    _gauge(
         "last_successful_poll_timestamp_seconds",
-        "gauge",
-        (),
         "When the last successful sweep ended.",
-        lambda view: [((), view.feed.succeeded)] if view.feed.succeeded is not None else [],
+        lambda view: _known((), view.feed.succeeded),
     ),
-    Metric(
+    _gauge(
         "poll_duration_seconds",
-        "gauge",
-        (),
         "Length of the last sweep.",
-        lambda view: _when_tried(view, view.status.poll_duration),
+        lambda view: _known((), None if view.status.up is None else view.status.poll_duration),
     ),
-    Metric(
+    _gauge(
         "poll_interval_seconds",
-        "gauge",
-        (),
         "The poll interval in force: poll_interval, idle_poll_interval, or longer to keep max_requests_per_day.",
         lambda view: [((), view.feed.interval)],
     ),
@@ -266,29 +240,26 @@ FEED_METRICS: tuple[Metric[FeedView], ...] = (
         "Restarts of the feed's polling loop by the watchdog. Any restart is a bug in the exporter.",
         lambda view: [((), view.status.restarts)],
     ),
-    Metric(
+    _gauge(
         "feed_info",
-        "gauge",
-        ("clock",),
         "1 for each feed; `clock` says where its durations come from: the vendor or the exporter's observation.",
         lambda view: [((view.feed.clock,), 1)],
+        ("clock",),
     ),
 )
 
 PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
-    Metric(
+    _gauge(
         "task_progress_ratio",
-        "gauge",
-        ("provider", "kind", "task_id"),
         "Progress (0 to 1) of single tasks in flight, up to task_series_limit per provider, oldest first.",
         AccountView.single_tasks,
+        ("provider", "kind", "task_id"),
     ),
-    Metric(
+    _gauge(
         "task_series_dropped",
-        "gauge",
-        ("provider",),
         "Tasks without a series in videotask_task_progress_ratio because of task_series_limit; 0 if the limit is off.",
         AccountView.dropped,
+        ("provider",),
     ),
     Metric(
         "api_requests_total",
@@ -318,62 +289,77 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
         "Time spent waiting for the provider's own rate limit.",
         lambda view: [(view.labels, view.counts[("rate_limit_wait_seconds_total",)])],
     ),
-    Metric(
+    _gauge(
         "request_budget_remaining",
-        "gauge",
-        ("provider",),
         "Requests left of max_requests_per_day for the last 24 hours; absent without that setting.",
-        _budget_remaining,
+        lambda view: _known(view.labels, view.account.budget_left),
+        ("provider",),
     ),
-    Metric(
+    _gauge(
         "watch_source_up",
-        "gauge",
-        ("provider", "source"),
         "1 if the ids of this source, a pattern of files or a URL without its query, could be read; else 0.",
         lambda view: [((*view.labels, source), float(is_up)) for source, is_up in view.account.watch_sources],
+        ("provider", "source"),
     ),
-    Metric(
+    _gauge(
         "account_balance",
-        "gauge",
-        ("provider", "unit"),
         "Balance of the account, as the vendor reports it; absent where it reports none or cannot be read.",
-        AccountView.balance,
+        lambda view: _known((*view.labels, view.balance.unit), view.balance.amount) if view.balance else [],
+        ("provider", "unit"),
     ),
-    Metric(
+    _gauge(
         "account_last_success_timestamp_seconds",
-        "gauge",
-        ("provider",),
         "When the balance was last read; absent after three intervals without success.",
-        AccountView.balance_read,
+        lambda view: _known(view.labels, view.balance.succeeded) if view.balance else [],
+        ("provider",),
     ),
-    Metric(
+    _gauge(
         "provider_info",
-        "gauge",
-        ("provider", "type"),
         "1 for each configured provider.",
         lambda view: [((*view.labels, view.account.type), 1)],
+        ("provider", "type"),
     ),
 )
 
-EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
-    Metric(
-        "exporter_build_info",
-        "gauge",
-        ("version", "pythonversion"),
-        "1, with the version of the exporter and of its Python.",
-        lambda _: [((__version__, platform.python_version()), 1)],
+REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
+    _gauge(
+        "lease_held",
+        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next three.",
+        lambda replica: [((name,), float(is_held)) for name, is_held in replica.held.items()],
+        ("provider",),
     ),
     Metric(
+        "lease_changes_total",
+        "counter",
+        ("provider", "change"),
+        "Leases that this replica has acquired, released in order, or lost because it could not renew them in time.",
+        lambda replica: replica.changes.items(),
+    ),
+    _gauge("replica_info", "1, with the name of this replica.", lambda replica: [((replica.name,), 1)], ("replica",)),
+    Metric(
+        "exporter_database_errors_total",
+        "counter",
+        ("failure",),
+        "Failures of the shared database as this replica has seen them. What failed is tried again.",
+        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in Failure],
+    ),
+)
+"""Served only with a shared ledger."""
+
+EXPORTER_METRICS: tuple[Metric[Reloads], ...] = (
+    _gauge(
+        "exporter_build_info",
+        "1, with the version of the exporter and of its Python.",
+        lambda _: [((__version__, platform.python_version()), 1)],
+        ("version", "pythonversion"),
+    ),
+    _gauge(
         "exporter_config_last_reload_successful",
-        "gauge",
-        (),
         "1 if the last load of the configuration succeeded, else 0.",
         lambda reloads: [((), float(reloads.successful))],
     ),
-    Metric(
+    _gauge(
         "exporter_config_last_reload_success_timestamp_seconds",
-        "gauge",
-        (),
         "When the configuration was last loaded successfully.",
         lambda reloads: [((), reloads.succeeded_at)],
     ),

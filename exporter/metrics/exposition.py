@@ -12,33 +12,24 @@ import math
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.metrics.catalogue import (
-    EXPORTER_METRICS,
-    FEED_METRICS,
-    PROVIDER_METRICS,
-    TASK_METRICS,
-    Metric,
-)
-from exporter.metrics.replica import REPLICA_METRICS
-from exporter.metrics.text import Frame, Lines, framed
-from exporter.snapshot import FeedSnapshot, Labels, Reloads, Snapshot
+from exporter.metrics.catalogue import EXPORTER_METRICS, FEED_METRICS, PROVIDER_METRICS, REPLICA_METRICS, TASK_METRICS
+from exporter.metrics.text import Frame, Lines
+from exporter.snapshot import Labels, Reloads, Snapshot
 from exporter.views import AccountView, FeedView
 
 log = logging.getLogger(__name__)
-
-S = TypeVar("S")
 
 LONGEST_REST = 5.0
 """Seconds after which bodies are prepared again although no sweep has ended: calls are counted in between."""
@@ -55,13 +46,15 @@ PIECE = 256 * 1024
 _LEVEL = 1  # of gzip: the next ones take far longer for a few percent
 _FEED = ("provider", "kind")
 _SINGLE = [metric for metric in PROVIDER_METRICS if metric.name.startswith("task_")]
-_CALLS = [metric for metric in PROVIDER_METRICS if metric not in _SINGLE]
-_TASK_FRAMES = [framed(metric, _FEED) for metric in TASK_METRICS]
-_FEED_FRAMES = [framed(metric, _FEED) for metric in FEED_METRICS]
-_SINGLE_FRAMES = [framed(metric) for metric in _SINGLE]
-_CALL_FRAMES = [framed(metric) for metric in _CALLS]
-_REPLICA_FRAMES = [framed(metric) for metric in REPLICA_METRICS]
-_EXPORTER_FRAMES = [framed(metric) for metric in EXPORTER_METRICS]
+_FRAMES: Mapping[str, Sequence[Frame[Any]]] = {
+    "tasks": [Frame(metric, _FEED) for metric in TASK_METRICS],
+    "polls": [Frame(metric, _FEED) for metric in FEED_METRICS],
+    "single": [Frame(metric) for metric in _SINGLE],
+    "calls": [Frame(metric) for metric in PROVIDER_METRICS if metric not in _SINGLE],
+    "replica": [Frame(metric) for metric in REPLICA_METRICS],
+    "exporter": [Frame(metric) for metric in EXPORTER_METRICS],
+}
+"""In the order of a body, by what is written at once."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +62,18 @@ class Format:
     """One of the two formats: its content type, and how our metrics and the process's own are written in it."""
 
     content_type: str
-    lines: Callable[[Iterable[tuple[Frame, list[Lines]]]], Iterator[bytes]]
+    lines: Callable[[Iterable[tuple[Frame[Any], list[Lines]]]], Iterator[bytes]]
     encode: Callable[[CollectorRegistry], bytes]
 
 
-def _text(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+def _text(columns: Iterable[tuple[Frame[Any], list[Lines]]]) -> Iterator[bytes]:
     for frame, column in columns:
         for index, head in enumerate(frame.text_heads):
             yield head
             yield from chain.from_iterable(lines.text[index] for lines in column)
 
 
-def _openmetrics(columns: Iterable[tuple[Frame, list[Lines]]]) -> Iterator[bytes]:
+def _openmetrics(columns: Iterable[tuple[Frame[Any], list[Lines]]]) -> Iterator[bytes]:
     for frame, column in columns:
         yield frame.openmetrics_head
         yield from chain.from_iterable(lines.openmetrics for lines in column)
@@ -129,25 +122,13 @@ class Answer:
 
 
 @dataclass(eq=False)
-class _Told:
-    """What was written of a feed's tasks, and of what moment that holds."""
-
-    feed: FeedSnapshot
-    at: float
-    due: float
-    lines: list[Lines]
-
-    def holds(self, feed: FeedSnapshot, now: float) -> bool:
-        same = self.feed.revision == feed.revision and self.feed.settings is feed.settings
-        return same and self.at <= now < self.due
-
-
-@dataclass
 class _Written:
-    """What was written of a provider or a feed, and what that is based on."""
+    """What was written at once, what that is based on, and from when until when it holds."""
 
     based_on: object
-    lines: list[Lines]
+    lines: Sequence[Lines]
+    since: float
+    until: float = math.inf
 
 
 class Exposition:
@@ -180,9 +161,8 @@ class Exposition:
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
-        self._told: dict[Labels, _Told] = {}
-        self._others: dict[Labels, _Written] = {}
-        self._columns: list[tuple[Frame, list[Lines]]] = []
+        self._parts: dict[str, dict[Labels, _Written]] = {part: {} for part in _FRAMES}
+        self._columns: list[tuple[Frame[Any], list[Lines]]] = []
         self._bodies: dict[Format, Body] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._preparing = threading.Lock()
@@ -207,21 +187,17 @@ class Exposition:
         while True:
             if not self._may_show_bodies:
                 await self._prepare_aside()
-            body = await self._packed_body(format_, packed)
+            body = self._bodies.get(format_)
+            if body is None:
+                body = await asyncio.to_thread(self._body, format_)
+            if packed and not body.packed:
+                await asyncio.to_thread(body.pack)
             if self._may_show_bodies:  # else it was lost just now, or this process stood still
                 return Answer(body.packed if packed else body.plain, format_.content_type, packed)
 
     @property
     def _may_show_bodies(self) -> bool:
         return self._shown is not None and self._may_show(self._shown)
-
-    async def _packed_body(self, format_: Format, packed: bool) -> Body:
-        body = self._bodies.get(format_)
-        if body is None:
-            body = await asyncio.to_thread(self._body, format_)
-        if packed and not body.packed:
-            await asyncio.to_thread(body.pack)
-        return body
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
@@ -241,7 +217,7 @@ class Exposition:
                     continue
                 self._kept = True
                 await asyncio.sleep(min(self._took * max(1.0, self._took / SLOW), LONGEST_REST))
-                due = min((told.due for told in self._told.values()), default=math.inf)
+                due = min((one.until for one in self._parts["tasks"].values()), default=math.inf)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
                         await news.wait()
@@ -263,34 +239,26 @@ class Exposition:
             self._took = time.thread_time() - began
 
     def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
-        told: dict[Labels, _Told] = {}
-        others: dict[Labels, _Written] = {}
-        polling: list[list[Lines]] = []
-        calls: list[list[Lines]] = []
+        parts: dict[str, dict[Labels, _Written]] = {part: {} for part in _FRAMES}
         # The views of one provider at a time: to free those of all at once would hold up everything else.
         for account in snapshot.accounts:
             feeds = [FeedView(feed, now) for feed in account.feeds]
-            told |= {feed.labels: self._told_of(feed) for feed in feeds}
             for feed in feeds:
-                polled = ("polled", *feed.labels)
-                others[polled] = self._written(
-                    polled, feed.polls_based_on, _FEED_FRAMES, FEED_METRICS, feed, feed.labels
-                )
-                polling.append(others[polled].lines)
+                of = feed.labels
+                parts["tasks"][of] = self._part("tasks", feed, feed.tasks_based_on, of, feed.due)
+                parts["polls"][of] = self._part("polls", feed, feed.polls_based_on, of)
             view = AccountView(account, feeds, now)
-            single, called = ("single", account.name), ("called", account.name)
-            others[single] = self._written(single, [told[feed.labels] for feed in feeds], _SINGLE_FRAMES, _SINGLE, view)
-            others[called] = self._written(called, view.calls_based_on, _CALL_FRAMES, _CALLS, view)
-            calls.append(others[single].lines + others[called].lines)
-        self._told, self._others = told, others
-        own = [_written(_EXPORTER_FRAMES, EXPORTER_METRICS, self._reloads)]
-        replica = [_written(_REPLICA_FRAMES, REPLICA_METRICS, snapshot.replica)] if snapshot.replica else []
+            parts["single"][view.labels] = self._part("single", view, [parts["tasks"][feed.labels] for feed in feeds])
+            parts["calls"][view.labels] = self._part("calls", view, view.calls_based_on)
+        if snapshot.replica:
+            parts["replica"][()] = _Written(None, _lines("replica", snapshot.replica), now)
+        parts["exporter"][()] = _Written(None, _lines("exporter", self._reloads), now)
+        self._parts = parts
         self._columns = [
-            *_columns(_TASK_FRAMES, [one.lines for one in told.values()]),
-            *_columns(_FEED_FRAMES, polling),
-            *_columns([*_SINGLE_FRAMES, *_CALL_FRAMES], calls),
-            *(_columns(_REPLICA_FRAMES, replica) if replica else ()),
-            *_columns(_EXPORTER_FRAMES, own),
+            (frame, [one.lines[index] for one in written.values()])
+            for part, written in parts.items()
+            if written or part != "replica"
+            for index, frame in enumerate(_FRAMES[part])
         ]
         long_ago = time.monotonic() - FORGOTTEN_AFTER
         wanted = {asked for asked, at in list(self._asked.items()) if at > long_ago}
@@ -300,27 +268,19 @@ class Exposition:
                 bodies[format_].pack()
         return bodies
 
-    def _told_of(self, view: FeedView) -> _Told:
-        """The lines of a feed's tasks, written again only if they are no longer true."""
-        told = self._told.get(view.labels)
-        if told and told.holds(view.feed, view.now):
-            return told
-        return _Told(view.feed, view.now, view.due, _written(_TASK_FRAMES, TASK_METRICS, view, view.labels))
-
-    def _written(
+    def _part(
         self,
-        key: Labels,
+        part: str,
+        view: FeedView | AccountView,
         based_on: object,
-        frames: Sequence[Frame],
-        metrics: Sequence[Metric[S]],
-        subject: S,
         of: Labels = (),
+        until: Callable[[], float] = lambda: math.inf,
     ) -> _Written:
-        """The lines of something but a feed's tasks, written again only if what they are based on has changed."""
-        before = self._others.get(key)
-        if before and before.based_on == based_on:
+        """A part of what is told of a feed or a provider, written again only if what there is no longer holds."""
+        before = self._parts[part].get(view.labels)
+        if before and before.based_on == based_on and before.since <= view.now < before.until:
             return before
-        return _Written(based_on, _written(frames, metrics, subject, of))
+        return _Written(based_on, _lines(part, view, of), view.now, until())
 
     def _body(self, format_: Format) -> Body:
         """The body in a format; may run in any thread."""
@@ -333,14 +293,8 @@ class Exposition:
         return Body(chain(format_.lines(self._columns), [format_.encode(self._process)]))
 
 
-def _written(frames: Sequence[Frame], metrics: Sequence[Metric[S]], subject: S, of: Labels = ()) -> list[Lines]:
-    return [frame.lines(metric.read(subject), of) for frame, metric in zip(frames, metrics, strict=True)]
-
-
-def _columns(frames: Sequence[Frame], subjects: Sequence[Sequence[Lines]]) -> Iterator[tuple[Frame, list[Lines]]]:
-    """Each frame with what all subjects have to say in it."""
-    for index, frame in enumerate(frames):
-        yield frame, [lines[index] for lines in subjects]
+def _lines(part: str, subject: object, of: Labels = ()) -> Sequence[Lines]:
+    return [frame.lines(frame.read(subject), of) for frame in _FRAMES[part]]
 
 
 @lru_cache(64)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Generic, TypeVar
 
 from prometheus_client.utils import floatToGoString
 
@@ -26,6 +27,7 @@ _AT_ONCE = 2000
 
 number = lru_cache(4096)(floatToGoString)
 
+S = TypeVar("S")
 
 Pieces = tuple[bytes, ...]
 
@@ -38,23 +40,22 @@ class Lines:
     openmetrics: Pieces
 
 
-class Frame:
-    """How a metric is announced, and how its samples are written."""
+class Frame(Generic[S]):
+    """How a metric of the catalogue is announced, and how its samples are written."""
 
-    def __init__(self, name: str, type_: str, labels: Labels, text: str) -> None:
-        self.name = PREFIX + name
-        self.type = type_
-        self._order = sorted((name, index) for index, name in enumerate(labels))
-        helped = text.replace("\\", r"\\").replace("\n", r"\n")
+    def __init__(self, metric: Metric[S], of: Labels = ()) -> None:
+        """`of` are labels of its subject that the catalogue leaves out."""
+        self.name = PREFIX + metric.name
+        self.type = metric.type
+        self.read = metric.read
+        self._order = sorted((name, index) for index, name in enumerate((*of, *metric.labels)))
+        helped = metric.help.replace("\\", r"\\").replace("\n", r"\n")
         # The text format has no gauge histograms: their count and sum are gauges beside a histogram.
-        parts = (
-            {"": self.type} if type_ != "gaugehistogram" else {"": "histogram", "_gcount": "gauge", "_gsum": "gauge"}
-        )
+        gauges = {"_gcount": "gauge", "_gsum": "gauge"}
+        parts = {"": "histogram", **gauges} if self.type == "gaugehistogram" else {"": self.type}
         self.text_heads = tuple(_head(self.name + end, helped, kind) for end, kind in parts.items())
-        quoted = helped.replace('"', r"\"")
-        self.openmetrics_head = _head(
-            self.name.removesuffix("_total") if type_ == "counter" else self.name, quoted, type_
-        )
+        family = self.name.removesuffix("_total") if self.type == "counter" else self.name
+        self.openmetrics_head = _head(family, helped.replace('"', r"\""), self.type)
 
     def lines(self, samples: Iterable[tuple[Labels, float | Distribution]], of: Labels = ()) -> Lines:
         """The lines of samples; `of` are the values of the labels that all of them begin with."""
@@ -98,11 +99,6 @@ class Frame:
         return [f'{name}="{_escaped(values[index])}"' for name, index in self._order]
 
 
-def framed(metric: Metric[Any], of: Labels = ()) -> Frame:
-    """The frame of a metric of the catalogue; `of` are labels of its subject that the catalogue leaves out."""
-    return Frame(metric.name, metric.type, (*of, *metric.labels), metric.help)
-
-
 def _head(name: str, text: str, kind: str) -> bytes:
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()
 
@@ -120,13 +116,5 @@ def _exemplar(value: Distribution, bound: str) -> str:
 
 def _joined(lines: Iterable[str]) -> Pieces:
     """The lines, some thousand joined at a time."""
-    pieces: list[bytes] = []
-    some: list[str] = []
-    for line in lines:
-        some.append(line)
-        if len(some) == _AT_ONCE:
-            pieces.append("".join(some).encode())
-            some.clear()
-    if some:
-        pieces.append("".join(some).encode())
-    return tuple(pieces)
+    rest = iter(lines)
+    return tuple(iter(lambda: "".join(islice(rest, _AT_ONCE)).encode(), b""))

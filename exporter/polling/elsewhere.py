@@ -21,7 +21,7 @@ from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
 from exporter.polling.watch import Callbacks
 from exporter.polling.watch.following import room_for
-from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedStatus, LookUpState, UnmappedWords
+from exporter.snapshot import AccountSnapshot, FeedSnapshot, FeedStatus
 from exporter.tasks import Step, Task, Verdict
 from exporter.vendors.registry import connect, installed
 from exporter.vendors.vendor import Feed
@@ -215,24 +215,16 @@ def _snapshot(
         document=(feed.document.title, feed.document.url),
         lists=feed.lists,
         settings=settings,
-        status=FeedStatus(),
         interval=settings.poll_interval,
         since=tracker.since,
         swept=tracker.swept,
         succeeded=tracker.succeeded,
         freshness=tracker.freshness,
         counts=tracker.counts,
-        exemplars={},
         tasks=tasks,
         ends=ends,
         last_day=tracker.last_day,
         models=tracker.models,
         units=feed.units,
-        followed=0,
-        look_ups=LookUpState(),
-        unmapped=UnmappedWords(),
-        progress=None,
-        idle_advice="",
-        revision=0,
     )
     return shown if shown.is_stale(now) else replace(shown, status=FeedStatus(up=True))

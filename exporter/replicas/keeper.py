@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from exporter.ledger.errors import StoreError
 from exporter.replicas.holding import Holding
@@ -15,6 +15,8 @@ from exporter.replicas.leases import Leases, Overview, ticks
 from exporter.replicas.shares import plan
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RENEWALS = 3
 """So often a lease is renewed before it would end."""
@@ -49,6 +51,8 @@ class Keeper:
     """The life of this replica among the others, from `start` to `stop`."""
 
     def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
+        self.me, self.name = leases.me, leases.name
+        """The id of this replica, and its name for people."""
         self.holding = Holding(leases, clock)
         self.overview = Overview()
         """As it was last read."""
@@ -70,16 +74,6 @@ class Keeper:
         self._lost = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._others: list[asyncio.Task[None]] = []
-
-    @property
-    def me(self) -> str:
-        """The id of this replica."""
-        return self._leases.me
-
-    @property
-    def name(self) -> str:
-        """The name of this replica, for people."""
-        return self._leases.name
 
     def wants(self, providers: Sequence[str], accounts: str = "") -> None:
         """From now on the configuration names these providers, with accounts of this digest."""
@@ -226,25 +220,22 @@ class Keeper:
 
     async def _renew_for_ever(self) -> None:
         while True:
-            parts = RENEWALS if await self._tried("renew", self.renew()) else RETRIES
-            await asyncio.sleep(self._leases.length / parts * random.uniform(0.8, 1.0))  # no secret
+            await self._tried("renew", self.renew())
+            await asyncio.sleep(self._rest_after("renew") * random.uniform(0.8, 1.0))  # no secret
 
     async def _share_for_ever(self, polling: Polling) -> None:
         """Shares out when there is news, and otherwise once in a third of a lease."""
         while True:
             self._news.clear()
-            taken = False
-
-            async def share() -> None:
-                nonlocal taken
-                taken = await self.share(polling)
-
-            went_well = await self._tried("share", share())
-            if not taken:
+            if not await self._tried("share", self.share(polling)):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._leases.length / (RENEWALS if went_well else RETRIES)):
+                    async with asyncio.timeout(self._rest_after("share")):
                         await self._news.wait()
                 await asyncio.sleep(random.uniform(0, HASTE))  # no secret
+
+    def _rest_after(self, what: str) -> float:
+        """Seconds until a step is due again, which are fewer where it has failed."""
+        return self._leases.length / (RETRIES if what in self._troubles else RENEWALS)
 
     async def _drop_for_ever(self, polling: Polling) -> None:
         """Ends the polling of what is no longer held: lost to another replica, or not renewed in time."""
@@ -262,10 +253,10 @@ class Keeper:
                 await self._tried("drop", polling.follow())
                 self._news.set()  # what ended may be free
 
-    async def _tried(self, what: str, step: Awaitable[object]) -> bool:
-        """Whether a step went well. An outage of the database is logged when it begins and when it ends."""
+    async def _tried(self, what: str, step: Awaitable[T]) -> T | None:
+        """What a step returns; None if it fails. An outage of the database is logged as it begins and as it ends."""
         try:
-            await step
+            result = await step
         except StoreError as error:
             trouble = str(error)
         except Exception as error:  # a slip of ours must not end what keeps the leases
@@ -274,11 +265,11 @@ class Keeper:
         else:
             if self._troubles.pop(what, "") and not self._troubles:
                 log.info("the leases can be kept again")
-            return True
+            return result
         if not self._troubles:
             log.warning("the leases cannot be kept", extra={"error": trouble})
         self._troubles[what] = trouble
-        return False
+        return None
 
 
 def _listed(names: Collection[str]) -> str:

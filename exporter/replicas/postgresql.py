@@ -7,8 +7,8 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import psycopg
 
@@ -48,6 +48,9 @@ _DEAF = (
 
 HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]
 """Awaited with a provider, a kind, and the ids of tasks of which there is news."""
+
+Statement = tuple[str, Mapping[str, object] | Sequence[object]]
+"""With its values."""
 
 LEASES, IDS = "videotask_leases", "videotask_ids"
 """The channels: leases were freed, or a replica has come or gone; ids were handed in for a feed."""
@@ -127,54 +130,30 @@ class PostgresqlLeases:
         self._stuck_after = stuck_after
         self.me = uuid.uuid4().hex
         self.length = length
-        self._database = database
+        self.database = database
         self.name = name
         self._is_deaf = False
         self._known: dict[str, frozenset[str]] = {}  # sets of providers by their digest: most replicas share one
-
-    @property
-    def database(self) -> Database:
-        return self._database
 
     async def join(self, providers: Collection[str], accounts: str = "") -> None:
         names = sorted(providers)
         known = hashlib.sha256(json.dumps(names).encode()).hexdigest() + f".{accounts}" * bool(accounts)
         about = self._about(name=self.name, known=known, providers=names)
-
-        async def work(connection: Connection) -> None:
-            await connection.execute(_INSERT_LEASES, [names])
-            await connection.execute(_FORGET, [FORGOTTEN_AFTER])
-            await connection.execute(_INSERT_REPLICA, about)
-            await _notify(connection, LEASES)
-
-        await self._database.run(work)
+        await self._change((_INSERT_LEASES, [names]), (_FORGET, [FORGOTTEN_AFTER]), (_INSERT_REPLICA, about))
 
     async def renew(self, held: Mapping[str, int]) -> set[str]:
-        return {row[0] for row in await self._rows(_RENEW, self._of(held))}
+        return {row[0] for row in await self._rows((_RENEW, self._of(held)))}
 
     async def acquire(self, providers: Collection[str], most: int) -> dict[str, int]:
-        async def work(connection: Connection) -> list[Any]:
-            await connection.execute(_END_STUCK, [self._stuck_after])
-            values = self._about(providers=list(providers), most=most)
-            return await (await connection.execute(_ACQUIRE, values)).fetchall()
-
-        return dict(await self._database.run(work))
+        values = self._about(providers=list(providers), most=most)
+        return dict(await self._rows((_END_STUCK, [self._stuck_after]), (_ACQUIRE, values)))
 
     async def release(self, held: Mapping[str, int]) -> None:
-        async def work(connection: Connection) -> None:
-            await connection.execute(_RELEASE, self._of(held))
-            await _notify(connection, LEASES)
-
         if held:
-            await self._database.run(work)
+            await self._change((_RELEASE, self._of(held)))
 
     async def leave(self) -> None:
-        async def work(connection: Connection) -> None:
-            for statement in _LEAVE:
-                await connection.execute(statement, self._about())
-            await _notify(connection, LEASES)
-
-        await self._database.run(work)
+        await self._change(*((statement, self._about()) for statement in _LEAVE))
 
     async def overview(self) -> Overview:
         async def work(connection: Connection) -> tuple[list[Any], list[Any]]:
@@ -184,7 +163,7 @@ class PostgresqlLeases:
                 self._known |= {known: frozenset(providers) for known, providers in found}
             return replicas, await (await connection.execute(_HOLDERS)).fetchall()
 
-        replicas, holders = await self._database.run(work)
+        replicas, holders = await self.database.run(work)
         self._known = {row[2]: self._known[row[2]] for row in replicas if row[2] in self._known}
         return Overview(
             {me: self._known.get(known, frozenset()) for me, _, known in replicas},
@@ -201,7 +180,7 @@ class PostgresqlLeases:
         told = [json.dumps([provider, kind, ids[:count]]) for count in (len(ids), FEW, 0)]
         payload = next((one for one in told if len(one.encode()) <= LONGEST), "")
         if payload:
-            await self._database.run(lambda connection: _notify(connection, IDS, payload))
+            await self.database.run(lambda connection: _notify(connection, IDS, payload))
 
     async def listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
         """Calls these on notifications of other replicas, for ever. After an outage both may have been missed."""
@@ -213,13 +192,13 @@ class PostgresqlLeases:
             await asyncio.sleep(LISTEN_AGAIN)
 
     async def _listen(self, freed: Callable[[], None], handed_in: HandedIn) -> None:
-        connection = await self._database.connect()
+        connection = await self.database.connect()
         try:
             for channel in (LEASES, IDS):
                 await connection.execute(f"LISTEN {channel}")
             freed()  # meanwhile something may have been missed
             patience = connection.patience
-            await self._database.run(lambda other: _notify(other, LEASES))
+            await self.database.run(lambda other: _notify(other, LEASES))
             hears, rest = False, HEARD_WITHIN
             while True:
                 connection.patience = rest + patience  # silence is no fault
@@ -241,19 +220,26 @@ class PostgresqlLeases:
 
     async def close(self) -> None:
         """Ends what is under way; what takes long by then is given up, and the leases end by themselves."""
-        await self._database.close(CLOSE_WITHIN)
+        await self.database.close(CLOSE_WITHIN)
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def _change(self, *statements: Statement) -> None:
+        """Does this in one transaction, and notifies the other replicas."""
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        async def work(connection: Connection) -> None:
+            for statement in statements:
+                await connection.execute(*statement)
+            await _notify(connection, LEASES)
 
-    async def _rows(self, statement: str, values: Mapping[str, object]) -> Iterable[Any]:
+        await self.database.run(work)
+
+    async def _rows(self, *statements: Statement) -> list[Any]:
+        """Does this in one transaction; what the last statement returns."""
+
         async def work(connection: Connection) -> list[Any]:
-            return await (await connection.execute(statement, values)).fetchall()
+            cursors = [await connection.execute(*statement) for statement in statements]
+            return await cursors[-1].fetchall()
 
-        return await self._database.run(work)
+        return await self.database.run(work)
 
     def _about(self, **more: object) -> dict[str, object]:
         return {"me": self.me, "length": self.length, **more}

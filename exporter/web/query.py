@@ -100,6 +100,10 @@ class TaskQuery(BaseModel):
     )
     per_page: Whole = Field(default=50, ge=1, le=PER_PAGE_LIMIT, description="tasks on a page")
 
+    def concerns(self, feed: FeedSnapshot) -> bool:
+        """Whether tasks of a feed are asked for."""
+        return self.provider in (None, feed.provider) and self.kind in (None, feed.kind)
+
     def encoded(self, **changes: object) -> str:
         """As the query of a URL, with some values changed; what is as by default is left out."""
         return urlencode(self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True), doseq=True)
@@ -178,11 +182,10 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     # Without what they are ordered by: to free that for 100,000 tasks at once would hold up everything for 15 ms.
     runs: list[tuple[FeedSnapshot, list[Task]]] = []
     for feed in snapshot.feeds:
-        wanted = query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
         matches = _filter_of(query, feed)
         recent = feed.recent(now)
         known += len(feed.tasks) + len(recent)
-        for tasks in (feed.tasks, recent) if wanted else ():
+        for tasks in (feed.tasks, recent) if query.concerns(feed) else ():
             for start in range(0, len(tasks), RUN):
                 some = [task for task in tasks[start : start + RUN] if matches(task)]
                 total += len(some)
@@ -192,10 +195,8 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     # Short sorted runs that are merged as far as the page: no step is long, whatever is asked for.
     ranked = [_ranked(feed, tasks, order) for feed, tasks in runs] if total > first else []
     merged = heapq.merge(*ranked, key=itemgetter(0), reverse=descending)
-    stale = {feed.labels for feed in snapshot.feeds if feed.is_stale(now)}
-    rows = [
-        Row(feed, task, feed.labels in stale and not task.state.is_end) for _, feed, task in islice(merged, first, last)
-    ]
+    page = islice(merged, first, last)
+    rows = [Row(feed, task, not task.state.is_end and feed.is_stale(now)) for _, feed, task in page]
     return TaskPage(query, rows, total, known)
 
 
@@ -225,9 +226,6 @@ def _filter_of(query: TaskQuery, feed: FeedSnapshot) -> Callable[[Task], bool]:
     return matches
 
 
-Value = str | float | None
-
-
 def _order_of(query: TaskQuery, now: float) -> _Order:
     descending = query.direction is Direction.DESCENDING
     value_of = _VALUES[query.sort]
@@ -246,9 +244,9 @@ def _duration(task: Task, now: float) -> float | None:
     return None if task.submitted_at is None else now - task.submitted_at
 
 
-_VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], Value]] = {
+_VALUES: dict[Sort, Callable[[FeedSnapshot, Task, float], str | float | None]] = {
     Sort.CHANGED: lambda feed, task, now: task.changed,
-    Sort.SUBMITTED: lambda feed, task, now: task.first_seen if task.submitted_at is None else task.submitted_at,
+    Sort.SUBMITTED: lambda feed, task, now: task.since,
     Sort.STARTED: lambda feed, task, now: task.started_at,
     Sort.ENDED: lambda feed, task, now: task.placed_at if task.state.is_end else None,
     Sort.DURATION: lambda feed, task, now: _duration(task, now),

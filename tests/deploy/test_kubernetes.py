@@ -22,10 +22,10 @@ from exporter.metrics.catalogue import (
     EXPORTER_METRICS,
     FEED_METRICS,
     PROVIDER_METRICS,
+    REPLICA_METRICS,
     TASK_METRICS,
     Metric,
 )
-from exporter.metrics.replica import REPLICA_METRICS
 from grafana.identity import JOB
 from grafana.rules_files import ALERTS, KUBERNETES_RULES, RECORDINGS
 from tests.harness import Start, wait_for

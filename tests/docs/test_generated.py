@@ -17,10 +17,10 @@ from exporter.metrics.catalogue import (
     FEED_METRICS,
     PREFIX,
     PROVIDER_METRICS,
+    REPLICA_METRICS,
     TASK_METRICS,
     Metric,
 )
-from exporter.metrics.replica import REPLICA_METRICS
 from exporter.simulator import SEEDS, Feed, World, app, fake_of, running
 from exporter.simulator.world.profiles import PROFILES
 from exporter.vendors import plug_ins

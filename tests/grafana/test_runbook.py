@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.web.pages.runbook import SECTIONS as SERVED_SECTIONS
+from exporter.web.pages.routes import RUNBOOK as SERVED_SECTIONS
 from grafana.promql import CLOSED, SERVED
 from grafana.rules_files import ALERTS, HERE
 

@@ -210,10 +210,10 @@ async def test_the_page_of_a_replica_without_its_database_says_what_is_wrong(
 ) -> None:
     one = await replicas.start("one", *some(live_site, 1))
     await until("a first sweep", one.polls)
-    assert Overview.of(await one.polled.everything(), Reloads(), "", time.time()).level == "good"
+    assert Overview(await one.polled.everything(), Reloads(), "", time.time()).level == "good"
     one.line.is_cut = True
     await until("an end of the polling", lambda: not one.polled.by_name)
-    overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+    overview = Overview(await one.polled.everything(), Reloads(), "", time.time())
     assert (overview.level, overview.verdict) == ("bad", "No provider is polled")
     assert [(one.whose, one.words) for one in overview.troubles] == [(Whose.DATABASE, "no answer")]
 
@@ -225,7 +225,7 @@ async def test_the_page_says_which_provider_no_replica_polls(replicas: Replicas,
     await until("the other", lambda: one.polls() == ["swap0"])
 
     async def told() -> list[str]:
-        overview = Overview.of(await one.polled.everything(), Reloads(), "", time.time())
+        overview = Overview(await one.polled.everything(), Reloads(), "", time.time())
         return [f"{trouble.what}: {trouble.words}" for trouble in overview.troubles]
 
     assert await told() == ["One provider is polled by no replica: swap1: a value that cannot be read"]

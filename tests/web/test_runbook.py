@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from exporter.web.pages.runbook import SECTIONS
+from exporter.web.pages.routes import RUNBOOK
 from grafana import runbook
 
 from .serving import served, studio
@@ -26,14 +26,14 @@ async def test_every_alert_has_a_page_and_the_list_leads_to_it() -> None:
     async with studio() as rig, served(rig.app()) as http:
         listed = (await http.get("/runbook")).text
         links = re.findall(r'href="([^"]*runbook/\w+)"', listed)
-        assert [urljoin("/runbook", link) for link in links] == [f"/runbook/{title}" for title in SECTIONS]
-        for title in SECTIONS:
+        assert [urljoin("/runbook", link) for link in links] == [f"/runbook/{title}" for title in RUNBOOK]
+        for title in RUNBOOK:
             answer = await http.get(f"/runbook/{title}")
             assert answer.status_code == 200
             assert f"<h1>{title}</h1>" in answer.text
             assert "<strong>Do:</strong>" in answer.text
             within = re.findall(r'<a href="(\w+)">', answer.text)
-            assert {urljoin(f"/runbook/{title}", link) for link in within} <= {f"/runbook/{one}" for one in SECTIONS}
+            assert {urljoin(f"/runbook/{title}", link) for link in within} <= {f"/runbook/{one}" for one in RUNBOOK}
             assert "](" not in answer.text
 
 
@@ -58,6 +58,6 @@ async def test_an_unknown_alert_is_answered_with_the_list(name: str) -> None:
     async with studio() as rig, served(rig.app()) as http:
         answer = await http.get(f"/runbook/{name}")
         assert answer.status_code == 404
-        assert all(title in answer.text for title in SECTIONS)
+        assert all(title in answer.text for title in RUNBOOK)
         assert "<script>" not in answer.text.replace("<script src", "")
         assert len(answer.content) < 10_000

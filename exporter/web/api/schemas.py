@@ -5,14 +5,13 @@ Times are Unix seconds, durations seconds, ratios from 0 to 1. What is unknown i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, Snapshot
-from exporter.tasks import ENDS, Clock, Phase, Reason, State, Step
+from exporter.tasks import Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
 from exporter.views import FeedView
 from exporter.web.query import Row, TaskPage
@@ -250,8 +249,10 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
         last_successful_poll=feed.succeeded,
         next_sweep=status.next_sweep,
         poll_interval=feed.interval,
-        in_flight={state: len(tasks) for state, tasks in view.in_flight.items()} or None,
-        recent=_recent(view) if feed.swept else None,
+        in_flight=view.in_flight_by_state or None,
+        recent=Recent(window=feed.settings.recent_window, ended=view.ends_by_state, failures=view.failures_by_reason)
+        if feed.swept
+        else None,
         progress=Progress.model_validate(feed.progress) if feed.progress else None,
         outage=Outage.model_validate(status.outage) if status.outage else None,
         failed_calls=[CallFailed.model_validate(call) for call in reversed(status.failed_calls)],
@@ -261,14 +262,4 @@ def _feed(feed: FeedSnapshot, account: AccountSnapshot, now: float) -> FeedState
             settings=list(feed.unmapped.settings.values()),
             hidden=feed.unmapped.hidden,
         ),
-    )
-
-
-def _recent(view: FeedView) -> Recent:
-    ended = Counter(task.state for task in view.recent)
-    failures = Counter(task.reason for task in view.recent if task.reason)
-    return Recent(
-        window=view.settings.recent_window,
-        ended={state: ended[state] for state in ENDS},
-        failures={reason: failures[reason] for reason in Reason},
     )

@@ -37,6 +37,11 @@ def plain(word: str) -> str:
     return word.replace("_", " ")
 
 
+def several(count: float, what: str) -> str:
+    """So many: "1 task", "2 tasks"."""
+    return f"{count:.0f} {what}" + "s" * (count != 1)
+
+
 def rough(seconds: float) -> str:
     """How long something is or was ago, in one unit: "119 s", "2 min", "2 h", "2 d"."""
     for unit, length in _UNITS[:-1]:

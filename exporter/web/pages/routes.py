@@ -1,10 +1,10 @@
-"""The pages for people: status, tasks, one task. They work without JavaScript, and ask nothing of other hosts."""
+"""The pages for people: status, tasks, a task, the runbook. They need no JavaScript, and ask nothing of other hosts."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib import resources
 from urllib.parse import quote
 
@@ -19,8 +19,8 @@ from exporter.ledger.errors import StoreError
 from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
-from exporter.web.pages import filters, runbook
-from exporter.web.pages.status.finding import Finding, Show, query_of
+from exporter.web.pages import filters
+from exporter.web.pages.status.finding import Finding, Show
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.timeline import TaskStory
 from exporter.web.query import Direction, Sort, TaskPage, TaskQuery, find, parse
@@ -59,6 +59,16 @@ def _static() -> tuple[Mapping[str, str], Mapping[str, tuple[bytes, str]]]:
 
 _NAMES, _SERVED = _static()
 
+RUNBOOK: Mapping[str, str] = json.loads(
+    resources.files("exporter.web.pages").joinpath("runbook.json").read_text(encoding="utf-8")
+)
+"""What to do about an alert, HTML of ours by its name; `python -m grafana.generate` writes it from docs/runbook.md."""
+
+_ALERTS = {title.lower(): title for title in RUNBOOK}
+
+_LONGEST = 100
+"""Characters of an unknown alert that its page repeats."""
+
 _TEMPLATES = Environment(
     loader=PackageLoader("exporter.web.pages"),
     autoescape=True,
@@ -67,8 +77,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.globals.update(version=__version__, static=_NAMES, Sort=Sort, words=filters)
-_TEMPLATES.globals.update(Show=Show, feeds_of=query_of)
+_TEMPLATES.globals.update(version=__version__, static=_NAMES, Show=Show, Sort=Sort, words=filters)
 _TEMPLATES.filters.update(
     {name: getattr(filters, name) for name in ("plain", "rough", "lasting", "percent", "utc", "iso", "amount")},
     tint=lambda word: f"{type(word).__name__.lower()}-{word}",
@@ -99,7 +108,7 @@ def routes(
         snapshot, trouble, now = await source.everything(), web_trouble(), clock()
 
         def summed_up() -> Response:
-            overview = Overview.of(snapshot, reloads, trouble, now, Finding.of(request.query_params))
+            overview = Overview(snapshot, reloads, trouble, now, Finding.of(request.query_params))
             return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
 
         return await searches.run(summed_up, _address(request))
@@ -108,7 +117,7 @@ def routes(
         address, snapshot, now = _address(request), await source.everything(), clock()
         query = parse(request.query_params)
         found = await searches.run(lambda: find(snapshot, query, now), address)
-        earlier = await _in_ledger(source, found)
+        earlier = await _in_ledger(source, snapshot, found)
         return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
 
     def listed(
@@ -143,6 +152,13 @@ def routes(
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
         return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
 
+    async def alert(request: Request) -> Response:
+        name = request.path_params.get("alert", "")
+        title = _ALERTS.get(name.lower(), name[:_LONGEST])
+        section = RUNBOOK.get(title, "")
+        shown = {"alert": title, "section": section, "alerts": list(RUNBOOK), "refresh": 0}
+        return _rendered(request, "runbook.html", 200 if section or not name else 404, **shown)
+
     async def static(request: Request) -> Response:
         found = _SERVED.get(request.path_params["name"])
         if found is None:
@@ -154,7 +170,8 @@ def routes(
         Route("/tasks", tasks),
         Route("/tasks/{provider}/{kind}/{id:path}", task),
         Route("/static/{name}", static),
-        *runbook.routes(partial(_rendered, refresh=0)),
+        Route("/runbook", alert),
+        Route("/runbook/{alert}", alert),
     ]
 
 
@@ -193,7 +210,7 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
+async def _in_ledger(source: Source, snapshot: Snapshot, found: TaskPage) -> list[tuple[FeedSnapshot, Task]]:
     """Tasks with exactly the id that was searched for, if they ended too long ago to be found otherwise.
 
     Raises StoreError.
@@ -201,26 +218,21 @@ async def _in_ledger(source: Source, found: TaskPage) -> list[tuple[FeedSnapshot
     query = found.query
     if found.total or query.id is None or not is_task_id(query.id):
         return []
-    feeds = (await source.everything()).feeds
     known = await source.find_all(query.id)
     return [
         (feed, task)
-        for feed in feeds
-        if _concerns(query, feed)
-        and (task := known.get((feed.provider, feed.kind)))
+        for feed in snapshot.feeds
+        if query.concerns(feed)
+        and (task := known.get(feed.labels))
         and task.state in (query.state or ENDS)
         and task.reason in (query.reason or (task.reason,))
         and query.model in (None, task.model)
     ]
 
 
-def _concerns(query: TaskQuery, feed: FeedSnapshot) -> bool:
-    return query.provider in (None, feed.provider) and query.kind in (None, feed.kind)
-
-
 def _models(snapshot: Snapshot, query: TaskQuery) -> list[str]:
     """The models to choose from: those with series, and the one asked for. None where no feed reports models."""
-    known = {model for feed in snapshot.feeds if _concerns(query, feed) for model in feed.models}
+    known = {model for feed in snapshot.feeds if query.concerns(feed) for model in feed.models}
     return in_order(known | {query.model} if query.model else known)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from exporter.client.errors import FailedCall
 from exporter.metrics.catalogue import STATS, TASK_METRICS
 from exporter.snapshot import FeedSnapshot, Labels
-from exporter.tasks import ENDS, Field, Phase, Reason, State
+from exporter.tasks import Field, Phase, Reason, State
 from exporter.views import FeedView
 from exporter.web.pages import filters as words
 from exporter.web.pages.status.sparks import Span, Spark, sparks
@@ -90,16 +90,15 @@ class FeedCard:
 
     @cached_property
     def in_flight(self) -> Sequence[Share]:
-        return self._shares({state: len(those) for state, those in self.view.in_flight.items()})
+        return self._shares(self.view.in_flight_by_state)
 
     @cached_property
     def ends(self) -> Sequence[Share]:
-        return self._shares(self._tally("recent_tasks", ENDS))
+        return self._shares(self.view.ends_by_state)
 
     @cached_property
     def failures(self) -> Sequence[Share]:
-        found = self._tally("recent_failures", Reason)
-        return self._shares({reason: count for reason, count in found.items() if count})
+        return self._shares({reason: count for reason, count in self.view.failures_by_reason.items() if count})
 
     @cached_property
     def durations(self) -> Mapping[Phase, Sequence[float | None]]:
@@ -114,7 +113,7 @@ class FeedCard:
     @property
     def total_in_flight(self) -> int | None:
         """How many tasks are in flight; None where that is not known."""
-        return sum(map(len, self.view.in_flight.values())) if self.view.in_flight else None
+        return sum(self.view.in_flight_by_state.values()) if self.view.in_flight else None
 
     @property
     def progress(self) -> str:
@@ -162,8 +161,8 @@ class FeedCard:
         """What is worth knowing, and hurts nothing that is shown."""
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
-            since = words.lasting(self.feed.settings.stalled_after)
-            notes.append(f"{tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
+            some, since = words.several(stalled, "task"), words.lasting(self.feed.settings.stalled_after)
+            notes.append(f"{some} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
             notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
         found = self._read("unmapped_values_total")
@@ -202,21 +201,22 @@ class FeedCard:
         if outage := self.status.outage:
             whose = WHOSE_CAUSE.get(outage.cause, Whose.EXPORTER)
             what = f"{self.name} cannot be read"
-            yield Trouble(whose, what, f"{words.plain(outage.label)}: {outage.words}", outage.advice, outage.since)
+            told = f"{words.plain(outage.label)}: {outage.words}"
+            yield Trouble(whose, what, told, outage.advice, outage.since, is_grave=True)
         elif self.follows_nothing and self.status.up is not None:
             told = "The feed cannot be listed, and no task is under watch."
             what = f"{self.name} has nothing to show"
-            yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice, is_grave=False)
+            yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice)
         yield from self._unknown()
         yield from self._failing()
 
     def _unknown(self) -> Iterable[Trouble]:
         if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
-            what = f"{tasks(count)} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
+            what = f"{words.several(count, 'task')} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
             told = "The exporter does not know the vendor's word for the state."
             lines = [line for field, line in self.feed.unmapped.settings.items() if field is Field.STATE]
             advice = f"{UNKNOWN_STATE} {self._map_it(lines)}" if lines else UNKNOWN_STATE
-            yield Trouble(Whose.EXPORTER, what, told, advice, is_grave=False, is_first=True, settings=lines)
+            yield Trouble(Whose.EXPORTER, what, told, advice, is_first=True, settings=lines)
 
     def _map_it(self, lines: Iterable[str]) -> str:
         """What to do with settings that map words."""
@@ -236,22 +236,18 @@ class FeedCard:
         count, reason = max(most, default=(failed, Reason.UNKNOWN))
         told = f"Mostly: {words.plain(reason)} ({count})."
         what = f"{failed} of {measured} tasks of {self.name} failed within {words.lasting(self.window)}"
-        yield Trouble(WHOSE_REASON[reason], what, told, words.REASONS[reason], is_grave=False)
+        yield Trouble(WHOSE_REASON[reason], what, told, words.REASONS[reason])
 
     def _read(self, metric: str) -> dict[Labels, float]:
         """What /metrics says: the page has no numbers of its own."""
         return {labels: value for labels, value in _METRICS[metric].read(self.view) if isinstance(value, (int, float))}
 
-    def _tally(self, metric: str, closed: Iterable[State | Reason]) -> dict[State | Reason, int]:
-        found = self._read(metric)
-        return {word: int(found[(word,)]) for word in closed if (word,) in found}
-
-    def _shares(self, counts: Mapping[State, int] | Mapping[State | Reason, int]) -> Sequence[Share]:
+    def _shares(self, counts: Mapping[State, int] | Mapping[Reason, int]) -> Sequence[Share]:
         return shares(counts, self.provider, self.kind)
 
 
 def shares(
-    counts: Mapping[State, int] | Mapping[State | Reason, int], provider: str | None = None, kind: str | None = None
+    counts: Mapping[State, int] | Mapping[Reason, int], provider: str | None = None, kind: str | None = None
 ) -> Sequence[Share]:
     """The parts of a bar, one for each word, in their order."""
     total, before = sum(counts.values()), 0
@@ -280,10 +276,6 @@ def _some(ids: Sequence[str]) -> str:
 
 def _cut(task_id: str) -> str:
     return task_id if len(task_id) <= LONGEST_ID else f"{task_id[:LONGEST_ID]}..."
-
-
-def tasks(count: float) -> str:
-    return "1 task" if count == 1 else f"{count:.0f} tasks"
 
 
 _METRICS = {metric.name: metric for metric in TASK_METRICS}

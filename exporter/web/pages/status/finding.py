@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
-from urllib.parse import urlencode
+from typing import Self
 
-from exporter.snapshot import FeedSnapshot
+from exporter.web.pages.status.card import FeedCard
 
 
 class Show(StrEnum):
@@ -21,15 +20,6 @@ class Show(StrEnum):
     """Those of which nothing is known yet, or nothing fresh."""
     BUSY = "busy"
     """Those with tasks in flight."""
-
-
-class _Card(Protocol):
-    @property
-    def rank(self) -> int: ...
-    @property
-    def total_in_flight(self) -> int | None: ...
-
-    feed: FeedSnapshot
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class Finding:
     def is_all(self) -> bool:
         return not (self.words or self.provider or self.kind) and self.show is Show.ALL
 
-    def takes(self, card: _Card) -> bool:
+    def takes(self, card: FeedCard) -> bool:
         """Whether a feed is asked for."""
         feed = card.feed
         if (self.provider and feed.provider != self.provider) or (self.kind and feed.kind != self.kind):
@@ -72,8 +62,3 @@ class Finding:
             case Show.BUSY:
                 return bool(card.total_in_flight)
         return True
-
-
-def query_of(provider: str, kind: str = "") -> str:
-    """The query that asks for the feeds of a provider, or for one of them."""
-    return urlencode({"provider": provider} | ({"kind": kind} if kind else {}))

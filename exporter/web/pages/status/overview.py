@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from exporter.snapshot import BalanceSnapshot, Reloads, ReplicaSnapshot, Snapshot
+from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import IN_FLIGHT
-from exporter.web.pages.status.card import FeedCard, Share, shares, tasks
+from exporter.web.pages.filters import several
+from exporter.web.pages.status.card import FeedCard, Share, shares
 from exporter.web.pages.status.finding import Finding
 from exporter.web.pages.status.sparks import Span, span_of
-from exporter.web.pages.status.troubles import (
-    Trouble,
-    feeds,
-    merged,
-    of_balances,
-    of_configuration,
-    of_replica,
-    of_watching,
-)
+from exporter.web.pages.status.troubles import Trouble, merged, of_balances, of_configuration, of_replica, of_watching
 
 MANY = 12
 """More feeds than this are rows, with a search above them; fewer are cards with all that is known."""
@@ -41,42 +34,34 @@ class Group:
     def summary(self) -> str:
         """How many they are, and how many of them cannot be read."""
         down = sum(card.status.up is False for card in self.cards)
-        return feeds(len(self.cards)) + (f", {down} down" if down else "")
+        return several(len(self.cards), "feed") + (f", {down} down" if down else "")
 
 
-@dataclass(frozen=True)
 class Overview:
     """The whole status page."""
 
-    cards: Sequence[FeedCard]
-    troubles: Sequence[Trouble]
-    """The grave ones first."""
-    balances: Sequence[tuple[str, BalanceSnapshot]] = ()
-    """What is left, by provider, where it can be read."""
-    replica: ReplicaSnapshot | None = None
-    finding: Finding = field(default_factory=Finding)
-
-    @classmethod
-    def of(
-        cls, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float, finding: Finding | None = None
-    ) -> Overview:
-        cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
+    def __init__(
+        self, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float, finding: Finding | None = None
+    ) -> None:
+        self.cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
         troubles = [
             *of_configuration(reloads, web_trouble),
             *of_replica(snapshot),
             *of_watching(snapshot),
             *of_balances(snapshot),
+            *(trouble for card in self.cards for trouble in card.troubles),
         ]
-        for card in cards:
-            troubles += card.troubles
-        read = [(one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None]
-        return cls(
-            cards,
-            sorted(merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)),
-            read,
-            snapshot.replica,
-            finding or Finding(),
+        self.troubles: Sequence[Trouble] = sorted(
+            merged(troubles), key=lambda one: (not one.is_grave, not one.is_first)
         )
+        self.balances = [
+            (one.name, one.balance) for one in snapshot.accounts if one.balance and one.balance.amount is not None
+        ]
+        """What is left, by provider, where it can be read."""
+        self.replica = snapshot.replica
+        self.finding = finding or Finding()
+        self.span: Span = span_of(snapshot.feeds, now)
+        """How far back all drawings go."""
 
     @property
     def are_many(self) -> bool:
@@ -89,11 +74,6 @@ class Overview:
         if not self.finding.is_all:
             return 0
         return FIRST if self.are_many else len(self.troubles)
-
-    @cached_property
-    def span(self) -> Span:
-        """How far back all drawings go."""
-        return span_of((card.feed for card in self.cards), max((card.now for card in self.cards), default=0.0))
 
     @cached_property
     def found(self) -> Sequence[FeedCard]:
@@ -146,11 +126,11 @@ class Overview:
         if not self.cards:
             return "No provider is polled" if self.replica and self.replica.held else "No provider is configured"
         if down:
-            return f"{down} of {feeds(len(self.cards))} cannot be read"
+            return f"{down} of {several(len(self.cards), 'feed')} cannot be read"
         if self.troubles:
             return "One thing needs a look" if len(self.troubles) == 1 else f"{len(self.troubles)} things need a look"
         if self.waiting:
-            return f"Waiting for the first sweep of {feeds(self.waiting)}"
+            return f"Waiting for the first sweep of {several(self.waiting, 'feed')}"
         return "All is well"
 
     @property
@@ -159,10 +139,10 @@ class Overview:
             return "What other replicas poll is not known either."
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
-        in_flight = f"{tasks(self.total_in_flight)} in flight"
+        in_flight = f"{several(self.total_in_flight, 'task')} in flight"
         if all(card.view.in_flight for card in self.cards):
-            return f"{feeds(self.up)} up, {in_flight}."
-        return f"{self.up} of {feeds(len(self.cards))} up, {in_flight} as far as is known."
+            return f"{several(self.up, 'feed')} up, {in_flight}."
+        return f"{self.up} of {several(len(self.cards), 'feed')} up, {in_flight} as far as is known."
 
 
 def _elsewhere(snapshot: Snapshot, provider: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exporter.snapshot import Reloads, Snapshot
@@ -81,7 +81,7 @@ class Trouble:
     words: str
     advice: str = ""
     since: float | None = None
-    is_grave: bool = True
+    is_grave: bool = False
     """Whether something is not seen at all; otherwise it is only worth a look."""
     is_first: bool = False
     """Whether it comes before what else is worth a look."""
@@ -92,19 +92,15 @@ class Trouble:
 def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
     if not reloads.successful:
         told = "The last valid configuration stays in force."
-        yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told, is_grave=False)
+        yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told)
     for remark in reloads.remarks:
-        yield Trouble(
-            Whose.CONFIGURATION, "The configuration works, but probably not as you mean it", remark, "", is_grave=False
-        )
+        yield Trouble(Whose.CONFIGURATION, "The configuration works, but probably not as you mean it", remark)
     for plug_in in reloads.plug_ins:
         told = "The rest runs. Mend or remove the package, and restart the exporter."
-        yield Trouble(
-            Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told, is_grave=False
-        )
+        yield Trouble(Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told)
     if web_trouble:
         told = "The last valid TLS settings and users stay in force."
-        yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told, is_grave=False)
+        yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told)
 
 
 def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
@@ -114,7 +110,7 @@ def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
         return
     if replica.trouble:
         told = "Without its database this replica polls nothing and serves no series. It goes on by itself."
-        yield Trouble(Whose.DATABASE, "The leases cannot be kept", replica.trouble, told)
+        yield Trouble(Whose.DATABASE, "The leases cannot be kept", replica.trouble, told, is_grave=True)
     elif unheld := replica.unheld:
         some = ", ".join(unheld[:FEW]) + (", ..." if len(unheld) > FEW else "")
         what = "One provider is" if len(unheld) == 1 else f"{len(unheld)} providers are"
@@ -125,7 +121,7 @@ def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
     if replica.unread:
         told = "Only what this replica polls is shown here. Each replica goes on polling and serves its own series."
         what = "What other replicas poll is not shown"
-        yield Trouble(Whose.DATABASE, what, replica.unread, told, is_grave=False)
+        yield Trouble(Whose.DATABASE, what, replica.unread, told)
 
 
 def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
@@ -135,7 +131,7 @@ def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
                 "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
             )
             what = f"A source of ids of {account.name} cannot be used as a whole"
-            yield Trouble(Whose.CONFIGURATION, what, trouble, told, is_grave=False)
+            yield Trouble(Whose.CONFIGURATION, what, trouble, told)
 
 
 def merged(troubles: Iterable[Trouble]) -> list[Trouble]:
@@ -156,7 +152,7 @@ def _together(several: Sequence[Trouble]) -> Trouble:
         names = [*names[:FEW], f"{len(names) - FEW} more feeds"]
     since = min(trouble.since for trouble in several if trouble.since is not None)
     what = f"{', '.join(names[:-1])} and {names[-1]} cannot be read"
-    return Trouble(first.whose, what, first.words, first.advice, since)
+    return replace(first, what=what, since=since)
 
 
 def of_balances(snapshot: Snapshot) -> Iterable[Trouble]:
@@ -169,12 +165,8 @@ def of_balances(snapshot: Snapshot) -> Iterable[Trouble]:
             what = f"The balance of {account.name} cannot be read"
             told = f"{balance.advice} The tasks of the account are not affected."
             whose = WHOSE_CAUSE.get(balance.cause, Whose.VENDOR) if balance.cause else Whose.VENDOR
-            yield Trouble(whose, what, balance.trouble, told.strip(), balance.since, is_grave=False)
+            yield Trouble(whose, what, balance.trouble, told.strip(), balance.since)
         elif balance.lasts is not None and balance.lasts < SOON:
             what = f"The balance of {account.name} ends in about {words.lasting(balance.lasts)}"
             told = f"{words.amount(balance.amount or 0.0, balance.unit)} are left, at the pace of the last six hours."
-            yield Trouble(Whose.ACCOUNT, what, told, "Top the account up, or submit less.", is_grave=False)
-
-
-def feeds(count: int) -> str:
-    return f"{count} feed" if count == 1 else f"{count} feeds"
+            yield Trouble(Whose.ACCOUNT, what, told, "Top the account up, or submit less.")
