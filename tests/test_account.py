@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from exporter.simulator import HandClock
 from exporter.snapshot import BalanceSnapshot
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
-from tests.harness import NOW
+from tests.harness import NOW, leaping
 
 ASK: dict[str, Any] = {"path": "/v2/account", "balance": {"path": "data.left", "unit": "credits"}}
 
@@ -198,11 +199,40 @@ async def test_the_pace_is_what_was_spent_whatever_was_added(open_account: Open)
 async def test_a_pace_takes_ten_minutes_and_forgets_after_six_hours(open_account: Open) -> None:
     account = await open_account()
     await account.ask({"data": {"left": 100}})
-    await account.ask({"data": {"left": 50}})
-    soon = account.now
-    for _ in range(30):
-        await account.ask({"data": {"left": 50}}, after=900)
-    assert (soon.pace, account.now.pace, account.now.lasts) == (None, 0, None)
+    paces = []
+    for after in [599, 1] + [600] * 35 + [1]:
+        await account.ask({"data": {"left": 50}}, after=after)
+        paces.append(account.now.pace)
+    assert paces[:2] == [None, pytest.approx(50 / 600)]
+    assert paces[-2:] == [pytest.approx(50 / (6 * 3600)), 0]
+    assert account.now.lasts is None
+
+
+def test_while_a_balance_cannot_be_read_it_is_asked_for_up_to_four_times_more_seldom() -> None:
+    async def asked_at() -> list[float]:
+        acme = Acme()
+        polled = await Polled.open(declared(account=ASK), acme, account_interval="5m")
+        (one,) = polled.polled.by_name.values()
+        now = asyncio.get_running_loop().time
+        asked: list[float] = []
+        enough = asyncio.Event()
+
+        def refuse_some(what: str, ids: list[str]) -> httpx.Response | None:
+            asked.append(now())
+            if len(asked) == 8:
+                enough.set()
+            return answer({}, 500) if len(asked) <= 5 else None
+
+        acme.instead = refuse_some
+        one.account.start()
+        await enough.wait()
+        await one.account.stop()
+        await polled.aclose()
+        return asked
+
+    asked = leaping(asked_at())
+    gaps = [later - before for before, later in pairwise(asked)]
+    assert gaps == [pytest.approx(300 * times, rel=0.051) for times in (2, 4, 4, 4, 4, 1, 1)]
 
 
 async def test_without_requests_left_today_the_balance_is_not_asked_for(open_account: Open) -> None:
