@@ -69,6 +69,20 @@ def test_all_feeds_share_the_budget() -> None:
     assert shared.remaining == 960
 
 
+def test_eight_sweeps_tell_what_the_next_one_costs() -> None:
+    clock = HandClock()
+    budget, sent = Budget(96_000, clock=clock), 0
+    budget.spend(sent, "feed")
+    intervals = []
+    for cost in [100] * 8 + [2] * 8:
+        sent += cost
+        budget.spend(sent, "feed")
+        intervals.append(budget.interval)
+    assert intervals[7] == pytest.approx(100 * 0.9)
+    assert intervals[14] == pytest.approx((100 + 7 * 2) / 8 * 0.9)
+    assert intervals[15] == pytest.approx(2 * 0.9)
+
+
 def test_what_was_sent_comes_back_after_a_day_and_not_sooner() -> None:
     clock = HandClock()
     budget = Budget(100, clock=clock)

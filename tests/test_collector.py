@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.polling.budget import Budget
-from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import (
@@ -62,6 +62,12 @@ from tests.harness import (
 from tests.simulator import faults
 
 HOUR = 3600.0
+PAGE_LIMIT = 100
+"""Pages that a sweep reads at most."""
+EVERY = 8
+"""Sweeps after which one reads on below known rows."""
+IN_FLIGHT_LIMIT = 50_000
+"""Tasks in flight that a list may bring a feed to."""
 LISTS = {feed: f"{feed[0]}/{feed[1]}/list" for feed in ALL_FEEDS}
 
 
@@ -478,8 +484,9 @@ async def test_late_rows_are_read_in_slices_that_leave_most_calls_to_the_usual_s
     for _ in range(11 * 10):
         await polled.sweep(after=0.01)
         asked.append(site.requests(LIP_SYNC)["list"])
-    assert max(asked) == 6
-    assert sum(asked) < 2 * len(asked)
+    slices = [number for number, pages in enumerate(asked) if pages > 1]
+    assert [asked[number] for number in slices[:7]] == [6] * 7
+    assert [after - before for before, after in pairwise(slices[:7])] == [2 * 5 + 1] * 6
     assert polled.counted("finished_total") == {"succeeded": 201}
 
 
@@ -548,7 +555,8 @@ async def test_a_list_by_offsets_goes_on_after_the_rows_that_came(site: Site, po
     assert polled.counted("finished_total") == {"succeeded": 23}
 
 
-async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Poll) -> None:
+@pytest.mark.parametrize(("page_size", "rows"), [(10, 5000), (50, 5000), (60, 6000)])
+async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Poll, page_size: int, rows: int) -> None:
     """Pages of more rows than were asked for, and no end to them."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -557,10 +565,10 @@ async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Po
         await JSONResponse({"code": 0, "data": {"list": shown}})(scope, receive, send)
 
     site.fake.faults[LISTS[LIP_SYNC]] = answer
-    polled = poll(LIP_SYNC, page_size=50)
+    polled = poll(LIP_SYNC, page_size=page_size)
     await polled.sweep()
-    assert site.requests(LIP_SYNC) == {"list": 25}
-    assert polled.counted("finished_total") == {"succeeded": 5000}
+    assert site.requests(LIP_SYNC) == {"list": rows / 200}
+    assert polled.counted("finished_total") == {"succeeded": rows}
     assert polled.counted("history_gaps_total") == {"": 1}
 
 
@@ -1519,6 +1527,10 @@ async def test_a_loop_that_makes_no_progress_is_restarted(
     await until("a sweep", lambda: loop.status.up is True)
     rig.collector.check(time.monotonic())
     assert (loop.status.restarts, is_healthy(loop)) == (1, True)
+
+
+async def test_the_watchdog_looks_every_five_seconds(rig: Rig) -> None:
+    assert rig.collector.watch_every == 5.0
 
 
 class OutOfOrder(HandClock):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,9 +16,11 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
+from exporter.polling.feed.look_ups import Reluctance
 from exporter.simulator import FACE_SWAP, SORA, Feed, Life
 from exporter.tasks import State
+from tests.declared.conftest import declared
+from tests.declared.polled import Acme, Polled
 from tests.harness import (
     ALL_FEEDS,
     NOW,
@@ -30,6 +33,7 @@ from tests.harness import (
     every_feed,
     outage_of,
     side_by_side,
+    until,
 )
 from tests.harness.fixtures import own_site
 from tests.simulator import faults
@@ -128,7 +132,7 @@ async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll
     assert set(polled.loop.look_ups.reluctance.failing) == set(ids)
     site.be_well()
     site.world.add(*(endless(SORA, one, 9000) for one in ids))
-    await polled.sweep(after=LONGEST_GAP)
+    await polled.sweep(after=600.0)
     assert set(polled.tracker.in_flight) == set(ids)
     assert polled.loop.look_ups.reluctance.failing == []
 
@@ -296,6 +300,35 @@ async def test_ids_that_end_in_any_round_count_once(site: Site, poll: Poll) -> N
     assert list(seen) == sorted(seen)
 
 
+async def test_new_ids_get_a_quarter_of_the_interval_when_nothing_is_left_of_it() -> None:
+    acme = Acme()
+    polled = await Polled.open(declared(), acme, paced=True, poll_interval="400ms", rate_limit="1000/s")
+    began = time.monotonic()
+    await polled.loop.glance([f"new-{number}" for number in range(2000)], until=began)
+    assert time.monotonic() - began >= 0.1
+    assert len(acme.asked) <= 0.1 * 1000 + 10  # those that wait for their turn when the time is over are asked for
+    await polled.aclose()
+
+
+@pytest.mark.parametrize(("count", "sweeps"), [(50, False), (51, True)])
+async def test_up_to_fifty_ids_are_looked_up_at_once_and_for_more_the_next_sweep_comes_early(
+    count: int, sweeps: bool
+) -> None:
+    acme = Acme()
+    polled = await Polled.open(declared({"list": None}), acme, paced=True, poll_interval="1h")
+    loop, tracker = polled.loop, polled.tracker
+    loop.start()
+    await until("the first sweep", lambda: tracker.swept and loop.status.next_sweep)
+    polled.clock.now += 60
+    acme.rows = [{"id": f"{number}", "status": "rendering"} for number in range(count)]
+    await loop.following.ask_for([row["id"] for row in acme.rows])
+    await until("the look-ups", lambda: len(tracker.in_flight) == count)
+    await until("the end of a sweep", lambda: loop.status.next_sweep)
+    assert (tracker.polled == polled.clock.now) is sweeps
+    await loop.stop()
+    await polled.aclose()
+
+
 # --- When an id is asked for again
 
 
@@ -310,16 +343,12 @@ def tries(note: Callable[[Reluctance, float], Any]) -> list[float]:
     return asked
 
 
-def test_the_gap_grows_to_ten_minutes() -> None:
-    asked = tries(lambda reluctance, now: reluctance.failed("id", now, STEP))
-    assert asked[:5] == [0.0, 15.0, 30.0, 45.0, 60.0]
+@pytest.mark.parametrize("note", [Reluctance.failed, Reluctance.denied], ids=["that fails", "that is unknown"])
+def test_after_five_look_ups_in_vain_the_gap_of_an_id_doubles_up_to_ten_minutes(note: Callable[..., None]) -> None:
+    asked = tries(lambda reluctance, now: note(reluctance, "id", now, STEP))
     gaps = [after - before for before, after in pairwise(asked)]
-    assert gaps == sorted(gaps)
-    assert gaps[-1] == LONGEST_GAP
-
-
-def test_what_an_id_unknown_to_the_vendor_costs_is_bounded_too() -> None:
-    assert len(tries(lambda reluctance, now: reluctance.denied("id", now, STEP))) < 200
+    assert gaps[:9] == [15.0, 15.0, 15.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0]
+    assert {*gaps[9:]} == {600.0}
 
 
 def test_an_id_that_keeps_others_waiting_waits_longer_at_once() -> None:
