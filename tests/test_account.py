@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from exporter.polling.account import AccountLoop
-from exporter.polling.budget import DAY, Budget
+from exporter.polling.budget import Budget
 from exporter.simulator import HandClock
 from exporter.snapshot import BalanceSnapshot
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
-from tests.harness import NOW, leaping
+from tests.harness import DAY, NOW, leaping
 
 ASK: dict[str, Any] = {"path": "/v2/account", "balance": {"path": "data.left", "unit": "credits"}}
 

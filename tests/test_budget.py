@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.polling.budget import DAY, Budget
+from exporter.polling.budget import Budget
 from exporter.simulator import HandClock
 
 HOUR = 3600.0
+DAY = 86400.0
 
 
 def polled(clock: HandClock, limit: int, days: float, cost: list[int], restarts: int = 0) -> list[tuple[float, int]]:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.last_day import STEP, Row
+from exporter.ledger.counting.last_day import Row
 from exporter.ledger.errors import LeaseLost
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.ledger.store import Changes, Store
@@ -50,7 +50,7 @@ async def read(stores: object, provider: str, kind: str, since: float = SINCE) -
     one = cast(dict[str, Store], stores)[provider]
     record = await one.load(provider, kind)
     ends = [task.id for task in await one.ended_since(provider, kind, since)]
-    steps = await one.ended_by_step(provider, kind, SINCE - STEP)
+    steps = await one.ended_by_step(provider, kind, SINCE - 300.0)
     return replace(record, in_flight=tuple(record.in_flight)), ends, {*steps}
 
 

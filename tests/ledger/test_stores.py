@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
@@ -25,6 +24,8 @@ from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step,
 from tests.harness.keeping import Place
 
 START = 1_700_000_000.0
+STEP = 300.0
+"""Seconds of a step of the last day."""
 
 seconds = st.floats(-1e11, 1e11)
 maybe_seconds = st.none() | seconds

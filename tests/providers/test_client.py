@@ -20,7 +20,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from exporter.client.answers import SIZE_LIMIT, Answer
+from exporter.client.answers import Answer
 from exporter.client.client import (
     DURATION_BOUNDS,
     Client,
@@ -45,6 +45,9 @@ from exporter.client.errors import (
 )
 from exporter.ledger.counters import Counters
 from exporter.tasks import Cause
+
+SIZE_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer at most."""
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answers a request whose head it is given."""
