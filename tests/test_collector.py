@@ -1533,6 +1533,25 @@ async def test_the_watchdog_looks_every_five_seconds(rig: Rig) -> None:
     assert rig.collector.watch_every == 5.0
 
 
+@pytest.mark.parametrize(
+    ("settings", "patience"),
+    [
+        ({"poll_interval": "15s", "request_timeout": "10s", "rate_limit": "8/s"}, 10 * 15 + 8 * (10 + 8 / 8)),
+        ({"poll_interval": "10ms", "request_timeout": "1s", "rate_limit": "1000/s"}, 30),
+    ],
+)
+async def test_a_loop_is_stuck_after_ten_intervals_and_eight_calls_or_half_a_minute(
+    rig: Rig, settings: dict[str, str], patience: float
+) -> None:
+    earliest = time.monotonic()
+    (loop,) = rig.connect("facewap", **settings)
+    latest = time.monotonic()
+    assert not loop.heartbeat.is_overdue(earliest + patience)
+    assert loop.heartbeat.is_overdue(latest + patience + 0.1)
+    assert not loop.heartbeat.is_stuck(earliest + 2 * patience)
+    assert loop.heartbeat.is_stuck(latest + 2 * patience + 0.1)
+
+
 class OutOfOrder(HandClock):
     """A clock that may break."""
 
