@@ -188,6 +188,26 @@ async def test_a_short_pause_that_the_vendor_asked_for_is_no_failure_to_read_the
     assert told == [""]
 
 
+def test_in_a_pause_longer_than_the_interval_the_balance_is_not_shown_as_if_it_were_fresh() -> None:
+    async def told_after() -> tuple[float, str]:
+        polled = await Polled.open(declared(account=ASK), Acme(), account_interval="5m")
+        (one,) = polled.polled.by_name.values()
+        told = asyncio.Event()
+        loop = AccountLoop(one.provider, announce=told.set)
+        polled.client.limit.pause(3600)
+        loop.start()
+        await told.wait()
+        waited = asyncio.get_running_loop().time()
+        found = loop.snapshot()
+        await loop.stop()
+        await polled.aclose()
+        return waited, found.trouble if found else ""
+
+    waited, trouble = leaping(told_after())
+    assert waited == 300
+    assert "as the vendor asked" in trouble
+
+
 async def test_the_pace_is_what_was_spent_whatever_was_added(open_account: Open) -> None:
     account = await open_account()
     for left in (100, 90, 80, 1070, 1060):  # a thousand are added in between
@@ -206,6 +226,30 @@ async def test_a_pace_takes_ten_minutes_and_forgets_after_six_hours(open_account
     assert paces[:2] == [None, pytest.approx(50 / 600)]
     assert paces[-2:] == [pytest.approx(50 / (6 * 3600)), 0]
     assert account.now.lasts is None
+
+
+def test_balances_are_first_read_within_ten_seconds() -> None:
+    async def asked_after() -> float:
+        acme = Acme()
+        polled = await Polled.open(declared(account=ASK), acme, account_interval="1h")
+        (one,) = polled.polled.by_name.values()
+        asked = asyncio.Event()
+
+        def tell(what: str, ids: list[str]) -> None:
+            if what == "account":
+                asked.set()
+
+        acme.instead = tell
+        one.start(wait=0.0, spread=0.0)
+        await asked.wait()
+        waited = asyncio.get_running_loop().time()
+        await one.stop()
+        await polled.ledger.close()
+        return waited
+
+    waits = [leaping(asked_after()) for _ in range(12)]
+    assert max(waits) <= 10
+    assert len({round(wait, 3) for wait in waits}) > 1  # not all at once
 
 
 def test_while_a_balance_cannot_be_read_it_is_asked_for_up_to_four_times_more_seldom() -> None:

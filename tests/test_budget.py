@@ -59,6 +59,15 @@ def test_a_long_first_sweep_brings_no_silence() -> None:
     assert budget.interval == pytest.approx(DAY / 1000)
 
 
+def test_once_less_than_an_eighth_is_left_it_is_stretched_further() -> None:
+    budget = Budget(800, clock=HandClock())
+    intervals = []
+    for sent in (699, 700, 720, 750):
+        budget.spend(sent)
+        intervals.append(budget.interval)
+    assert intervals == [DAY / 800, DAY / 800, pytest.approx(3 * HOUR / 80), pytest.approx(3 * HOUR / 50)]
+
+
 def test_all_feeds_share_the_budget() -> None:
     clock = HandClock()
     alone, shared = Budget(1000, clock=clock), Budget(1000, clock=clock)

@@ -449,6 +449,30 @@ async def test_rows_that_become_visible_late_while_nobody_polls_are_counted(site
     assert polled.counted("history_gaps_total") == {}
 
 
+async def test_after_a_restart_rows_are_read_as_far_down_as_twice_the_lag(site: Site, poll: Poll) -> None:
+    """What the last pass before it saw is unknown, but nothing that the setting admits is older."""
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(60)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    store = SqliteFile(":memory:")
+    await poll(LIP_SYNC, store, page_size=5, list_lag="5m").sweep()
+    rows.insert(56, lip_sync("late", create_time=int(NOW) - 555))
+    polled = poll(LIP_SYNC, store, page_size=5, list_lag="5m")
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 61}
+
+
+async def test_late_rows_are_found_once_per_lag_if_that_is_sooner_than_eight_sweeps(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}") for number in range(40)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5, list_lag="1m")
+    await polled.sweep()
+    rows.insert(20, lip_sync("late"))
+    await polled.sweep(3)
+    assert polled.counted("finished_total") == {"succeeded": 40}
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 41}
+
+
 async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: Poll) -> None:
     rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(40)]
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)

@@ -286,6 +286,18 @@ async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, p
     sweeping.cancel()
 
 
+async def test_new_ids_that_hang_leave_places_for_another_feed(site: Site, poll: Poll) -> None:
+    hanging = Refusing(site, "stranger", faults.hang)
+    strangers = [f"stranger-{number}" for number in range(20)]
+    polled = poll("chanjing", watch={"tasks": {"lip_sync": strangers}}, request_timeout="30s")
+    sweeping = asyncio.create_task(polled.loop_of(kind="lip_sync").sweep())
+    await until("look-ups that hang", lambda: hanging.asked >= 4)
+    other = polled.loop_of(kind="video")
+    await other.sweep()
+    assert (other.status.up, hanging.asked) == (True, 4)
+    sweeping.cancel()
+
+
 async def test_ids_that_end_in_any_round_count_once(site: Site, poll: Poll) -> None:
     names = [f"task-{number}" for number in range(150)]
     lives = [Life(one, *SORA, NOW - 50, 0.0, 20.0 + index % 90, State.SUCCEEDED) for index, one in enumerate(names)]

@@ -145,6 +145,13 @@ async def test_the_words_of_a_feed_are_bounded_to_the_latest(gateway: Gateway, p
     assert [word for _, word in unmapped(rig).words] == [f"odd_{one}" for one in letters[-20:]]
 
 
+async def test_a_hundred_words_that_are_not_shown_are_counted(gateway: Gateway, poll: Poll) -> None:
+    rig = poll(SORA, **STUDIO)
+    gateway.shows(*((f"a cat on mat {number}", "") for number in range(110)))
+    await rig.sweep(after=0)
+    assert unmapped(rig).hidden == 100
+
+
 async def test_a_word_that_was_not_seen_for_a_day_is_forgotten(gateway: Gateway, poll: Poll) -> None:
     rig = poll(SORA, **STUDIO)
     gateway.shows(("odd", ""), ("a cat on a mat", ""))
