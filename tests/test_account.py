@@ -156,9 +156,9 @@ async def test_the_feeds_do_not_depend_on_the_balance(open_account: Open, status
     account.acme.instead = refused
     for _ in range(3):
         await account.ask()
+        assert account.polled.client.limit.pause_left == 0
         await account.polled.sweep()
         assert account.polled.is_up()
-    assert account.polled.client.limit.pause_left == 0
     assert set(account.polled.values("videotask_tasks", "state").values()) == {0, 1}
 
 

@@ -473,6 +473,19 @@ async def test_late_rows_are_found_once_per_lag_if_that_is_sooner_than_eight_swe
     assert polled.counted("finished_total") == {"succeeded": 41}
 
 
+@pytest.mark.parametrize(("place", "count"), [(29, 51), (31, 50)], ids=["on the fifth", "on the sixth"])
+async def test_where_rows_have_no_dates_late_ones_are_looked_for_on_five_pages(
+    site: Site, poll: Poll, place: int, count: int
+) -> None:
+    rows = [{"id": f"{number}", "status": 20, "msg": ""} for number in range(50)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep()
+    rows.insert(place, {"id": "late", "status": 20, "msg": ""})
+    await polled.sweep(3 * EVERY)
+    assert polled.counted("finished_total") == {"succeeded": count}
+
+
 async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: Poll) -> None:
     rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(40)]
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
@@ -965,6 +978,31 @@ async def test_an_idle_interval_below_the_poll_interval_changes_nothing(site: Si
     polled = poll(FACE_SWAP, idle_poll_interval="1s")
     await polled.sweep()
     assert polled.loop.interval == 15
+
+
+async def test_a_feed_without_a_list_is_not_polled_more_seldom_when_idle(site: Site, poll: Poll) -> None:
+    polled = poll(SORA, **UNLISTED, idle_poll_interval="5m")
+    await polled.sweep()
+    assert polled.loop.interval == 15
+
+
+@pytest.mark.parametrize(("status", "intervals"), [(200, 3), (500, 0)], ids=["that succeeds", "that fails"])
+async def test_data_is_fresh_for_three_times_the_length_of_the_last_sweep(
+    site: Site, poll: Poll, status: int, intervals: int
+) -> None:
+    """Where that is longer than the poll interval."""
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.4)
+        await JSONResponse({"code": 200, "data": []}, status)(scope, receive, send)
+
+    site.fake.faults["facewap"] = slow
+    polled = poll(FACE_SWAP, poll_interval="10ms")
+    await polled.sweep()
+    assert polled.is_up() is (status == 200)
+    length = polled.loop.status.poll_duration or 0.0
+    assert length >= 0.4
+    assert polled.tracker.freshness == pytest.approx(max(1.0, intervals * length))
 
 
 async def test_an_outage_of_an_idle_feed_leaves_its_interval_as_it_is(site: Site, poll: Poll) -> None:

@@ -323,6 +323,16 @@ async def test_without_a_time_pauses_grow_until_an_answer_comes(clock: FakeTime)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 1]
 
 
+@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, VendorFailed)])
+async def test_a_refusal_to_tell_the_balance_pauses_no_other_call(
+    clock: FakeTime, status: int, error: type[CallError]
+) -> None:
+    async with client_of(lambda _: response(status, b"", {"Retry-After": "30"}), clock) as client:
+        with pytest.raises(error):
+            await client.call("account", "GET", "/balance", read=read)
+        assert client.limit.pause_left == 0
+
+
 async def test_an_answer_about_the_balance_makes_no_pause_short_again(clock: FakeTime) -> None:
     pauses = []
     statuses = {"/tasks": 429, "/balance": 200}
