@@ -228,6 +228,20 @@ async def test_a_pace_takes_ten_minutes_and_forgets_after_six_hours(open_account
     assert account.now.lasts is None
 
 
+@pytest.mark.parametrize(
+    "between", [{"left": 3000, "currency": "USD"}, {"left": 1, "unlimited": True}], ids=["another unit", "no limit"]
+)
+async def test_a_pace_begins_again_after_a_balance_of_another_kind(open_account: Open, between: dict[str, Any]) -> None:
+    account = await open_account(
+        {"path": "data.left", "unit": "cny", "currency": "data.currency", "unlimited": "data.unlimited"}
+    )
+    paces = []
+    for data in ({"left": 5000}, {"left": 4000}, between, {"left": 500}, {"left": 410}):
+        await account.ask({"data": {"currency": "CNY", **data}}, after=900)
+        paces.append(account.now.pace)
+    assert paces == [None, pytest.approx(1000 / 900), None, None, pytest.approx(0.1)]
+
+
 def test_balances_are_first_read_within_ten_seconds() -> None:
     async def asked_after() -> float:
         acme = Acme()

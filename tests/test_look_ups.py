@@ -150,6 +150,41 @@ async def test_an_id_that_earns_a_pause_each_time_does_not_pause_the_account_for
     assert asked[-1] <= 8
 
 
+async def test_a_task_in_flight_that_earns_a_pause_of_an_hour_is_asked_for_four_times_a_day(
+    site: Site, poll: Poll
+) -> None:
+    """After two hours, four, eight and so on."""
+    site.world.add(*(endless(SORA, name, 10) for name in ("good", "poisoned")))
+    polled = poll(SORA, paces=False, poll_interval="10m", **unlisted("good", "poisoned"))
+    await polled.sweep()
+    assert set(polled.tracker.in_flight) == {"good", "poisoned"}
+    refusing = Refusing(site, "poisoned", Response("", 429, {"Retry-After": "3600"}))
+    began = site.clock.now
+    while site.clock.now < began + 86400.0:
+        await polled.sweep(after=600.0)
+    assert refusing.asked == 4
+
+
+async def test_after_a_time_out_the_gap_grows_at_once() -> None:
+    """By twice the deadline, four times, and so on: what hangs keeps the others waiting."""
+    asked: list[float] = []
+
+    def time_out(what: str, ids: list[str]) -> None:
+        if "hangs" in ids:
+            asked.append(polled.clock.now - began)
+            raise TimeoutError
+
+    acme = Acme()
+    acme.rows = [{"id": "good", "status": "rendering"}]
+    acme.instead = time_out
+    polled = await Polled.open(declared({"list": None}), acme, poll_interval="15s", request_timeout="10s")
+    await polled.loop.following.ask_for(["good", "hangs"])
+    began = polled.clock.now + STEP
+    await polled.sweep(24)
+    assert asked == [0, 30, 75, 165, 330]
+    await polled.aclose()
+
+
 async def test_many_ids_that_earn_pauses_make_all_new_ids_wait(site: Site, poll: Poll) -> None:
     refusing = Refusing(site, "poisoned", Response("", 429, {"Retry-After": "60"}))
     polled = poll(SORA, watch={"tasks": {"sora": [f"poisoned-{number}" for number in range(100)]}}, paces=False)
