@@ -1413,6 +1413,14 @@ async def test_what_was_sent_of_a_budget_survives_a_restart(site: Site, tmp_path
     assert await left_after_a_run(site, tmp_path / "ledger", max_requests_per_day=24) == 20
 
 
+async def test_what_a_sweep_sent_that_was_cut_short_is_taken_off_the_budget(site: Site, rig: Rig) -> None:
+    site.fake.faults["facewap"] = hang
+    await rig.collector.apply([site.settings("facewap", request_timeout="1h", max_requests_per_day=100)])
+    await until("a call", lambda: site.fake.vendors["facewap"].requests["face_swap/list"] == 1)
+    await rig.collector.stop()
+    assert Budget(100, await rig.ledger.spending("facewap"), site.clock).remaining == 99
+
+
 async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(site: Site, rig: Rig) -> None:
     settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
     used = Budget(24, clock=site.clock)

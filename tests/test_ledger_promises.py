@@ -259,6 +259,14 @@ async def test_the_recent_window_ends_where_it_says(ago: float, count: int) -> N
     assert len(desk.tracker.recent(START - 5 + ago)) == count
 
 
+@pytest.mark.parametrize(("ahead", "count"), [(60.0, 1), (61.0, 0)])
+async def test_an_end_is_recent_though_the_vendors_clock_is_a_minute_ahead(ahead: float, count: int) -> None:
+    desk = Desk(Clock.PROVIDER)
+    await desk.sweep(Observation("a", State.SUCCEEDED, submitted=START - 60, ended=START + 15 + ahead))
+    recent = desk.tracker.recent(desk.now)
+    assert len([task for task in recent if task.ended is not None]) == count
+
+
 async def test_a_reason_belongs_to_a_failure_and_is_unknown_without_one() -> None:
     desk = Desk(Clock.PROVIDER)
     await desk.sweep(Observation("a", State.FAILED, None), Observation("b", State.FAILED, Reason.MODERATION))
