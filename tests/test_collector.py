@@ -1434,6 +1434,19 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
     assert site.requests(LIP_SYNC) == site.requests(VIDEO) == Counter()
 
 
+async def test_with_a_budget_that_is_used_up_ids_that_are_asked_for_wait_too(site: Site, rig: Rig) -> None:
+    used = Budget(24, clock=site.clock)
+    used.spend(24)
+    await rig.ledger.keep_spending("deerapi", used.text)
+    limited = site.settings("deerapi", max_requests_per_day=24, **UNLISTED)
+    await rig.collector.apply([limited, site.settings("facewap", poll_interval="20ms")])
+    await until("the first sweep of the other", lambda: rig.loop_of("facewap").status.up)
+    await rig.loop_of("deerapi").following.ask_for(["asked-for"])
+    for _ in range(5):
+        await until("more sweeps of the other", lambda: site.requests(FACE_SWAP)["list"] > 0)
+    assert site.requests(SORA) == Counter()
+
+
 async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, rig: Rig) -> None:
     unchanged, changing, going = (
         site.settings(name, poll_interval="50ms") for name in ("chanjing", "facewap", "deerapi")

@@ -20,7 +20,7 @@ from exporter.polling.feed.look_ups import Reluctance
 from exporter.simulator import FACE_SWAP, SORA, Feed, Life
 from exporter.tasks import State
 from tests.declared.conftest import declared
-from tests.declared.polled import Acme, Polled
+from tests.declared.polled import Acme, Polled, answer
 from tests.harness import (
     ALL_FEEDS,
     NOW,
@@ -319,6 +319,18 @@ async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, p
     assert polled.counted("finished_total") == {"succeeded": 1}
     assert polled.loop.following.unread == 50
     sweeping.cancel()
+
+
+async def test_all_new_ids_of_a_listed_feed_have_their_turn_however_many_of_them_fail() -> None:
+    acme = Acme()
+    acme.rows = [{"id": "good", "status": "rendering"}]
+    acme.hidden = {"good"}
+    acme.instead = lambda what, ids: None if what == "list" or ids == ["good"] else answer({}, 500)
+    polled = await Polled.open(declared(), acme)
+    await polled.loop.following.ask_for([*(f"bad-{number}" for number in range(30)), "good"])
+    await polled.sweep()
+    assert set(polled.in_flight) == {"good"}
+    await polled.aclose()
 
 
 async def test_new_ids_that_hang_leave_places_for_another_feed(site: Site, poll: Poll) -> None:

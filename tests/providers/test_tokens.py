@@ -90,6 +90,15 @@ async def test_a_kept_token_serves_after_a_restart_until_its_end(vendor: Vendor,
     assert await vendor.token(token_store).use(vendor.answer) == "TOKEN-2"
 
 
+async def test_a_kept_token_is_renewed_shortly_before_its_end_too(vendor: Vendor, token_store: MemoryVault) -> None:
+    await vendor.token(token_store).use(vendor.answer)
+    token = vendor.token(token_store)
+    vendor.now += LIFE - 300 - 1
+    assert await token.use(vendor.answer) == "TOKEN-1"
+    vendor.now += 1
+    assert await token.use(vendor.answer) == "TOKEN-2"
+
+
 async def test_a_kept_token_that_is_refused_is_renewed_at_once(vendor: Vendor, token_store: MemoryVault) -> None:
     token_store["owner"] = ("TOKEN-OLD", vendor.now + LIFE)
     assert await vendor.token(token_store).use(vendor.answer) == "TOKEN-1"
