@@ -6,19 +6,20 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
 from exporter.polling.account import AccountLoop
-from exporter.polling.budget import DAY, Budget
+from exporter.polling.budget import Budget
 from exporter.simulator import HandClock
 from exporter.snapshot import BalanceSnapshot, Reloads, Snapshot
 from exporter.web.pages.status.overview import Overview
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
-from tests.harness import NOW
+from tests.harness import DAY, NOW, leaping
 
 ASK: dict[str, Any] = {"path": "/v2/account", "balance": {"path": "data.left", "unit": "credits"}}
 
@@ -157,9 +158,9 @@ async def test_the_feeds_do_not_depend_on_the_balance(open_account: Open, status
     account.acme.instead = refused
     for _ in range(3):
         await account.ask()
+        assert account.polled.client.limit.pause_left == 0
         await account.polled.sweep()
         assert account.polled.is_up()
-    assert account.polled.client.limit.pause_left == 0
     assert set(account.polled.values("videotask_tasks", "state").values()) == {0, 1}
 
 
@@ -189,6 +190,26 @@ async def test_a_short_pause_that_the_vendor_asked_for_is_no_failure_to_read_the
     assert told == [""]
 
 
+def test_in_a_pause_longer_than_the_interval_the_balance_is_not_shown_as_if_it_were_fresh() -> None:
+    async def told_after() -> tuple[float, str]:
+        polled = await Polled.open(declared(account=ASK), Acme(), account_interval="5m")
+        (one,) = polled.polled.by_name.values()
+        told = asyncio.Event()
+        loop = AccountLoop(one.provider, announce=told.set)
+        polled.client.limit.pause(3600)
+        loop.start()
+        await told.wait()
+        waited = asyncio.get_running_loop().time()
+        found = loop.snapshot()
+        await loop.stop()
+        await polled.aclose()
+        return waited, found.trouble if found else ""
+
+    waited, trouble = leaping(told_after())
+    assert waited == 300
+    assert "as the vendor asked" in trouble
+
+
 async def test_the_pace_is_what_was_spent_whatever_was_added(open_account: Open) -> None:
     account = await open_account()
     for left in (100, 90, 80, 1070, 1060):  # a thousand are added in between
@@ -200,11 +221,78 @@ async def test_the_pace_is_what_was_spent_whatever_was_added(open_account: Open)
 async def test_a_pace_takes_ten_minutes_and_forgets_after_six_hours(open_account: Open) -> None:
     account = await open_account()
     await account.ask({"data": {"left": 100}})
-    await account.ask({"data": {"left": 50}})
-    soon = account.now
-    for _ in range(30):
-        await account.ask({"data": {"left": 50}}, after=900)
-    assert (soon.pace, account.now.pace, account.now.lasts) == (None, 0, None)
+    paces = []
+    for after in [599, 1] + [600] * 35 + [1]:
+        await account.ask({"data": {"left": 50}}, after=after)
+        paces.append(account.now.pace)
+    assert paces[:2] == [None, pytest.approx(50 / 600)]
+    assert paces[-2:] == [pytest.approx(50 / (6 * 3600)), 0]
+    assert account.now.lasts is None
+
+
+@pytest.mark.parametrize(
+    "between", [{"left": 3000, "currency": "USD"}, {"left": 1, "unlimited": True}], ids=["another unit", "no limit"]
+)
+async def test_a_pace_begins_again_after_a_balance_of_another_kind(open_account: Open, between: dict[str, Any]) -> None:
+    account = await open_account(
+        {"path": "data.left", "unit": "cny", "currency": "data.currency", "unlimited": "data.unlimited"}
+    )
+    paces = []
+    for data in ({"left": 5000}, {"left": 4000}, between, {"left": 500}, {"left": 410}):
+        await account.ask({"data": {"currency": "CNY", **data}}, after=900)
+        paces.append(account.now.pace)
+    assert paces == [None, pytest.approx(1000 / 900), None, None, pytest.approx(0.1)]
+
+
+def test_balances_are_first_read_within_ten_seconds() -> None:
+    async def asked_after() -> float:
+        acme = Acme()
+        polled = await Polled.open(declared(account=ASK), acme, account_interval="1h")
+        (one,) = polled.polled.by_name.values()
+        asked = asyncio.Event()
+
+        def tell(what: str, ids: list[str]) -> None:
+            if what == "account":
+                asked.set()
+
+        acme.instead = tell
+        one.start(wait=0.0, spread=0.0)
+        await asked.wait()
+        waited = asyncio.get_running_loop().time()
+        await one.stop()
+        await polled.ledger.close()
+        return waited
+
+    waits = [leaping(asked_after()) for _ in range(12)]
+    assert max(waits) <= 10
+    assert len({round(wait, 3) for wait in waits}) > 1  # not all at once
+
+
+def test_while_a_balance_cannot_be_read_it_is_asked_for_up_to_four_times_more_seldom() -> None:
+    async def asked_at() -> list[float]:
+        acme = Acme()
+        polled = await Polled.open(declared(account=ASK), acme, account_interval="5m")
+        (one,) = polled.polled.by_name.values()
+        now = asyncio.get_running_loop().time
+        asked: list[float] = []
+        enough = asyncio.Event()
+
+        def refuse_some(what: str, ids: list[str]) -> httpx.Response | None:
+            asked.append(now())
+            if len(asked) == 8:
+                enough.set()
+            return answer({}, 500) if len(asked) <= 5 else None
+
+        acme.instead = refuse_some
+        one.account.start()
+        await enough.wait()
+        await one.account.stop()
+        await polled.aclose()
+        return asked
+
+    asked = leaping(asked_at())
+    gaps = [later - before for before, later in pairwise(asked)]
+    assert gaps == [pytest.approx(300 * times, rel=0.051) for times in (2, 4, 4, 4, 4, 1, 1)]
 
 
 async def test_without_requests_left_today_the_balance_is_not_asked_for(open_account: Open) -> None:

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.polling.budget import DAY, Budget
+from exporter.polling.budget import Budget
 from exporter.simulator import HandClock
 
 HOUR = 3600.0
+DAY = 86400.0
 
 
 def polled(clock: HandClock, limit: int, days: float, cost: list[int], restarts: int = 0) -> list[tuple[float, int]]:
@@ -58,6 +59,15 @@ def test_a_long_first_sweep_brings_no_silence() -> None:
     assert budget.interval == pytest.approx(DAY / 1000)
 
 
+def test_once_less_than_an_eighth_is_left_it_is_stretched_further() -> None:
+    budget = Budget(800, clock=HandClock())
+    intervals = []
+    for sent in (699, 700, 720, 750):
+        budget.spend(sent)
+        intervals.append(budget.interval)
+    assert intervals == [DAY / 800, DAY / 800, pytest.approx(3 * HOUR / 80), pytest.approx(3 * HOUR / 50)]
+
+
 def test_all_feeds_share_the_budget() -> None:
     clock = HandClock()
     alone, shared = Budget(1000, clock=clock), Budget(1000, clock=clock)
@@ -67,6 +77,20 @@ def test_all_feeds_share_the_budget() -> None:
         shared.spend(4 * sweep, "other")
     assert shared.interval == pytest.approx(2 * alone.interval)
     assert shared.remaining == 960
+
+
+def test_eight_sweeps_tell_what_the_next_one_costs() -> None:
+    clock = HandClock()
+    budget, sent = Budget(96_000, clock=clock), 0
+    budget.spend(sent, "feed")
+    intervals = []
+    for cost in [100] * 8 + [2] * 8:
+        sent += cost
+        budget.spend(sent, "feed")
+        intervals.append(budget.interval)
+    assert intervals[7] == pytest.approx(100 * 0.9)
+    assert intervals[14] == pytest.approx((100 + 7 * 2) / 8 * 0.9)
+    assert intervals[15] == pytest.approx(2 * 0.9)
 
 
 def test_what_was_sent_comes_back_after_a_day_and_not_sooner() -> None:

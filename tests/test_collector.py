@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import Changes
 from exporter.polling.budget import Budget
-from exporter.polling.feed.listing import EVERY, IN_FLIGHT_LIMIT, PAGE_LIMIT
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.watch import Watch
 from exporter.simulator import (
@@ -62,6 +62,12 @@ from tests.harness import (
 from tests.simulator import faults
 
 HOUR = 3600.0
+PAGE_LIMIT = 100
+"""Pages that a sweep reads at most."""
+EVERY = 8
+"""Sweeps after which one reads on below known rows."""
+IN_FLIGHT_LIMIT = 50_000
+"""Tasks in flight that a list may bring a feed to."""
 LISTS = {feed: f"{feed[0]}/{feed[1]}/list" for feed in ALL_FEEDS}
 
 
@@ -443,6 +449,43 @@ async def test_rows_that_become_visible_late_while_nobody_polls_are_counted(site
     assert polled.counted("history_gaps_total") == {}
 
 
+async def test_after_a_restart_rows_are_read_as_far_down_as_twice_the_lag(site: Site, poll: Poll) -> None:
+    """What the last pass before it saw is unknown, but nothing that the setting admits is older."""
+    rows = [lip_sync(f"{number}", create_time=int(NOW) - 10 * number) for number in range(60)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    store = SqliteFile(":memory:")
+    await poll(LIP_SYNC, store, page_size=5, list_lag="5m").sweep()
+    rows.insert(56, lip_sync("late", create_time=int(NOW) - 555))
+    polled = poll(LIP_SYNC, store, page_size=5, list_lag="5m")
+    await polled.sweep(EVERY + 1)
+    assert polled.counted("finished_total") == {"succeeded": 61}
+
+
+async def test_late_rows_are_found_once_per_lag_if_that_is_sooner_than_eight_sweeps(site: Site, poll: Poll) -> None:
+    rows = [lip_sync(f"{number}") for number in range(40)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5, list_lag="1m")
+    await polled.sweep()
+    rows.insert(20, lip_sync("late"))
+    await polled.sweep(3)
+    assert polled.counted("finished_total") == {"succeeded": 40}
+    await polled.sweep()
+    assert polled.counted("finished_total") == {"succeeded": 41}
+
+
+@pytest.mark.parametrize(("place", "count"), [(29, 51), (31, 50)], ids=["on the fifth", "on the sixth"])
+async def test_where_rows_have_no_dates_late_ones_are_looked_for_on_five_pages(
+    site: Site, poll: Poll, place: int, count: int
+) -> None:
+    rows = [{"id": f"{number}", "status": 20, "msg": ""} for number in range(50)]
+    site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
+    polled = poll(LIP_SYNC, page_size=5)
+    await polled.sweep()
+    rows.insert(place, {"id": "late", "status": 20, "msg": ""})
+    await polled.sweep(3 * EVERY)
+    assert polled.counted("finished_total") == {"succeeded": count}
+
+
 async def test_without_a_lag_nothing_is_read_below_known_rows(site: Site, poll: Poll) -> None:
     rows = [lip_sync(f"{number}", create_time=int(NOW) - number) for number in range(40)]
     site.fake.faults[LISTS[LIP_SYNC]] = listing(rows)
@@ -478,8 +521,9 @@ async def test_late_rows_are_read_in_slices_that_leave_most_calls_to_the_usual_s
     for _ in range(11 * 10):
         await polled.sweep(after=0.01)
         asked.append(site.requests(LIP_SYNC)["list"])
-    assert max(asked) == 6
-    assert sum(asked) < 2 * len(asked)
+    slices = [number for number, pages in enumerate(asked) if pages > 1]
+    assert [asked[number] for number in slices[:7]] == [6] * 7
+    assert [after - before for before, after in pairwise(slices[:7])] == [2 * 5 + 1] * 6
     assert polled.counted("finished_total") == {"succeeded": 201}
 
 
@@ -548,7 +592,8 @@ async def test_a_list_by_offsets_goes_on_after_the_rows_that_came(site: Site, po
     assert polled.counted("finished_total") == {"succeeded": 23}
 
 
-async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Poll) -> None:
+@pytest.mark.parametrize(("page_size", "rows"), [(10, 5000), (50, 5000), (60, 6000)])
+async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Poll, page_size: int, rows: int) -> None:
     """Pages of more rows than were asked for, and no end to them."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -557,10 +602,10 @@ async def test_rows_beyond_the_limit_of_a_sweep_count_a_gap(site: Site, poll: Po
         await JSONResponse({"code": 0, "data": {"list": shown}})(scope, receive, send)
 
     site.fake.faults[LISTS[LIP_SYNC]] = answer
-    polled = poll(LIP_SYNC, page_size=50)
+    polled = poll(LIP_SYNC, page_size=page_size)
     await polled.sweep()
-    assert site.requests(LIP_SYNC) == {"list": 25}
-    assert polled.counted("finished_total") == {"succeeded": 5000}
+    assert site.requests(LIP_SYNC) == {"list": rows / 200}
+    assert polled.counted("finished_total") == {"succeeded": rows}
     assert polled.counted("history_gaps_total") == {"": 1}
 
 
@@ -933,6 +978,31 @@ async def test_an_idle_interval_below_the_poll_interval_changes_nothing(site: Si
     polled = poll(FACE_SWAP, idle_poll_interval="1s")
     await polled.sweep()
     assert polled.loop.interval == 15
+
+
+async def test_a_feed_without_a_list_is_not_polled_more_seldom_when_idle(site: Site, poll: Poll) -> None:
+    polled = poll(SORA, **UNLISTED, idle_poll_interval="5m")
+    await polled.sweep()
+    assert polled.loop.interval == 15
+
+
+@pytest.mark.parametrize(("status", "intervals"), [(200, 3), (500, 0)], ids=["that succeeds", "that fails"])
+async def test_data_is_fresh_for_three_times_the_length_of_the_last_sweep(
+    site: Site, poll: Poll, status: int, intervals: int
+) -> None:
+    """Where that is longer than the poll interval."""
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.4)
+        await JSONResponse({"code": 200, "data": []}, status)(scope, receive, send)
+
+    site.fake.faults["facewap"] = slow
+    polled = poll(FACE_SWAP, poll_interval="10ms")
+    await polled.sweep()
+    assert polled.is_up() is (status == 200)
+    length = polled.loop.status.poll_duration or 0.0
+    assert length >= 0.4
+    assert polled.tracker.freshness == pytest.approx(max(1.0, intervals * length))
 
 
 async def test_an_outage_of_an_idle_feed_leaves_its_interval_as_it_is(site: Site, poll: Poll) -> None:
@@ -1343,6 +1413,14 @@ async def test_what_was_sent_of_a_budget_survives_a_restart(site: Site, tmp_path
     assert await left_after_a_run(site, tmp_path / "ledger", max_requests_per_day=24) == 20
 
 
+async def test_what_a_sweep_sent_that_was_cut_short_is_taken_off_the_budget(site: Site, rig: Rig) -> None:
+    site.fake.faults["facewap"] = hang
+    await rig.collector.apply([site.settings("facewap", request_timeout="1h", max_requests_per_day=100)])
+    await until("a call", lambda: site.fake.vendors["facewap"].requests["face_swap/list"] == 1)
+    await rig.collector.stop()
+    assert Budget(100, await rig.ledger.spending("facewap"), site.clock).remaining == 99
+
+
 async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(site: Site, rig: Rig) -> None:
     settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
     used = Budget(24, clock=site.clock)
@@ -1354,6 +1432,19 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
     for _ in range(5):
         await until("more sweeps of the other", lambda: site.requests(FACE_SWAP)["list"] > 0)
     assert site.requests(LIP_SYNC) == site.requests(VIDEO) == Counter()
+
+
+async def test_with_a_budget_that_is_used_up_ids_that_are_asked_for_wait_too(site: Site, rig: Rig) -> None:
+    used = Budget(24, clock=site.clock)
+    used.spend(24)
+    await rig.ledger.keep_spending("deerapi", used.text)
+    limited = site.settings("deerapi", max_requests_per_day=24, **UNLISTED)
+    await rig.collector.apply([limited, site.settings("facewap", poll_interval="20ms")])
+    await until("the first sweep of the other", lambda: rig.loop_of("facewap").status.up)
+    await rig.loop_of("deerapi").following.ask_for(["asked-for"])
+    for _ in range(5):
+        await until("more sweeps of the other", lambda: site.requests(FACE_SWAP)["list"] > 0)
+    assert site.requests(SORA) == Counter()
 
 
 async def test_a_reload_leaves_unchanged_providers_in_peace(site: Site, rig: Rig) -> None:
@@ -1519,6 +1610,29 @@ async def test_a_loop_that_makes_no_progress_is_restarted(
     await until("a sweep", lambda: loop.status.up is True)
     rig.collector.check(time.monotonic())
     assert (loop.status.restarts, is_healthy(loop)) == (1, True)
+
+
+async def test_the_watchdog_looks_every_five_seconds(rig: Rig) -> None:
+    assert rig.collector.watch_every == 5.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "patience"),
+    [
+        ({"poll_interval": "15s", "request_timeout": "10s", "rate_limit": "8/s"}, 10 * 15 + 8 * (10 + 8 / 8)),
+        ({"poll_interval": "10ms", "request_timeout": "1s", "rate_limit": "1000/s"}, 30),
+    ],
+)
+async def test_a_loop_is_stuck_after_ten_intervals_and_eight_calls_or_half_a_minute(
+    rig: Rig, settings: dict[str, str], patience: float
+) -> None:
+    earliest = time.monotonic()
+    (loop,) = rig.connect("facewap", **settings)
+    latest = time.monotonic()
+    assert not loop.heartbeat.is_overdue(earliest + patience)
+    assert loop.heartbeat.is_overdue(latest + patience + 0.1)
+    assert not loop.heartbeat.is_stuck(earliest + 2 * patience)
+    assert loop.heartbeat.is_stuck(latest + 2 * patience + 0.1)
 
 
 class OutOfOrder(HandClock):

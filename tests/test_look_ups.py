@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,9 +16,11 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.polling.feed.look_ups import LONGEST_GAP, Reluctance
+from exporter.polling.feed.look_ups import Reluctance
 from exporter.simulator import FACE_SWAP, SORA, Feed, Life
 from exporter.tasks import State
+from tests.declared.conftest import declared
+from tests.declared.polled import Acme, Polled, answer
 from tests.harness import (
     ALL_FEEDS,
     NOW,
@@ -30,6 +33,7 @@ from tests.harness import (
     every_feed,
     outage_of,
     side_by_side,
+    until,
 )
 from tests.harness.fixtures import own_site
 from tests.simulator import faults
@@ -128,7 +132,7 @@ async def test_ids_that_only_fail_are_asked_less_and_less_often(site: Site, poll
     assert set(polled.loop.snapshot().look_ups.failing) == set(ids)
     site.be_well()
     site.world.add(*(endless(SORA, one, 9000) for one in ids))
-    await polled.sweep(after=LONGEST_GAP)
+    await polled.sweep(after=600.0)
     assert set(polled.tracker.in_flight) == set(ids)
     assert not polled.loop.snapshot().look_ups.failing
 
@@ -144,6 +148,41 @@ async def test_an_id_that_earns_a_pause_each_time_does_not_pause_the_account_for
         asked.append(refusing.asked)
     assert set(polled.tracker.in_flight) == {"good"}
     assert asked[-1] <= 8
+
+
+async def test_a_task_in_flight_that_earns_a_pause_of_an_hour_is_asked_for_four_times_a_day(
+    site: Site, poll: Poll
+) -> None:
+    """After two hours, four, eight and so on."""
+    site.world.add(*(endless(SORA, name, 10) for name in ("good", "poisoned")))
+    polled = poll(SORA, paces=False, poll_interval="10m", **unlisted("good", "poisoned"))
+    await polled.sweep()
+    assert set(polled.tracker.in_flight) == {"good", "poisoned"}
+    refusing = Refusing(site, "poisoned", Response("", 429, {"Retry-After": "3600"}))
+    began = site.clock.now
+    while site.clock.now < began + 86400.0:
+        await polled.sweep(after=600.0)
+    assert refusing.asked == 4
+
+
+async def test_after_a_time_out_the_gap_grows_at_once() -> None:
+    """By twice the deadline, four times, and so on: what hangs keeps the others waiting."""
+    asked: list[float] = []
+
+    def time_out(what: str, ids: list[str]) -> None:
+        if "hangs" in ids:
+            asked.append(polled.clock.now - began)
+            raise TimeoutError
+
+    acme = Acme()
+    acme.rows = [{"id": "good", "status": "rendering"}]
+    acme.instead = time_out
+    polled = await Polled.open(declared({"list": None}), acme, poll_interval="15s", request_timeout="10s")
+    await polled.loop.following.ask_for(["good", "hangs"])
+    began = polled.clock.now + STEP
+    await polled.sweep(24)
+    assert asked == [0, 30, 75, 165, 330]
+    await polled.aclose()
 
 
 async def test_many_ids_that_earn_pauses_make_all_new_ids_wait(site: Site, poll: Poll) -> None:
@@ -185,10 +224,11 @@ async def test_a_feed_without_a_list_is_down_while_none_of_its_ids_is_answered(
     assert set(polled.tracker.in_flight) == set(ids)
 
 
-async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_tasks_are_old(
-    site: Site, poll: Poll
+@pytest.mark.parametrize(("tasks", "is_up"), [(2, True), (3, False)])
+async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_three_of_its_tasks_are_old(
+    site: Site, poll: Poll, tasks: int, is_up: bool
 ) -> None:
-    names = [f"below-{number}" for number in range(4)]
+    names = [f"below-{number}" for number in range(tasks)]
     site.world.add(*(endless(SORA, one, 5000) for one in names), *(ended(SORA, f"{ago}", ago * 10) for ago in range(3)))
     polled = poll(SORA, page_size=7)
     await polled.sweep()
@@ -199,9 +239,10 @@ async def test_a_detail_that_answers_nothing_takes_a_listed_feed_down_once_its_t
     for _ in range(6):
         await polled.sweep()
         ups.append(polled.is_up())
-    assert ups == [True, True, True, True, False, False]  # the first of these sweeps still found them in the list
+    # The first of these sweeps still found them in the list.
+    assert ups == [True, True, True, True, is_up, is_up]
     assert polled.counted("finished_total")["succeeded"] == 10
-    assert outage_of(polled.loop).label == "auth"
+    assert is_up or outage_of(polled.loop).label == "auth"
     site.be_well()
     await polled.sweep()
     assert polled.is_up()
@@ -280,6 +321,30 @@ async def test_the_first_sweep_of_a_list_does_not_wait_for_new_ids(site: Site, p
     sweeping.cancel()
 
 
+async def test_all_new_ids_of_a_listed_feed_have_their_turn_however_many_of_them_fail() -> None:
+    acme = Acme()
+    acme.rows = [{"id": "good", "status": "rendering"}]
+    acme.hidden = {"good"}
+    acme.instead = lambda what, ids: None if what == "list" or ids == ["good"] else answer({}, 500)
+    polled = await Polled.open(declared(), acme)
+    await polled.loop.following.ask_for([*(f"bad-{number}" for number in range(30)), "good"])
+    await polled.sweep()
+    assert set(polled.in_flight) == {"good"}
+    await polled.aclose()
+
+
+async def test_new_ids_that_hang_leave_places_for_another_feed(site: Site, poll: Poll) -> None:
+    hanging = Refusing(site, "stranger", faults.hang)
+    strangers = [f"stranger-{number}" for number in range(20)]
+    polled = poll("chanjing", watch={"tasks": {"lip_sync": strangers}}, request_timeout="30s")
+    sweeping = asyncio.create_task(polled.loop_of(kind="lip_sync").sweep())
+    await until("look-ups that hang", lambda: hanging.asked >= 4)
+    other = polled.loop_of(kind="video")
+    await other.sweep()
+    assert (other.status.up, hanging.asked) == (True, 4)
+    sweeping.cancel()
+
+
 async def test_ids_that_end_in_any_round_count_once(site: Site, poll: Poll) -> None:
     names = [f"task-{number}" for number in range(150)]
     lives = [Life(one, *SORA, NOW - 50, 0.0, 20.0 + index % 90, State.SUCCEEDED) for index, one in enumerate(names)]
@@ -296,6 +361,35 @@ async def test_ids_that_end_in_any_round_count_once(site: Site, poll: Poll) -> N
     assert list(seen) == sorted(seen)
 
 
+async def test_new_ids_get_a_quarter_of_the_interval_when_nothing_is_left_of_it() -> None:
+    acme = Acme()
+    polled = await Polled.open(declared(), acme, paced=True, poll_interval="400ms", rate_limit="1000/s")
+    began = time.monotonic()
+    await polled.loop.glance([f"new-{number}" for number in range(2000)], until=began)
+    assert time.monotonic() - began >= 0.1
+    assert len(acme.asked) <= 0.1 * 1000 + 10  # those that wait for their turn when the time is over are asked for
+    await polled.aclose()
+
+
+@pytest.mark.parametrize(("count", "sweeps"), [(50, False), (51, True)])
+async def test_up_to_fifty_ids_are_looked_up_at_once_and_for_more_the_next_sweep_comes_early(
+    count: int, sweeps: bool
+) -> None:
+    acme = Acme()
+    polled = await Polled.open(declared({"list": None}), acme, paced=True, poll_interval="1h")
+    loop, tracker = polled.loop, polled.tracker
+    loop.start()
+    await until("the first sweep", lambda: tracker.swept and loop.status.next_sweep)
+    polled.clock.now += 60
+    acme.rows = [{"id": f"{number}", "status": "rendering"} for number in range(count)]
+    await loop.following.ask_for([row["id"] for row in acme.rows])
+    await until("the look-ups", lambda: len(tracker.in_flight) == count)
+    await until("the end of a sweep", lambda: loop.status.next_sweep)
+    assert (tracker.polled == polled.clock.now) is sweeps
+    await loop.stop()
+    await polled.aclose()
+
+
 # --- When an id is asked for again
 
 
@@ -310,16 +404,12 @@ def tries(note: Callable[[Reluctance, float], Any]) -> list[float]:
     return asked
 
 
-def test_the_gap_grows_to_ten_minutes() -> None:
-    asked = tries(lambda reluctance, now: reluctance.failed("id", now, STEP))
-    assert asked[:5] == [0.0, 15.0, 30.0, 45.0, 60.0]
+@pytest.mark.parametrize("note", [Reluctance.failed, Reluctance.denied], ids=["that fails", "that is unknown"])
+def test_after_five_look_ups_in_vain_the_gap_of_an_id_doubles_up_to_ten_minutes(note: Callable[..., None]) -> None:
+    asked = tries(lambda reluctance, now: note(reluctance, "id", now, STEP))
     gaps = [after - before for before, after in pairwise(asked)]
-    assert gaps == sorted(gaps)
-    assert gaps[-1] == LONGEST_GAP
-
-
-def test_what_an_id_unknown_to_the_vendor_costs_is_bounded_too() -> None:
-    assert len(tries(lambda reluctance, now: reluctance.denied("id", now, STEP))) < 200
+    assert gaps[:9] == [15.0, 15.0, 15.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0]
+    assert {*gaps[9:]} == {600.0}
 
 
 def test_an_id_that_keeps_others_waiting_waits_longer_at_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.tasks import CLOCK_SKEW, ENDS, IN_FLIGHT, MEASURED_ENDS, Phase, State, Task
+from exporter.tasks import ENDS, IN_FLIGHT, MEASURED_ENDS, Phase, State, Task
 
 
 def task(**facts: Any) -> Task:
@@ -50,7 +50,7 @@ def test_a_task_that_was_there_before_the_first_look_has_no_observed_submission(
     assert task(first_seen=12.0, seen_started=25.0).duration(Phase.QUEUE) is None
 
 
-@pytest.mark.parametrize(("begin", "length"), [(CLOCK_SKEW, 0.0), (CLOCK_SKEW + 0.5, None), (0.5, 0.0)])
+@pytest.mark.parametrize(("begin", "length"), [(60.0, 0.0), (60.5, None), (0.5, 0.0)])
 def test_clocks_slightly_out_of_step_make_a_duration_of_zero_and_no_more(begin: float, length: float | None) -> None:
     assert task(submitted=100.0 + begin, started=100.0).duration(Phase.QUEUE) == length
 

@@ -9,7 +9,6 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from exporter.polling.feed.unmapped import KEPT, MOST
 from exporter.simulator import SORA
 from exporter.snapshot import UnmappedWords
 from exporter.tasks import Field, State
@@ -143,7 +142,14 @@ async def test_the_words_of_a_feed_are_bounded_to_the_latest(gateway: Gateway, p
     letters = "abcdefghijklmnopqrstuvwxyz"
     gateway.shows(*((f"odd_{one}", "") for one in letters))
     await rig.sweep(after=0)
-    assert [word for _, word in unmapped(rig).words] == [f"odd_{one}" for one in letters[-MOST:]]
+    assert [word for _, word in unmapped(rig).words] == [f"odd_{one}" for one in letters[-20:]]
+
+
+async def test_a_hundred_words_that_are_not_shown_are_counted(gateway: Gateway, poll: Poll) -> None:
+    rig = poll(SORA, **STUDIO)
+    gateway.shows(*((f"a cat on mat {number}", "") for number in range(110)))
+    await rig.sweep(after=0)
+    assert unmapped(rig).hidden == 100
 
 
 async def test_a_word_that_was_not_seen_for_a_day_is_forgotten(gateway: Gateway, poll: Poll) -> None:
@@ -151,7 +157,7 @@ async def test_a_word_that_was_not_seen_for_a_day_is_forgotten(gateway: Gateway,
     gateway.shows(("odd", ""), ("a cat on a mat", ""))
     await rig.sweep(after=0)
     gateway.shows(("even", ""))
-    rig.clock.now += KEPT - 1
+    rig.clock.now += 86400.0 - 1
     await rig.sweep(after=0)
     assert [word for _, word in unmapped(rig).words] == ["odd", "even"]
     rig.clock.now += 2

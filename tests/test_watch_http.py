@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from exporter.config.models import WatchSettings
 from exporter.polling.watch import Watch
 from exporter.simulator import SORA, hang
 from exporter.tasks import State
-from tests.harness import UNLISTED, VENDORS, Door, Poll, Rig, Site, account, ended, settings_of, until
+from tests.harness import UNLISTED, VENDORS, Door, Poll, Rig, Site, account, ended, leaping, settings_of, until
 from tests.simulator import faults
 
 TOKEN = "a-token-of-the-shop-0123456789"
@@ -255,6 +256,23 @@ async def test_a_url_that_fails_from_the_start_holds_nobody_up_for_longer_than_i
     assert await one.ids("sora") == []
     shop.answer = told(sora=["1"])
     await ids_are(one, "sora", ["1"])
+
+
+def test_the_first_question_waits_ten_seconds_for_a_url_that_never_answers() -> None:
+    async def waited() -> list[float]:
+        url = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/ids", "request_timeout": "1h"}
+        one = Watch("vendor", WatchSettings.model_validate({"http": [url]}), known=VENDORS.kinds)
+        now = asyncio.get_running_loop().time
+        times = [now()]
+        for _ in range(2):
+            assert await one.ids("sora") == []
+            times.append(now())
+        await one.aclose()
+        return times
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began, first, second = leaping(waited())
+    assert (first - began, second - first) == (10, 0)
 
 
 async def test_a_request_to_wait_is_obeyed(shop: Shop, watch: Open) -> None:

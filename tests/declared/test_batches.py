@@ -7,8 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.polling.feed.look_ups import GIVE_UP
-from exporter.vendors.declared.feed import TRIES
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
 from tests.harness import NOW
@@ -125,7 +123,7 @@ async def test_a_vendor_that_refuses_every_batch_gets_few_calls(acme: Acme, stat
     acme.calls.clear()
     acme.instead = lambda what, ids: answer({"message": "no"}, status)
     await polled.sweep()
-    assert len(acme.calls) <= 5 * GIVE_UP
+    assert len(acme.calls) <= 5 * 8
     assert polled.loop.status.up is False
     await polled.sweep(5)
     assert len(polled.in_flight) == 400
@@ -179,7 +177,7 @@ async def test_a_pause_that_the_vendor_asks_for_ends_the_round(acme: Acme) -> No
     acme.calls.clear()
     acme.instead = lambda what, ids: answer({"message": "slow down"}, 429, **{"Retry-After": "40"})
     await polled.sweep()
-    assert len(acme.calls) <= GIVE_UP
+    assert len(acme.calls) <= 8
     assert polled.loop.status.outage
 
 
@@ -241,7 +239,7 @@ async def test_an_end_that_earns_a_pause_by_itself_counts_in_the_end(acme: Acme)
     await polled.sweep()
     finish(acme, 3, 4)
     acme.instead = lambda what, ids: answer({}, 429) if (what, ids) == ("alone", ["r-3"]) else None
-    await polled.sweep(TRIES + 1)
+    await polled.sweep(7)
     assert (polled.ends, cost(polled), len(polled.in_flight)) == ({"succeeded": 2}, 3, 23)
 
 
@@ -255,7 +253,7 @@ async def test_an_end_that_is_not_answered_by_itself_holds_up_no_other_and_count
     acme.instead = lambda what, ids: answer(b"{", status) if (what, ids) == ("alone", ["r-3"]) else None
     await polled.sweep()
     assert polled.ends == {"succeeded": 1}
-    await polled.sweep(TRIES)
+    await polled.sweep(6)
     assert (polled.ends, cost(polled), len(polled.in_flight)) == ({"succeeded": 2}, 3, 23)
     assert polled.is_up()
 

@@ -11,8 +11,6 @@ import httpx
 import pytest
 
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.polling.feed.fills import TRIES
-from exporter.polling.feed.look_ups import GIVE_UP
 from exporter.simulator import HandClock
 from tests.declared.conftest import declared
 from tests.declared.polled import Acme, Polled, answer
@@ -184,11 +182,11 @@ async def test_an_end_is_counted_as_listed_after_three_tries(acme: Acme, status:
     acme.rows = [failed(1, NOW + 40)]
     tell(acme, 1)
     acme.instead = lambda what, ids: answer({"message": "no"}, status, **{"Retry-After": "1"}) if ids else None
-    for tries in range(1, TRIES):
+    for tries in range(1, 3):
         await polled.sweep()
         assert (polled.ends, acme.asked["r-1"]) == ({}, tries)
     await polled.sweep(3)
-    assert acme.asked["r-1"] == TRIES
+    assert acme.asked["r-1"] == 3
     assert (polled.ends, polled.reasons) == ({"failed": 1}, {"unknown": 1})
     assert polled.in_flight == {}
 
@@ -227,7 +225,7 @@ async def test_a_pause_in_which_nothing_is_sent_counts_as_no_try(acme: Acme) -> 
     refused: list[str] = []
 
     def once(what: str, ids: list[str]) -> httpx.Response | None:
-        if ids and len(refused) < GIVE_UP:
+        if ids and len(refused) < 8:
             refused.extend(ids)
             return answer({"message": "slow down"}, 429, **{"Retry-After": "100"})
         return None
@@ -240,7 +238,7 @@ async def test_a_pause_in_which_nothing_is_sent_counts_as_no_try(acme: Acme) -> 
         polled.clock.now += 1
         await polled.loop.sweep()
     assert max(acme.asked.values()) == 1
-    await polled.sweep(GIVE_UP + 2)  # each of the first ones is refused, and earns a pause
+    await polled.sweep(10)  # each of the first ones is refused, and earns a pause
     assert polled.reasons == {"moderation": 30}
     assert max(acme.asked.values()) <= 2
 
@@ -250,7 +248,7 @@ async def test_details_that_all_fail_get_few_calls_and_hold_no_end_up_for_long(a
     acme.instead = lambda what, ids: answer({}, 500) if ids else None
     polled = await Polled.open(FILLED, acme)
     await polled.sweep()
-    assert acme.asked.total() <= 2 * GIVE_UP
+    assert acme.asked.total() <= 2 * 8
     await polled.sweep(3)
     assert (polled.ends, polled.reasons) == ({"failed": 40}, {"unknown": 40})
     assert polled.loop.status.up
@@ -274,7 +272,7 @@ async def test_details_are_asked_for_in_batches_and_alone_after_one_of_them_fail
     assert polled.reasons == {"moderation": 24}
     await polled.sweep()
     assert polled.reasons == {"moderation": 24, "unknown": 1}
-    assert acme.asked["r-3"] == TRIES
+    assert acme.asked["r-3"] == 3
     assert acme.asked["r-4"] == 2
 
 

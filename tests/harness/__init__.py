@@ -7,6 +7,7 @@ looked up here and nowhere else in the tests.
 
 from tests.harness.desk import DAY, START, Desk, counted, measured, told
 from tests.harness.json_vendor import JsonVendor, served
+from tests.harness.leaping import leaping
 from tests.harness.making import load, made
 from tests.harness.process import Exporter, Start, exporters
 from tests.harness.rig import STEP, Poll, Rig, outage_of
@@ -62,6 +63,7 @@ __all__ = [
     "endless",
     "every_feed",
     "exporters",
+    "leaping",
     "load",
     "made",
     "measured",

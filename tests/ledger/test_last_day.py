@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import random
 
-from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, step_of
+import pytest
+
+from exporter.ledger.counting.last_day import LastDay, step_of
 from exporter.tasks import Clock, Observation, Reason, State
 from tests.harness import START, Desk
+
+STEP = 300.0
+"""Seconds: five minutes."""
+STEPS = 288
+"""24 hours of them."""
 
 
 def ran(task_id: str, begin: float, end: float, state: State = State.SUCCEEDED) -> Observation:
@@ -31,6 +38,16 @@ async def test_the_first_sweep_shows_the_day_before_it() -> None:
     assert [at for at, count in enumerate(last_day.ended) if count] == [STEPS - 3, STEPS - 2]
     assert [at for at, count in enumerate(last_day.failed) if count] == [STEPS - 3]
     assert last_day.in_flight(1, desk.now)[-5:] == [0, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["as it goes on", "after a restart"])
+@pytest.mark.parametrize(("ago", "count"), [(24 * 3600 - STEP, 1), (24 * 3600 + STEP, 0)])
+async def test_an_end_is_drawn_for_24_hours(ago: float, count: int, restarts: bool) -> None:
+    desk = Desk(Clock.PROVIDER, history="3d")
+    now = START + 15
+    await desk.sweep(ran("a", now - ago - 60, now - ago))
+    last_day = (desk.restarted() if restarts else desk).tracker.last_day.at(now)
+    assert (sum(last_day.ended), len(last_day.ended) * STEP) == (count, 24 * 3600)
 
 
 async def test_what_ended_more_than_a_day_ago_is_left_out() -> None:

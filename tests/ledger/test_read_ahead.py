@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.last_day import STEP, Row
+from exporter.ledger.counting.last_day import Row
 from exporter.ledger.errors import LeaseLost
 from exporter.ledger.postgresql.store import PostgresqlStore
 from exporter.ledger.store import Changes, Store

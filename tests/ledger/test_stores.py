@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import STEPS_KEPT, Changes, SharedStore, Store
+from exporter.ledger.store import Changes, SharedStore, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
 from tests.harness.keeping import Place
 
 START = 1_700_000_000.0
+STEP = 300.0
+"""Seconds of a step of the last day."""
 
 seconds = st.floats(-1e11, 1e11)
 maybe_seconds = st.none() | seconds
@@ -301,10 +302,10 @@ async def test_what_was_seen_of_a_task_is_told_in_order_and_each_once(store: Sto
     assert await store.find("vendor", "kind", "b") is None, "steps alone are no task"
 
 
-async def test_steps_of_yesterday_are_dropped_as_new_ones_come(store: Store) -> None:
+async def test_steps_are_dropped_a_day_later_as_new_ones_come(store: Store) -> None:
     await store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0)))
     await store.commit(stepped(*(Step("a", float(at), State.RUNNING) for at in range(10))))
-    late = STEPS_KEPT + 4.5
+    late = 86400.0 + 4.5
     await store.commit(stepped(*(Step("b", late + number / 100, State.QUEUED) for number in range(10))))
     found = await store.find("vendor", "kind", "a")
     assert found is not None

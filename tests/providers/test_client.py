@@ -20,11 +20,9 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from exporter.client.answers import SIZE_LIMIT, Answer
+from exporter.client.answers import Answer
 from exporter.client.client import (
     DURATION_BOUNDS,
-    LONGEST_BACKOFF,
-    LONGEST_PAUSE,
     Client,
     Exchange,
     RateLimit,
@@ -47,6 +45,9 @@ from exporter.client.errors import (
 )
 from exporter.ledger.counters import Counters
 from exporter.tasks import Cause
+
+SIZE_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer at most."""
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answers a request whose head it is given."""
@@ -260,7 +261,7 @@ async def test_calls_that_wait_for_a_slot_take_their_turn_when_they_are_sent(clo
         ("30", 30),
         (" 5 ", 5),
         ("0", 0),
-        ("9" * 400, LONGEST_PAUSE),
+        ("9" * 400, 3600),
         ("", None),
         ("soon", None),
         ("-5", None),
@@ -319,7 +320,30 @@ async def test_without_a_time_pauses_grow_until_an_answer_comes(clock: FakeTime)
             except RateLimited:
                 pauses.append(client.limit.pause_left)
             clock.now += client.limit.pause_left
-    assert pauses == [1, 2, 4, 8, 16, 32, *[LONGEST_BACKOFF] * 3, 1]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 1]
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, VendorFailed)])
+async def test_a_refusal_to_tell_the_balance_pauses_no_other_call(
+    clock: FakeTime, status: int, error: type[CallError]
+) -> None:
+    async with client_of(lambda _: response(status, b"", {"Retry-After": "30"}), clock) as client:
+        with pytest.raises(error):
+            await client.call("account", "GET", "/balance", read=read)
+        assert client.limit.pause_left == 0
+
+
+async def test_an_answer_about_the_balance_makes_no_pause_short_again(clock: FakeTime) -> None:
+    pauses = []
+    statuses = {"/tasks": 429, "/balance": 200}
+    async with client_of(lambda request: response(statuses[request.url.path.removeprefix("/api")]), clock) as client:
+        for _ in range(4):
+            with pytest.raises(RateLimited):
+                await ask(client)
+            pauses.append(client.limit.pause_left)
+            clock.now += client.limit.pause_left
+            await client.call("account", "GET", "/balance", read=read)
+    assert pauses == [1, 2, 4, 8]
 
 
 async def test_refusals_of_calls_that_were_under_way_together_are_one(clock: FakeTime) -> None:
@@ -349,9 +373,9 @@ async def test_a_call_that_waits_for_its_turn_when_a_pause_begins_is_not_sent(cl
 def test_a_slip_of_the_vendor_does_not_silence_a_feed_for_a_year(clock: FakeTime) -> None:
     limit = RateLimit(1, clock, clock.sleep)
     limit.pause(31536000)
-    assert limit.pause_left == LONGEST_PAUSE
+    assert limit.pause_left == 3600
     limit.pause(5)
-    assert limit.pause_left == LONGEST_PAUSE  # a shorter wish does not end a longer pause
+    assert limit.pause_left == 3600  # a shorter wish does not end a longer pause
 
 
 # Deadline.

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.web.server.capacity import FEWEST, MOST, RESERVE, connections
+from exporter.web.server.capacity import RESERVE, connections
 from exporter.web.server.limits import Connection
 from exporter.web.server.opened import Limits, Opened
 from tests.harness import PATIENCE, Start, until
@@ -193,7 +193,7 @@ async def test_memory_that_only_others_at_work_hold_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("open_files", "expected"), [(float("inf"), MOST), (4096, MOST), (1024, 488), (128, 40), (64, FEWEST), (0, FEWEST)]
+    ("open_files", "expected"), [(float("inf"), 512), (4096, 512), (1024, 488), (128, 40), (64, 8), (0, 8)]
 )
 def test_fewer_connections_fit_where_fewer_files_may_be_open(open_files: float, expected: int) -> None:
     assert connections(open_files) == expected

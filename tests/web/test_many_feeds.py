@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from exporter.ledger.counting.last_day import STEP, STEPS, LastDay
+from exporter.ledger.counting.last_day import LastDay
 from exporter.snapshot import FeedStatus, Outage
 from exporter.tasks import Cause, Clock, Observation, Reason, State
 from exporter.web.pages.status.sparks import SPANS, area, sparks
@@ -173,7 +173,7 @@ async def test_drawings_reach_as_far_back_as_anything_is_known(rig: Rig, http: h
 
 async def test_a_feed_that_cannot_be_read_draws_what_was_in_flight_until_then(rig: Rig) -> None:
     feed = rig.loops[0].snapshot()
-    later = rig.clock.now + 10 * STEP
+    later = rig.clock.now + 10 * 300.0
     in_flight, _, _ = sparks(feed, SPANS[0], later)
     assert in_flight.path == f"M0 24V24h{SPANS[0].steps - 11}V0h1V24h10V24z"
     assert sparks(replace(feed, succeeded=None), SPANS[0], later) == ()
@@ -182,7 +182,7 @@ async def test_a_feed_that_cannot_be_read_draws_what_was_in_flight_until_then(ri
 async def test_where_only_our_clock_dates_tasks_nothing_is_drawn_of_those_before_the_first_sweep(rig: Rig) -> None:
     feed = rig.loops[0].snapshot()
     assert feed.since == rig.clock.now
-    later = rig.clock.now + 5 * STEP
+    later = rig.clock.now + 5 * 300.0
     seen = replace(feed, clock=Clock.OBSERVED, succeeded=later, last_day=replace(feed.last_day, begun=LastDay().begun))
     in_flight, _, _ = sparks(seen, SPANS[0], later)
     assert in_flight.path == f"M0 24V24h{SPANS[0].steps - 6}V0h6V24z"
@@ -199,4 +199,4 @@ def test_an_area_has_a_step_for_each_value_and_none_where_nothing_is_known() -> 
 def test_a_day_is_drawn_in_steps_of_a_quarter_of_an_hour() -> None:
     day = SPANS[-1]
     assert (day.hours, day.width) == (24, 96)
-    assert LastDay().at(1e9).in_flight(3, 1e9) == [3] * STEPS
+    assert LastDay().at(1e9).in_flight(3, 1e9) == [3] * 288
