@@ -122,7 +122,7 @@ def test_advice_names_the_settings_in_force() -> None:
 
 @pytest.mark.parametrize(
     ("vendor", "credential", "begins"),
-    [("tavus", "api_key", "Check api_key:"), ("facewap", "token", "The token has ended")],
+    [("tavus", "api_key", "Check api_key:"), ("facewap", "token", "The token has expired")],
 )
 def test_who_has_no_token_is_told_to_check_the_key(vendor: str, credential: str, begins: str) -> None:
     settings = settings_of({"type": vendor, "base_url": "https://vendor.example", credential: "0123456789abcdef"})

@@ -210,7 +210,7 @@ def test_a_broken_plug_in_is_told_in_the_log_and_on_the_status_page(
     )
     exporter = start("--config.file=config.yaml", "--web.listen-address=127.0.0.1:0", PYTHONPATH=f"{site}:{ROOT}")
     page = exporter.get("")
-    assert "A vendor that a package brings cannot be used" in page
+    assert "A vendor plug-in failed to load" in page
     assert "No module named &#39;gone_altogether&#39;" in page
     assert exporter.value('videotask_provider_info{provider="f",type="facewap"}') == 1
     assert exporter.end() == 0

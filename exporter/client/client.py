@@ -292,7 +292,7 @@ def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[],
             told = "the proxy refused: it wants a user and a password (HTTP 407)"
             raise ConnectionFailed(told, cause=Cause.PROXY)
         if who := interceptor(answer.status, answer.headers, answer.body):
-            raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
+            raise Intercepted(f"{who} answered instead of the vendor (HTTP {answer.status})")
         return _understood(answer, read)
     except CallError as error:
         error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())

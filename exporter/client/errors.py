@@ -101,7 +101,7 @@ class AnswerTooLarge(CallError):
 
 
 class Intercepted(CallError):
-    """A CDN, a firewall, a proxy or a login page answered in the vendor's place."""
+    """A CDN, a firewall, a proxy or a login page answered instead of the vendor."""
 
     error = "intercepted"
     cause = Cause.INTERCEPTED

@@ -103,7 +103,7 @@ _LOGIN = re.compile(
 
 
 def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-    """Who answered in the vendor's place, in words; None where it was the vendor, or its own gateway."""
+    """Who answered instead of the vendor, in words; None where it was the vendor, or its own gateway."""
     looked_at = body[:LOOKED_AT]
     if looked_at[:1] in (b"{", b"[") and not _has_a_mark(looked_at.lower()):
         return None

@@ -975,7 +975,7 @@ async def test_what_answers_in_the_vendors_place_is_named(
     status: int, headers: dict[str, str], body: bytes, who: str
 ) -> None:
     async with client_of(lambda _: response(status, body, headers)) as client:
-        with pytest.raises(Intercepted, match="answered in the vendor's place") as error:
+        with pytest.raises(Intercepted, match="answered instead of the vendor") as error:
             await ask(client)
         assert str(error.value).startswith(who)
         assert outcome(client) == ({str(status): 1}, {"intercepted": 1})

@@ -27,7 +27,7 @@ TOO_MANY = 0.2
 
 
 UNKNOWN_STATE = (
-    "Until the row of such a task proves its end, it stays in flight and its end is not counted. Look the task up at "
+    "Until the vendor's data shows that it ended, the task stays in flight and is not counted as ended. Look it up at "
     "the vendor. If it is new there, it may have no state yet. If it has ended, look for a newer version of the "
     "exporter, or report the vendor's word for its state."
 )
@@ -165,7 +165,7 @@ class FeedCard:
             since = words.lasting(self.feed.settings.stalled_after)
             notes.append(f"{tasks(stalled)} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
-            notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
+            notes.append(f"{gaps:.0f} {'sweep' if gaps == 1 else 'sweeps'} may have missed tasks.")
         found = self._read("unmapped_values_total")
         if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
             notes.append(f"The vendor uses words that the exporter does not know: {', '.join(unmapped)}.")
@@ -192,10 +192,10 @@ class FeedCard:
             some = f"{unread} of {self.feed.followed} ids are"
             yield f"{some} still to be looked up for the first time; each sweep takes some of them."
         if failing := self.feed.look_ups.failing:
-            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {_some(failing)}."
+            yield f"{_ids(len(failing))} retried with growing delays because each look-up fails: {_some(failing)}."
         if unknown := self.feed.look_ups.unknown:
             some = _some(self.feed.look_ups.some_unknown)
-            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often: {some}."
+            yield f"{_ids(unknown)} unknown to the vendor and retried with growing delays: {some}."
 
     @property
     def troubles(self) -> Iterable[Trouble]:
@@ -204,7 +204,7 @@ class FeedCard:
             what = f"{self.name} cannot be read"
             yield Trouble(whose, what, f"{words.plain(outage.label)}: {outage.words}", outage.advice, outage.since)
         elif self.follows_nothing and self.status.up is not None:
-            told = "The feed cannot be listed, and no task is under watch."
+            told = "The feed cannot be listed, and no task id is watched."
             what = f"{self.name} has nothing to show"
             yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice, is_grave=False)
         yield from self._unknown()

@@ -156,13 +156,13 @@ class Overview:
     @property
     def summary(self) -> str:
         if not self.cards and self.replica and self.replica.held:
-            return "What other replicas poll is not known either."
+            return "The status of other replicas is unknown too."
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
         in_flight = f"{tasks(self.total_in_flight)} in flight"
         if all(card.view.in_flight for card in self.cards):
             return f"{feeds(self.up)} up, {in_flight}."
-        return f"{self.up} of {feeds(len(self.cards))} up, {in_flight} as far as is known."
+        return f"{self.up} of {feeds(len(self.cards))} up, {in_flight} (incomplete)."
 
 
 def _elsewhere(snapshot: Snapshot, provider: str) -> str:
