@@ -87,7 +87,7 @@ def test_a_call_that_is_kept_has_the_cause_of_its_error() -> None:
 
 
 def test_what_was_never_sent_is_no_failed_call() -> None:
-    assert FailedCall.of(RateLimited("waiting 3 s more, as the vendor asked", 3.0), at=5.0) is None
+    assert FailedCall.of(RateLimited("paused for another 3 s after the vendor limited calls", 3.0), at=5.0) is None
 
 
 def advice(cause: Cause, settings: ProviderSettings) -> str:

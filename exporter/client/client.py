@@ -128,7 +128,7 @@ class RateLimit:
 
     def _refuse_during_pause(self) -> None:
         if left := self.pause_left:
-            raise RateLimited(f"waiting {left:.0f} s more, as the vendor asked", left)
+            raise RateLimited(f"paused for another {left:.0f} s after the vendor limited calls", left)
 
 
 class Client:
@@ -289,7 +289,7 @@ def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[],
     """What `read` makes of an answer, unless somebody else than the vendor gave it."""
     try:
         if answer.status == 407:
-            told = "the proxy refused: it wants a user and a password (HTTP 407)"
+            told = "the proxy requires authentication (HTTP 407)"
             raise ConnectionFailed(told, cause=Cause.PROXY)
         if who := interceptor(answer.status, answer.headers, answer.body):
             raise Intercepted(f"{who} answered instead of the vendor (HTTP {answer.status})")

@@ -59,7 +59,7 @@ def _answer(connection: HTTPConnection, path: str) -> str:
     text = "".join(one if one.isprintable() else "?" for one in line)
     if answer.status == 200:
         return text
-    hint = "; `health_without_auth: true` in its web configuration lets this be asked" if answer.status == 401 else ""
+    hint = "; `health_without_auth: true` in its web configuration allows this check" if answer.status == 401 else ""
     raise NotWell(f"{_place(connection.host, connection.port)} answers {answer.status}: {text}{hint}")
 
 
@@ -98,4 +98,4 @@ def _why(error: OSError | HTTPException | UnicodeError) -> str:
             return "is not a host"
         case OSError() if error.strerror:
             return f"cannot be reached: {error.strerror}; does the exporter run, and listen there?"
-    return "gives no answer that HTTP knows"
+    return "sent an invalid HTTP response"

@@ -44,11 +44,11 @@ def _lines(types: Registry) -> Iterator[str]:
     for name, vendor in types.items():
         yield f"{name}: {f'{vendor.title}, ' if vendor.title else ''}{types.origin(name)}"
         for kind in vendor.kinds:
-            yield f"  {kind}: {_told(vendor.tells[kind]) if kind in vendor.tells else 'what it tells is not known'}"
+            yield f"  {kind}: {_told(vendor.tells[kind]) if kind in vendor.tells else 'fields unknown'}"
         if vendor.more_kinds:
             yield f"  with `feeds` also: {', '.join(vendor.more_kinds)}"
     for why in types.broken.values():
-        yield f"not there: {why}"
+        yield f"unavailable: {why}"
 
 
 def _told(tells: Tells) -> str:
@@ -56,4 +56,4 @@ def _told(tells: Tells) -> str:
     ways = [listed] * tells.listed + ["by id"] * tells.by_id
     times = "the vendor's times" if tells.clock is Clock.PROVIDER else "times as we see them"
     parts = ", ".join(WORDS.get(part, part) for part in tells.parts)
-    return f"{' and '.join(ways)}; {times}; reports {parts or 'the state alone'}"
+    return f"{' and '.join(ways)}; {times}; reports {parts or 'only the state'}"

@@ -129,7 +129,7 @@ def _usage(view: FeedView) -> Iterator[tuple[Labels, float]]:
             yield (unit, state), view.counts["usage_total", unit, state]
 
 
-_POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
+_POLLED = "Data age: time() - videotask_last_successful_poll_timestamp_seconds."
 
 _OTHERS = 'The first model_limit models of a feed have series of their own, the others are "other".'
 
@@ -160,7 +160,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
     _counter("failures_total", "Failed tasks by reason, each counted once.", "reason", Reason),
     _recent(
         "recent_tasks",
-        "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
+        "Tasks that ended within recent_window. Tasks without an end time count at their submission time.",
         "state",
         ENDS,
     ),

@@ -79,7 +79,7 @@ class Elsewhere:
         reading = self._reading[1]
         await asyncio.wait({reading}, timeout=self.patience)
         if not reading.done() or reading.cancelled():
-            raise StoreError("the database is slow to say what other replicas poll")
+            raise StoreError("the database took too long to report other replicas")
         return reading.result()
 
     async def _read_again(self, wanted: frozenset[str]) -> dict[str, AccountSnapshot]:

@@ -135,7 +135,7 @@ class Keeper:
             await self._leases.release(self.holding.give_up(list(self.holding.held)))
             await self._leases.leave()
         except StoreError as error:
-            log.warning("the leases were not released, other replicas wait for their end", extra={"error": str(error)})
+            log.warning("leases not released; other replicas must wait for them to expire", extra={"error": str(error)})
         if self._renewing:
             await _ended(self._renewing)
 
@@ -218,8 +218,8 @@ class Keeper:
         }
         if not self._told.issuperset(others.values()):
             log.warning(
-                "replicas have different accounts under the same names of providers: a type, base_url or key differs; "
-                "each may count tasks of another account, give all the same configuration or databases of their own",
+                "replicas use different accounts for the same provider name: a type, base_url or key differs; their "
+                "tasks are counted together; give all replicas the same configuration, or each its own database",
                 extra={"differ_from_here": _listed(others)},
             )
         self._told.update(others.values())
@@ -269,14 +269,14 @@ class Keeper:
         except StoreError as error:
             trouble = str(error)
         except Exception as error:  # a slip of ours must not end what keeps the leases
-            log.error("leases could not be kept; this is a bug in the exporter", exc_info=error)
+            log.error("leases could not be renewed or acquired; this is a bug in the exporter", exc_info=error)
             trouble = f"unexpected {type(error).__name__}"
         else:
             if self._troubles.pop(what, "") and not self._troubles:
-                log.info("the leases can be kept again")
+                log.info("leases can be renewed and acquired again")
             return True
         if not self._troubles:
-            log.warning("the leases cannot be kept", extra={"error": trouble})
+            log.warning("cannot renew or acquire leases", extra={"error": trouble})
         self._troubles[what] = trouble
         return False
 

@@ -42,8 +42,8 @@ LONGEST = 7999
 FEW = 20
 
 _DEAF = (
-    "no notification arrives from the database, as behind a pooler in transaction mode; "
-    "what other replicas do is seen later, and nothing is lost"
+    "no LISTEN/NOTIFY from the database (a pooler in transaction mode?); "
+    "changes by other replicas are noticed later, and nothing is lost"
 )
 
 HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]

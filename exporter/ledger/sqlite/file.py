@@ -149,7 +149,7 @@ class SqliteFile:
         try:
             kept = recovery.set_aside(self.path, self._losses_told())
         except OSError as error:
-            raise StoreError(f"{self.path}: damaged ({damage}), and not to be set aside: {error.strerror}") from None
+            raise StoreError(f"{self.path}: damaged ({damage}), and cannot be renamed: {error.strerror}") from None
         finally:
             self._release()
         told = {"path": self.path, "kept_as": kept, "damage": damage}

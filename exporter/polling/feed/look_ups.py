@@ -343,7 +343,7 @@ class LookUps:
         if not unasked:
             return None
         return made.stopped or RateLimited(
-            f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be asked for "
+            f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be looked up "
             f"within {STALE_AFTER} poll intervals",
             cause=Cause.SLOW,
         )

@@ -388,5 +388,5 @@ async def _failure_of(step: Awaitable[object]) -> Exception | None:
         return failure
     except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
         log.debug("unexpected error in a sweep", exc_info=failure)
-        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
+        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug in the exporter")
     return None

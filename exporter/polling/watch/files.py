@@ -75,7 +75,7 @@ class WatchedFiles:
             if stamp == file.stamp:
                 continue
             file.stamp = stamp
-            told = "a watch file cannot be used as a whole"
+            told = "some ids in a watch file cannot be read"
             try:
                 named = groups.read(content_of(path, _SIZE_LIMIT), self._only, self._known)
                 file.kinds, file.trouble, file.is_up = named.kinds, named.trouble, True

@@ -136,7 +136,7 @@ class Following:
             self._asked_for -= gone
         if given_up:
             about = {"provider": self._tracker.provider, "kind": self._tracker.kind, "ids": len(given_up)}
-            log.info("ids that the vendor has not known for a day are no longer followed", extra=about)
+            log.info("stopped following ids unknown to the vendor for a day", extra=about)
 
     async def ask_for(self, ids: Iterable[str]) -> Verdict:
         """Follows tasks until their ends are counted, all or none of them; returns when that is on the disk.

@@ -86,7 +86,7 @@ class WatchedUrl:
             self._tell(told, "a watch URL cannot be used, its last good ids are kept")
         else:
             self._kinds, self.is_up = named.kinds, True
-            self._tell(named.trouble, "a watch URL cannot be used as a whole")
+            self._tell(named.trouble, "some ids at a watch URL cannot be read")
 
     def _tell(self, trouble: str, message: str) -> None:
         """Keeps what is wrong, and logs it once when it begins and once when it ends."""
