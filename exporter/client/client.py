@@ -152,7 +152,7 @@ class Client:
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
         self.observer: Observer | None = None
         self.may_call: Callable[[], bool] = lambda: True
-        """Calls wait while this is false: another process may be the one that calls by now."""
+        """Calls wait while this is false: another process may poll the provider by now."""
         self.timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._large = asyncio.Lock()  # one large answer in memory at a time
@@ -286,7 +286,7 @@ class Client:
 
 
 def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
-    """What `read` makes of an answer, unless somebody else than the vendor gave it."""
+    """What `read` makes of an answer, unless something else than the vendor gave it."""
     try:
         if answer.status == 407:
             told = "the proxy requires authentication (HTTP 407)"

@@ -1,4 +1,4 @@
-"""Who answers in the vendor's place: a CDN, a firewall (WAF), a proxy or a login page.
+"""Who answers instead of the vendor: a CDN, a firewall (WAF), a proxy or a login page.
 
 Vendors answer JSON. What is JSON is theirs, but for what a CDN marks as its own; a page is somebody else's, but for
 those with which a gateway in front of the vendor says that the vendor is down (5xx), asks for patience (429) or does

@@ -1,4 +1,4 @@
-"""Whether a running exporter is well: what `check-health` asks, and what the answer means."""
+"""Whether a running exporter is healthy: what `check-health` asks, and what the answer means."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CERTIFICATE = (
 
 
 class NotWell(Exception):
-    """The exporter does not say that it is well, and why."""
+    """The exporter is not healthy, or cannot be asked; the text says why."""
 
 
 def ask(address: str, path: str, web_config: str | None = None, patience: float = PATIENCE) -> str:
-    """What the exporter that listens on `address` answers if it is well, on one line.
+    """What the exporter that listens on `address` answers if it is healthy, on one line.
 
     It is never asked through a proxy, whatever the environment says. Whether it speaks TLS turns out by itself, unless
     its web configuration is given. Raises AddressError, ConfigError, NotWell.

@@ -1,4 +1,4 @@
-"""What types of providers there are: whose they are, and what their feeds report."""
+"""The types of providers: where they come from, and what their feeds report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_text(types: Registry) -> str:
 
 
 def as_json(types: Registry) -> str:
-    """`{"vendors": [{"type", "title", "origin", "feeds"}], "broken": [...]}`; what is not known of a feed is null."""
+    """`{"vendors": [{"type", "title", "origin", "feeds"}], "broken": [...]}`; unknown parts of a feed are null."""
     vendors = [
         {"type": name, "title": vendor.title, "origin": types.origin(name), "feeds": list(_feeds(vendor))}
         for name, vendor in types.items()

@@ -41,7 +41,7 @@ _TABLES = ("feeds", *_KEYS)
 
 
 Advance = Callable[[str, int, int], None]
-"""Told after each batch: the table, the rows of it that are copied, and how many it has."""
+"""Called after each batch with the table, its copied rows, and how many it has."""
 
 
 async def copy_ledger(path: str, database: Database, tell: Callable[[str], None], advance: Advance) -> None:

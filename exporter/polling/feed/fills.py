@@ -180,7 +180,7 @@ class Fills:
         return answered
 
     def settle(self) -> Sequence[Observation]:
-        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it.
+        """Drops those that a complete sweep has shown, once they are in the ledger or known to be too old for it.
 
         Returns them.
         """

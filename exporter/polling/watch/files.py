@@ -26,7 +26,7 @@ class _File:
     kinds: Mapping[str, list[str]] = field(default_factory=dict)
     trouble: str = ""
     is_up: bool = False
-    """Whether its ids could be read, be it not all of them."""
+    """Whether ids could be read, if not all of them."""
 
 
 class WatchedFiles:
@@ -52,7 +52,7 @@ class WatchedFiles:
 
     @property
     def troubles(self) -> list[str]:
-        """Which files cannot be used now, or not as a whole, and why."""
+        """Which files cannot be read now, wholly or in part, and why."""
         absent = [f"{pattern}: {trouble}" for pattern, trouble in self._absent.items()]
         return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
 

@@ -34,7 +34,7 @@ class WatchedUrl:
         self.place = settings.url.partition("?")[0]
         """The URL without its query, which may hold a secret."""
         self.is_up: bool | None = None
-        """Whether its ids could be read, be it not all of them; None before the first try has ended."""
+        """Whether ids could be read, if not all of them; None before the first try has ended."""
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
         self._only = only
         self._known = known
@@ -56,7 +56,7 @@ class WatchedUrl:
 
     @property
     def trouble(self) -> str:
-        """Why the URL cannot be used now, or not as a whole; empty if it can."""
+        """Why the URL cannot be read now, wholly or in part; empty if it can."""
         return f"{self.place}: {self._trouble}" if self._trouble else ""
 
     async def aclose(self) -> None:

@@ -159,7 +159,7 @@ def routes(
 
 
 def problem(request: Request, status: int, title: str, *told: str) -> Response:
-    """A page that says in words why there is nothing else to be shown."""
+    """A page that says why there is nothing else to show."""
     return _rendered(request, "problem.html", status, title=title, told=told, refresh=0)
 
 

@@ -118,7 +118,7 @@ class FeedCard:
 
     @property
     def progress(self) -> str:
-        """How far a reading is that takes long; empty if none does."""
+        """How far a long reading is; empty if there is none."""
         if (progress := self.feed.progress) is None:
             return ""
         of = f" of {progress.of:,}" if progress.of else ""
@@ -145,7 +145,7 @@ class FeedCard:
 
     @cached_property
     def rank(self) -> int:
-        """How soon it is to be looked at: 0 if it cannot be read, 1 if something else is wrong, 2 if it waits."""
+        """How soon to look at it: 0 if it cannot be read, 1 if something else is wrong, 2 if it waits."""
         if self.status.outage:
             return 0
         if any(self.troubles):
@@ -159,7 +159,7 @@ class FeedCard:
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """What is worth knowing, and hurts nothing that is shown."""
+        """What is worth knowing, but is no trouble."""
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
             since = words.lasting(self.feed.settings.stalled_after)
@@ -186,7 +186,7 @@ class FeedCard:
 
     @property
     def _look_up_notes(self) -> Iterable[str]:
-        """What is to be said of ids that are looked up one by one."""
+        """Notes on ids that are looked up one by one."""
         reads_ids = self.feed.progress is not None and self.feed.progress.what == "ids"  # which says how many are left
         if (unread := self.feed.look_ups.unread) and not reads_ids:
             some = f"{unread} of {self.feed.followed} ids are"

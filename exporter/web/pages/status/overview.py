@@ -1,4 +1,4 @@
-"""The status page: first of all what is wrong and whose fault it is, then each feed at one moment."""
+"""The status page: first what is wrong and who has to fix it, then each feed at one moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong, who can mend it, and how: the first thing on the status page."""
+"""What is wrong, who can fix it, and how: the first thing on the status page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON = 24 * 3600.0
 
 
 class Whose(StrEnum):
-    """Where a trouble lies: who has to do something about it."""
+    """The cause of a trouble: who has to fix it."""
 
     VENDOR = "the vendor"
     CREDENTIALS = "the credentials"
@@ -74,7 +74,7 @@ WHOSE_REASON = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong, who can mend it, and how."""
+    """Something that is wrong, who can fix it, and how."""
 
     whose: Whose
     what: str
@@ -82,7 +82,7 @@ class Trouble:
     advice: str = ""
     since: float | None = None
     is_grave: bool = True
-    """Whether something is not seen at all; otherwise it is only worth a look."""
+    """Whether some data is missing; otherwise the trouble is only worth a look."""
     is_first: bool = False
     """Whether it comes before what else is worth a look."""
     settings: Sequence[str] = ()
