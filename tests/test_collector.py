@@ -1657,7 +1657,7 @@ async def test_what_was_not_sent_during_a_pause_is_no_failed_call(site: Site, po
     site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "60"})
     await polled.sweep(3)
     assert polled.is_up() is False
-    assert "waiting" in outage_of(polled.loop).words
+    assert "paused" in outage_of(polled.loop).words
     assert [call.status for call in polled.loop.status.failed_calls] == [429]
 
 
