@@ -58,21 +58,21 @@ class FeedStatus:
 
 @dataclass(frozen=True, slots=True)
 class LookUpState:
-    """How the ids stand that are looked up one by one."""
+    """The state of the ids that are looked up one by one."""
 
     unread: int = 0
     """Ids that have still to be looked up for the first time."""
     failing: tuple[str, ...] = ()
-    """Ids that are asked for less often because each of their look-ups fails."""
+    """Ids that are retried with growing delays because each look-up fails."""
     unknown: int = 0
-    """Ids that the vendor does not know, and that are asked for less often."""
+    """Ids unknown to the vendor, which are retried with growing delays."""
     some_unknown: tuple[str, ...] = ()
     """The first few of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far something is that takes long."""
+    """How far a long reading is."""
 
     what: str
     """`list` while list pages are read, `ids` while ids are looked up."""
@@ -83,7 +83,7 @@ class Progress:
     share: float | None = None
     """The part of all that is done, 0 to 1; of a list, the part of the history. None where it cannot be told."""
     left: float | None = None
-    """Seconds until the end, as things go; None where that cannot be told."""
+    """Estimated seconds until the end; None where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class FeedSnapshot:
     look_ups: LookUpState = LookUpState()
     unmapped: UnmappedWords = UnmappedWords()
     progress: Progress | None = None
-    """How far the reading is, where it takes long; None where it does not."""
+    """How far a long reading is; None if there is none."""
     idle_advice: str = ""
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
     revision: int = 0
@@ -155,7 +155,7 @@ class FeedSnapshot:
         return self.provider, self.kind
 
     def is_stale(self, now: float) -> bool:
-        """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
+        """Whether the data on tasks in flight is too old to be shown as fresh."""
         # A time ahead of now comes from a clock that was set back: the age is unknown.
         return self.succeeded is None or abs(now - self.succeeded) > self.freshness
 
@@ -175,7 +175,7 @@ class FeedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class BalanceSnapshot:
-    """What is left in an account, and how the reading of it goes. Times are Unix seconds."""
+    """The balance of an account, and the state of its reading. Times are Unix seconds."""
 
     amount: float | None
     """What is left; None where it cannot be read, has not been read yet, or has no limit."""
@@ -243,7 +243,7 @@ class ReplicaSnapshot:
     changes: Mapping[tuple[str, str], int]
     """How often leases of this replica have changed, by provider and kind of change."""
     trouble: str = ""
-    """Why the leases cannot be kept; empty while they can."""
+    """Why leases cannot be renewed or acquired; empty while they can."""
     failure: str = ""
     """Why this replica cannot poll something that it has acquired; empty if it can."""
     database_failures: Mapping[Failure, int] = field(default_factory=dict)
@@ -253,7 +253,7 @@ class ReplicaSnapshot:
 
     @property
     def unheld(self) -> list[str]:
-        """The providers that no replica holds, as far as is known."""
+        """The providers that no replica is known to hold."""
         return [name for name in self.held if name not in self.holders]
 
 

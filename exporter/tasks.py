@@ -278,7 +278,7 @@ def _tenth(progress: float | None) -> int | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of ids that were asked for: how many are new, followed already, of tasks whose end is counted."""
+    """How many requested ids are new, are followed already, or are of tasks whose end is counted."""
 
     new: int
     known: int
@@ -286,7 +286,7 @@ class Verdict:
 
 
 UNREACHED = "unreached"
-"""Told of a task in flight that the last complete sweep did not get to: a reader of the ledger knows no later look."""
+"""A mark in `Task.told`: the last complete sweep did not reach this task in flight, so the ledger has no later look."""
 
 _TOLD: dict[frozenset[str], frozenset[str]] = {}
 

@@ -93,7 +93,7 @@ def of_exporter(t: Thresholds) -> list[Alert]:
             total(increase("loop_restarts_total", revived.window)),
             summary="A polling loop of the video-task exporter was stuck and was restarted.",
             description=f"The loop of {FEED_NAME} was restarted {COUNT} times within {revived.window}; that is a "
-            "bug of the exporter or a machine that stood still. First see whether its data is fresh again, then "
+            "bug in the exporter or a machine that stood still. First see whether its data is fresh again, then "
             "report the log.",
         ),
         Alert(

@@ -327,11 +327,11 @@ async def page(account: Account) -> str:
 async def test_the_status_page_says_what_is_left_and_for_how_long(open_account: Open) -> None:
     account = await open_account()
     await account.polled.sweep()
-    assert "Left in the accounts" not in await page(account)
+    assert "Account balances" not in await page(account)
     for left in (1_000_000, 999_990):
         await account.ask({"data": {"left": left}}, after=864)
     shown = await page(account)
-    assert "Left in the accounts acme 999,990 credits, 1,000 credits a day, for about 1000 d" in shown
+    assert "Account balances acme 999,990 credits, 1,000 credits a day, for about 1000 d" in shown
     assert "All is well" in shown
 
 

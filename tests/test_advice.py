@@ -87,7 +87,7 @@ def test_a_call_that_is_kept_has_the_cause_of_its_error() -> None:
 
 
 def test_what_was_never_sent_is_no_failed_call() -> None:
-    assert FailedCall.of(RateLimited("waiting 3 s more, as the vendor asked", 3.0), at=5.0) is None
+    assert FailedCall.of(RateLimited("paused for another 3 s after the vendor limited calls", 3.0), at=5.0) is None
 
 
 def advice(cause: Cause, settings: ProviderSettings) -> str:
@@ -122,7 +122,7 @@ def test_advice_names_the_settings_in_force() -> None:
 
 @pytest.mark.parametrize(
     ("vendor", "credential", "begins"),
-    [("tavus", "api_key", "Check api_key:"), ("facewap", "token", "The token has ended")],
+    [("tavus", "api_key", "Check api_key:"), ("facewap", "token", "The token has expired")],
 )
 def test_who_has_no_token_is_told_to_check_the_key(vendor: str, credential: str, begins: str) -> None:
     settings = settings_of({"type": vendor, "base_url": "https://vendor.example", credential: "0123456789abcdef"})

@@ -421,4 +421,4 @@ Run = Callable[..., Any]
 def test_the_command_line_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["check-vendor", "--help"])
-    assert re.search(r"--sample BODY\s+a file with the body of one answer", capsys.readouterr().out)
+    assert re.search(r"--sample BODY\s+a JSON file with the body of one answer", capsys.readouterr().out)

@@ -1418,7 +1418,7 @@ async def test_what_a_sweep_sent_that_was_cut_short_is_taken_off_the_budget(site
     await rig.collector.apply([site.settings("facewap", request_timeout="1h", max_requests_per_day=100)])
     await until("a call", lambda: site.fake.vendors["facewap"].requests["face_swap/list"] == 1)
     await rig.collector.stop()
-    assert Budget(100, await rig.ledger.spending("facewap"), site.clock).remaining == 99
+    assert Budget(100, await rig.ledger.store.load_spent("facewap"), site.clock).remaining == 99
 
 
 async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(site: Site, rig: Rig) -> None:
@@ -1437,7 +1437,7 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
 async def test_with_a_budget_that_is_used_up_ids_that_are_asked_for_wait_too(site: Site, rig: Rig) -> None:
     used = Budget(24, clock=site.clock)
     used.spend(24)
-    await rig.ledger.keep_spending("deerapi", used.text)
+    await rig.ledger.store.save_spent("deerapi", used.text)
     limited = site.settings("deerapi", max_requests_per_day=24, **UNLISTED)
     await rig.collector.apply([limited, site.settings("facewap", poll_interval="20ms")])
     await until("the first sweep of the other", lambda: rig.loop_of("facewap").status.up)
@@ -1771,7 +1771,7 @@ async def test_what_was_not_sent_during_a_pause_is_no_failed_call(site: Site, po
     site.fake.faults["facewap"] = Response("", 429, {"Retry-After": "60"})
     await polled.sweep(3)
     assert polled.is_up() is False
-    assert "waiting" in outage_of(polled.loop).words
+    assert "paused" in outage_of(polled.loop).words
     assert [call.status for call in polled.loop.status.failed_calls] == [429]
 
 

@@ -245,7 +245,7 @@ CASES: dict[str, Case] = {
         told="Set user_id to the number",
     ),
     "no right to read": Case(SORA, Cause.CREDENTIALS, refused(403, {"message": "Forbidden"}), told="api_key"),
-    "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="ends the old one. Check access_token"),
+    "an expired token": Case(LIP_SYNC, Cause.TOKEN, keyless, told="invalidates the old one. Check access_token"),
     "a foreign address": Case(
         SORA, Cause.IP, refused(403, {"error": {"message": "IP 192.0.2.1 not allowed"}}), told="allowed addresses"
     ),
@@ -429,7 +429,7 @@ class TestTokens:
         practice.fake.the(Chanjing).renew_elsewhere()
         report = await practice.report(LIP_SYNC, expect=1, **APPLICATION)
         assert causes(report) == [("trouble", "token"), ("trouble", "token_not_fetched")]
-        assert "at some vendors each new token ends the old one" in report["findings"][0]["advice"]
+        assert "at some vendors each new token invalidates the old one" in report["findings"][0]["advice"]
         exporter.close()
 
     @staticmethod

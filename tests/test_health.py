@@ -133,7 +133,7 @@ def test_a_password_that_is_wanted_is_told_and_how_to_do_without(start: Start, c
     web.write_text(users)
     exporter = start(config, ANYWHERE, f"--web.config.file={web}")
     (port,) = listening(exporter)
-    hint = "; `health_without_auth: true` in its web configuration lets this be asked"
+    hint = "; `health_without_auth: true` in its web configuration allows this check"
     with pytest.raises(NotWell, match=f"answers 401: A user's name and password are needed.{re.escape(hint)}"):
         ask(f":{port}", "/-/healthy")
     web.write_text(users + "health_without_auth: true\n")

@@ -386,7 +386,7 @@ def test_a_damaged_ledger_that_cannot_be_set_aside_is_told(shared: Path) -> None
     nothing_but_garbage(path)
     path.chmod(0o666)
     shared.chmod(0o555)
-    said = r"ledger\.sqlite3: damaged \(file is not a database\), and not to be set aside: Permission denied"
+    said = r"ledger\.sqlite3: damaged \(file is not a database\), and cannot be renamed: Permission denied"
     with without_privileges(), pytest.raises(StoreError, match=said):
         SqliteFile(str(path))
     shared.chmod(0o755)

@@ -295,7 +295,7 @@ async def test_tasks_that_cannot_be_asked_for_in_three_intervals_are_withdrawn(s
     assert ups[0] is True
     assert ups[-1] is False
     assert slow.tracker.is_stale(site.clock())
-    assert outage_of(slow.loop).advice.startswith("Most of the time was spent on waiting")
+    assert outage_of(slow.loop).advice.startswith("Calls were delayed by rate_limit")
     again = poll(SORA, polled.store, **UNLISTED)
     await again.sweep()
     assert again.is_up()

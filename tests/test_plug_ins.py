@@ -160,7 +160,7 @@ def test_a_broken_plug_in_is_told_and_the_others_are_taken(install: Install, nam
     install("good", DECLARED % ("good", ""))
     found = plug_ins.load(built_in())
     assert [vendor.name for _, vendor in found.found] == ["good"]
-    assert found.broken == {"bolt": f"the plug-in bolt of bolt 1.0 cannot be used: {told}"}
+    assert found.broken == {"bolt": f"the plug-in bolt of bolt 1.0 failed to load: {told}"}
 
 
 def test_of_two_plug_ins_of_one_name_the_second_is_told(install: Install) -> None:
@@ -210,11 +210,11 @@ def test_a_broken_plug_in_is_told_in_the_log_and_on_the_status_page(
     )
     exporter = start("--config.file=config.yaml", "--web.listen-address=127.0.0.1:0", PYTHONPATH=f"{site}:{ROOT}")
     page = exporter.get("")
-    assert "A vendor that a package brings cannot be used" in page
+    assert "A vendor plug-in failed to load" in page
     assert "No module named &#39;gone_altogether&#39;" in page
     assert exporter.value('videotask_provider_info{provider="f",type="facewap"}') == 1
     assert exporter.end() == 0
-    assert len(re.findall("a vendor that a package brings cannot be used", exporter.stderr)) == 1
+    assert len(re.findall("a vendor plug-in failed to load; other vendors", exporter.stderr)) == 1
 
 
 def test_the_stable_import_names_all_that_it_has() -> None:
@@ -244,5 +244,5 @@ def test_a_check_of_the_configuration_warns_of_a_broken_plug_in(
     check = start("check-config", "--config.file=config.yaml", PYTHONPATH=f"{site}:{ROOT}")
     assert check.end(None) == 0
     first, second = check.stdout.splitlines()
-    assert first.startswith("warning: the plug-in bolt of bolt 1.0 cannot be used: ModuleNotFoundError: ")
+    assert first.startswith("warning: the plug-in bolt of bolt 1.0 failed to load: ModuleNotFoundError: ")
     assert second == "config.yaml: good; providers: 1, feeds: 1"

@@ -148,7 +148,7 @@ FAILURES: list[Any] = [
     pytest.param(lambda _: JSONResponse([], 404), "HTTP 404", id="not found"),
     pytest.param(lambda _: Response("x", 401), "HTTP 401", id="a token that it does not take"),
     pytest.param(lambda _: Response(status_code=204), "HTTP 204", id="nothing at all"),
-    pytest.param(lambda _: Response("<html>"), "answered in the server's place", id="HTML"),
+    pytest.param(lambda _: Response("<html>"), "answered instead of the server", id="HTML"),
     pytest.param(lambda _: JSONResponse({"kind": "sora"}), "not of the form", id="another form"),
     pytest.param(lambda _: JSONResponse([{"kind": "sora", "ids": ["a\nb"]}]), "not a task id", id="a bad id"),
     pytest.param(

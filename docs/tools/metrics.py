@@ -44,8 +44,8 @@ next success. `videotask_up` and `videotask_poll_duration_seconds` appear after 
 TAIL = """\
 `code` is an HTTP status, or `error` if no answer came. `task_id` is the vendor's id, in at most `task_series_limit`
 series. `model` is the vendor's name of the model in at most 64 of the characters `A-Za-z0-9._:/-`; models that have
-series keep them across restarts. The sum over `model` and the tasks of which no model is known is the metric without
-`model_`. No vendor or user can choose values of other labels.
+series keep them across restarts. The metric without `model_` is the sum over `model` plus the tasks without a known
+model. No vendor or user can choose values of other labels.
 
 `duration_buckets` sets the buckets of the duration histograms. In OpenMetrics, each bucket has an exemplar with the
 `task_id` of its latest task. In the text format, which has no gauge histograms, `videotask_progress_ratio` is a
@@ -106,7 +106,7 @@ def _labels() -> Iterator[str]:
     yield f"| `field` | {words(Field)} |"
     yield "| `model` | the first `model_limit` models of each feed, in the vendor's words, and `other` |"
     yield f"| `unit` | {words(UNITS)} |"
-    yield f"| `clock` | {words(Clock)}: whose times a feed's durations come from |"
+    yield f"| `clock` | {words(Clock)}: where a feed's durations come from |"
     yield f"| `endpoint` | {words(ENDPOINTS)} |"
     yield f"| `change` | {words(Change)} |"
     yield f"| `failure` | {words(Failure)} |"

@@ -56,7 +56,7 @@ def _meant(word: str) -> str:
 
 
 def _told(error: Exception) -> str:
-    """What to say of an error that the user can mend; empty if it is a bug of ours."""
+    """What to say of an error that the user can fix; empty if it is a bug in the exporter."""
     from exporter.config.load import ConfigError
     from exporter.ledger.errors import StoreError
     from exporter.web.server.address import AddressError

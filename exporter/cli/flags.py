@@ -19,29 +19,29 @@ _FLAGS = {
     "--name": "the label provider (default: the type)",
     "--env": "the variable with a secret, such as api_key=VENDOR_API_KEY; repeatable",
     "--set": "another setting, such as base_url=https://gateway.example; repeatable",
-    "--defaults": "ask nothing, take what is suggested",
+    "--defaults": "ask nothing, take the suggested answers",
     "--no-doctor": "do not run the doctor",
     "--web.config.file": "TLS and users, in the format of Prometheus",
-    "--web.listen-address": "where it listens on this machine (default :10186)",
+    "--web.listen-address": "address where the exporter listens on this machine (default :10186)",
     "--web.external-url": "public URL of the exporter behind a reverse proxy",
-    "--web.route-prefix": "what the paths of requests begin with when they arrive (default: the path of "
-    "--web.external-url); / behind a proxy that takes its own path off",
-    "--web.telemetry-path": "where scrapes are answered, below the prefix (default /metrics)",
+    "--web.route-prefix": "path prefix of incoming requests (default: the path of "
+    "--web.external-url); / if the proxy strips it",
+    "--web.telemetry-path": "path of the metrics, below the prefix (default /metrics)",
     "--ready": "check that every feed was polled or failed (/-/ready)",
     "--web.enable-lifecycle": "allow a reload by POST /-/reload",
     "--config.enable-auto-reload": "reload the configuration when its content has changed",
     "--config.auto-reload-interval": "time between two checks for a change (default 30s)",
     "--web.enable-watch-api": "allow POST /api/v1/tasks to everyone; configured users may always use it",
-    "--sample": "a file with the body of one answer, list or detail, JSON: show what is understood of it",
-    "--feed": "the feed of the sample, where there are several",
-    "--vendor-file": "print that of a file of vendor_files instead",
-    "--provider-file": "print that of a file of provider_files instead",
+    "--sample": "a JSON file with the body of one answer, list or detail: show how the exporter reads it",
+    "--feed": "the feed of the sample, if there are several",
+    "--vendor-file": "print the schema of a file of vendor_files instead",
+    "--provider-file": "print the schema of a file of provider_files instead",
     "--provider": "only this one; repeatable",
     "--json": "print JSON; docs/troubleshooting.md describes it",
     "--record": "write what the vendors answered into this folder, without credentials, texts, addresses and ids",
-    "--fetch-token": "request a new token if the ledger has none, even if that ends the old one",
-    "--from": "the SQLite file, ledger.path so far; without it only the tables are made",
-    "--until": "end, before now (default 0s)",
+    "--fetch-token": "request a new token if the ledger has none, even if that invalidates the old one",
+    "--from": "the SQLite file, the current ledger.path; without it only the tables are made",
+    "--until": "end of the history, as time before now (default 0s)",
     "--step": "time between samples (default 1m)",
     "--output": "the file to write (default history.om)",
     "--label": "a label for every series; repeatable",
@@ -136,14 +136,14 @@ def parser() -> argparse.ArgumentParser:
     flag("--record", doctor, metavar="DIR")
     flag("--json", vendors, text="print JSON", action="store_true")
     flag("--fetch-token", doctor, action="store_true")
-    back = "begin, before now (default 7d)"
+    back = "start of the history, as time before now (default 7d)"
     flag("--from", history, text=back, type=_duration, default=604800.0, metavar="DURATION")
     flag("--until", history, type=_duration, default=0.0, metavar="DURATION")
     flag("--step", history, type=_duration, default=60.0, metavar="DURATION")
     flag("--output", history, default="history.om", metavar="FILE")
     flag("--label", history, demo, type=_label, action="append", default=[], metavar="NAME=VALUE")
     flag("--force", history, action="store_true")
-    new = "request a new token, even if that ends the old one"
+    new = "request a new token, even if that invalidates the old one"
     flag("--fetch-token", history, text=new, action="store_true")
     flag("--from", migrate, metavar="PATH")
     flag("--to", migrate, required=True, metavar="URL")

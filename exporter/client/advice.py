@@ -31,13 +31,13 @@ _ADVICE: dict[Cause, str] = {
     ),
     Cause.INTERCEPTED: (
         "Something between the exporter and the vendor answered: a CDN, a firewall (WAF), a proxy or login page. "
-        "It may block the address or the region from which this machine reaches the internet, or want a login. Try "
+        "It may block the address or the region from which this machine reaches the internet, or require a login. Try "
         "base_url ({base_url}) from this machine with curl; ask the vendor or your network's administrators to let the "
         "address through, or reach the vendor another way (`proxy`). If base_url is a gateway of your own, check it."
     ),
     Cause.CONNECTION: (
         "Check base_url ({base_url}), the firewall, and the proxy if one is set (HTTPS_PROXY, HTTP_PROXY, "
-        "NO_PROXY). If it works again by itself, the vendor or the way to it had a disturbance."
+        "NO_PROXY). If it works again by itself, the vendor or the network had an outage."
     ),
     Cause.TIMEOUT: (
         "Check base_url ({base_url}), the firewall, and the proxy if one is set: one that drops packets, or https:// "
@@ -45,7 +45,7 @@ _ADVICE: dict[Cause, str] = {
         "({timeout:g} s) or lower page_size ({page_size})."
     ),
     Cause.WRONG_URL: (
-        "What answers is not the API that we know. Check base_url ({base_url}): the host, the region, the path "
+        "The response is not from the vendor's API. Check base_url ({base_url}): the host, the region, the path "
         "before the version, and that no proxy or login page stands in between."
     ),
     Cause.CREDENTIALS: (
@@ -53,20 +53,20 @@ _ADVICE: dict[Cause, str] = {
         "A credential from a file is read again as soon as the file changes."
     ),
     Cause.TOKEN: (
-        "The token has ended, or has been replaced: at some vendors each new token ends the old one. "
+        "The token has expired or was replaced: at some vendors each new token invalidates the old one. "
         "Check {credentials}; a new token in a file is read again as soon as the file changes, one in the settings "
         "with a reload.{renewal}"
     ),
     Cause.TOKEN_RENEWED_ELSEWHERE: (
-        "Another program requests tokens with the same {credentials}, and each new token ends the one before. Give "
+        "Another program requests tokens with the same {credentials}, and each new token invalidates the old one. Give "
         "the exporter the token that the other program has, or credentials of its own."
     ),
     Cause.TOKEN_NOT_FETCHED: (
-        "Run the doctor again with --fetch-token if a new token may be asked for: here it ends the one that a "
+        "Run the doctor again with --fetch-token if it may request a new token: here that invalidates the one that a "
         "running exporter, or your own program, is using."
     ),
     Cause.TOKEN_FETCHED: (
-        "This has ended the token before: a running exporter asks for another one by itself, other programs may "
+        "This invalidated the previous token: a running exporter requests another one by itself, other programs may "
         "need the new token."
     ),
     Cause.SIGNATURE: (
@@ -82,40 +82,39 @@ _ADVICE: dict[Cause, str] = {
         "and the region in base_url ({base_url})."
     ),
     Cause.USER_ID: (
-        "The vendor wants the number of the user to whom the token belongs, and none came with the call, or another."
+        "The vendor requires the number of the user to whom the token belongs; the call sent none, or another one."
     ),
     Cause.IP: (
-        "The vendor does not let this address in. Add the address from which this machine reaches the internet to "
+        "The vendor does not allow this address. Add the address from which this machine reaches the internet to "
         "the vendor's list of allowed addresses."
     ),
     Cause.RATE: (
-        "The vendor allows fewer calls. Lower rate_limit ({rate}) or raise poll_interval ({interval:g} s), also for "
-        "what else uses this account: limits mostly count all of it together. The exporter waits as long as it is "
-        "asked to."
+        "The vendor allows fewer calls. Lower rate_limit ({rate}) or raise poll_interval ({interval:g} s), also in "
+        "other programs that use this account: limits mostly count all calls together. The exporter waits as long as "
+        "the vendor asks."
     ),
     Cause.BALANCE: (
         "The account has no credit or quota left. Top it up at the vendor; polling then continues by itself."
     ),
     Cause.REQUEST: (
-        "The vendor finds our request wrong. Check page_size ({page_size}), base_url ({base_url}) and "
+        "The vendor rejected the request as invalid. Check page_size ({page_size}), base_url ({base_url}) and "
         "the ids under watch; if they are right, the vendor's API has changed: look for a newer version of the "
         "exporter."
     ),
     Cause.VENDOR: (
-        "The vendor has a disturbance or an outage. Wait, and look at its status page if it lasts; polling continues "
-        "by itself."
+        "The vendor has an outage. Wait, and check its status page if it lasts; polling continues by itself."
     ),
     Cause.CONTRACT: (
-        "The answer is not what the vendor's document says. Check base_url ({base_url}) first; if it is right, the "
+        "The response differs from the vendor's documentation. Check base_url ({base_url}) first; if it is right, the "
         "vendor's API has changed: look for a newer version of the exporter, or report it with the excerpt shown."
     ),
-    Cause.SIZE: "Lower page_size ({page_size}): one answer may have 8 MiB.",
+    Cause.SIZE: "Lower page_size ({page_size}): the limit is 8 MiB per response.",
     Cause.DRIFT: (
-        "The vendor says something that the exporter does not know, or says it in another form. Those parts are left "
+        "The vendor returned a value or format that the exporter does not know. Those parts are left "
         "out and counted; the rest is right. Look for a newer version of the exporter, or report it."
     ),
     Cause.NO_TASKS: (
-        "The vendor shows no task. If there ought to be some, check whether {credentials} and the tasks are of the "
+        "The vendor shows no task. If you expect tasks, check whether {credentials} and the tasks are of the "
         "same account, and whether the vendor still shows tasks as old as yours."
     ),
     Cause.NOTHING_TO_WATCH: (
@@ -126,14 +125,14 @@ _ADVICE: dict[Cause, str] = {
         "The vendor does not know this task. It may be too old, belong to another account, or be mistyped; a task "
         "that was submitted a moment ago may need some seconds."
     ),
-    Cause.WATCH: "Correct what names the ids; the last good ids are followed until then.",
+    Cause.WATCH: "Fix the watch file or URL; the last good ids are followed until then.",
     Cause.SLOW: (
-        "Most of the time was spent on waiting for a turn or for the vendor. Raise rate_limit ({rate}) if the vendor "
+        "Calls were delayed by rate_limit or by a slow vendor. Raise rate_limit ({rate}) if the vendor "
         "allows more calls, or else poll_interval ({interval:g} s)."
     ),
     Cause.LEDGER: (
-        "Check the disk of ledger.path, or the database of ledger.url: whether it is there, writable and not full. "
-        "Sweeps are tried again, and nothing is lost meanwhile but what the vendor forgets."
+        "Check the disk of ledger.path, or the database of ledger.url: whether it exists, is writable and not full. "
+        "Sweeps are retried; only tasks that the vendor drops meanwhile are lost."
     ),
     Cause.BUG: "Restart the exporter, and report it with the log at --log.level=debug.",
 }

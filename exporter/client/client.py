@@ -128,7 +128,7 @@ class RateLimit:
 
     def _refuse_during_pause(self) -> None:
         if left := self.pause_left:
-            raise RateLimited(f"waiting {left:.0f} s more, as the vendor asked", left)
+            raise RateLimited(f"paused for another {left:.0f} s after the vendor limited calls", left)
 
 
 class Client:
@@ -152,7 +152,7 @@ class Client:
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
         self.observer: Observer | None = None
         self.may_call: Callable[[], bool] = lambda: True
-        """Calls wait while this is false: another process may be the one that calls by now."""
+        """Calls wait while this is false: another process may poll the provider by now."""
         self.timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._large = asyncio.Lock()  # one large answer in memory at a time
@@ -286,13 +286,13 @@ class Client:
 
 
 def _read(answer: Answer, read: Callable[[Answer], T], credentials: Callable[[], Collection[str]]) -> T:
-    """What `read` makes of an answer, unless somebody else than the vendor gave it."""
+    """What `read` makes of an answer, unless something else than the vendor gave it."""
     try:
         if answer.status == 407:
-            told = "the proxy refused: it wants a user and a password (HTTP 407)"
+            told = "the proxy requires authentication (HTTP 407)"
             raise ConnectionFailed(told, cause=Cause.PROXY)
         if who := interceptor(answer.status, answer.headers, answer.body):
-            raise Intercepted(f"{who} answered in the vendor's place (HTTP {answer.status})")
+            raise Intercepted(f"{who} answered instead of the vendor (HTTP {answer.status})")
         return _understood(answer, read)
     except CallError as error:
         error.status, error.excerpt = answer.status, excerpt(answer.body, credentials())

@@ -45,7 +45,7 @@ class AuthRefused(CallError):
 
 
 class RateLimited(CallError):
-    """The vendor, or our own obedience to it, allows no call now."""
+    """The vendor, or our own limits, allow no call now."""
 
     error = "rate_limited"
     cause = Cause.RATE
@@ -59,7 +59,7 @@ class BalanceExhausted(CallError):
 
 
 class RequestInvalid(CallError):
-    """The vendor calls our request wrong."""
+    """The vendor rejects our request as invalid."""
 
     error = "invalid_request"
     cause = Cause.REQUEST
@@ -101,7 +101,7 @@ class AnswerTooLarge(CallError):
 
 
 class Intercepted(CallError):
-    """A CDN, a firewall, a proxy or a login page answered in the vendor's place."""
+    """A CDN, a firewall, a proxy or a login page answered instead of the vendor."""
 
     error = "intercepted"
     cause = Cause.INTERCEPTED

@@ -1,4 +1,4 @@
-"""Who answers in the vendor's place: a CDN, a firewall (WAF), a proxy or a login page.
+"""Who answers instead of the vendor: a CDN, a firewall (WAF), a proxy or a login page.
 
 Vendors answer JSON. What is JSON is theirs, but for what a CDN marks as its own; a page is somebody else's, but for
 those with which a gateway in front of the vendor says that the vendor is down (5xx), asks for patience (429) or does
@@ -103,7 +103,7 @@ _LOGIN = re.compile(
 
 
 def interceptor(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-    """Who answered in the vendor's place, in words; None where it was the vendor, or its own gateway."""
+    """Who answered instead of the vendor, in words; None where it was the vendor, or its own gateway."""
     looked_at = body[:LOOKED_AT]
     if looked_at[:1] in (b"{", b"[") and not _has_a_mark(looked_at.lower()):
         return None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 MARGIN = 300.0
 """A token is renewed this many seconds before its end, a short-lived one at half of its life."""
 YOUNG = 600.0
-"""A token refused within so many seconds of its birth was thrown out by another holder's renewal."""
+"""A token refused within so many seconds of its issue was invalidated by another holder's renewal."""
 LONGEST_WAIT = 600.0
 
 
@@ -76,9 +76,9 @@ class GivenToken(Token):
 class ObtainedToken(Token):
     """A token that we ask the vendor for, and keep across restarts.
 
-    At some vendors a new token logs every other holder out. So it is renewed only when it is about to end or is
-    refused, and when the tokens die young (another holder renews too) ever more seldom, so that two holders do not
-    throw each other out in turn.
+    At some vendors a new token invalidates every other holder's. So it is renewed only when it is about to end or is
+    refused, and ever more seldom if tokens are refused early (another holder renews too), so that two holders do not
+    invalidate each other's tokens in turn.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ObtainedToken(Token):
             return token if token and self._clock() < self._due else await self._renew()
 
     async def _known(self) -> str:
-        """The token so far, out of the store the first time; empty if there is none. Raises StoreError."""
+        """The current token, out of the store the first time; empty if there is none. Raises StoreError."""
         if self._token is None:
             kept = await self._token_store.load_token(self._owner)
             self._token, self._due = (kept[0], kept[1] - MARGIN) if kept else ("", 0.0)

@@ -1,4 +1,4 @@
-"""Whether a running exporter is well: what `check-health` asks, and what the answer means."""
+"""Whether a running exporter is healthy: what `check-health` asks, and what the answer means."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CERTIFICATE = (
 
 
 class NotWell(Exception):
-    """The exporter does not say that it is well, and why."""
+    """The exporter is not healthy, or cannot be asked; the text says why."""
 
 
 def ask(address: str, path: str, web_config: str | None = None, patience: float = PATIENCE) -> str:
-    """What the exporter that listens on `address` answers if it is well, on one line.
+    """What the exporter that listens on `address` answers if it is healthy, on one line.
 
     It is never asked through a proxy, whatever the environment says. Whether it speaks TLS turns out by itself, unless
     its web configuration is given. Raises AddressError, ConfigError, NotWell.
@@ -59,7 +59,7 @@ def _answer(connection: HTTPConnection, path: str) -> str:
     text = "".join(one if one.isprintable() else "?" for one in line)
     if answer.status == 200:
         return text
-    hint = "; `health_without_auth: true` in its web configuration lets this be asked" if answer.status == 401 else ""
+    hint = "; `health_without_auth: true` in its web configuration allows this check" if answer.status == 401 else ""
     raise NotWell(f"{_place(connection.host, connection.port)} answers {answer.status}: {text}{hint}")
 
 
@@ -98,4 +98,4 @@ def _why(error: OSError | HTTPException | UnicodeError) -> str:
             return "is not a host"
         case OSError() if error.strerror:
             return f"cannot be reached: {error.strerror}; does the exporter run, and listen there?"
-    return "gives no answer that HTTP knows"
+    return "sent an invalid HTTP response"

@@ -43,7 +43,7 @@ LEAVE_WITHIN = 0.5
 
 @dataclass(frozen=True)
 class Options:
-    """How the exporter is run, beside what its configuration says."""
+    """How the exporter is run, besides its configuration."""
 
     addresses: Sequence[str]
     lifecycle: bool = False
@@ -104,12 +104,12 @@ async def serve(
     plug_ins = tuple(config.types.broken.values()) if config.types else ()
     reloads = Reloads(succeeded_at=time.time(), ledger_losses=store.losses, remarks=config.remarks, plug_ins=plug_ins)
     for told in plug_ins:
-        log.error("a vendor that a package brings cannot be used, the rest runs", extra={"error": told})
+        log.error("a vendor plug-in failed to load; other vendors are unaffected", extra={"error": told})
     _log_remarks(config)
     if left := sorted(set(await store.providers()) - {one.name for one in config.providers}):
         log.warning(
-            "the ledger holds tasks of providers that are not configured; one that was renamed begins its counters "
-            "again, and goes on only under its old name",
+            "the ledger has tasks of providers that are not configured; if you renamed one, restore its old name to "
+            "keep its counters",
             extra={"providers": ", ".join(left)},
         )
     reloading = asyncio.Lock()  # what is read later is applied later
@@ -140,7 +140,7 @@ async def serve(
             failure = error
             if not isinstance(error, (ConfigError, StoreError)):  # a slip of ours must not end what waits for a change
                 log.debug("unexpected error in a reload", exc_info=error)
-                failure = ConfigError([f"unexpected {type(error).__name__}; this is a bug of the exporter"])
+                failure = ConfigError([f"unexpected {type(error).__name__}; this is a bug in the exporter"])
             tried_again = isinstance(failure, (EnvironmentBroken, StoreError))
             if not tried_again or reloads.error != str(failure):
                 log.error("the configuration was not reloaded", extra={"error": "; ".join(str(failure).splitlines())})
@@ -152,8 +152,8 @@ async def serve(
         _log_remarks(fresh)
         for old, new in renamed(before, fresh.providers):
             log.warning(
-                "provider renamed: its counters begin again under the new name, and go on under the old one if it "
-                "is given back",
+                "provider renamed: its counters begin again under the new name; restore the old name to continue "
+                "the old counters",
                 extra={"old": old, "new": new},
             )
         if (fresh.ledger.without_password, fresh.replica) != (config.ledger.without_password, config.replica):
@@ -272,7 +272,7 @@ async def _within(seconds: float, *awaitables: Awaitable[object]) -> None:
 
 def _log_remarks(config: Config) -> None:
     for remark in config.remarks:
-        log.warning("the configuration works, but probably not as you mean it", extra={"remark": remark})
+        log.warning("configuration warning", extra={"remark": remark})
 
 
 def _log_addresses(urls: Sequence[str]) -> None:

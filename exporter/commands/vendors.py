@@ -1,4 +1,4 @@
-"""What types of providers there are: whose they are, and what their feeds report."""
+"""The types of providers: where they come from, and what their feeds report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_text(types: Registry) -> str:
 
 
 def as_json(types: Registry) -> str:
-    """`{"vendors": [{"type", "title", "origin", "feeds"}], "broken": [...]}`; what is not known of a feed is null."""
+    """`{"vendors": [{"type", "title", "origin", "feeds"}], "broken": [...]}`; unknown parts of a feed are null."""
     vendors = [
         {"type": name, "title": vendor.title, "origin": types.origin(name), "feeds": list(_feeds(vendor))}
         for name, vendor in types.items()
@@ -44,11 +44,11 @@ def _lines(types: Registry) -> Iterator[str]:
     for name, vendor in types.items():
         yield f"{name}: {f'{vendor.title}, ' if vendor.title else ''}{types.origin(name)}"
         for kind in vendor.kinds:
-            yield f"  {kind}: {_told(vendor.tells[kind]) if kind in vendor.tells else 'what it tells is not known'}"
+            yield f"  {kind}: {_told(vendor.tells[kind]) if kind in vendor.tells else 'fields unknown'}"
         if vendor.more_kinds:
             yield f"  with `feeds` also: {', '.join(vendor.more_kinds)}"
     for why in types.broken.values():
-        yield f"not there: {why}"
+        yield f"unavailable: {why}"
 
 
 def _told(tells: Tells) -> str:
@@ -56,4 +56,4 @@ def _told(tells: Tells) -> str:
     ways = [listed] * tells.listed + ["by id"] * tells.by_id
     times = "the vendor's times" if tells.clock is Clock.PROVIDER else "times as we see them"
     parts = ", ".join(WORDS.get(part, part) for part in tells.parts)
-    return f"{' and '.join(ways)}; {times}; reports {parts or 'the state alone'}"
+    return f"{' and '.join(ways)}; {times}; reports {parts or 'only the state'}"

@@ -227,7 +227,7 @@ class PollSettings(Settings):
         default=0, ge=0, le=100_000, description="per-task series a provider may have at once; 0 = none"
     )
     account_interval: Duration = Field(
-        default=300.0, description="time between two looks at what is left in the account; 0s = never"
+        default=300.0, description="time between two readings of the account's balance; 0s = never"
     )
     duration_buckets: Bounds = Field(
         default=DURATION_BUCKETS, description="upper bounds of the duration histograms, ascending"

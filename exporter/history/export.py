@@ -135,7 +135,7 @@ class Book:
     def asked(self, endpoint: str) -> None:
         """Before each call. Raises CallError to prevent it."""
         if endpoint == "token" and self._withheld:
-            raise TokenWithheld("a new token is needed, which ends the one in use; --fetch-token allows it")
+            raise TokenWithheld("a new token is needed, which invalidates the one in use; --fetch-token allows it")
         budget = self.settings.max_requests_per_day
         if budget is not None:
             day = int(self._clock() // 86400)
@@ -254,7 +254,7 @@ async def read(
     told = [past for each in readers if (past := _past(*each, state.span, options.until, shown))]
     if without := [one.name for one in told if not one.has_gauges]:
         names = ", ".join(without)
-        shown.say(f"queued and running of the past are left out where rows do not have all times: {names}")
+        shown.say(f"past queued/running counts are omitted because these lists lack timestamps: {names}")
     return told
 
 
@@ -265,7 +265,7 @@ def _take_up(book: Book, state: State, shown: Display, first_wait: float) -> Non
     for feed in book.provider.feeds:
         name = f"{book.provider.name}/{feed.kind}"
         if not feed.lists:
-            shown.say(f"{name}: left out, for it has no list that these credentials may read")
+            shown.say(f"{name}: omitted: these credentials cannot list it")
             continue
         known = state.feed(book.provider.name, feed.kind, mark)
         reader = Reader(book.provider, feed, known, state.span, first_wait)
@@ -286,7 +286,7 @@ async def _of_provider(book: Book, shown: Display) -> bool:
         elif isinstance(ended, CallError):
             shown.say(f"{name}: {ended.error}: {ended}. {book.provider.advice(ended.cause)}")
         else:
-            shown.say(f"{name}: unexpected {type(ended).__name__}; this is a bug of the exporter")
+            shown.say(f"{name}: unexpected {type(ended).__name__}; this is a bug in the exporter")
     return failed
 
 
@@ -307,12 +307,12 @@ def _past(book: Book, reader: Reader, span: Span, until: float, shown: Display) 
     name = f"{book.provider.name}/{reader.feed.kind}"
     progress, feed = reader.state.progress, reader.feed
     if progress.tally.tasks and progress.oldest is None and progress.tally.undated:
-        shown.say(f"{name}: left out, for its rows have no dates")
+        shown.say(f"{name}: omitted: its rows have no dates")
         return None
     for line in missing_from(progress.tally):
         shown.say(f"{name}: {line}")
     first = span.first
     if feed.window is not None and (begin := span.moment_of(span.end + until - feed.window)) > first + 1:
-        shown.say(f"{name}: begins later, for the vendor lists the last {feed.window / 3600:g} h alone")
+        shown.say(f"{name}: begins later: the vendor lists only the last {feed.window / 3600:g} h")
         first = min(span.last, begin)
     return Past(book.settings, feed, reader.state, Span(first, span.last, span.step), reader.has_gauges)

@@ -111,7 +111,7 @@ class Ledger:
         return await asyncio.get_running_loop().run_in_executor(_thread, tracker.settle, sweep, now, forget)
 
     async def _to_forget(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
-        """Old ends, of which none is still shown."""
+        """Old ends that are no longer shown."""
         shown = sweep.listed.keys() | sweep.looked_up.keys()
         if not (shown and sweep.complete and tracker.horizon is not None):
             return []

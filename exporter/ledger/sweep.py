@@ -23,12 +23,12 @@ class Sweep:
     """What one poll of a feed brought."""
 
     known: Mapping[str, Task] = field(default_factory=dict)
-    """The tasks in flight, of which only what differs is kept."""
+    """The tasks in flight; only differences are kept."""
     listed: dict[str, tuple[Observation, float]] = field(default_factory=dict)
     """By id, with the Unix time of the answer: what list pages showed."""
     looked_up: dict[str, tuple[Observation, float]] = field(default_factory=dict)
     not_found: set[str] = field(default_factory=set)
-    """Ids of which a look-up says that the vendor does not know them."""
+    """Ids that the vendor does not know, by their look-ups."""
     unanswered: set[str] = field(default_factory=set)
     """Ids whose look-up failed in a way that may concern them alone."""
     missing: set[str] = field(default_factory=set)

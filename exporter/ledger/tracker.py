@@ -83,7 +83,7 @@ class Tracker:
         self.take_settings(settings)
         self.exemplars: Mapping[Key, Exemplar] = {}
         self.in_doubt = False
-        """Whether a commit has begun of which the store has not said what became."""
+        """Whether a commit has begun whose outcome is unknown."""
         self.revision = 0
         """Grows whenever what the tracker shows may have changed."""
         self._frozen: tuple[tuple[Task, ...], tuple[End, ...]] | None = None
@@ -137,7 +137,7 @@ class Tracker:
         return self.since is not None
 
     def is_stale(self, now: float) -> bool:
-        """Whether what is in flight was seen too long ago to be shown as if it were fresh."""
+        """Whether the data on tasks in flight is too old to be shown as fresh."""
         # A time ahead of now comes from a clock that was set back: the age is unknown.
         return self.succeeded is None or abs(now - self.succeeded) > self.freshness
 
@@ -364,7 +364,7 @@ class Tracker:
         return abs(at - self.last_seen.get(task.id, 0.0)) <= self._patience
 
     def _queue_counted(self, task: Task, deltas: Deltas, at: float) -> Task:
-        """Counters the time in the queue once, as soon as it is known for good.
+        """Counts the time in the queue once, as soon as it is known for good.
 
         Where the vendor gives times, its start may still come; so ours stands in only at the end.
         """

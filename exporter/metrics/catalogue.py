@@ -116,7 +116,7 @@ def _of_feed(labels: Mapping[str, Values], view: FeedView) -> Iterator[Sequence[
 _MODELS: Values = attrgetter("models")
 _UNITS: Values = attrgetter("units")
 
-_POLLED = "The vendor is polled; the age of the data is time() - videotask_last_successful_poll_timestamp_seconds."
+_POLLED = "Data age: time() - videotask_last_successful_poll_timestamp_seconds."
 
 _OTHERS = 'The first model_limit models of a feed have series of their own, the others are "other".'
 
@@ -144,7 +144,7 @@ TASK_METRICS: tuple[Metric[FeedView], ...] = (
     _counter("failures_total", "Failed tasks by reason, each counted once.", reason=tuple(Reason)),
     _gauge(
         "recent_tasks",
-        "Tasks that ended within recent_window. An end of unknown time is dated by its submission.",
+        "Tasks that ended within recent_window. Tasks without an end time count at their submission time.",
         lambda view: _each(view.ends_by_state),
         ("state",),
     ),

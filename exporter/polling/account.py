@@ -1,4 +1,4 @@
-"""Asks what is left in an account: seldom, beside the feeds, and at no cost to them."""
+"""Reads the balance of an account: seldom, independent of the feeds, and at no cost to them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AccountLoop:
         return self._provider.settings.account_interval
 
     def start(self, spread: float = 0.0) -> None:
-        """Begins to ask, at any moment within `spread` seconds; does nothing where the vendor reports no balance."""
+        """Starts to read, at a random moment within `spread` seconds; does nothing if the vendor reports no balance."""
         if self._provider.account is not None and self.interval:
             self._running = asyncio.create_task(self._run(spread), name=f"{self._provider.name}/account")
 

@@ -57,7 +57,7 @@ class Budget:
             self._costs[kind] = deque([1], maxlen=SWEEPS)
 
     def go_on_from(self, other: Budget) -> None:
-        """Takes over what was sent under another budget of the same provider, which is no longer in use."""
+        """Takes over the requests counted by another budget of the same provider, which is no longer in use."""
         self._spent = dict(other._spent)
 
     def _counts(self, quarter: int) -> bool:

@@ -159,7 +159,7 @@ class Collector:
                 self.check(now)
 
     async def stop(self) -> None:
-        """Stops all loops. Leases are released once everything is written, for other replicas to go on at once."""
+        """Stops all loops. Leases are released once everything is written, so that others take over at once."""
         keeper = self._held.keeper
         if keeper:
             await keeper.pause()

@@ -35,10 +35,10 @@ FRESH_DAY = 60.0
 Rows = Mapping[tuple[str, str], Sequence[Row]]
 
 Tell = Callable[[str, str, Sequence[str]], Awaitable[None]]
-"""Tells the holder of a provider's feed that ids are in the ledger, and of which tasks there is news."""
+"""Notifies the holder of a provider's feed of new ids in the ledger and of changed tasks."""
 
 WAITED = 2.0
-"""Seconds after which a page goes without what a slow database has not said: a reading is many answers of it."""
+"""Seconds after which a page leaves out what a slow database has not answered: a reading takes many answers."""
 
 
 class Elsewhere:
@@ -79,7 +79,7 @@ class Elsewhere:
         reading = self._reading[1]
         await asyncio.wait({reading}, timeout=self.patience)
         if not reading.done() or reading.cancelled():
-            raise StoreError("the database is slow to say what other replicas poll")
+            raise StoreError("the database took too long to report other replicas")
         return reading.result()
 
     async def _read_again(self, wanted: frozenset[str]) -> dict[str, AccountSnapshot]:
@@ -194,7 +194,7 @@ class Elsewhere:
 
 
 class _NoTransport(httpx.AsyncBaseTransport):
-    """Carries nothing."""
+    """Passes nothing on."""
 
 
 def _snapshot(

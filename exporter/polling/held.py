@@ -19,14 +19,14 @@ from exporter.tasks import Task
 
 
 class Held:
-    """Everything, as a process holds it that shares its ledger with no other: under epoch 0."""
+    """Everything is held under epoch 0: the ledger is not shared."""
 
     keeper: Keeper | None = None
     elsewhere: Elsewhere | None = None
     """What other replicas hold."""
 
     def holds(self, provider: str, epoch: int) -> bool:
-        """Whether a provider may be polled and shown on the ground of this epoch, at the moment of asking."""
+        """Whether a provider may be polled and shown under this epoch now."""
         return True
 
     def epochs(self, providers: Iterable[str]) -> dict[str, int]:
@@ -35,7 +35,7 @@ class Held:
 
     @property
     def is_ready(self) -> bool:
-        """Whether this replica has done its part, which later changes of leases do not undo."""
+        """Whether this replica has held its share once; later lease changes do not revert it."""
         return False
 
     def settle(self) -> str:
@@ -47,7 +47,7 @@ class Held:
         return {}
 
     def snapshot(self) -> ReplicaSnapshot | None:
-        """How this replica stands among the others; None without others."""
+        """This replica and the others; None where there are no replicas."""
         return None
 
 

@@ -22,7 +22,7 @@ class Held:
 
 
 class Holding:
-    """The leases of this replica. A lease whose time is over is not held, whether anything has noticed that or not."""
+    """The leases of this replica. An expired lease is not held, whether anything has noticed that or not."""
 
     def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
         self._leases = leases
@@ -32,7 +32,7 @@ class Holding:
         """How often each lease has changed, by provider and by what happened."""
 
     def holds(self, provider: str, epoch: int) -> bool:
-        """Whether this replica may poll and show a provider now, on the ground of this epoch."""
+        """Whether this replica may poll and show a provider under this epoch now."""
         held = self._held.get(provider)
         return held is not None and held.epoch == epoch and self._clock() < held.until
 

@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RENEWALS = 3
-"""So often a lease is renewed before it would end."""
+"""How often a lease is renewed before it would expire."""
 
 RETRIES = 12
-"""So often in the time of a lease what has failed is tried again."""
+"""How often a failed step is retried within the length of a lease."""
 
 AT_ONCE = 64
 """Providers that one call acquires: replicas that start together share them out, and the first ones are polled soon."""
@@ -59,9 +59,9 @@ class Keeper:
         self.providers: Sequence[str] = ()
         """Those that the configuration names."""
         self.failure = ""
-        """Why something that was acquired could not be polled, the last time that something was."""
+        """Why acquired providers could not be polled, at the last acquisition; empty if they could."""
         self.is_ready = False
-        """Whether this replica has done its part since the configuration was loaded."""
+        """Whether this replica has held its share since the configuration was loaded."""
         self._is_settled = False
         self._troubles = {"share": "the leases have not been read yet"}  # by what has failed
         self._leases = leases
@@ -99,18 +99,18 @@ class Keeper:
 
     @property
     def trouble(self) -> str:
-        """Why the leases cannot be kept; empty while they can."""
+        """Why leases cannot be renewed or acquired; empty while they can."""
         return next(iter(self._troubles.values()), "")
 
     def settle(self) -> str:
-        """What the replica waits for before it has done its part, as a sentence; empty once it has."""
+        """What the replica waits for before it holds its share, as a sentence; empty once it does."""
         self.is_ready = self._is_settled
         if self.is_ready:
             return ""
         return f"Waiting for the leases{': ' * bool(self.trouble)}{self.trouble}."
 
     def start(self, polling: Polling) -> None:
-        """Begins to keep the leases; does nothing where that has begun."""
+        """Starts to renew and share leases; does nothing if already started."""
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="leases: renew")
             self._others = [
@@ -119,17 +119,17 @@ class Keeper:
             ]
 
     async def pause(self) -> None:
-        """Neither takes nor gives up any more, but goes on to renew."""
+        """Stops taking and giving up leases, but keeps renewing them."""
         await _ended(*self._others)
 
     async def stop(self) -> None:
-        """Releases all leases, for others to go on at once. Nothing may be written under them any more."""
+        """Releases all leases, so that others take over at once. Nothing may be written under them any more."""
         await self.pause()
         try:
             await self._leases.release(self.holding.give_up(list(self.holding.held)))
             await self._leases.leave()
         except StoreError as error:
-            log.warning("the leases were not released, other replicas wait for their end", extra={"error": str(error)})
+            log.warning("leases not released; other replicas must wait for them to expire", extra={"error": str(error)})
         if self._renewing:
             await _ended(self._renewing)
 
@@ -139,7 +139,7 @@ class Keeper:
             self._lose(lost)
 
     async def share(self, polling: Polling) -> bool:
-        """Gives up what is too much and takes what is free; whether anything was taken. Raises StoreError."""
+        """Gives up the surplus and takes free providers; returns whether any was taken. Raises StoreError."""
         if not self._has_joined:
             self._has_joined = True
             try:
@@ -162,7 +162,7 @@ class Keeper:
         return bool(taken) and not failed
 
     async def _begin(self, taken: Collection[str], polling: Polling) -> bool:
-        """Polls what was acquired; whether some of it could not begin, which is given up again."""
+        """Polls the acquired providers; gives up those that cannot begin, and returns whether there were any."""
         before, self.failure = self.failure, ""
         try:
             await polling.follow()
@@ -186,12 +186,12 @@ class Keeper:
         await self._leases.release(given)
 
     def _lose(self, providers: Collection[str]) -> None:
-        """Has the polling end of what another replica has taken over, or was not renewed in time."""
+        """Ends the polling of providers that another replica took over, or whose leases were not renewed in time."""
         log.warning("lost providers", extra={"providers": _listed(providers)})
         self._lost.set()
 
     def _compare(self) -> None:
-        """Says once what differs: providers that only some replicas know, or other accounts under the same names.
+        """Logs once what differs: providers that only some replicas know, or different accounts for a provider name.
 
         Both happen for a moment while a configuration is rolled out.
         """
@@ -212,8 +212,8 @@ class Keeper:
         }
         if not self._told.issuperset(others.values()):
             log.warning(
-                "replicas have different accounts under the same names of providers: a type, base_url or key differs; "
-                "each may count tasks of another account, give all the same configuration or databases of their own",
+                "replicas use different accounts for the same provider name: a type, base_url or key differs; their "
+                "tasks are counted together; give all replicas the same configuration, or each its own database",
                 extra={"differ_from_here": _listed(others)},
             )
         self._told.update(others.values())
@@ -260,14 +260,14 @@ class Keeper:
         except StoreError as error:
             trouble = str(error)
         except Exception as error:  # a slip of ours must not end what keeps the leases
-            log.error("leases could not be kept; this is a bug in the exporter", exc_info=error)
+            log.error("leases could not be renewed or acquired; this is a bug in the exporter", exc_info=error)
             trouble = f"unexpected {type(error).__name__}"
         else:
             if self._troubles.pop(what, "") and not self._troubles:
-                log.info("the leases can be kept again")
+                log.info("leases can be renewed and acquired again")
             return result
         if not self._troubles:
-            log.warning("the leases cannot be kept", extra={"error": trouble})
+            log.warning("cannot renew or acquire leases", extra={"error": trouble})
         self._troubles[what] = trouble
         return None
 

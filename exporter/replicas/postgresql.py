@@ -19,7 +19,7 @@ from exporter.replicas.leases import Overview
 log = logging.getLogger(__name__)
 
 FORGOTTEN_AFTER = 86400
-"""Seconds after which a replica that did not end in order is removed from the table."""
+"""Seconds after which a replica that crashed is removed from the table."""
 
 CLOSE_WITHIN = 0.4
 """Seconds for what is under way at the end."""
@@ -42,18 +42,18 @@ LONGEST = 7999
 FEW = 20
 
 _DEAF = (
-    "no notification arrives from the database, as behind a pooler in transaction mode; "
-    "what other replicas do is seen later, and nothing is lost"
+    "no LISTEN/NOTIFY from the database (a pooler in transaction mode?); "
+    "changes by other replicas are noticed later, and nothing is lost"
 )
 
 HandedIn = Callable[[str, str, Sequence[str]], Awaitable[None]]
-"""Awaited with a provider, a kind, and the ids of tasks of which there is news."""
+"""Awaited with a provider, a kind, and the ids of changed tasks."""
 
 Statement = tuple[str, Mapping[str, object] | Sequence[object]]
 """With its values."""
 
 LEASES, IDS = "videotask_leases", "videotask_ids"
-"""The channels: leases were freed, or a replica has come or gone; ids were handed in for a feed."""
+"""The channels: leases were freed, or a replica has come or gone; a feed got new ids."""
 
 _INSERT_LEASES = "INSERT INTO videotask.leases (provider) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
 
@@ -173,7 +173,7 @@ class PostgresqlLeases:
         )
 
     async def tell(self, provider: str, kind: str, ids: Sequence[str] = ()) -> None:
-        """Tells the holder of a provider that ids were handed in, and of which tasks there is news. Raises StoreError.
+        """Notifies the holder of a provider of new ids and of changed tasks. Raises StoreError.
 
         Ids that are too many for a notification are left to the next sweep.
         """
@@ -219,7 +219,7 @@ class PostgresqlLeases:
             await connection.close()
 
     async def close(self) -> None:
-        """Ends what is under way; what takes long by then is given up, and the leases end by themselves."""
+        """Ends the work under way, or gives it up if it takes long; its leases then expire."""
         await self.database.close(CLOSE_WITHIN)
 
     async def _change(self, *statements: Statement) -> None:

@@ -49,8 +49,8 @@ def load(known: Vendors) -> PlugIns:
                 _check(vendor, vendor.settings, others)
                 result.found.append((f"of the package {package}", vendor))
         except (Exception, SystemExit) as error:  # whatever a package does, the rest runs
-            log.debug("a plug-in cannot be used", exc_info=error)
-            result.broken[point.name] = f"the plug-in {point.name} of {package} cannot be used: {_told(error)}"
+            log.debug("a plug-in failed to load", exc_info=error)
+            result.broken[point.name] = f"the plug-in {point.name} of {package} failed to load: {_told(error)}"
     return result
 
 

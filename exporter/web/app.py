@@ -98,7 +98,7 @@ def _operations(source: Source, reload: Callable[[], Awaitable[None]] | None) ->
         if reload is None:
             return PlainTextResponse("Start the exporter with --web.enable-lifecycle to allow this.\n", 403)
         if "Origin" in request.headers:  # browsers name the page that has them send a POST; no page of ours does
-            return PlainTextResponse("This is not for web pages. Ask without the header Origin, as curl does.\n", 403)
+            return PlainTextResponse("Web pages may not request this. Send no Origin header, as curl does.\n", 403)
         try:
             await reload()
         except (ConfigError, StoreError) as error:
@@ -148,7 +148,7 @@ def _shortened(app: ASGIApp, scrapes: Scrapes, path: str) -> ASGIApp:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    told = "It may be mistyped, or what was here has gone."
+    told = "The address may be mistyped, or no longer exist."
     if _is_api(request.scope):
         told = "/api/v1/openapi.json lists those that there are."
     return _refusal(request, 404, "There is nothing at this address", told)

@@ -116,7 +116,7 @@ class Row:
     feed: FeedSnapshot
     task: Task
     stale: bool
-    """Whether it is in flight as far as is known, but was seen too long ago to be shown as if that were fresh."""
+    """Whether it was last seen in flight, but too long ago to be shown as fresh."""
 
 
 @dataclass(frozen=True)

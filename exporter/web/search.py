@@ -1,4 +1,4 @@
-"""Answers that go through all tasks: made in a thread of their own, one after the other, from what stays as it is."""
+"""Searches through all tasks run in one thread, one at a time, on data that does not change."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _numbers(select: Scope) -> list[panels.Panel]:
             "Loops restarted",
             latest(f"sum(increase({select('loop_restarts_total')}[{WHOLE_RANGE}]))"),
             about="Polling loops that were stuck and restarted in the time range. Good: none. Each is "
-            "a bug of the exporter: report it with the log.",
+            "a bug in the exporter: report it with the log.",
             empty="No exporter",
             size=(4, 3),
             unit=COUNT,

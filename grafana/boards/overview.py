@@ -1,4 +1,4 @@
-"""The Overview: what is in flight, how it ends, and whose fault it is if it does not."""
+"""The Overview: what is in flight, how it ends, and who has to fix it if it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentences at the top of every dashboard: is anything wrong, where, and whose fault is it."""
+"""The sentences at the top of every dashboard: is anything wrong, where, and who has to fix it."""
 
 from __future__ import annotations
 

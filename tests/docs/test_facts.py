@@ -199,7 +199,7 @@ def test_the_cookbook_answers_questions() -> None:
 @pytest.mark.parametrize("question", RECIPES)
 def test_a_recipe_says_how_to_read_it_and_what_to_mind(question: str) -> None:
     assert "```promql" in RECIPES[question]
-    assert re.findall(r"(?m)^\*\*(.*?):\*\*", RECIPES[question]) == ["Read it", "Mind"]
+    assert re.findall(r"(?m)^\*\*(.*?):\*\*", RECIPES[question]) == ["Read it", "Note"]
 
 
 def test_the_cookbook_tells_every_reason_and_phase() -> None:

@@ -18,7 +18,7 @@ from grafana.rules_files import ALERTS, HERE
 PAGE = HERE.parent / "docs" / "runbook.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"(?ms)^### (\w+)\n(.*?)(?=^##|\Z)", TEXT))
-PARTS = ("Means:", "Likely at fault:", "Look at:", "Do:", "No problem when")
+PARTS = ("Means:", "Likely at fault:", "Look at:", "Do:", "Ignore if")
 QUERIES = re.findall(r"(?s)```promql\n(.*?)\n```", TEXT)
 
 

@@ -127,10 +127,10 @@ def test_what_cannot_be_known_is_left_out_and_said(
     )
     assert code == 0
     said = capsys.readouterr().err
-    assert "runway/task: left out, for it has no list" in said
+    assert "runway/task: omitted: these credentials cannot list it" in said
     assert "ends have no time: dated by the submission" in said
-    assert "queued and running of the past are left out where rows do not have all times: luma/generation" in said
-    assert "dashscope/task: begins later, for the vendor lists the last 24 h alone" in said
+    assert "past queued/running counts are omitted because these lists lack timestamps: luma/generation" in said
+    assert "dashscope/task: begins later: the vendor lists only the last 24 h" in said
     history = samples_in(output)
     assert not any('provider="runway"' in series for series in history)
     assert not any(series.startswith(f"{PREFIX}tasks{{") and "luma" in series for series in history)

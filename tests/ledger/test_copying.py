@@ -119,7 +119,7 @@ def test_all_that_a_ledger_holds_is_copied_once(path: str, ledger_url: str) -> N
     assert "secret-token" not in out
     assert asyncio.run(held(ledger_url)) == expected(path)
     code, out, err = moved(path, ledger_url)
-    assert (code, out.splitlines()[0]) == (0, "Copied before, as the file is now.")
+    assert (code, out.splitlines()[0]) == (0, "Already copied; the file is unchanged.")
 
 
 @pytest.fixture

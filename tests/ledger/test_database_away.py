@@ -242,7 +242,7 @@ def test_the_doctor_reads_the_database_and_changes_nothing_there(
     after = start("doctor", f"--config.file={tmp_path}/all.yaml")
     after.end(None)
     assert after.stderr == ""
-    assert "The ledger also holds tasks of vendor, not configured now." in after.stdout
+    assert "The ledger has tasks of providers that are not configured: vendor." in after.stdout
 
 
 async def filled(url: str) -> None:

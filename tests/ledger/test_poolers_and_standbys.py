@@ -90,8 +90,8 @@ async def test_a_pooler_that_passes_no_notifications_on_is_told_once(
     assert caplog.messages == []
     await heard(pooler, lambda: bool(caplog.messages))
     assert caplog.messages == [
-        "no notification arrives from the database, as behind a pooler in transaction mode; "
-        "what other replicas do is seen later, and nothing is lost"
+        "no LISTEN/NOTIFY from the database (a pooler in transaction mode?); "
+        "changes by other replicas are noticed later, and nothing is lost"
     ]
 
 

@@ -48,7 +48,7 @@ def ended(task_id: str, at: float) -> Task:
 
 async def read(stores: object, provider: str, kind: str, since: float = SINCE) -> tuple[object, list[str], set[Row]]:
     one = cast(dict[str, Store], stores)[provider]
-    record = await one.load(provider, kind, since, SINCE - STEP)
+    record = await one.load(provider, kind, since, SINCE - 300.0)
     ends, steps = [task.id for task in record.ended], {*record.by_step}
     return replace(record, in_flight=tuple(record.in_flight), ended=(), by_step=()), ends, steps
 
@@ -61,7 +61,7 @@ async def test_what_is_read_at_once_is_what_each_feed_would_be_read_as(store: Po
             await store.commit(sweep(provider, kind, running, *ends))
     alone = {provider: store.under(provider, "me", 1) for provider in ("one", "two", "new")}
     since = {"one": SINCE - 1, "two": SINCE, "new": SINCE}
-    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", since, SINCE - STEP)
+    at_once = await store.under_each(dict.fromkeys(alone, 1), "me", since, SINCE - 300.0)
     for provider in alone:
         for kind in ("lip_sync", "video"):
             assert await read(at_once, provider, kind) == await read(alone, provider, kind)

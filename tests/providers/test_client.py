@@ -290,7 +290,7 @@ async def test_no_request_is_sent_during_a_pause_that_the_vendor_asked_for(
         with pytest.raises(error):
             await ask(client)
         clock.now += 29
-        with pytest.raises(RateLimited, match="waiting 1 s more") as refused:
+        with pytest.raises(RateLimited, match="paused for another 1 s") as refused:
             await ask(client)
         assert refused.value.retry_after == pytest.approx(1)
         assert outcome(client) == ({str(status): 1}, {error.error: 1})  # the call that was not made counts nowhere
@@ -964,7 +964,7 @@ async def test_a_redirect_is_not_followed_during_a_pause(clock: FakeTime) -> Non
         return response(302, headers={"Location": "/there"})
 
     async with client_of(answer, clock) as client:
-        with pytest.raises(RateLimited, match="waiting 30 s more"):
+        with pytest.raises(RateLimited, match="paused for another 30 s"):
             await ask(client)
         assert asked == ["/api/tasks"]
         assert outcome(client) == ({"302": 1}, {"rate_limited": 1})
@@ -999,7 +999,7 @@ async def test_what_answers_in_the_vendors_place_is_named(
     status: int, headers: dict[str, str], body: bytes, who: str
 ) -> None:
     async with client_of(lambda _: response(status, body, headers)) as client:
-        with pytest.raises(Intercepted, match="answered in the vendor's place") as error:
+        with pytest.raises(Intercepted, match="answered instead of the vendor") as error:
             await ask(client)
         assert str(error.value).startswith(who)
         assert outcome(client) == ({str(status): 1}, {"intercepted": 1})

@@ -393,7 +393,7 @@ async def test_a_proxy_that_wants_a_user_is_not_the_vendor(vendor: Vendor, monke
     monkeypatch.setenv("ALL_PROXY", vendor.url)
     for base in ("http://vendor.invalid", "https://vendor.invalid"):
         client = Client(base, rate=1e9, timeout=PATIENCE)
-        with pytest.raises(ConnectionFailed, match=r"proxy.* refused: it wants a user and a password \(HTTP 407\)"):
+        with pytest.raises(ConnectionFailed, match=r"proxy.* requires authentication \(HTTP 407\)"):
             await ask(client)
         await client.aclose()
     assert [head.split()[0] for head in vendor.heads] == ["GET", "CONNECT"]

@@ -54,7 +54,7 @@ class Table:
     def commit(self, me: str, provider: str, epoch: int, version: int, total: int) -> int:
         self.database.check(provider, epoch)
         if self.version[provider] != version:
-            raise StoreError("an earlier commit, whose answer was lost, was written after all")
+            raise StoreError("an earlier commit succeeded although its reply was lost")
         assert total == self.total[provider] + 1, "a commit goes on from another one than the last"
         self.total[provider], self.version[provider] = total, version + 1
         self.writers[provider].append(epoch)

@@ -80,7 +80,7 @@ def test_without_the_database_nothing_is_polled_and_nothing_stale_is_served(star
         wait_for("an end of all series", lambda: shares() == [0, 0] and scrapes.take(*both) == {})
         quiet = len(roads.calls)
         for one in both:
-            assert "The leases cannot be kept" in one.get()
+            assert "Cannot renew or acquire leases" in one.get()
             assert "healthy" in one.get("-/healthy")
         assert len(roads.calls) == quiet
         server.start()

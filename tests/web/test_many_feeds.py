@@ -123,7 +123,7 @@ async def test_of_many_troubles_the_first_are_shown_and_the_others_are_folded(
     shown, folded = html.split('<details id="more-troubles">')
     assert shown.count('<li class="bad">') == 4
     assert folded.count('<li class="bad">') == 8
-    assert "9 more of what is wrong" in folded
+    assert "9 more problems" in folded
 
 
 async def test_the_same_trouble_of_many_feeds_names_some_of_them(rig: Rig, http: httpx.AsyncClient) -> None:

@@ -22,7 +22,7 @@ async def test_no_page_makes_a_browser_reload_the_configuration(rig: Rig, origin
     async with served(rig.app(reload)) as http:
         answer = await http.post("/-/reload", headers={"Origin": origin})
         assert (answer.status_code, reloads) == (403, [])
-        assert answer.text == "This is not for web pages. Ask without the header Origin, as curl does.\n"
+        assert answer.text == "Web pages may not request this. Send no Origin header, as curl does.\n"
         assert (await http.post("/-/reload")).status_code == 200
 
 

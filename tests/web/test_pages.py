@@ -100,7 +100,7 @@ async def test_when_all_is_well_it_says_so_and_no_more(rig: Rig, http: httpx.Asy
 async def test_it_tells_of_the_exporter_itself(rig: Rig, http: httpx.AsyncClient) -> None:
     rig.clock.now += 3 * 3600
     text = await text_of(http)
-    assert f"Version {__version__} Up for 3 h Configuration as at the start Ledger whole" in text
+    assert f"Version {__version__} Up for 3 h Configuration loaded at start Ledger intact" in text
 
 
 async def test_a_reload_that_failed_is_told_with_its_reason(rig: Rig) -> None:
@@ -111,7 +111,7 @@ async def test_a_reload_that_failed_is_told_with_its_reason(rig: Rig) -> None:
     assert "One thing needs a look 2 feeds up" in text
     assert "The configuration was not reloaded Caused by the configuration" in text
     assert f"config.yaml:3: {HOSTILE}: unknown key The last valid configuration stays in force." in text
-    assert "Configuration not reloaded, read 60 s ago" in text
+    assert "Configuration not reloaded, last loaded 60 s ago" in text
 
 
 async def test_a_web_configuration_that_cannot_be_used_is_told(rig: Rig) -> None:
@@ -123,7 +123,7 @@ async def test_a_web_configuration_that_cannot_be_used_is_told(rig: Rig) -> None
     assert "The web configuration was not reloaded Caused by the configuration web.yml:2: unknown key" in text
 
 
-@pytest.mark.parametrize(("losses", "told"), [(0, "whole"), (1, "it is kept"), (3, "they are kept")])
+@pytest.mark.parametrize(("losses", "told"), [(0, "intact"), (1, "1 damaged file was"), (3, "3 damaged files were")])
 async def test_lost_ledgers_are_told(rig: Rig, losses: int, told: str) -> None:
     async with served(rig.app(reloads=Reloads(ledger_losses=losses))) as http:
         assert told in await text_of(http)
@@ -144,8 +144,8 @@ async def test_what_is_too_old_is_not_shown_as_if_it_were_fresh(rig: Rig, http: 
     await all_well(rig, Observation("a", State.QUEUED))
     rig.clock.now += 31  # more than three intervals
     text = await text_of(http)
-    assert "What was in flight was seen too long ago to be shown." in text
-    assert "0 tasks in flight as far as is known." in text
+    assert "In-flight data is stale and hidden." in text
+    assert "0 tasks in flight (incomplete)." in text
     assert "queued 1" not in text
 
 
@@ -219,7 +219,7 @@ async def test_a_feed_whose_ids_are_given_says_how_many_it_follows(tmp_path: Pat
         (tmp_path / "ids.json").write_text("[")
         await rig.sweep(after=0)
         text = await text_of(http)
-    assert "A source of ids of sora cannot be used" in text
+    assert "Some ids of sora cannot be read" in text
     assert "ids.json: not JSON: line 1, column 2: Expecting value Ids that can be read are followed." in text
 
 
@@ -244,7 +244,7 @@ async def test_what_the_vendor_says_out_of_order_is_noted(rig: Rig, http: httpx.
     text = await text_of(http)
     assert "1 task running, or in an unknown state, without a change for 10 min or longer." in text
     assert "The vendor uses words that the exporter does not know: state (1)." in text
-    assert "1 of all sweeps may have missed tasks" in text
+    assert "1 sweep may have missed tasks." in text
 
 
 async def test_tasks_of_unknown_states_are_told_first_and_as_long_as_there_are_any(
@@ -398,14 +398,14 @@ async def test_the_form_keeps_what_was_asked(tasks: Rig, http: httpx.AsyncClient
 @pytest.mark.parametrize(
     ("query", "told", "ways"),
     [
-        ("id=zeta", "None of the 6 tasks fits.", ["tasks"]),
+        ("id=zeta", "None of the 6 tasks matches.", ["tasks"]),
         (
             "id=alpha&state=lost&sort=id",
-            "None of the 6 tasks fits.",
+            "None of the 6 tasks matches.",
             ["tasks?state=lost&sort=id", "tasks?id=alpha&sort=id"],
         ),
-        ("kind=video&reason=auth", "None of the 6 tasks fits.", ["tasks?reason=auth", "tasks?kind=video"]),
-        ("per_page=4&page=9", "There are 2 pages of tasks, and this would be page 9.", ["tasks?page=2&per_page=4"]),
+        ("kind=video&reason=auth", "None of the 6 tasks matches.", ["tasks?reason=auth", "tasks?kind=video"]),
+        ("per_page=4&page=9", "There are 2 pages of tasks; page 9 does not exist.", ["tasks?page=2&per_page=4"]),
     ],
 )
 async def test_an_empty_result_says_why_and_how_to_widen_it(
@@ -499,14 +499,14 @@ async def test_a_task_under_way_says_how_long_so_far(rig: Rig, http: httpx.Async
     assert text.count("unknown: the vendor does not report it, and polling was too coarse to tell") == 3
     rig.clock.now += 31
     text = await text_of(http, "/tasks/studio/lip_sync/waits")
-    assert "This is as it was last seen; the feed was last read 31 s ago." in text
+    assert "This is the last known state; the feed was last read 31 s ago." in text
 
 
 async def test_a_failure_is_told_in_the_vendors_words_and_in_ours(rig: Rig, http: httpx.AsyncClient) -> None:
     await rig.show(Observation("bad", State.FAILED, Reason.MODERATION, said=f"内容违规 {HOSTILE}"))
     answer = await http.get("/tasks/studio/lip_sync/bad")
     assert f"In the vendor's words 内容违规 {HOSTILE}" in Html(answer.text).text
-    assert "The vendor's check of content refused it." in Html(answer.text).text
+    assert "The vendor's moderation refused it." in Html(answer.text).text
     assert "<script>alert" not in answer.text
 
 
@@ -554,14 +554,14 @@ async def test_any_id_leads_from_the_list_to_its_page(rig: Rig, http: httpx.Asyn
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("studio/lip_sync/nobody", "No such task is known nobody It may be that"),
-        ("studio/lip_sync/%3Cb%3E", "No such task is known <b> It may be that"),
+        ("studio/lip_sync/nobody", "No such task is known nobody Possible reasons:"),
+        ("studio/lip_sync/%3Cb%3E", "No such task is known <b> Possible reasons:"),
         ("studio/lip_sync/", "No task can have this id"),
         (f"studio/lip_sync/{'x' * 513}", "No task can have this id"),
         ("studio/lip_sync/%E2%80%AEabc", "No task can have this id"),
         ("studio/lip_sync/%00", "No task can have this id"),
         ("studio/lip_sync/%FF", "No such task is known"),
-        ("studio/audio/x", "No such feed is polled The feeds that are: studio/lip_sync, studio/video."),
+        ("studio/audio/x", "No such feed is polled Polled feeds: studio/lip_sync, studio/video."),
         ("nobody/lip_sync/x", "No such feed is polled"),
         ("%3Cscript%3E/lip_sync/x", "No such feed is polled"),
     ],
@@ -572,7 +572,7 @@ async def test_what_is_not_known_is_explained(http: httpx.AsyncClient, path: str
 
 async def test_of_a_feed_without_a_list_an_unknown_task_has_to_be_named() -> None:
     async with unlisted() as rig, served(rig.app()) as http:
-        assert "it was not named: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
+        assert "its id was not given: this feed cannot be listed" in await text_of(http, "/tasks/sora/sora/x", 404)
 
 
 async def test_ids_that_bring_nothing_are_named_and_the_others_are_counted(site: Site) -> None:
@@ -584,11 +584,11 @@ async def test_ids_that_bring_nothing_are_named_and_the_others_are_counted(site:
     await rig.sweep(2)
     async with served(rig.app()) as http:
         text = await text_of(http)
-    found = re.search(r"8 ids are unknown to the vendor and asked for less and less often: (.*?), \.\.\.\.", text)
+    found = re.search(r"8 ids are unknown to the vendor and retried with growing delays: (.*?), \.\.\.\.", text)
     assert found is not None
     named = found[1].replace("x...", "").split(", ")  # in the order in which the vendor answered
     assert len({one.strip("x") for one in named} & {*strangers, ""}) == 5
-    assert "1 id is asked for less and less often because each look-up fails: broken." in text
+    assert "1 id is retried with growing delays because each look-up fails: broken." in text
     assert rig.values("videotask_finished_total", "state")["succeeded"] == 1
     assert rig.all_up()
     await rig.aclose()

@@ -21,7 +21,7 @@ def onward(request: httpx.Request, response: httpx.Response) -> httpx.Request | 
         raise ContractBroken("the vendor redirects to what is no URL", cause=Cause.WRONG_URL) from None
     if not _same_server(request.url, url):
         if url.host != request.url.host and is_login(url):
-            raise Intercepted("a proxy or login page answered in the vendor's place: it redirects to another host")
+            raise Intercepted("a proxy or login page answered instead of the vendor: it redirects to another host")
         told = "the vendor redirects to another host or port, or to plain HTTP; check base_url"
         raise ContractBroken(told, cause=Cause.WRONG_URL)
     headers = httpx.Headers(request.headers)

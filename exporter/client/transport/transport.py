@@ -51,7 +51,7 @@ MEANINGS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 BENEATH: tuple[tuple[type[BaseException], str, Cause], ...] = (
     (socket.gaierror, ": the host has no address (DNS)", Cause.NO_ADDRESS),
     (ssl.SSLCertVerificationError, ": the certificate is not trusted (TLS)", Cause.TLS),
-    (ssl.SSLError, ": the other side does not speak TLS as we do", Cause.TLS),
+    (ssl.SSLError, ": TLS handshake failed", Cause.TLS),
     (ConnectionRefusedError, ": refused, nothing listens there", Cause.REFUSED),
 )
 """Why no connection came about, by what lies beneath such an error."""
@@ -195,7 +195,7 @@ def _proxy_failure(error: Exception, proxy: Proxy) -> str:
         case aiohttp.ClientHttpProxyError(status=407) if proxy.user:
             return f"the proxy in {proxy.source} refused its user or password (HTTP 407)"
         case aiohttp.ClientHttpProxyError(status=407):
-            return f"the proxy in {proxy.source} refused: it wants a user and a password (HTTP 407)"
+            return f"the proxy in {proxy.source} requires authentication (HTTP 407)"
         case aiohttp.ClientHttpProxyError():
             return f"the proxy in {proxy.source} refused to connect to the vendor (HTTP {error.status})"
         case aiohttp.ClientProxyConnectionError() | ProxyConnectionError() | ProxyTimeoutError():
@@ -218,5 +218,5 @@ def _proxy_failure(error: Exception, proxy: Proxy) -> str:
             | aiohttp.ClientResponseError()
             | (HttpProcessingError())
         ) if not proxy.is_socks:
-            return f"the proxy in {proxy.source}, or the vendor behind it, broke off or speaks no HTTP"
+            return f"the proxy in {proxy.source}, or the vendor behind it, broke off or does not speak HTTP"
     return ""

@@ -101,8 +101,8 @@ async def run_doctor(
             await asyncio.gather(*(one.aclose() for one in examinations))
         if (left := sorted({*await look.providers()} - {one.name for one in config.providers})) and not in_json:
             tell(
-                f"The ledger also holds tasks of {', '.join(left)}, not configured now. If a provider was renamed, its "
-                "counters begin again under the new name; give it the old name to go on where they were.\n"
+                f"The ledger has tasks of providers that are not configured: {', '.join(left)}. If you renamed one, "
+                "restore its old name to keep its counters.\n"
             )
         if any(report.recorded for report in reports) and not in_json:
             tell(f"{LOOK_FIRST}\n")
@@ -180,7 +180,7 @@ class Examination:
         except Exception as error:  # a slip of ours must not hide the other feeds
             log.debug("unexpected error in an examination", exc_info=error)
             self._find(
-                report, "trouble", Cause.BUG, f"unexpected {type(error).__name__}; this is a bug of the exporter"
+                report, "trouble", Cause.BUG, f"unexpected {type(error).__name__}; this is a bug in the exporter"
             )
         shown = [_as_explained(one, feed.fills) for one, _ in (sweep.listed | sweep.looked_up).values()]
         if shown or sweep.malformed:
@@ -233,7 +233,7 @@ class Examination:
             report.recorded = await asyncio.to_thread(write, self._settings, feed.kind, exchanges, ids, feed.id_key)
         except Exception as error:  # a slip of ours must not hide the report
             log.debug("unexpected error while answers were recorded", exc_info=error)
-            report.recorded = [f"not written: unexpected {type(error).__name__}; this is a bug of the exporter"]
+            report.recorded = [f"not written: unexpected {type(error).__name__}; this is a bug in the exporter"]
 
     def _warn(self, report: FeedReport, shown: Sequence[Observation]) -> None:
         """What can be said once the calls are done."""

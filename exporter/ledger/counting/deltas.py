@@ -61,7 +61,7 @@ class Deltas:
         return True
 
     def end(self, task: Task, at: float) -> None:
-        """Counters a task's end."""
+        """Counts a task's end."""
         model = self.model_of(task)
         self.counts.add("finished_total", task.state)
         if model:

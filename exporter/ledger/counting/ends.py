@@ -22,7 +22,7 @@ _when = attrgetter("at")
 
 
 def ends_of(tasks: Iterable[Task]) -> list[End]:
-    """The ends among these, of which it is known when they were, the oldest first."""
+    """The ends among these whose time is known, the oldest first."""
     return sorted((End(task.placed_at, task) for task in tasks if task.state.is_end and task.is_dated), key=_when)
 
 

@@ -29,7 +29,7 @@ def step_of(at: float) -> int:
 
 
 def begin_of(task: Task) -> float:
-    """When a task came to be in flight, as far as is known."""
+    """When a task came to be in flight, by the best time that is known."""
     return task.submitted if task.submitted is not None else task.first_seen
 
 

@@ -13,7 +13,7 @@ MOST = 5000
 """Most tasks of a feed whose costs are awaited; beyond it, the oldest are given up."""
 
 USAGE = "usage"
-"""Told of a task whose cost has been counted."""
+"""A mark in `Task.told`: the cost of the task has been counted."""
 
 
 class Unpaid:
@@ -37,7 +37,7 @@ class Unpaid:
                 self._tasks.pop(task.id, None)
 
     def forget(self, ids: Iterable[str], before: float) -> None:
-        """Lets go what the ledger has forgotten, what was seen to end before a time, and the oldest of too many."""
+        """Drops what the ledger has forgotten, what was seen to end before a time, and the oldest of too many."""
         for task_id in ids:
             self._tasks.pop(task_id, None)
         while self._tasks:

@@ -33,7 +33,7 @@ _TABLES = ("feeds", *_COPIED)
 
 
 Advance = Callable[[str, int, int], None]
-"""Told after each batch: the table, the rows of it that are copied, and how many it has."""
+"""Called after each batch with the table, its copied rows, and how many it has."""
 
 
 async def copy_ledger(path: str, database: Database, tell: Callable[[str], None], advance: Advance) -> None:
@@ -45,7 +45,7 @@ async def copy_ledger(path: str, database: Database, tell: Callable[[str], None]
         digest, totals = _digest(source), _totals(source)
         position = await database.run(lambda connection: _position(connection, database.name, digest))
         if position == []:
-            tell("Copied before, as the file is now.")
+            tell("Already copied; the file is unchanged.")
             return
         if position is None:
             await database.run(lambda connection: _begin(connection, source, digest))
@@ -61,13 +61,13 @@ async def copy_ledger(path: str, database: Database, tell: Callable[[str], None]
 def _opened(path: str) -> sqlite3.Connection:
     """The file, for us alone until it is closed. Raises StoreError where it cannot be copied as it is."""
     if not Path(path).is_file():
-        raise StoreError(f"{path}: no such file; name the ledger.path of the exporter so far")
+        raise StoreError(f"{path}: no such file; name the exporter's current ledger.path")
     source = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=1)
     try:
         source.execute("PRAGMA locking_mode = EXCLUSIVE")
         tables = {row[0] for row in source.execute("SELECT name FROM sqlite_master")}
         if "feeds" not in tables:
-            raise StoreError(f"{path}: not a ledger; name the ledger.path of the exporter so far")
+            raise StoreError(f"{path}: not a ledger; name the exporter's current ledger.path")
         (version,) = source.execute("PRAGMA user_version").fetchone()
         if version != VERSION:
             told = "run this version of the exporter on it once" if version < VERSION else "use that version"

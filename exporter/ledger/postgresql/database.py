@@ -1,4 +1,4 @@
-"""A PostgreSQL database: a few connections, none of which is waited for without end.
+"""A PostgreSQL database: a few connections, and a limit on every wait.
 
 Each piece of work is one transaction and leaves nothing behind in the session, so a pooler in transaction mode may
 stand in between: no prepared statements, no locks that outlive a transaction, settings for one transaction only.

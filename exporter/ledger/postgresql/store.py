@@ -140,7 +140,7 @@ class PostgresqlStore:
 
         async def work(connection: Connection) -> None:
             if not (await self._execute(connection, _statements(changes, version)))[0]:
-                raise StoreError(f"{self.path}: an earlier commit, whose answer was lost, was written meanwhile")
+                raise StoreError(f"{self.path}: an earlier commit succeeded although its reply was lost")
 
         await self.database.run(work)
         if version is not None:

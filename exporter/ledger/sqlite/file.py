@@ -1,7 +1,7 @@
 """The ledger on disk, in SQLite. Every commit is on the disk before it returns.
 
 A file that is no usable ledger is refused and left alone. One that was a ledger and is damaged is set aside under
-another name, and a new one is begun: to count on is worth more than to stand still, and nothing is deleted.
+another name, and a new one is begun: counting continues, and nothing is deleted.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class SqliteFile:
         try:
             kept = recovery.set_aside(self.path, self._losses_told())
         except OSError as error:
-            raise StoreError(f"{self.path}: damaged ({damage}), and not to be set aside: {error.strerror}") from None
+            raise StoreError(f"{self.path}: damaged ({damage}), and cannot be renamed: {error.strerror}") from None
         finally:
             self._release()
         told = {"path": self.path, "kept_as": kept, "damage": damage}

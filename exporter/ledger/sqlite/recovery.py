@@ -1,4 +1,4 @@
-"""What becomes of a ledger's file that is damaged: it gets another name, and nothing of it is deleted."""
+"""How a damaged ledger file is handled: it is renamed, and nothing of it is deleted."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class Fills:
                 held.told = filled(held.listed, detail, self._feed.fills)
 
     def settle(self) -> Sequence[Observation]:
-        """Lets those go that a complete sweep has shown, once they are in the ledger or known to be too old for it.
+        """Drops those that a complete sweep has shown, once they are in the ledger or known to be too old for it.
 
         Returns them.
         """

@@ -13,7 +13,7 @@ from exporter.snapshot import Progress
 log = logging.getLogger(__name__)
 
 STUCK_AFTER = 10
-"""Poll intervals without a sign of life after which a loop is restarted, beside what one step of it may take."""
+"""Poll intervals without a sign of life after which a loop is restarted, plus the time that one step may take."""
 
 CALLS_A_STEP = 8
 """Calls whose time one step may take: a token, a try, another token, another try, and a wait for a place for each."""
@@ -51,7 +51,7 @@ class Heartbeat:
         return (has_died and not self._restarts_in_vain) or self.silence(now) > self._patience
 
     def is_stuck(self, now: float) -> bool:
-        """Whether the loop makes no progress although it was restarted, or ought to have been long ago."""
+        """Whether the loop makes no progress although it was restarted, or should have been long ago."""
         return self._restarts_in_vain > 1 or self.silence(now) > 2 * self._patience
 
 

@@ -1,7 +1,7 @@
-"""The look-ups of one feed: several at a time, within a bound of time, and whom a failure is to be blamed on.
+"""The look-ups of one feed: several at a time, within a bound of time, and which ids a failure is blamed on.
 
 A look-up that fails concerns its id alone as long as something else of the vendor answers: the list, or another
-look-up. An id that only fails, or that the vendor does not know, is asked less and less often, so that it costs the
+look-up. An id that only fails, or that the vendor does not know, is retried with growing delays, so that it costs the
 others nothing.
 """
 
@@ -38,7 +38,7 @@ GIVE_UP = 8
 """Failed look-ups without a single answer that end a round: more of them would say nothing new about the feed."""
 
 PATIENCE = 5
-"""Look-ups in vain for which an id is asked in every round; from then on the gap between two doubles."""
+"""Failed look-ups for which an id is retried in every round; from then on the delay doubles."""
 
 LONGEST_GAP = 600.0
 """Seconds between two look-ups of an id that only fails, or that the vendor does not know."""
@@ -343,7 +343,7 @@ class LookUps:
         if not unasked:
             return None
         return made.stopped or RateLimited(
-            f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be asked for "
+            f"{unasked} of {len(self._tracker.in_flight)} tasks in flight could not be looked up "
             f"within {STALE_AFTER} poll intervals",
             cause=Cause.SLOW,
         )

@@ -1,6 +1,6 @@
 """A loop for each feed: sweep, look up what the pages did not show, hand the observations to the ledger, sleep.
 
-Loops know nothing of each other (`loops.py` has them all). A sweep that fails leaves the counters as they are; what
+Loops do not know each other (`collector.py` runs them all). A sweep that fails leaves the counters as they are; what
 it brought of known tasks is kept, new tasks wait for a sweep that is complete, so that the next one still finds the
 ground where this one stopped.
 """
@@ -235,7 +235,7 @@ class FeedLoop:
     async def glance(self, ids: Sequence[str], until: float = 0.0) -> None:
         """Looks a few tasks up between two sweeps, until a moment of monotonic time or a little longer.
 
-        What goes wrong is left to the next sweep, which asks again.
+        Errors are left to the next sweep, which asks again.
         """
         in_flight = [task_id for task_id in ids if task_id in self.tracker.in_flight]
         new = [task_id for task_id in ids if task_id not in self.tracker.in_flight]
@@ -368,12 +368,12 @@ def _is_over(task: asyncio.Task[None]) -> bool:
 
 
 async def _failure_of(step: Awaitable[object]) -> Exception | None:
-    """What a step of a sweep failed of. Only a cancellation gets through: whatever else happens, the loop goes on."""
+    """The error of a step of a sweep. Only a cancellation is raised: after any other error, the loop continues."""
     try:
         await step
     except (CallError, StoreError) as failure:
         return failure
     except Exception as failure:  # a slip of ours must not end the loop, nor go unnoticed
         log.debug("unexpected error in a sweep", exc_info=failure)
-        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug of the exporter")
+        return RuntimeError(f"unexpected {type(failure).__name__}; this is a bug in the exporter")
     return None

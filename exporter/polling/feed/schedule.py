@@ -20,7 +20,7 @@ EARLY, LATE = 0.07, 0.98
 """Shares of the ended tasks: so few were quicker than any that is worth a look, and so many were done by then."""
 
 LEAD = 0.95
-"""How much of the time that progress leaves a task is waited: progress slows down and hurries, and is rounded."""
+"""The share of the predicted rest to wait before the next look: progress is uneven, and rounded."""
 
 LONGEST_GAP = 3
 """Poll intervals between two looks, at most: what is shown of a task is no older than data may be in any case."""
@@ -90,9 +90,9 @@ class Trail:
         return Trail(self.state, self.since, self.first or point, self.last, point)
 
     def left(self) -> float | None:
-        """Seconds after the last deltas at which progress would be complete, at the faster of two speeds.
+        """Seconds after the last progress at which it would be complete, at the faster of two speeds.
 
-        That since the first look and that of the last two are compared; None where there is no deltas to go by, such
+        That since the first look and that of the last two are compared; None where there is no progress to go by, such
         as at a vendor that has one figure for all that is running.
         """
         lefts = []

@@ -26,7 +26,7 @@ class _File:
     kinds: Mapping[str, list[str]] = field(default_factory=dict)
     trouble: str = ""
     is_up: bool = False
-    """Whether its ids could be read, be it not all of them."""
+    """Whether ids could be read, if not all of them."""
 
 
 class WatchedFiles:
@@ -52,7 +52,7 @@ class WatchedFiles:
 
     @property
     def troubles(self) -> list[str]:
-        """Which files cannot be used now, or not as a whole, and why."""
+        """Which files cannot be read now, wholly or in part, and why."""
         absent = [f"{pattern}: {trouble}" for pattern, trouble in self._absent.items()]
         return absent + [f"{path}: {file.trouble}" for path, file in list(self._files.items()) if file.trouble]
 
@@ -75,7 +75,7 @@ class WatchedFiles:
             if stamp == file.stamp:
                 continue
             file.stamp = stamp
-            told = "a watch file cannot be used as a whole"
+            told = "some ids in a watch file cannot be read"
             try:
                 named = groups.read(content_of(path, _SIZE_LIMIT), self._only, self._known)
                 file.kinds, file.trouble, file.is_up = named.kinds, named.trouble, True

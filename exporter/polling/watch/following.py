@@ -1,7 +1,7 @@
 """Which tasks a feed follows by id: those named under watch, those that were asked for, those in flight.
 
-Ids that were asked for are in the ledger until the end of their task is, or until the vendor has not known them for
-long: then they are let go. Other sources of ids take their own back.
+Requested ids stay in the ledger until the end of their task is there, or until the vendor has not known them for
+a day: then they are dropped. Other sources of ids withdraw their own.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 GIVE_UP_AFTER = 86400.0
-"""Seconds for which the vendor must deny an id that was asked for, and nothing else be heard of it, to be let go."""
+"""Seconds for which the vendor must deny a requested id, without any other news of it, before it is dropped."""
 
 MANY = 1000
-"""Ids above which what is done with all of them is done in a thread; for fewer that takes longer than the work."""
+"""Ids above which work on all of them runs in a thread; for fewer, the thread costs more than the work."""
 
 APART = 1.0
-"""Seconds between two bunches of look-ups that do not wait for the next sweep: a flood of requests is none of calls."""
+"""Seconds between two bunches of look-ups that do not wait for a sweep: a flood of requests causes few calls."""
 
 
 class Following:
@@ -138,7 +138,7 @@ class Following:
             self._asked_for -= gone
         if given_up:
             about = {"provider": self._tracker.provider, "kind": self._tracker.kind, "ids": len(given_up)}
-            log.info("ids that the vendor has not known for a day are no longer followed", extra=about)
+            log.info("stopped following ids unknown to the vendor for a day", extra=about)
 
     async def ask_for(self, ids: Iterable[str]) -> Verdict:
         """Follows tasks until their ends are counted, all or none of them; returns when that is on the disk.
@@ -231,7 +231,7 @@ def room_for(new: int, asked_for: int, limit: int) -> None:
 
 
 async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What grows with the ids, in a thread where they are many: sources may name 100,000, and nothing waits."""
+    """Runs work that grows with the ids in a thread if they are many: sources may name 100,000."""
     return await asyncio.to_thread(work, *args, **kwargs) if size > MANY else work(*args, **kwargs)
 
 

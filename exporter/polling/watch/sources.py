@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def troubles(self) -> list[str]:
-        """Which files and URLs cannot be used now, or not as a whole, and why."""
+        """Which files and URLs cannot be read now, wholly or in part, and why."""
         return self._files.troubles + [url.trouble for url in self._urls if url.trouble]
 
     @property

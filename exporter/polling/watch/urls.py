@@ -34,7 +34,7 @@ class WatchedUrl:
         self.place = settings.url.partition("?")[0]
         """The URL without its query, which may hold a secret."""
         self.is_up: bool | None = None
-        """Whether its ids could be read, be it not all of them; None before the first try has ended."""
+        """Whether ids could be read, if not all of them; None before the first try has ended."""
         self._client = Client(settings.url, rate=_RATE, timeout=settings.request_timeout)
         self._only = only
         self._known = known
@@ -56,7 +56,7 @@ class WatchedUrl:
 
     @property
     def trouble(self) -> str:
-        """Why the URL cannot be used now, or not as a whole; empty if it can."""
+        """Why the URL cannot be read now, wholly or in part; empty if it can."""
         return f"{self.place}: {self._trouble}" if self._trouble else ""
 
     async def aclose(self) -> None:
@@ -86,7 +86,7 @@ class WatchedUrl:
             self._tell(told, "a watch URL cannot be used, its last good ids are kept")
         else:
             self._kinds, self.is_up = named.kinds, True
-            self._tell(named.trouble, "a watch URL cannot be used as a whole")
+            self._tell(named.trouble, "some ids at a watch URL cannot be read")
 
     def _tell(self, trouble: str, message: str) -> None:
         """Keeps what is wrong, and logs it once when it begins and once when it ends."""

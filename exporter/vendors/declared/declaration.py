@@ -187,10 +187,10 @@ class OwnSetting(Settings):
 
 
 class BalanceField(UsageField):
-    """What is left in the account."""
+    """The balance of the account."""
 
     path: Path = Field(description="JMESPath over the answer")
-    minus: Path | None = Field(default=None, description="what is used of it, where the vendor reports that apart")
+    minus: Path | None = Field(default=None, description="the used part, if the vendor reports it apart")
     currency: Path | None = Field(default=None, description="USD or CNY, where the account may be in either")
     unlimited: Path | None = Field(default=None, description="over the answer: true where there is no limit")
 
@@ -207,7 +207,7 @@ class AccountRequest(_Request):
     )
     window: Interval | None = Field(default=None, description="how far back the placeholders of times reach")
     missing: Missing = Field(default_factory=Missing, description="an account that has no balance")
-    balance: BalanceField = Field(description="what is left")
+    balance: BalanceField = Field(description="the balance")
 
 
 class Declaration(VendorDeclaration):

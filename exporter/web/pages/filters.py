@@ -10,25 +10,25 @@ from exporter.tasks import Reason, State
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 STATES: dict[State, str] = {
-    State.QUEUED: "Waits at the vendor.",
+    State.QUEUED: "Waiting at the vendor.",
     State.RUNNING: "The vendor works on it.",
     State.BLOCKED: "Frozen by the vendor.",
     State.UNKNOWN: "The vendor names a state that the exporter does not know.",
     State.SUCCEEDED: "Done.",
     State.FAILED: "Ended without a result.",
-    State.CANCELLED: "Called off before its end.",
-    State.LOST: "Gone at the vendor before its end was seen.",
+    State.CANCELLED: "Cancelled.",
+    State.LOST: "Disappeared at the vendor before finishing.",
 }
 
 REASONS: dict[Reason, str] = {
-    Reason.MODERATION: "The vendor's check of content refused it. Change the prompt or the material.",
+    Reason.MODERATION: "The vendor's moderation refused it. Change the prompt or the material.",
     Reason.INSUFFICIENT_BALANCE: "The account has no credit left. Top it up at the vendor.",
-    Reason.INVALID_INPUT: "The vendor calls the request wrong. Look at what was submitted.",
+    Reason.INVALID_INPUT: "The vendor rejected the request as invalid. Check what was submitted.",
     Reason.RATE_LIMITED: "Too many tasks at once for the account. Submit fewer, or ask the vendor for more.",
     Reason.AUTH: "The vendor refused the credentials of the program that submitted it.",
     Reason.PROVIDER_INTERNAL: "A fault at the vendor. Submit the task again; if it keeps failing, contact the vendor.",
     Reason.TIMEOUT: "It took the vendor too long. Submit it again, or make it smaller.",
-    Reason.UNKNOWN: "The vendor does not say why, or in words that the exporter does not know.",
+    Reason.UNKNOWN: "The vendor gives no reason, or one that the exporter does not know.",
 }
 
 

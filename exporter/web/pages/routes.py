@@ -146,7 +146,7 @@ def routes(
         feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         task_id = task_id or request.query_params.get("id", "")
         if feed is None:
-            return problem(request, 404, "No such feed is polled", f"The feeds that are: {snapshot.names}.")
+            return problem(request, 404, "No such feed is polled", f"Polled feeds: {snapshot.names}.")
         known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
@@ -162,7 +162,7 @@ def routes(
     async def static(request: Request) -> Response:
         found = _SERVED.get(request.path_params["name"])
         if found is None:
-            return problem(request, 404, "There is no such file", "Load the page that named it again.")
+            return problem(request, 404, "There is no such file", "Reload the page that links to it.")
         return Response(found[0], headers={"Cache-Control": FOR_EVER}, media_type=found[1])
 
     return [
@@ -176,7 +176,7 @@ def routes(
 
 
 def problem(request: Request, status: int, title: str, *told: str) -> Response:
-    """A page that says in words why there is nothing else to be shown."""
+    """A page that says why there is nothing else to show."""
     return _rendered(request, "problem.html", status, title=title, told=told, refresh=0)
 
 

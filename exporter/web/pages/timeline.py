@@ -53,7 +53,7 @@ class TaskStory:
 
     @property
     def is_stale(self) -> bool:
-        """Whether it is in flight as far as is known, but was seen too long ago."""
+        """Whether it was last seen in flight, but too long ago."""
         return not self.task.state.is_end and self.feed.is_stale(self.now)
 
     @property

@@ -27,7 +27,7 @@ TOO_MANY = 0.2
 
 
 UNKNOWN_STATE = (
-    "Until the row of such a task proves its end, it stays in flight and its end is not counted. Look the task up at "
+    "Until the vendor's data shows that it ended, the task stays in flight and is not counted as ended. Look it up at "
     "the vendor. If it is new there, it may have no state yet. If it has ended, look for a newer version of the "
     "exporter, or report the vendor's word for its state."
 )
@@ -117,7 +117,7 @@ class FeedCard:
 
     @property
     def progress(self) -> str:
-        """How far a reading is that takes long; empty if none does."""
+        """How far a long reading is; empty if there is none."""
         if (progress := self.feed.progress) is None:
             return ""
         of = f" of {progress.of:,}" if progress.of else ""
@@ -144,7 +144,7 @@ class FeedCard:
 
     @cached_property
     def rank(self) -> int:
-        """How soon it is to be looked at: 0 if it cannot be read, 1 if something else is wrong, 2 if it waits."""
+        """How soon to look at it: 0 if it cannot be read, 1 if something else is wrong, 2 if it waits."""
         if self.status.outage:
             return 0
         if any(self.troubles):
@@ -158,13 +158,13 @@ class FeedCard:
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """What is worth knowing, and hurts nothing that is shown."""
+        """What is worth knowing, but is no trouble."""
         notes = []
         if stalled := self._read("stalled_tasks").get((), 0):
             some, since = words.several(stalled, "task"), words.lasting(self.feed.settings.stalled_after)
             notes.append(f"{some} running, or in an unknown state, without a change for {since} or longer.")
         if gaps := self._read("history_gaps_total").get((), 0):
-            notes.append(f"{gaps:.0f} of all sweeps may have missed tasks that came and went between two.")
+            notes.append(f"{gaps:.0f} {'sweep' if gaps == 1 else 'sweeps'} may have missed tasks.")
         found = self._read("unmapped_values_total")
         if unmapped := [f"{field} ({count:.0f})" for field in Field if (count := found.get((field,), 0))]:
             notes.append(f"The vendor uses words that the exporter does not know: {', '.join(unmapped)}.")
@@ -185,16 +185,16 @@ class FeedCard:
 
     @property
     def _look_up_notes(self) -> Iterable[str]:
-        """What is to be said of ids that are looked up one by one."""
+        """Notes on ids that are looked up one by one."""
         reads_ids = self.feed.progress is not None and self.feed.progress.what == "ids"  # which says how many are left
         if (unread := self.feed.look_ups.unread) and not reads_ids:
             some = f"{unread} of {self.feed.followed} ids are"
             yield f"{some} still to be looked up for the first time; each sweep takes some of them."
         if failing := self.feed.look_ups.failing:
-            yield f"{_ids(len(failing))} asked for less and less often because each look-up fails: {_some(failing)}."
+            yield f"{_ids(len(failing))} retried with growing delays because each look-up fails: {_some(failing)}."
         if unknown := self.feed.look_ups.unknown:
             some = _some(self.feed.look_ups.some_unknown)
-            yield f"{_ids(unknown)} unknown to the vendor and asked for less and less often: {some}."
+            yield f"{_ids(unknown)} unknown to the vendor and retried with growing delays: {some}."
 
     @property
     def troubles(self) -> Iterable[Trouble]:
@@ -204,7 +204,7 @@ class FeedCard:
             told = f"{words.plain(outage.label)}: {outage.words}"
             yield Trouble(whose, what, told, outage.advice, outage.since, is_grave=True)
         elif self.follows_nothing and self.status.up is not None:
-            told = "The feed cannot be listed, and no task is under watch."
+            told = "The feed cannot be listed, and no task id is watched."
             what = f"{self.name} has nothing to show"
             yield Trouble(Whose.CONFIGURATION, what, told, self.feed.idle_advice)
         yield from self._unknown()

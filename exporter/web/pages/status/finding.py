@@ -17,7 +17,7 @@ class Show(StrEnum):
     FAILING = "failing"
     """Those that cannot be read, and those with which something else is wrong."""
     WAITING = "waiting"
-    """Those of which nothing is known yet, or nothing fresh."""
+    """Those without data yet, or without fresh data."""
     BUSY = "busy"
     """Those with tasks in flight."""
 

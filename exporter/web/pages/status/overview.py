@@ -1,4 +1,4 @@
-"""The status page: first of all what is wrong and whose fault it is, then each feed at one moment."""
+"""The status page: first what is wrong and who has to fix it, then each feed at one moment."""
 
 from __future__ import annotations
 
@@ -136,13 +136,13 @@ class Overview:
     @property
     def summary(self) -> str:
         if not self.cards and self.replica and self.replica.held:
-            return "What other replicas poll is not known either."
+            return "The status of other replicas is unknown too."
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
         in_flight = f"{several(self.total_in_flight, 'task')} in flight"
         if all(card.view.in_flight for card in self.cards):
             return f"{several(self.up, 'feed')} up, {in_flight}."
-        return f"{self.up} of {several(len(self.cards), 'feed')} up, {in_flight} as far as is known."
+        return f"{self.up} of {several(len(self.cards), 'feed')} up, {in_flight} (incomplete)."
 
 
 def _elsewhere(snapshot: Snapshot, provider: str) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong, who can mend it, and how: the first thing on the status page."""
+"""What is wrong, who can fix it, and how: the first thing on the status page."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SOON = 24 * 3600.0
 
 
 class Whose(StrEnum):
-    """Where a trouble lies: who has to do something about it."""
+    """The cause of a trouble: who has to fix it."""
 
     VENDOR = "the vendor"
     CREDENTIALS = "the credentials"
     ACCOUNT = "the account"
     NETWORK = "the network"
     CONFIGURATION = "the configuration"
-    REQUESTS = "what is submitted"
+    REQUESTS = "the submitted tasks"
     DATABASE = "the database"
     LEDGER = "the ledger's disk or database"
     EXPORTER = "the exporter"
@@ -74,7 +74,7 @@ WHOSE_REASON = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong, who can mend it, and how."""
+    """Something that is wrong, who can fix it, and how."""
 
     whose: Whose
     what: str
@@ -82,7 +82,7 @@ class Trouble:
     advice: str = ""
     since: float | None = None
     is_grave: bool = False
-    """Whether something is not seen at all; otherwise it is only worth a look."""
+    """Whether some data is missing; otherwise the trouble is only worth a look."""
     is_first: bool = False
     """Whether it comes before what else is worth a look."""
     settings: Sequence[str] = ()
@@ -94,10 +94,10 @@ def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
         told = "The last valid configuration stays in force."
         yield Trouble(Whose.CONFIGURATION, "The configuration was not reloaded", reloads.error, told)
     for remark in reloads.remarks:
-        yield Trouble(Whose.CONFIGURATION, "The configuration works, but probably not as you mean it", remark)
+        yield Trouble(Whose.CONFIGURATION, "Configuration warning", remark)
     for plug_in in reloads.plug_ins:
-        told = "The rest runs. Mend or remove the package, and restart the exporter."
-        yield Trouble(Whose.CONFIGURATION, "A vendor that a package brings cannot be used", plug_in, told)
+        told = "Other vendors are unaffected. Fix or remove the package, and restart the exporter."
+        yield Trouble(Whose.CONFIGURATION, "A vendor plug-in failed to load", plug_in, told)
     if web_trouble:
         told = "The last valid TLS settings and users stay in force."
         yield Trouble(Whose.CONFIGURATION, "The web configuration was not reloaded", web_trouble, told)
@@ -109,28 +109,26 @@ def of_replica(snapshot: Snapshot) -> Iterable[Trouble]:
     if replica is None:
         return
     if replica.trouble:
-        told = "Without its database this replica polls nothing and serves no series. It goes on by itself."
-        yield Trouble(Whose.DATABASE, "The leases cannot be kept", replica.trouble, told, is_grave=True)
+        told = "Without its database this replica polls nothing and serves no series. It recovers automatically."
+        yield Trouble(Whose.DATABASE, "Cannot renew or acquire leases", replica.trouble, told, is_grave=True)
     elif unheld := replica.unheld:
         some = ", ".join(unheld[:FEW]) + (", ..." if len(unheld) > FEW else "")
         what = "One provider is" if len(unheld) == 1 else f"{len(unheld)} providers are"
-        told = "After the end of a replica others take its providers over within two leases."
+        told = "If a replica dies, others take over its providers within two leases."
         if replica.failure:
             some, told = f"{some}: {replica.failure}", "This replica tries again, and so do the others."
         yield Trouble(Whose.EXPORTER, f"{what} polled by no replica", some, told, is_grave=bool(replica.failure))
     if replica.unread:
-        told = "Only what this replica polls is shown here. Each replica goes on polling and serves its own series."
-        what = "What other replicas poll is not shown"
+        told = "Only the providers of this replica are shown. Each replica keeps polling and serves its own series."
+        what = "The providers of other replicas are not shown"
         yield Trouble(Whose.DATABASE, what, replica.unread, told)
 
 
 def of_watching(snapshot: Snapshot) -> Iterable[Trouble]:
     for account in snapshot.accounts:
         for trouble in account.watch_troubles:
-            told = (
-                "Ids that can be read are followed. Of a source that cannot be read at all, the last good ids are kept."
-            )
-            what = f"A source of ids of {account.name} cannot be used as a whole"
+            told = "Ids that can be read are followed. If a source cannot be read at all, its last good ids are kept."
+            what = f"Some ids of {account.name} cannot be read"
             yield Trouble(Whose.CONFIGURATION, what, trouble, told)
 
 
