@@ -17,7 +17,7 @@ from exporter.ledger.counting.deltas import Exemplar
 from exporter.ledger.counting.ends import End, within
 from exporter.ledger.counting.last_day import LastDay
 from exporter.ledger.counting.models import OTHER
-from exporter.ledger.errors import Failure
+from exporter.ledger.errors import DatabaseFailure
 from exporter.tasks import Cause, Clock, Field, Task
 
 Labels = tuple[str, ...]
@@ -71,7 +71,7 @@ class LookUpState:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReadingProgress:
     """How far a long reading is."""
 
     what: str
@@ -139,7 +139,7 @@ class FeedSnapshot:
     """How many ids are watched or were asked for."""
     look_ups: LookUpState = LookUpState()
     unmapped: UnmappedWords = UnmappedWords()
-    progress: Progress | None = None
+    progress: ReadingProgress | None = None
     """How far a long reading is; None if there is none."""
     idle_advice: str = ""
     """What to do if the feed can show no task: it has no list, and no id is watched; else empty."""
@@ -246,7 +246,7 @@ class ReplicaSnapshot:
     """Why leases cannot be renewed or acquired; empty while they can."""
     failure: str = ""
     """Why this replica cannot poll something that it has acquired; empty if it can."""
-    database_failures: Mapping[Failure, int] = field(default_factory=dict)
+    database_failures: Mapping[DatabaseFailure, int] = field(default_factory=dict)
     """How often the database has failed since the start, by kind; one that is not there has not happened."""
     unread: str = ""
     """Why the providers of other replicas are left out; empty where they are not, or were not asked for."""

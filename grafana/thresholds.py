@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from exporter.config.files.document import Document
+from exporter.config.files.document import ConfigDocument
 from exporter.config.values import BaseUrl, Interval
 from exporter.tasks import Reason
 from exporter.vendors.declared.row_fields import Unit
@@ -193,7 +193,7 @@ class ThresholdsError(Exception):
 
 def parse(text: str, name: str = FILE.name) -> Thresholds:
     """The settings that a text describes. `name` is the file's, for errors. Raises ThresholdsError."""
-    document = Document(name, text.encode(), {})
+    document = ConfigDocument(name, text.encode(), {})
     try:
         thresholds = Thresholds.model_validate(document.content)
     except ValidationError as error:

@@ -298,7 +298,7 @@ def test_while_a_balance_cannot_be_read_it_is_asked_for_up_to_four_times_more_se
 async def test_without_requests_left_today_the_balance_is_not_asked_for(open_account: Open) -> None:
     account = await open_account()
     (polled,) = account.polled.polled.by_name.values()
-    budget = Budget(24, clock=account.polled.clock)
+    budget = Budget(24, wall_clock=account.polled.clock)
     loop = AccountLoop(polled.provider, account.polled.clock, budget=budget)
     await loop.ask()
     budget.spend(24)

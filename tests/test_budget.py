@@ -17,7 +17,7 @@ DAY = 86400.0
 def polled(clock: HandClock, limit: int, days: float, cost: list[int], restarts: int = 0) -> list[tuple[float, int]]:
     """What one feed sends that keeps to a budget: the times of its sweeps with what each sends."""
     chance = random.Random(limit)
-    budget, total = Budget(limit, clock=clock), 0
+    budget, total = Budget(limit, wall_clock=clock), 0
     sent: list[tuple[float, int]] = []
     until = clock.now + days * DAY
     while clock.now < until:
@@ -53,14 +53,14 @@ def test_most_of_the_budget_is_used_and_evenly(cost: list[int]) -> None:
 
 def test_a_long_first_sweep_brings_no_silence() -> None:
     clock = HandClock()
-    budget = Budget(1000, clock=clock)
+    budget = Budget(1000, wall_clock=clock)
     budget.spend(200, "feed")
     assert budget.remaining == 800
     assert budget.interval == pytest.approx(DAY / 1000)
 
 
 def test_once_less_than_an_eighth_is_left_it_is_stretched_further() -> None:
-    budget = Budget(800, clock=HandClock())
+    budget = Budget(800, wall_clock=HandClock())
     intervals = []
     for sent in (699, 700, 720, 750):
         budget.spend(sent)
@@ -70,7 +70,7 @@ def test_once_less_than_an_eighth_is_left_it_is_stretched_further() -> None:
 
 def test_all_feeds_share_the_budget() -> None:
     clock = HandClock()
-    alone, shared = Budget(1000, clock=clock), Budget(1000, clock=clock)
+    alone, shared = Budget(1000, wall_clock=clock), Budget(1000, wall_clock=clock)
     for sweep in range(1, 11):
         alone.spend(2 * sweep, "one")
         shared.spend(4 * sweep - 2, "one")
@@ -81,7 +81,7 @@ def test_all_feeds_share_the_budget() -> None:
 
 def test_eight_sweeps_tell_what_the_next_one_costs() -> None:
     clock = HandClock()
-    budget, sent = Budget(96_000, clock=clock), 0
+    budget, sent = Budget(96_000, wall_clock=clock), 0
     budget.spend(sent, "feed")
     intervals = []
     for cost in [100] * 8 + [2] * 8:
@@ -95,7 +95,7 @@ def test_eight_sweeps_tell_what_the_next_one_costs() -> None:
 
 def test_what_was_sent_comes_back_after_a_day_and_not_sooner() -> None:
     clock = HandClock()
-    budget = Budget(100, clock=clock)
+    budget = Budget(100, wall_clock=clock)
     budget.spend(100)
     assert budget.remaining == 0
     assert DAY <= budget.wait <= DAY + 900
@@ -107,7 +107,7 @@ def test_what_was_sent_comes_back_after_a_day_and_not_sooner() -> None:
 
 def test_what_was_sent_survives_a_restart() -> None:
     clock = HandClock()
-    before = Budget(100, clock=clock)
+    before = Budget(100, wall_clock=clock)
     before.spend(30)
     before.spend(45)
     assert Budget(100, before.text, clock).remaining == 55
@@ -119,7 +119,7 @@ def test_a_record_that_cannot_be_read_is_as_none() -> None:
 
 def test_a_clock_that_was_set_back_gives_nothing_back() -> None:
     clock = HandClock()
-    budget = Budget(100, clock=clock)
+    budget = Budget(100, wall_clock=clock)
     budget.spend(60)
     clock.now -= 8 * HOUR
     assert budget.remaining == 40

@@ -1423,7 +1423,7 @@ async def test_what_a_sweep_sent_that_was_cut_short_is_taken_off_the_budget(site
 
 async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_no_others(site: Site, rig: Rig) -> None:
     settings = site.settings("chanjing", max_requests_per_day=24, poll_interval="20ms")
-    used = Budget(24, clock=site.clock)
+    used = Budget(24, wall_clock=site.clock)
     used.spend(24)
     await rig.ledger.store.save_spent("chanjing", used.text)
     await rig.collector.apply([settings, site.settings("facewap", poll_interval="20ms")])
@@ -1435,7 +1435,7 @@ async def test_a_budget_that_is_used_up_stops_the_polling_of_all_its_feeds_and_n
 
 
 async def test_with_a_budget_that_is_used_up_ids_that_are_asked_for_wait_too(site: Site, rig: Rig) -> None:
-    used = Budget(24, clock=site.clock)
+    used = Budget(24, wall_clock=site.clock)
     used.spend(24)
     await rig.ledger.store.save_spent("deerapi", used.text)
     limited = site.settings("deerapi", max_requests_per_day=24, **UNLISTED)

@@ -770,7 +770,7 @@ providers:
 )
 def test_variables_and_dollar_signs_in_values(read: Load, written: str, expected: str) -> None:
     (deer,) = read(providers(DEERAPI.replace(SECRET, written))).providers
-    assert isinstance(deer, deerapi.Settings)
+    assert isinstance(deer, deerapi.DeerAPISettings)
     assert deer.api_key.reveal() == expected
 
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.commands import WrongUse
 from exporter.commands.answers.recording import Recording
-from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, as_text
+from exporter.commands.doctor.diagnosis import Call, FeedReport, FilledShare, Finding, Understood, as_text
 from exporter.commands.doctor.doctor import INTERRUPTED, run_doctor
 from exporter.config.load import Config, LedgerSettings
 from exporter.ledger.sqlite.file import SqliteFile
@@ -497,7 +497,7 @@ async def test_the_doctor_tells_no_secret(practice: Practice, fault: ASGIApp | N
 
 def test_the_json_is_as_documented() -> None:
     page = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    for part in (FeedReport, Call, Understood, Share, Finding):
+    for part in (FeedReport, Call, Understood, FilledShare, Finding):
         for one in fields(part):
             assert f"`{one.name}`" in page, f"{part.__name__}.{one.name}"
     assert [cause for cause in Cause if f"`{cause}`" not in page] == []

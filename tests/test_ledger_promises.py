@@ -38,7 +38,7 @@ def test_each_commit_waits_for_the_disk(tmp_path: Path) -> None:
 
 
 async def test_a_pause_that_a_vendor_asks_for_ends_after_an_hour() -> None:
-    limit = RateLimit(1000, clock=lambda: 0.0)
+    limit = RateLimit(1000, monotonic=lambda: 0.0)
     limit.pause(10 * DAY)
     assert limit.pause_left == 3600
 

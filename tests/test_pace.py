@@ -12,14 +12,14 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.store import FeedRecord
 from exporter.ledger.tracker import Tracker
-from exporter.polling.feed.schedule import Learned, Schedule, Span, Trail, next_look
+from exporter.polling.feed.schedule import DurationSpan, Learned, Schedule, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task
 
 NOW = 1_790_000_000.0
 INTERVAL = 10.0
 LONGEST = 30.0
-LEARNED = Learned(Span(60, 300), Span(90, 400), INTERVAL, LONGEST)
-NOTHING = Learned(Span(), Span(), INTERVAL, LONGEST)
+LEARNED = Learned(DurationSpan(60, 300), DurationSpan(90, 400), INTERVAL, LONGEST)
+NOTHING = Learned(DurationSpan(), DurationSpan(), INTERVAL, LONGEST)
 LATER = NOW + LONGEST
 SOON = NOW + INTERVAL
 
@@ -145,23 +145,23 @@ BOUNDS = tuple(map(float, range(10, 1001, 10)))
 
 def test_spans_come_from_all_ended_tasks() -> None:
     counts = counts_of([float(each) for each in range(1, 1001)])
-    span = Span.of(counts, Phase.RUN, BOUNDS)
+    span = DurationSpan.of(counts, Phase.RUN, BOUNDS)
     assert span.early == pytest.approx(70, abs=2)
     assert span.late == pytest.approx(980, abs=2)
 
 
 def test_few_durations_tell_nothing() -> None:
-    assert Span.of(counts_of([100.0] * 19), Phase.RUN, BOUNDS) == Span()
-    assert Span.of(counts_of([100.0] * 20), Phase.RUN, BOUNDS).early > 90
+    assert DurationSpan.of(counts_of([100.0] * 19), Phase.RUN, BOUNDS) == DurationSpan()
+    assert DurationSpan.of(counts_of([100.0] * 20), Phase.RUN, BOUNDS).early > 90
 
 
 def test_longer_than_all_buckets_is_never_overdue() -> None:
-    span = Span.of(counts_of([5000.0] * 50), Phase.RUN, BOUNDS)
+    span = DurationSpan.of(counts_of([5000.0] * 50), Phase.RUN, BOUNDS)
     assert span.late == float("inf")
 
 
 def test_what_lies_beyond_all_buckets_may_still_wait_up_to_the_last_bound() -> None:
-    assert Span.of(counts_of([5000.0] * 50), Phase.RUN, (10.0,)).early in (10.0, float("inf"))
+    assert DurationSpan.of(counts_of([5000.0] * 50), Phase.RUN, (10.0,)).early in (10.0, float("inf"))
 
 
 def book_of(clock: Clock, *tasks: Task, **settings: object) -> Tracker:

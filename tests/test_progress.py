@@ -10,7 +10,7 @@ import pytest
 
 from exporter.polling.feed.heartbeat import Work
 from exporter.simulator import HandClock, Life, World, app, fake_of, running
-from exporter.snapshot import Progress
+from exporter.snapshot import ReadingProgress
 from exporter.tasks import State
 from tests.harness import Rig, until
 from tests.web.serving import served
@@ -29,7 +29,7 @@ def work(clock: HandClock) -> Work:
     return Work(ABOUT, clock)
 
 
-def told(work: Work) -> Progress | None:
+def told(work: Work) -> ReadingProgress | None:
     return work.progress
 
 
@@ -40,7 +40,7 @@ def test_what_is_short_is_not_told(work: Work, clock: HandClock) -> None:
     work.did(5)
     assert told(work) is None
     clock.now += 9
-    assert told(work) == Progress("ids", 5, 10, 0.5, 10.0)
+    assert told(work) == ReadingProgress("ids", 5, 10, 0.5, 10.0)
     work.end()
     assert told(work) is None
 
@@ -49,20 +49,20 @@ def test_a_list_is_read_as_far_as_its_dates_reach_back(work: Work, clock: HandCl
     work.begin("list")
     clock.now += 30
     work.did(share=0.25)
-    assert told(work) == Progress("list", 1, None, 0.25, 90.0)
+    assert told(work) == ReadingProgress("list", 1, None, 0.25, 90.0)
     work.did(share=0.2)  # a row out of order takes nothing back
-    assert told(work) == Progress("list", 2, None, 0.25, 90.0)
+    assert told(work) == ReadingProgress("list", 2, None, 0.25, 90.0)
     work.begin("list")
     clock.now += 30
     work.did()
-    assert told(work) == Progress("list", 1, None, None, None)
+    assert told(work) == ReadingProgress("list", 1, None, None, None)
 
 
 def test_ids_are_counted_down_over_many_rounds(work: Work, clock: HandClock) -> None:
     work.left(400)
     clock.now += 60
     work.left(300)
-    assert told(work) == Progress("ids", 100, 400, 0.25, 180.0)
+    assert told(work) == ReadingProgress("ids", 100, 400, 0.25, 180.0)
     work.left(700)  # more were named
     assert told(work) is None
     clock.now += 10

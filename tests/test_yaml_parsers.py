@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.files.document import Document, composed
+from exporter.config.files.document import ConfigDocument, composed
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "config.example.yaml", *sorted((ROOT / "exporter" / "vendors" / "builtin").glob("*.yaml"))]
@@ -78,7 +78,7 @@ def test_any_text_means_the_same_by_both(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["- a\n" * 100_001, "[" * 60 + "]" * 60])
 def test_a_document_that_is_too_much_is_told_with_its_line_by_both(text: str) -> None:
-    (fault,) = Document("a.yaml", text.encode(), {}).faults
-    (other,) = Document("a.yaml", (text + "# |").encode(), {}).faults  # a sign for which the slow parser is taken
+    (fault,) = ConfigDocument("a.yaml", text.encode(), {}).faults
+    (other,) = ConfigDocument("a.yaml", (text + "# |").encode(), {}).faults  # a sign for which the slow parser is taken
     assert fault == other
     assert fault.startswith(("a.yaml:100000: not valid YAML: more than", "a.yaml:1: not valid YAML: nested too deeply"))

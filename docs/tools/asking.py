@@ -15,7 +15,7 @@ from exporter.ledger.sqlite.store import SqliteStore
 from exporter.polling.feed.loop import FeedLoop
 from exporter.polling.providers import PolledProvider
 from exporter.simulator import Credentials, Feed, HandClock, Life, World, app, fake_of, running
-from exporter.simulator.vendor import Vendor
+from exporter.simulator.vendor import FakeVendor
 from exporter.tasks import Observation, State
 from exporter.vendors.registry import built_in
 
@@ -50,7 +50,7 @@ class Shoulder:
 
 
 @asynccontextmanager
-async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[tuple[FeedLoop, Shoulder, Vendor]]:
+async def _polling(feed: Feed, world: World, *, listed: bool) -> AsyncIterator[tuple[FeedLoop, Shoulder, FakeVendor]]:
     """The loop of a feed at default settings, but that no rate slows it down, and its simulated vendor."""
     vendor, kind = feed
     simulator = app(world, KEYS, limits={})

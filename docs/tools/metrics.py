@@ -8,7 +8,7 @@ from typing import Any
 from docs.tools.markdown import row, table, words
 from exporter.client.client import ENDPOINTS
 from exporter.client.errors import CALL_ERRORS
-from exporter.ledger.errors import Failure
+from exporter.ledger.errors import DatabaseFailure
 from exporter.metrics.catalogue import (
     EXPORTER_METRICS,
     FEED_METRICS,
@@ -109,6 +109,6 @@ def _labels() -> Iterator[str]:
     yield f"| `clock` | {words(Clock)}: where a feed's durations come from |"
     yield f"| `endpoint` | {words(ENDPOINTS)} |"
     yield f"| `change` | {words(Change)} |"
-    yield f"| `failure` | {words(Failure)} |"
+    yield f"| `failure` | {words(DatabaseFailure)} |"
     yield "| `replica` | the setting `replica`, by default the name of the host |"
     yield f"| `error` | {words(error.error for error in CALL_ERRORS)} |"

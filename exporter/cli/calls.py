@@ -200,12 +200,12 @@ def doctor(arguments: argparse.Namespace) -> int:
 def export_history(arguments: argparse.Namespace) -> int:
     with _importing():
         from exporter.config.load import load
-        from exporter.history.export import NoPlace, Options, check_place, export_history
+        from exporter.history.export import ExportOptions, NoOutput, check_place, export_history
         from exporter.vendors.registry import installed
 
     logs.configure("error", "logfmt")  # all there is to say is printed
     config = load(arguments.config_file, vendors=installed())
-    options = Options(
+    options = ExportOptions(
         getattr(arguments, "from"),
         arguments.until,
         arguments.step,
@@ -220,7 +220,7 @@ def export_history(arguments: argparse.Namespace) -> int:
         raise WrongUse(told)
     try:
         check_place(options)
-    except NoPlace as error:
+    except NoOutput as error:
         raise WrongUse(f"--output: {error}") from None
     return export_history(config, options, partial(print, flush=True))
 

@@ -87,20 +87,20 @@ class RateLimit:
     def __init__(
         self,
         rate: float,
-        clock: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._spacing = 1.0 / rate
-        self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
-        self._next = clock()
-        self._paused_until = clock()
+        self._next = monotonic()
+        self._paused_until = monotonic()
         self._patience = 0.0
 
     @property
     def pause_left(self) -> float:
         """Seconds until calls are allowed again; 0 if they are."""
-        return max(0.0, self._paused_until - self._clock())
+        return max(0.0, self._paused_until - self._monotonic())
 
     def pause(self, seconds: float | None) -> None:
         """Allows no call for so long; where the vendor names no time, for longer at each refusal in a row."""
@@ -109,7 +109,7 @@ class RateLimit:
                 return  # the answer to a call that was under way when the pause began
             self._patience = min(2 * self._patience, LONGEST_BACKOFF) if self._patience else FIRST_BACKOFF
             seconds = self._patience
-        self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_PAUSE))
+        self._paused_until = max(self._paused_until, self._monotonic() + min(seconds, LONGEST_PAUSE))
 
     def relax(self) -> None:
         """The vendor answers again: the next refusal starts with a short pause."""
@@ -118,7 +118,7 @@ class RateLimit:
     async def turn(self) -> float:
         """Waits for a turn and returns the seconds of waiting. Raises RateLimited during a pause, without waiting."""
         self._refuse_during_pause()
-        now = self._clock()
+        now = self._monotonic()
         turn = max(self._next, now)
         self._next = turn + self._spacing
         if turn > now:

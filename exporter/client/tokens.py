@@ -86,7 +86,7 @@ class ObtainedToken(Token):
         owner: str,
         obtain: Callable[[], Awaitable[tuple[str, float]]],
         token_store: TokenStore,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         *,
         given_by: str = "",
     ) -> None:
@@ -97,7 +97,7 @@ class ObtainedToken(Token):
         self._owner = owner
         self._obtain = obtain
         self._token_store = token_store
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._given_by = f" ({given_by})" if given_by else ""
         self._renewing = asyncio.Lock()
         self._token: str | None = None  # until the token_store has been asked
@@ -109,7 +109,7 @@ class ObtainedToken(Token):
     async def current(self) -> str:
         async with self._renewing:
             token = await self._known()
-            return token if token and self._clock() < self._due else await self._renew()
+            return token if token and self._wall_clock() < self._due else await self._renew()
 
     async def _known(self) -> str:
         """The current token, out of the store the first time; empty if there is none. Raises StoreError."""
@@ -121,7 +121,7 @@ class ObtainedToken(Token):
     async def instead_of(self, refused: str) -> str:
         async with self._renewing:
             if refused == self._token:  # else another feed of this provider has renewed it meanwhile
-                now = self._clock()
+                now = self._wall_clock()
                 if self._refused is None:
                     self._refused = now
                 life = self._refused - self._obtained
@@ -138,7 +138,7 @@ class ObtainedToken(Token):
     async def _renew(self) -> str:
         token, expires = await self._obtain()
         self._token = token
-        self._obtained = now = self._clock()
+        self._obtained = now = self._wall_clock()
         self._refused = None
         # One that seems to have ended at its birth (clocks differ) serves until it is refused.
         self._due = expires - min(MARGIN, (expires - now) / 2) if expires > now else math.inf

@@ -18,11 +18,11 @@ from exporter import simulator
 from exporter.commands.run import Options, serve, signals, url_of
 from exporter.config.load import Config, LedgerSettings
 from exporter.history.display import display
-from exporter.history.export import Options as ExportOptions
+from exporter.history.export import ExportOptions as ExportOptions
 from exporter.history.export import read, write_out
-from exporter.history.span import Span
-from exporter.history.state import State, StateError, remove
-from exporter.simulator.vendor import Vendor as Fake
+from exporter.history.span import SampleTimes
+from exporter.history.state import ExportState, StateError, remove
+from exporter.simulator.vendor import FakeVendor as Fake
 from exporter.vendors.registry import built_in
 from exporter.vendors.vendor import Vendor
 from exporter.web.server.place import Place
@@ -91,7 +91,7 @@ async def _write_history(config: Config, path: Path, labels: Mapping[str, str]) 
     """Writes the last day, for promtool. Raises OSError, StateError, sqlite3.Error."""
     options = ExportOptions(DAY, 0.0, STEP, path, labels=labels, fetch_token=True)
     remove(options.state)
-    state = State.open(options.state, Span.of(DAY, 0.0, STEP, time.time()))
+    state = ExportState.open(options.state, SampleTimes.of(DAY, 0.0, STEP, time.time()))
     try:
         with display() as shown:
             feeds = await read(config, options, state, shown, time.time)

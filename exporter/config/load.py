@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, SerializeAsAny, Validat
 
 from exporter.config.files.contents import ConfigError as ConfigError
 from exporter.config.files.contents import Contents, of_regular
-from exporter.config.files.document import Document
+from exporter.config.files.document import ConfigDocument
 from exporter.config.logs import Level
 from exporter.config.mistakes.faults import note_faults
 from exporter.config.models import PollSettings, ProviderSettings, Secret, Settings
@@ -199,14 +199,16 @@ def _settings(contents: Contents, path: Path, environment: Mapping[str, str], ve
     return config
 
 
-def _faults(documents: Iterable[Document]) -> list[str]:
+def _faults(documents: Iterable[ConfigDocument]) -> list[str]:
     return [fault for one in documents for fault in one.faults]
 
 
-def _named_files(contents: Contents, document: Document, key: str, environment: Mapping[str, str]) -> list[Document]:
+def _named_files(
+    contents: Contents, document: ConfigDocument, key: str, environment: Mapping[str, str]
+) -> list[ConfigDocument]:
     """The documents of the files that the patterns at a key match, each once."""
     patterns = document.content.get(key) if isinstance(document.content, dict) else None
-    found: dict[Path, Document] = {}
+    found: dict[Path, ConfigDocument] = {}
     for index, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
         if not isinstance(pattern, str) or not pattern.strip():
             continue  # reported with the other settings
@@ -242,7 +244,9 @@ def check_environment(config: Config) -> None:
         raise EnvironmentBroken(list(dict.fromkeys(faults)))
 
 
-def _config(document: Document, files: Sequence[Document], entries: Entries, types: Vendors) -> Config | None:
+def _config(
+    document: ConfigDocument, files: Sequence[ConfigDocument], entries: Entries, types: Vendors
+) -> Config | None:
     """The settings of a document and of the files of providers that it names; notes in them what is wrong."""
     raw = document.content
     if raw is None and not document.faults:

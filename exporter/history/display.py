@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from exporter.history.state import Progress
+from exporter.history.state import ListProgress
 
 BAR = "{desc} {bar:20} {percentage:3.0f} %, {remaining} left{postfix}"
 
@@ -22,7 +22,7 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
-def _share(floor: float, end: float, progress: Progress) -> float:
+def _share(floor: float, end: float, progress: ListProgress) -> float:
     """How much of the time has been read, from 0 to 1."""
     if progress.done:
         return 1.0
@@ -30,7 +30,7 @@ def _share(floor: float, end: float, progress: Progress) -> float:
     return (end - oldest) / (end - floor)
 
 
-def _told(progress: Progress) -> str:
+def _told(progress: ListProgress) -> str:
     back = "" if progress.oldest is None else f", back to {moment(progress.oldest)}"
     return f"{progress.pages} pages, {progress.tally.tasks} tasks{back}"
 
@@ -43,7 +43,7 @@ class Display:
         self._began: dict[str, tuple[float, float]] = {}
         self._due: dict[str, float] = {}
 
-    def reading(self, name: str, floor: float, end: float, progress: Progress) -> None:
+    def reading(self, name: str, floor: float, end: float, progress: ListProgress) -> None:
         """How far the list of a feed is read, of which the time from `floor` to `end` is wanted."""
         now, share = time.monotonic(), _share(floor, end, progress)
         began, from_share = self._began.setdefault(name, (now, share))
@@ -95,7 +95,7 @@ def display() -> Iterator[Display]:
             if share >= 1.0:
                 bar.refresh()
 
-        def reading(self, name: str, floor: float, end: float, progress: Progress) -> None:
+        def reading(self, name: str, floor: float, end: float, progress: ListProgress) -> None:
             self._to(name, _share(floor, end, progress), _told(progress))
 
         def writing(self, done: int, of: int) -> None:

@@ -27,8 +27,8 @@ from exporter.config.load import Config
 from exporter.config.models import ProviderSettings
 from exporter.history.display import Display, display, moment
 from exporter.history.reading import FIRST_WAIT, Reader, missing_from
-from exporter.history.span import Span
-from exporter.history.state import State, StateError, remove
+from exporter.history.span import SampleTimes
+from exporter.history.state import ExportState, StateError, remove
 from exporter.history.writing import FEED, Past, write
 from exporter.metrics.catalogue import TASK_METRICS
 from exporter.vendors.registry import connect, installed
@@ -57,12 +57,12 @@ class BudgetSpent(BalanceExhausted):
     """`max_requests_per_day` have been sent today: the account may have credit left."""
 
 
-class NoPlace(Exception):
+class NoOutput(Exception):
     """The output cannot be written there, or is there already; the text says why."""
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """What is wanted."""
 
     length: float
@@ -103,31 +103,36 @@ class Options:
         return self.output.with_name(f"{self.output.name}.part")
 
 
-def check_place(options: Options) -> None:
+def check_place(options: ExportOptions) -> None:
     """Raises NoPlace where the output cannot be."""
     output = options.output
     if output.is_dir():
-        raise NoPlace(f"{output} is a folder; give the name of a file")
+        raise NoOutput(f"{output} is a folder; give the name of a file")
     if output.exists() and not output.is_file():  # --force would put a file in the place of a device
-        raise NoPlace(f"{output} is no regular file; give the name of one")
+        raise NoOutput(f"{output} is no regular file; give the name of one")
     if not output.parent.is_dir():
-        raise NoPlace(f"there is no folder {output.parent}")
+        raise NoOutput(f"there is no folder {output.parent}")
     if output.exists() and not options.force:
-        raise NoPlace(f"{output} is there already; give another name, or --force to replace it")
+        raise NoOutput(f"{output} is there already; give another name, or --force to replace it")
     if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise NoPlace(f"{output.parent} is not writable")
+        raise NoOutput(f"{output.parent} is not writable")
 
 
 class Book:
     """One provider, and how the reading of its feeds goes."""
 
     def __init__(
-        self, settings: ProviderSettings, provider: Provider, options: Options, state: State, clock: Callable[[], float]
+        self,
+        settings: ProviderSettings,
+        provider: Provider,
+        options: ExportOptions,
+        state: ExportState,
+        wall_clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.provider = provider
         self._state = state
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._withheld = provider.vendor.one_token and not options.fetch_token
         self.readers: list[Reader] = []
         provider.client.observer = self
@@ -138,7 +143,7 @@ class Book:
             raise TokenWithheld("a new token is needed, which invalidates the one in use; --fetch-token allows it")
         budget = self.settings.max_requests_per_day
         if budget is not None:
-            day = int(self._clock() // 86400)
+            day = int(self._wall_clock() // 86400)
             if self._state.sent(self.provider.name, day) >= budget:
                 raise BudgetSpent("max_requests_per_day is used up; run the same command again tomorrow (UTC)")
             self._state.send(self.provider.name, day)
@@ -161,7 +166,7 @@ class _Tokens:
 
 
 def export_history(
-    config: Config, options: Options, tell: Callable[[str], object], clock: Callable[[], float] = time.time
+    config: Config, options: ExportOptions, tell: Callable[[str], object], wall_clock: Callable[[], float] = time.time
 ) -> int:
     """Reads the lists and writes the file. `tell` gets the result; troubles go to stderr.
 
@@ -171,7 +176,7 @@ def export_history(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with display() as shown:
         try:
-            return _exported(config, options, shown, tell, clock)
+            return _exported(config, options, shown, tell, wall_clock)
         except KeyboardInterrupt:
             shown.say("interrupted; run the same command again to go on")
             return INTERRUPTED
@@ -187,15 +192,19 @@ def export_history(
 
 
 def _exported(
-    config: Config, options: Options, shown: Display, tell: Callable[[str], object], clock: Callable[[], float]
+    config: Config,
+    options: ExportOptions,
+    shown: Display,
+    tell: Callable[[str], object],
+    wall_clock: Callable[[], float],
 ) -> int:
     if options.force:
         remove(options.state)
-    state = State.open(options.state, Span.of(options.length, options.until, options.step, clock()))
+    state = ExportState.open(options.state, SampleTimes.of(options.length, options.until, options.step, wall_clock()))
     try:
         if not state.is_new:
             shown.say(f"going on with {options.state}; the history ends at {moment(state.span.end)}")
-        feeds = asyncio.run(read(config, options, state, shown, clock))
+        feeds = asyncio.run(read(config, options, state, shown, wall_clock))
         if feeds is None:
             return 1
         write_out(options, state, feeds, shown)
@@ -210,7 +219,7 @@ def _exported(
     return 0
 
 
-def write_out(options: Options, state: State, feeds: Sequence[Past], shown: Display) -> None:
+def write_out(options: ExportOptions, state: ExportState, feeds: Sequence[Past], shown: Display) -> None:
     """Writes the file, under its name once it is whole, and removes the state. Raises OSError, sqlite3.Error."""
     state.sort()
     try:
@@ -227,7 +236,7 @@ def write_out(options: Options, state: State, feeds: Sequence[Past], shown: Disp
 
 
 async def read(
-    config: Config, options: Options, state: State, shown: Display, clock: Callable[[], float]
+    config: Config, options: ExportOptions, state: ExportState, shown: Display, wall_clock: Callable[[], float]
 ) -> list[Past] | None:
     """All feeds, providers side by side; None where the reading of one failed. Raises StateError, sqlite3.Error."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64, thread_name_prefix="resolver"))
@@ -238,7 +247,7 @@ async def read(
             if options.providers and settings.name not in options.providers:
                 continue
             longer = settings.model_copy(update={"history": options.length + max(settings.duration_buckets)})
-            books.append(book := Book(settings, connect(longer, tokens, types), options, state, clock))
+            books.append(book := Book(settings, connect(longer, tokens, types), options, state, wall_clock))
             _take_up(book, state, shown, options.first_wait)
         if not any(book.readers for book in books):
             shown.say("export-history: none of these providers lists its tasks")
@@ -258,7 +267,7 @@ async def read(
     return told
 
 
-def _take_up(book: Book, state: State, shown: Display, first_wait: float) -> None:
+def _take_up(book: Book, state: ExportState, shown: Display, first_wait: float) -> None:
     """Makes readers for the feeds that have lists."""
     kept = repr(sorted(book.settings.model_dump(mode="json", exclude=set(_NOT_OF_SAMPLES)).items()))
     mark = hashlib.sha256(kept.encode()).hexdigest()
@@ -302,7 +311,7 @@ async def _failure_of(reader: Reader) -> Exception | None:
     return None
 
 
-def _past(book: Book, reader: Reader, span: Span, until: float, shown: Display) -> Past | None:
+def _past(book: Book, reader: Reader, span: SampleTimes, until: float, shown: Display) -> Past | None:
     """What there is to write of a feed; None where its rows have no dates at all."""
     name = f"{book.provider.name}/{reader.feed.kind}"
     progress, feed = reader.state.progress, reader.feed
@@ -315,4 +324,4 @@ def _past(book: Book, reader: Reader, span: Span, until: float, shown: Display) 
     if feed.window is not None and (begin := span.moment_of(span.end + until - feed.window)) > first + 1:
         shown.say(f"{name}: begins later: the vendor lists only the last {feed.window / 3600:g} h")
         first = min(span.last, begin)
-    return Past(book.settings, feed, reader.state, Span(first, span.last, span.step), reader.has_gauges)
+    return Past(book.settings, feed, reader.state, SampleTimes(first, span.last, span.step), reader.has_gauges)

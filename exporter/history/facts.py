@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from exporter.history.span import Span
+from exporter.history.span import SampleTimes
 from exporter.ledger.counters import Counters, Key
 from exporter.ledger.counting.deltas import Deltas
 from exporter.ledger.counting.models import model_name
@@ -38,7 +38,7 @@ class Fact(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class RowTally:
     """How much could be made of the rows of a feed."""
 
     tasks: int = 0
@@ -55,13 +55,13 @@ class Facts:
     """What the rows of one feed say, about each task once."""
 
     def __init__(
-        self, span: Span, bounds: Sequence[float], models: Collection[str], model_limit: int, *, in_flight: bool
+        self, span: SampleTimes, bounds: Sequence[float], models: Collection[str], model_limit: int, *, in_flight: bool
     ) -> None:
         """`models` have series already; `in_flight`: rows have the times that say when tasks were in flight."""
         self._span = span
         self._deltas = Deltas(bounds, models, model_limit)
         self._in_flight = in_flight
-        self.tally = Tally()
+        self.tally = RowTally()
 
     def of(self, shown: Observation, at: float) -> Iterator[Fact]:
         """What a row says that was read at a time."""

@@ -22,9 +22,9 @@ from exporter.client.errors import (
     TimedOut,
     VendorFailed,
 )
-from exporter.history.facts import Fact, Facts, Tally
-from exporter.history.span import Span
-from exporter.history.state import FeedState, Progress
+from exporter.history.facts import Fact, Facts, RowTally
+from exporter.history.span import SampleTimes
+from exporter.history.state import FeedReading, ListProgress
 from exporter.ledger.counting.models import with_series
 from exporter.ledger.counting.times import believed
 from exporter.tasks import Observation
@@ -55,8 +55,8 @@ class Reader:
         self,
         provider: Provider,
         feed: Feed,
-        state: FeedState,
-        span: Span,
+        state: FeedReading,
+        span: SampleTimes,
         first_wait: float = FIRST_WAIT,
     ) -> None:
         settings = provider.settings
@@ -64,7 +64,7 @@ class Reader:
         self.feed = feed
         self.state = state
         self._first_wait = first_wait
-        self.report: Callable[[Progress], object] = lambda _: None
+        self.report: Callable[[ListProgress], object] = lambda _: None
         """Hears after each page how far it is."""
         self.floor = span.start - max(settings.duration_buckets)
         """Tasks that were submitted before this Unix time are not read: they lasted longer than histograms measure."""
@@ -128,7 +128,7 @@ class Reader:
     def _keep(self, page: Page, fresh: set[str], facts: Sequence[Fact], walk: Walk, *, done: bool) -> None:
         before = self.state.progress
         dates = [before.oldest, *map(placed, page.observations)]
-        progress = Progress(
+        progress = ListProgress(
             next=walk.next,
             done=done,
             pages=before.pages + 1,
@@ -210,7 +210,7 @@ def _each_once(page: Page) -> list[Observation]:
     return list({one.id: one for one in reversed(page.observations)}.values())[::-1]
 
 
-def missing_from(tally: Tally) -> list[str]:
+def missing_from(tally: RowTally) -> list[str]:
     """What a list could not show, in words."""
     told = []
     if tally.undated:

@@ -8,7 +8,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SampleTimes:
     """Evenly spaced moments at which samples are taken, at multiples of the step as Prometheus aligns its own."""
 
     first: int

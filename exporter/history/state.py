@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from exporter.history.facts import LAST_FINISHED, Fact, Tally
-from exporter.history.span import Span
+from exporter.history.facts import LAST_FINISHED, Fact, RowTally
+from exporter.history.span import SampleTimes
 from exporter.ledger.counters import Key
 from exporter.vendors.vendor import START, Position
 
@@ -61,7 +61,7 @@ class StateError(Exception):
 
 
 @dataclass(slots=True)
-class Progress:
+class ListProgress:
     """How far the list of a feed has been read."""
 
     next: Position = START
@@ -71,10 +71,10 @@ class Progress:
     """Rows that were read, those that two pages show twice."""
     oldest: float | None = None
     """The date of the oldest row so far."""
-    tally: Tally = field(default_factory=Tally)
+    tally: RowTally = field(default_factory=RowTally)
 
 
-class State:
+class ExportState:
     """The file. One process at a time has it."""
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class State:
         self._seen = Hashes()
 
     @classmethod
-    def open(cls, path: Path, span: Span) -> State:
+    def open(cls, path: Path, span: SampleTimes) -> ExportState:
         """The state so far, or a new one for this span. Raises StateError, OSError."""
         state = cls(path)
         try:
@@ -99,7 +99,7 @@ class State:
             raise
         return state
 
-    def _begin(self, span: Span) -> None:
+    def _begin(self, span: SampleTimes) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -113,7 +113,7 @@ class State:
         self._db.execute(_BUDGET)
         self._db.execute("COMMIT")
         form, self._salt, first, last, step = self._db.execute("SELECT * FROM run").fetchone()
-        self.span = Span(first, last, step)
+        self.span = SampleTimes(first, last, step)
         """The moments of the run that began it."""
         asked = (span.last - span.first, span.step)
         if form != _FORMAT or (last - first, step) != asked:
@@ -141,22 +141,22 @@ class State:
         """Counts a request. Raises sqlite3.Error."""
         self._db.execute(_SENT, (provider, day))
 
-    def feed(self, provider: str, kind: str, settings: str) -> FeedState:
+    def feed(self, provider: str, kind: str, settings: str) -> FeedReading:
         """What has been read of a feed; `settings` is what its samples depend on. Raises StateError."""
         row = self._db.execute(
             "SELECT id, settings, state FROM feed WHERE provider = ? AND kind = ?", (provider, kind)
         ).fetchone()
         if row is None:
-            values = (provider, kind, settings, json.dumps(asdict(Progress())))
+            values = (provider, kind, settings, json.dumps(asdict(ListProgress())))
             number = self._db.execute("INSERT INTO feed VALUES (NULL, ?, ?, ?, ?)", values).lastrowid or 0
-            return FeedState(self._db, number, self._salt, self._seen, Progress())
+            return FeedReading(self._db, number, self._salt, self._seen, ListProgress())
         number, kept, text = row
         if kept != settings:
             told = f"{self._path}: the settings of {provider} have changed since its list was begun"
             raise StateError(f"{told}; give --force to begin again")
         known = json.loads(text)
-        known |= {"next": Position(**known["next"]), "tally": Tally(**known["tally"])}
-        return FeedState(self._db, number, self._salt, self._seen, Progress(**known))
+        known |= {"next": Position(**known["next"]), "tally": RowTally(**known["tally"])}
+        return FeedReading(self._db, number, self._salt, self._seen, ListProgress(**known))
 
     def sort(self) -> None:
         """Makes ready for samples to be written; nothing is to be kept after that. Raises sqlite3.Error."""
@@ -213,10 +213,10 @@ class Hashes:
                 self._slots[self._place(number)] = number
 
 
-class FeedState:
+class FeedReading:
     """What has been read of one feed."""
 
-    def __init__(self, db: sqlite3.Connection, number: int, salt: bytes, seen: Hashes, progress: Progress) -> None:
+    def __init__(self, db: sqlite3.Connection, number: int, salt: bytes, seen: Hashes, progress: ListProgress) -> None:
         self._db = db
         self._number = number
         self._salt = salt
@@ -241,7 +241,7 @@ class FeedState:
         digest = hashlib.blake2b(text, digest_size=8, key=self._salt).digest()
         return int.from_bytes(digest, "big", signed=True) or 1
 
-    def keep(self, ids: Iterable[str], facts: Iterable[Fact], progress: Progress) -> None:
+    def keep(self, ids: Iterable[str], facts: Iterable[Fact], progress: ListProgress) -> None:
         """Keeps what a page has brought, all of it or nothing. Raises sqlite3.Error."""
         sums: dict[tuple[int, int], int] = {}
         latest: dict[tuple[int, int], float] = {}

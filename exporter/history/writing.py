@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from exporter.config.models import ProviderSettings
 from exporter.history.facts import IN_FLIGHT, LAST_FINISHED, MODEL_IN_FLIGHT, UNPROVEN
-from exporter.history.span import Span
-from exporter.history.state import SCALE, FeedState
+from exporter.history.span import SampleTimes
+from exporter.history.state import SCALE, FeedReading
 from exporter.ledger.counters import Counters, Key
 from exporter.ledger.counting.models import in_order, with_series
 from exporter.metrics.catalogue import TASK_METRICS, Metric
@@ -53,8 +53,8 @@ class Past:
 
     settings: ProviderSettings
     feed: Feed
-    state: FeedState
-    span: Span
+    state: FeedReading
+    span: SampleTimes
     """From the first moment that the list covers."""
     has_gauges: bool
 
@@ -203,7 +203,7 @@ def _prefixes(frame: Frame[FeedView], labels: Labels, value: float | Distributio
     return [line.rpartition(b" ")[0] for line in lines]
 
 
-def _growing(span: Span, amounts: Values) -> Values:
+def _growing(span: SampleTimes, amounts: Values) -> Values:
     """Each moment with the sum up to it."""
     total = 0.0
     grown: dict[int, float] = {}
@@ -218,6 +218,6 @@ def _growing(span: Span, amounts: Values) -> Values:
         yield moment, total
 
 
-def _stamp(span: Span, moment: int) -> bytes:
+def _stamp(span: SampleTimes, moment: int) -> bytes:
     """A moment as OpenMetrics writes it."""
     return f"{round(moment * span.step, 3):.15g}".encode()

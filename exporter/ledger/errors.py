@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Failure(StrEnum):
+class DatabaseFailure(StrEnum):
     """How a database that is shared has failed: a value of the label `failure`."""
 
     CONNECTION = "connection"

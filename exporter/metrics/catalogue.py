@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from exporter import __version__
 from exporter.client.errors import CALL_ERRORS
-from exporter.ledger.errors import Failure
+from exporter.ledger.errors import DatabaseFailure
 from exporter.snapshot import Labels, Reloads, ReplicaSnapshot
 from exporter.tasks import ENDS, MAY_STALL, MEASURED_ENDS, Field, Phase, Reason, State
 from exporter.views import AccountView, Distribution, FeedView
@@ -341,7 +341,7 @@ REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
         "counter",
         ("failure",),
         "Failures of the shared database as this replica has seen them. What failed is tried again.",
-        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in Failure],
+        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in DatabaseFailure],
     ),
 )
 """Served only with a shared ledger."""

@@ -83,7 +83,7 @@ TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, _text, generate_latest)
 OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, _openmetrics, openmetrics.generate_latest)
 
 
-class Body:
+class ScrapeBody:
     """A prepared body, in pieces: making or sending a large one at once would hold up everything else."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
@@ -113,7 +113,7 @@ def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScrapeAnswer:
     """The pieces of a body in the order of sending, so that nothing large is copied, and what they are."""
 
     pieces: tuple[bytes, ...]
@@ -138,7 +138,7 @@ class Exposition:
         self,
         take: Callable[[], Snapshot],
         reloads: Reloads,
-        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         awaited: Callable[[], list[str]] = list,
         may_show: Callable[[Snapshot], bool] = lambda _: True,
         *,
@@ -156,14 +156,14 @@ class Exposition:
         self._may_show = may_show
         self._shown: Snapshot | None = None  # what the bodies were made of
         self._reloads = reloads
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
         self._parts: dict[str, dict[Labels, _Written]] = {part: {} for part in _FRAMES}
         self._columns: list[tuple[Frame[Any], list[Lines]]] = []
-        self._bodies: dict[Format, Body] = {}
+        self._bodies: dict[Format, ScrapeBody] = {}
         self._asked: dict[tuple[Format, bool], float] = {}
         self._preparing = threading.Lock()
         self._took = 0.0  # processor time, in seconds, of the last bodies
@@ -177,7 +177,7 @@ class Exposition:
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
         return b"".join(self._body(format_).plain), format_.content_type
 
-    async def answer(self, accept: str, packed: bool = False) -> Answer:
+    async def answer(self, accept: str, packed: bool = False) -> ScrapeAnswer:
         """What a scrape gets: the body that is prepared, and where none is, one of this moment."""
         format_ = OPENMETRICS if prefers_openmetrics(accept) else TEXT
         self._asked[format_, packed] = time.monotonic()
@@ -193,7 +193,7 @@ class Exposition:
             if packed and not body.packed:
                 await asyncio.to_thread(body.pack)
             if self._may_show_bodies:  # else it was lost just now, or this process stood still
-                return Answer(body.packed if packed else body.plain, format_.content_type, packed)
+                return ScrapeAnswer(body.packed if packed else body.plain, format_.content_type, packed)
 
     @property
     def _may_show_bodies(self) -> bool:
@@ -201,7 +201,7 @@ class Exposition:
 
     def refresh(self) -> None:
         """Prepares everything for this moment, at once."""
-        self._prepare(self._take(), self._clock())
+        self._prepare(self._take(), self._wall_clock())
 
     async def keep_fresh(self, news: asyncio.Event) -> None:
         """Prepares bodies again whenever there is news, or time alone has made the last ones untrue; for ever."""
@@ -219,7 +219,7 @@ class Exposition:
                 await asyncio.sleep(min(self._took * max(1.0, self._took / SLOW), LONGEST_REST))
                 due = min((one.until for one in self._parts["tasks"].values()), default=math.inf)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, min(due - self._clock(), LONGEST_REST))):
+                    async with asyncio.timeout(max(0.0, min(due - self._wall_clock(), LONGEST_REST))):
                         await news.wait()
         finally:
             self._kept = False
@@ -227,7 +227,7 @@ class Exposition:
     async def _prepare_aside(self) -> None:
         """Like `refresh`, but nothing else waits for it."""
         snapshot = await self._take_in_turns() if self._take_in_turns else self._take()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, snapshot, self._clock())
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, snapshot, self._wall_clock())
 
     def _prepare(self, snapshot: Snapshot, now: float) -> None:
         """Writes what is no longer true, and puts whole bodies in the place of those before."""
@@ -238,7 +238,7 @@ class Exposition:
             self._awaits = [feed.name for feed in snapshot.feeds if feed.status.up is None]
             self._took = time.thread_time() - began
 
-    def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, Body]:
+    def _written_bodies(self, snapshot: Snapshot, now: float) -> dict[Format, ScrapeBody]:
         parts: dict[str, dict[Labels, _Written]] = {part: {} for part in _FRAMES}
         # The views of one provider at a time: to free those of all at once would hold up everything else.
         for account in snapshot.accounts:
@@ -282,15 +282,15 @@ class Exposition:
             return before
         return _Written(based_on, _lines(part, view, of), view.now, until())
 
-    def _body(self, format_: Format) -> Body:
+    def _body(self, format_: Format) -> ScrapeBody:
         """The body in a format; may run in any thread."""
         bodies = self._bodies  # others may take their place meanwhile
         if format_ not in bodies:
             bodies[format_] = self._made(format_)
         return bodies[format_]
 
-    def _made(self, format_: Format) -> Body:
-        return Body(chain(format_.lines(self._columns), [format_.encode(self._process)]))
+    def _made(self, format_: Format) -> ScrapeBody:
+        return ScrapeBody(chain(format_.lines(self._columns), [format_.encode(self._process)]))
 
 
 def _lines(part: str, subject: object, of: Labels = ()) -> Sequence[Lines]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.ledger.errors import Failure
+from exporter.ledger.errors import DatabaseFailure
 from exporter.metrics.catalogue import Metric
 from exporter.snapshot import ReplicaSnapshot
 
@@ -33,6 +33,6 @@ REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
         "counter",
         ("failure",),
         "Failures of the database as this replica saw them; it retries. Served only with ledger.url.",
-        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in Failure],
+        lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in DatabaseFailure],
     ),
 )

@@ -35,12 +35,12 @@ class AccountLoop:
     def __init__(
         self,
         provider: Provider,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         budget: Budget | None = None,
     ) -> None:
         self._provider = provider
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._announce = announce
         self._budget = budget
         self._state = BalanceSnapshot(amount=None, unit="", succeeded=None, interval=self.interval)
@@ -89,7 +89,7 @@ class AccountLoop:
         self._announce()
 
     def _read(self, balance: Balance | None) -> None:
-        now = self._clock()
+        now = self._wall_clock()
         if self._state.trouble:
             log.info("the balance can be read again", extra={"provider": self._provider.name})
         amount, unit = (balance.amount, balance.unit) if balance else (None, "")
@@ -107,7 +107,7 @@ class AccountLoop:
         since = self._state.since
         if since is None:
             log.warning("the balance cannot be read", extra={"provider": self._provider.name, "error": words})
-            since = self._clock()
+            since = self._wall_clock()
         self._failures += 1
         advice = self._provider.advice(cause)
         self._state = replace(self._state, amount=None, unit="", trouble=words, cause=cause, advice=advice, since=since)

@@ -29,10 +29,10 @@ _SPENT = TypeAdapter(dict[int, int])
 class Budget:
     """The requests of one provider within a day. Times are Unix seconds."""
 
-    def __init__(self, limit: int, saved: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, limit: int, saved: str = "", wall_clock: Callable[[], float] = time.time) -> None:
         """`saved` is what `text` gave, in this process or an earlier one."""
         self.limit = limit
-        self._clock = clock
+        self._wall_clock = wall_clock
         try:
             self._spent = _SPENT.validate_json(saved or "{}")
         except ValidationError:  # damaged: as if nothing had been sent
@@ -48,7 +48,7 @@ class Budget:
     def spend(self, sent: int, kind: str = "") -> None:
         """Takes in how many requests this process has sent; `kind` names the feed that has just been swept, if any."""
         requests, self._sent = sent - self._sent, sent
-        quarter = int(self._clock() // QUARTER)
+        quarter = int(self._wall_clock() // QUARTER)
         self._spent = {each: count for each, count in self._spent.items() if self._counts(each)}
         self._spent[quarter] = self._spent.get(quarter, 0) + requests
         if kind in self._costs:
@@ -62,7 +62,7 @@ class Budget:
 
     def _counts(self, quarter: int) -> bool:
         """Whether part of the quarter lies within the last day, or ahead of us after the clock was set back."""
-        return (quarter + 1) * QUARTER > self._clock() - DAY
+        return (quarter + 1) * QUARTER > self._wall_clock() - DAY
 
     @property
     def remaining(self) -> int:
@@ -81,4 +81,4 @@ class Budget:
         if self.remaining:
             return 0.0
         oldest = min(quarter for quarter, count in self._spent.items() if count and self._counts(quarter))
-        return max(1.0, (oldest + 1) * QUARTER + DAY - self._clock())
+        return max(1.0, (oldest + 1) * QUARTER + DAY - self._wall_clock())

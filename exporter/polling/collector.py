@@ -31,10 +31,10 @@ SPREAD = 0.01
 class Collector:
     """All loops of all providers."""
 
-    def __init__(self, held: Ledger | Alone | Among, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, held: Ledger | Alone | Among, wall_clock: Callable[[], float] = time.time) -> None:
         """A ledger stands for a process that is `Alone` and polls every provider."""
         self._held = Alone(held) if isinstance(held, Ledger) else held
-        self._clock = clock
+        self._wall_clock = wall_clock
         self.polled = PolledProviders(held=self._held)
         self._wanted: dict[str, ProviderSettings] = {}
         self._types: Vendors = installed()
@@ -124,7 +124,7 @@ class Collector:
     ) -> dict[str, PolledProvider | BaseException]:
         """These providers, or why one could not be made."""
         made: dict[str, PolledProvider | BaseException] = {}
-        await self._held.read_ahead(wanted, epochs, self._clock())
+        await self._held.read_ahead(wanted, epochs, self._wall_clock())
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             opening = [self._open(one, epochs[one.name], types) for one in some]
@@ -133,7 +133,7 @@ class Collector:
 
     async def _open(self, settings: ProviderSettings, epoch: int, types: Vendors) -> PolledProvider:
         ledger = self._held.ledger(settings.name, epoch)
-        polled = await PolledProvider.open(settings, ledger, self._clock, self.news.set, types, epoch)
+        polled = await PolledProvider.open(settings, ledger, self._wall_clock, self.news.set, types, epoch)
         polled.provider.client.may_call = partial(self._held.holds, settings.name, epoch)
         return polled
 

@@ -44,10 +44,10 @@ WAITED = 2.0
 class Elsewhere:
     """The providers of the configuration, as far as the database knows them. Nothing here calls a vendor."""
 
-    def __init__(self, store: SharedStore, tell: Tell, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: SharedStore, tell: Tell, wall_clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._tell = tell
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._settings: Mapping[str, ProviderSettings] = {}
         self._types: Vendors = installed()
         self._known: dict[str, Sequence[Feed]] = {}
@@ -99,7 +99,7 @@ class Elsewhere:
     async def _accounts(self, providers: frozenset[str]) -> dict[str, AccountSnapshot]:
         if not providers:
             return {}
-        now = self._clock()
+        now = self._wall_clock()
         since = {name: now - self._settings[name].recent_window for name in sorted(providers)}
         records = await self._store.load_all(since)
         ended = await self._ended(providers, now)
@@ -162,7 +162,7 @@ class Elsewhere:
         new = [one for one in wanted if one not in ended and one not in in_flight and one not in asked_for]
         room_for(len(new), len(asked_for), self._settings[provider].watch.limit)
         if new:
-            await self._store.watch(provider, kind, new, self._clock())
+            await self._store.watch(provider, kind, new, self._wall_clock())
         if new or news:
             with suppress(StoreError):  # the ids are kept, and the next sweep reads them
                 await self._tell(provider, kind, news)

@@ -8,7 +8,7 @@ from functools import partial
 
 from exporter.config.models import ProviderSettings
 from exporter.ledger.counting.last_day import STEP, STEPS
-from exporter.ledger.errors import Failure, StoreError
+from exporter.ledger.errors import DatabaseFailure, StoreError
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.store import SharedStore, Store
 from exporter.polling.elsewhere import Elsewhere, Tell
@@ -78,7 +78,7 @@ class Alone(Held):
         await self._ledger.finish()
 
 
-Failures = Callable[[], Mapping[Failure, int]]
+Failures = Callable[[], Mapping[DatabaseFailure, int]]
 """How often a database has failed by now, by kind."""
 
 

@@ -42,7 +42,7 @@ class PolledProvider:
         ledger: Ledger,
         trackers: Sequence[Tracker],
         budget: Budget | None = None,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         epoch: int = 0,
     ) -> None:
@@ -52,17 +52,17 @@ class PolledProvider:
         self.watch = watch
         self.budget = budget
         self.loops = [
-            FeedLoop(provider, feed, tracker, ledger, watch, clock, announce, budget)
+            FeedLoop(provider, feed, tracker, ledger, watch, wall_clock, announce, budget)
             for feed, tracker in zip(provider.feeds, trackers, strict=True)
         ]
-        self.account = AccountLoop(provider, clock, announce, budget)
+        self.account = AccountLoop(provider, wall_clock, announce, budget)
 
     @classmethod
     async def open(
         cls,
         settings: ProviderSettings,
         ledger: Ledger,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         types: Vendors | None = None,
         epoch: int = 0,
@@ -75,16 +75,18 @@ class PolledProvider:
         provider, watch = await asyncio.to_thread(_connected, settings, ledger.store, types or installed())
         try:
             limit = settings.max_requests_per_day
-            budget = Budget(limit, await ledger.store.load_spent(settings.name), clock) if limit else None
+            budget = Budget(limit, await ledger.store.load_spent(settings.name), wall_clock) if limit else None
             trackers = [
-                await ledger.open(settings.name, feed.kind, feed.clock, settings, clock(), tells_usage=bool(feed.units))
+                await ledger.open(
+                    settings.name, feed.kind, feed.clock, settings, wall_clock(), tells_usage=bool(feed.units)
+                )
                 for feed in provider.feeds
             ]
         except BaseException:
             await watch.aclose()
             await provider.aclose()
             raise
-        return cls(provider, watch, ledger, trackers, budget, clock, announce, epoch)
+        return cls(provider, watch, ledger, trackers, budget, wall_clock, announce, epoch)
 
     def is_of(self, types: Vendors) -> bool:
         """Whether it would be the same with these types."""

@@ -13,7 +13,7 @@ MARGIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLease:
     """A lease of this replica."""
 
     epoch: int
@@ -24,22 +24,22 @@ class Held:
 class Holding:
     """The leases of this replica. An expired lease is not held, whether anything has noticed that or not."""
 
-    def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
+    def __init__(self, leases: Leases, monotonic: Callable[[], float] = ticks) -> None:
         self._leases = leases
-        self._clock = clock
-        self._held: dict[str, Held] = {}
+        self._monotonic = monotonic
+        self._held: dict[str, HeldLease] = {}
         self.changes: Counter[tuple[str, Change]] = Counter()
         """How often each lease has changed, by provider and by what happened."""
 
     def holds(self, provider: str, epoch: int) -> bool:
         """Whether this replica may poll and show a provider under this epoch now."""
         held = self._held.get(provider)
-        return held is not None and held.epoch == epoch and self._clock() < held.until
+        return held is not None and held.epoch == epoch and self._monotonic() < held.until
 
     @property
     def held(self) -> Mapping[str, int]:
         """The epochs of all providers that are held now."""
-        now = self._clock()
+        now = self._monotonic()
         return {name: one.epoch for name, one in self._held.items() if now < one.until}
 
     @property
@@ -53,14 +53,14 @@ class Holding:
         renewed = await self._leases.renew(asked)
         # A lease may have been given up or lost, and acquired again, while the answer was on its way.
         still = {name for name, epoch in asked.items() if name in self._held and self._held[name].epoch == epoch}
-        self._held |= {name: Held(asked[name], until) for name in still & renewed}
+        self._held |= {name: HeldLease(asked[name], until) for name in still & renewed}
         return {name for name in still - renewed if self.lose(name, asked[name])}
 
     async def acquire(self, providers: Collection[str], most: int) -> dict[str, int]:
         """Takes up to so many of these providers that are free; returns their epochs. Raises StoreError."""
         until = self._next_end()
         taken = await self._leases.acquire([name for name in providers if name not in self._held], most)
-        self._held |= {name: Held(epoch, until) for name, epoch in taken.items()}
+        self._held |= {name: HeldLease(epoch, until) for name, epoch in taken.items()}
         self.changes.update((name, Change.ACQUIRED) for name in taken)
         return taken
 
@@ -70,7 +70,7 @@ class Holding:
         They are not renewed any more: to hold such a provider again takes a new epoch, so that nothing which was begun
         under the old one can be written.
         """
-        now = self._clock()
+        now = self._monotonic()
         return {name for name, one in list(self._held.items()) if now >= one.until and self.lose(name, one.epoch)}
 
     def lose(self, provider: str, epoch: int) -> bool:
@@ -90,4 +90,4 @@ class Holding:
 
     def _next_end(self) -> float:
         """When a lease ends that the database grants from now on: measured before it is asked, as it may be slow."""
-        return self._clock() + self._leases.length * (1 - MARGIN)
+        return self._monotonic() + self._leases.length * (1 - MARGIN)

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from exporter.ledger.errors import StoreError
 from exporter.replicas.holding import Holding
-from exporter.replicas.leases import Leases, Overview, ticks
+from exporter.replicas.leases import LeaseOverview, Leases, ticks
 from exporter.replicas.shares import plan
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ class Polling(Protocol):
 class Keeper:
     """The life of this replica among the others, from `start` to `stop`."""
 
-    def __init__(self, leases: Leases, clock: Callable[[], float] = ticks) -> None:
+    def __init__(self, leases: Leases, monotonic: Callable[[], float] = ticks) -> None:
         self.me, self.name = leases.me, leases.name
         """The id of this replica, and its name for people."""
-        self.holding = Holding(leases, clock)
-        self.overview = Overview()
+        self.holding = Holding(leases, monotonic)
+        self.overview = LeaseOverview()
         """As it was last read."""
         self.providers: Sequence[str] = ()
         """Those that the configuration names."""
@@ -65,7 +65,7 @@ class Keeper:
         self._is_settled = False
         self._troubles = {"share": "the leases have not been read yet"}  # by what has failed
         self._leases = leases
-        self._clock = clock
+        self._monotonic = monotonic
         self._has_joined = False
         self._accounts = ""
         self._differs = False
@@ -242,7 +242,7 @@ class Keeper:
         while True:
             rest = self._leases.length / RETRIES  # leases may be acquired meanwhile
             if (ends := self.holding.ends) is not None:
-                rest = max(0.0, min(rest, ends - self._clock()))
+                rest = max(0.0, min(rest, ends - self._monotonic()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._lost.wait()

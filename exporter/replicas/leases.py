@@ -30,7 +30,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
-class Overview:
+class LeaseOverview:
     """Who is there and who holds what, by the database's clock."""
 
     replicas: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -79,5 +79,5 @@ class Leases(Protocol):
     async def leave(self) -> None:
         """Tells the others that this replica has ended. It has released its leases before."""
 
-    async def overview(self) -> Overview:
+    async def overview(self) -> LeaseOverview:
         """Who is there and who holds what."""

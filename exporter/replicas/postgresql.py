@@ -14,7 +14,7 @@ import psycopg
 
 from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.database import Connection, Database
-from exporter.replicas.leases import Overview
+from exporter.replicas.leases import LeaseOverview
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class PostgresqlLeases:
     async def leave(self) -> None:
         await self._change(*((statement, self._about()) for statement in _LEAVE))
 
-    async def overview(self) -> Overview:
+    async def overview(self) -> LeaseOverview:
         async def work(connection: Connection) -> tuple[list[Any], list[Any]]:
             replicas = await (await connection.execute(_REPLICAS)).fetchall()
             if new := {row[2] for row in replicas} - self._known.keys():
@@ -165,7 +165,7 @@ class PostgresqlLeases:
 
         replicas, holders = await self.database.run(work)
         self._known = {row[2]: self._known[row[2]] for row in replicas if row[2] in self._known}
-        return Overview(
+        return LeaseOverview(
             {me: self._known.get(known, frozenset()) for me, _, known in replicas},
             {me: name for me, name, _ in replicas},
             dict(holders),

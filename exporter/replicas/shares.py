@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.replicas.leases import Overview
+from exporter.replicas.leases import LeaseOverview
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
     return {one: least + (place < larger) for place, one in enumerate(order)}
 
 
-def plan(me: str, mine: Collection[str], overview: Overview) -> Plan:
+def plan(me: str, mine: Collection[str], overview: LeaseOverview) -> Plan:
     """What the replica `me`, which holds the providers `mine`, does next.
 
     Where configurations differ, a provider goes to a replica that knows it: it is kept if no replica with room

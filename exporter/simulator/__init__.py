@@ -10,7 +10,7 @@ from exporter.simulator.fakes import SEEDS, fake_of, names, profiles_of
 from exporter.simulator.server import Address, running, serve
 from exporter.simulator.vendor import Credentials, hang
 from exporter.simulator.world.content import MARKERS
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import DIGITAL_HUMAN, FACE_SWAP, LIP_SYNC, SORA, VIDEO, Feed
 from exporter.simulator.world.world import HandClock, World
 
@@ -28,7 +28,7 @@ __all__ = [
     "Feed",
     "HandClock",
     "Life",
-    "Moment",
+    "LifeMoment",
     "Simulator",
     "World",
     "app",

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from exporter.simulator.fakes import fake_of
-from exporter.simulator.vendor import Credentials, RateLimit, Vendor
+from exporter.simulator.vendor import Credentials, FakeVendor, VendorLimit
 from exporter.simulator.vendors.huawei_metastudio import MetaStudio
 from exporter.simulator.world.world import World
 
@@ -21,7 +21,7 @@ Limits = Mapping[str, tuple[int, float]]
 IAM = "/huawei-iam"
 """Where Huawei's IAM stands, which gives out tokens."""
 
-V = TypeVar("V", bound=Vendor)
+V = TypeVar("V", bound=FakeVendor)
 
 MOST_IDS = 1000
 """How many of a feed are shown at once, the newest."""
@@ -51,9 +51,9 @@ class Simulator(Starlette):
         types = dict.fromkeys(name for name, _ in world.profiles)
         stated = {f"{name}/{key}": limit for name in types for key, limit in fake_of(name).documented.items()}
         chosen = stated if limits is None else limits
-        self.limits = {key: RateLimit(requests, seconds) for key, (requests, seconds) in chosen.items()}
+        self.limits = {key: VendorLimit(requests, seconds) for key, (requests, seconds) in chosen.items()}
         common = (world, self.credentials, self.limits, self.faults)
-        self.vendors: dict[str, Vendor] = {name: fake_of(name)(*common) for name in types}
+        self.vendors: dict[str, FakeVendor] = {name: fake_of(name)(*common) for name in types}
         self.prefixes = {name: vendor.prefix for name, vendor in self.vendors.items()}
         """Where each stands; beside them, Huawei's IAM."""
         mounts = [Mount(vendor.prefix, routes=vendor.routes()) for vendor in self.vendors.values()]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module, resources
 
-from exporter.simulator.vendor import Vendor
+from exporter.simulator.vendor import FakeVendor
 from exporter.simulator.world.profiles import Profile
 
 SEEDS = ("deerapi", "chanjing", "huawei_metastudio", "facewap")
@@ -24,12 +24,12 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def fake_of(name: str) -> type[Vendor]:
+def fake_of(name: str) -> type[FakeVendor]:
     """The fake of a type. Raises LookupError where there is none."""
     if name not in names():
         raise LookupError(f"no vendor is simulated as {name}; allowed: {', '.join(names())}")
     module = import_module(f"exporter.simulator.vendors.{name}")
-    classes = (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Vendor))
+    classes = (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, FakeVendor))
     return next(one for one in classes if getattr(one, "type", None) == name)  # Vendor itself has no type
 
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Feed, Profile
 from exporter.simulator.world.world import World
 
@@ -25,7 +25,7 @@ WELL = "simulator.well"
 
 Row = dict[str, Any]
 Answer = Response | Row
-Handler = Callable[["Call"], Answer]
+Handler = Callable[["FakeCall"], Answer]
 H = TypeVar("H", bound=Callable[..., Answer])
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Credentials:
 
 
 @dataclass(slots=True)
-class RateLimit:
+class VendorLimit:
     """At most `requests` in any `seconds`. Refused requests do not count against it."""
 
     requests: int
@@ -102,7 +102,7 @@ def nearest(table: Mapping[str, T], endpoint: str) -> T | None:
     return None
 
 
-class Refused(Exception):
+class CallRefused(Exception):
     """What a vendor answers instead of what was asked for: raised where a call is checked or handled."""
 
     def __init__(self, answer: Response) -> None:
@@ -110,10 +110,10 @@ class Refused(Exception):
         self.answer = answer
 
 
-class Call(Request):
+class FakeCall(Request):
     """A request to an endpoint of a fake, as its handler reads it."""
 
-    def __init__(self, scope: Scope, vendor: Vendor, feed: Feed, content: bytes) -> None:
+    def __init__(self, scope: Scope, vendor: FakeVendor, feed: Feed, content: bytes) -> None:
         super().__init__(scope)
         self.vendor, self.feed, self.content = vendor, feed, content
 
@@ -138,22 +138,22 @@ class Call(Request):
                 value = None
         if type(value) is int and least <= value <= most:  # true and false are no numbers
             return value
-        raise Refused(self.vendor.invalid)
+        raise CallRefused(self.vendor.invalid)
 
     def listed(self) -> list[Life]:
         """The tasks of the feed, newest submission first."""
         return self.vendor.world.listed(self.feed)
 
-    def rows(self, row: Callable[[Life, Moment], T], lives: Iterable[Life]) -> list[T]:
+    def rows(self, row: Callable[[Life, LifeMoment], T], lives: Iterable[Life]) -> list[T]:
         """These tasks as they are now, each as a row of the vendor's."""
         now = self.vendor.world.now()
         return [row(life, life.at(now)) for life in lives]
 
-    def task(self, task_id: str | None = None) -> tuple[Life, Moment]:
+    def task(self, task_id: str | None = None) -> tuple[Life, LifeMoment]:
         """The task with this id, else that of the path, as it is now. Raises Refused where there is none."""
         life = self.vendor.world.find(self.feed, self.path_params["task_id"] if task_id is None else task_id)
         if life is None:
-            raise Refused(self.vendor.unknown)
+            raise CallRefused(self.vendor.unknown)
         return life, life.at(self.vendor.world.now())
 
 
@@ -171,7 +171,7 @@ def endpoint(name: str, path: str, method: str = "GET") -> Callable[[H], H]:
 
 
 @dataclass(eq=False)
-class Vendor:
+class FakeVendor:
     """One fake vendor. Subclasses have its handlers, each marked with `endpoint`, and how it refuses calls.
 
     Endpoints have names such as `sora/list`, `sora/detail` or `token`. `requests` counts what arrived at each,
@@ -203,7 +203,7 @@ class Vendor:
     """The limits that documents state: endpoint -> (requests, in so many seconds)."""
     world: World
     credentials: Credentials
-    limits: Mapping[str, RateLimit]
+    limits: Mapping[str, VendorLimit]
     faults: Mapping[str, ASGIApp]
     requests: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -212,14 +212,14 @@ class Vendor:
         """The settings with which a provider is let in: one way where there are several."""
         return {**credentials.of(cls.type), **cls.keys}
 
-    def has_key(self, call: Call) -> bool:
+    def has_key(self, call: FakeCall) -> bool:
         """Whether the call has the first of the `keys`."""
         return call.headers.get(self.key_header) == f"{self.key_scheme}{next(iter(self.keys.values()))}"
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         """Looks at the credentials before a handler gets the call. Raises Refused."""
         if self.unauthorized is not None and not self.has_key(call):
-            raise Refused(self.unauthorized)
+            raise CallRefused(self.unauthorized)
 
     def routes(self) -> list[BaseRoute]:
         """The endpoints, below the vendor's prefix: in the order of their handlers, those of a base class first."""
@@ -233,7 +233,7 @@ class Vendor:
 
 
 class _Endpoint:
-    def __init__(self, vendor: Vendor, name: str, handler: Handler) -> None:
+    def __init__(self, vendor: FakeVendor, name: str, handler: Handler) -> None:
         self._vendor, self._name, self._handler = vendor, name, handler
         self._feed = vendor.type, name.rpartition("/")[0]
 
@@ -248,13 +248,13 @@ class _Endpoint:
     async def _well(self, scope: Scope, receive: Receive, send: Send) -> None:
         vendor = self._vendor
         limit = nearest(vendor.limits, f"{vendor.type}/{self._name}")
-        call = Call(scope, vendor, self._feed, await Request(scope, receive).body())
+        call = FakeCall(scope, vendor, self._feed, await Request(scope, receive).body())
         try:
             if limit is not None and not limit.allows():
-                raise Refused(vendor.over_limit)
+                raise CallRefused(vendor.over_limit)
             vendor.check(call)
             answer = self._handler(call)
-        except Refused as refused:
+        except CallRefused as refused:
             answer = refused.answer
         await (answer if isinstance(answer, Response) else VendorJSON(answer))(scope, receive, send)
 

@@ -42,7 +42,7 @@ HEADERS = {
 def create(
     source: Source,
     exposition: Exposition,
-    clock: Callable[[], float] = time.time,
+    wall_clock: Callable[[], float] = time.time,
     reload: Callable[[], Awaitable[None]] | None = None,
     *,
     reloads: Reloads | None = None,
@@ -59,8 +59,8 @@ def create(
     scrapes, searches = Scrapes(exposition), Searches()
     app = Starlette(
         routes=[
-            *pages.routes(source, reloads or Reloads(), clock, web_trouble, searches),
-            *api.routes(source, clock, searches, place.external_url),
+            *pages.routes(source, reloads or Reloads(), wall_clock, web_trouble, searches),
+            *api.routes(source, wall_clock, searches, place.external_url),
             *intake.routes(source, takes_tasks),
             *_operations(source, reload),
             Route(place.metrics, scrapes, methods=["GET"]),
@@ -151,12 +151,12 @@ async def _not_found(request: Request, error: Exception) -> Response:
     told = "The address may be mistyped, or no longer exist."
     if _is_api(request.scope):
         told = "/api/v1/openapi.json lists those that there are."
-    return _refusal(request, 404, "There is nothing at this address", told)
+    return _error_page(request, 404, "There is nothing at this address", told)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
     allowed = ", ".join(_methods_at(request))
-    answer = _refusal(request, 405, "The method is not allowed here", f"Allowed: {allowed}.")
+    answer = _error_page(request, 405, "The method is not allowed here", f"Allowed: {allowed}.")
     answer.headers["Allow"] = allowed
     return answer
 
@@ -170,10 +170,10 @@ def _is_api(scope: Scope) -> bool:
     return str(scope["path"]).startswith(api.PREFIX)
 
 
-def _refusal(request: Request, status: int, title: str, told: str) -> Response:
+def _error_page(request: Request, status: int, title: str, told: str) -> Response:
     """A page, or below the API's path what programs read."""
     if _is_api(request.scope):
-        return api.refusal(status, f"{title[0].lower()}{title[1:]}; {told[0].lower()}{told[1:].rstrip('.')}")
+        return api.error_answer(status, f"{title[0].lower()}{title[1:]}; {told[0].lower()}{told[1:].rstrip('.')}")
     return pages.problem(request, status, title, told)
 
 

@@ -110,7 +110,7 @@ class TaskQuery(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FoundTask:
     """One task, and the feed that it is of."""
 
     feed: FeedSnapshot
@@ -124,7 +124,7 @@ class TaskPage:
     """One page of what a query finds."""
 
     query: TaskQuery
-    rows: Sequence[Row]
+    rows: Sequence[FoundTask]
     total: int
     """The tasks that match, on all pages."""
     known: int
@@ -196,7 +196,7 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     ranked = [_ranked(feed, tasks, order) for feed, tasks in runs] if total > first else []
     merged = heapq.merge(*ranked, key=itemgetter(0), reverse=descending)
     page = islice(merged, first, last)
-    rows = [Row(feed, task, not task.state.is_end and feed.is_stale(now)) for _, feed, task in page]
+    rows = [FoundTask(feed, task, not task.state.is_end and feed.is_stale(now)) for _, feed, task in page]
     return TaskPage(query, rows, total, known)
 
 

@@ -10,7 +10,7 @@ from exporter.snapshot import Snapshot
 from exporter.tasks import Step, Task, Verdict
 
 
-class Callbacks(Protocol):
+class CallbackTaker(Protocol):
     """What takes the vendor's callbacks for one feed."""
 
     @property
@@ -49,5 +49,5 @@ class Source(Protocol):
     async def follow(self, provider: str, kind: str, ids: Iterable[str]) -> Verdict | None:
         """Follows tasks until their ends are counted; None if the feed is not polled. Raises StoreError, TooMany."""
 
-    def callbacks(self, provider: str, kind: str) -> Callbacks | None:
+    def callbacks(self, provider: str, kind: str) -> CallbackTaker | None:
         """What takes the callbacks of a feed; None if it is not polled."""

@@ -11,7 +11,7 @@ from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.sqlite.store import SqliteStore
 from exporter.ledger.store import Changes, FeedRecord, Store
-from exporter.replicas.leases import Overview
+from exporter.replicas.leases import LeaseOverview
 
 
 @dataclass
@@ -95,11 +95,11 @@ class MemoryLeases:
             if row.holder == self.me:
                 row.holder = None
 
-    async def overview(self) -> Overview:
+    async def overview(self) -> LeaseOverview:
         now = self.database.clock()
         living = {me: (name, known) for me, (name, known, until) in self.database.replicas.items() if until > now}
         held = {name: row.holder for name, row in self.database.rows.items() if not self.database.is_free(row)}
-        return Overview(
+        return LeaseOverview(
             {me: known for me, (_, known) in living.items()},
             {me: name for me, (name, _) in living.items()},
             {name: holder for name, holder in held.items() if holder is not None},

@@ -84,7 +84,7 @@ class Rig:
         trackers = [await self.ledger.open(given.name, one.kind, one.clock, given, clock()) for one in provider.feeds]
         watch = Watch(given.name, given.watch, [feed.kind for feed in provider.feeds])
         announce = self.collector.news.set
-        return self._has(PolledProvider(provider, watch, self.ledger, trackers, clock=clock, announce=announce))
+        return self._has(PolledProvider(provider, watch, self.ledger, trackers, wall_clock=clock, announce=announce))
 
     def _has(self, added: PolledProvider) -> PolledProvider:
         self.polled.by_name = {**self.polled.by_name, added.provider.name: added}

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from exporter.config.load import load
-from exporter.history.export import Options, export_history
+from exporter.history.export import ExportOptions, export_history
 from exporter.simulator import HandClock, World, fake_of, profiles_of
 from exporter.vendors.registry import installed
 from tests.harness import Door, Rig, Site
@@ -60,7 +60,7 @@ def export(
     }
     told: list[str] = []
     clock: Callable[[], float] = time.time if now is None else lambda: now
-    code = export_history(load(file, vendors=installed()), Options(**chosen), told.append, clock)
+    code = export_history(load(file, vendors=installed()), ExportOptions(**chosen), told.append, clock)
     return code, chosen["output"], told
 
 

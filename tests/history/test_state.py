@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.history.facts import LAST_FINISHED, Fact
-from exporter.history.span import Span
-from exporter.history.state import SCALE, Hashes, Progress, State
+from exporter.history.span import SampleTimes
+from exporter.history.state import SCALE, ExportState, Hashes, ListProgress
 from exporter.vendors.vendor import Position
 
-SPAN = Span.of(3600.0, 0.0, 60.0, 1_790_000_030.0)
+SPAN = SampleTimes.of(3600.0, 0.0, 60.0, 1_790_000_030.0)
 COUNT, SUM, LATEST = ("finished_total", "failed"), ("run_duration_seconds", "failed", "sum"), (LAST_FINISHED, "failed")
 
 
@@ -44,25 +44,25 @@ def test_moments_are_multiples_of_the_step_and_hold_what_came_after_the_first() 
     assert SPAN.moment_of(SPAN.start + 0.5) == SPAN.first + 1
     assert SPAN.holds(SPAN.end)
     assert not SPAN.holds(SPAN.end + 0.5)
-    earlier = Span.of(7200.0, 3600.0, 60.0, 1_790_000_030.0)
+    earlier = SampleTimes.of(7200.0, 3600.0, 60.0, 1_790_000_030.0)
     assert (earlier.last, earlier.last - earlier.first) == (SPAN.first, 60)
 
 
 def test_what_pages_brought_is_there_for_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    state = State.open(path, SPAN)
+    state = ExportState.open(path, SPAN)
     feed = state.feed("one", "video", "settings")
     moment = SPAN.first + 5
     assert feed.fresh(["a", "b", "a"]) == ["a", "b"]
     first = [Fact(COUNT, moment, 1), Fact(SUM, moment, 0.1), Fact(LATEST, moment, 20.5)]
-    feed.keep(["a", "b"], first, Progress(Position(1, 50, "next"), pages=1))
-    feed.keep([], [Fact(COUNT, moment, 1), Fact(SUM, moment, 0.2), Fact(LATEST, moment, 10.0)], Progress(pages=2))
+    feed.keep(["a", "b"], first, ListProgress(Position(1, 50, "next"), pages=1))
+    feed.keep([], [Fact(COUNT, moment, 1), Fact(SUM, moment, 0.2), Fact(LATEST, moment, 10.0)], ListProgress(pages=2))
     state.close()
-    again = State.open(path, Span.of(3600.0, 0.0, 60.0, 1_790_009_999.0))
+    again = ExportState.open(path, SampleTimes.of(3600.0, 0.0, 60.0, 1_790_009_999.0))
     assert again.span == SPAN
     assert not again.is_new
     feed = again.feed("one", "video", "settings")
-    assert feed.progress == Progress(pages=2)
+    assert feed.progress == ListProgress(pages=2)
     assert feed.fresh(["a", "c"]) == ["c"]
     assert again.feed("one", "other", "settings").fresh(["a"]) == ["a"]
     assert {key: list(feed.cells(key)) for key in feed.keys} == {
@@ -75,10 +75,10 @@ def test_what_pages_brought_is_there_for_the_next_run(tmp_path: Path) -> None:
 
 
 def test_a_page_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
-    state = State.open(tmp_path / "state", SPAN)
+    state = ExportState.open(tmp_path / "state", SPAN)
     feed = state.feed("one", "video", "settings")
     with pytest.raises(OverflowError):
-        feed.keep(["a"], [Fact(COUNT, SPAN.first + 1, 1), Fact(COUNT, 2**70, 1)], Progress(pages=1))
+        feed.keep(["a"], [Fact(COUNT, SPAN.first + 1, 1), Fact(COUNT, 2**70, 1)], ListProgress(pages=1))
     assert feed.fresh(["a"]) == ["a"]
-    assert feed.progress == Progress()
+    assert feed.progress == ListProgress()
     assert list(feed.cells(COUNT)) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.commands.ledgers.migrating import Lines
+from exporter.commands.ledgers.migrating import CopyLines
 from exporter.ledger.counters import Counters
 from exporter.ledger.errors import StoreError
 from exporter.ledger.postgresql.copying import _rows_before
@@ -234,7 +234,7 @@ def test_wrong_arguments_are_told_without_the_password(arguments: tuple[str, ...
 def test_lines_say_how_far_a_copy_is_now_and_then_and_how_long_it_takes() -> None:
     said: list[str] = []
     now = 0.0
-    lines = Lines(said.append, lambda: now)
+    lines = CopyLines(said.append, lambda: now)
     for done in range(5000, 55_000, 5000):
         lines("tasks", done, 50_000)
         now += 4.0

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.errors import Failure, StoreError
+from exporter.ledger.errors import DatabaseFailure, StoreError
 from exporter.ledger.postgresql.database import Database
 from exporter.ledger.postgresql.schema import prepare
 from exporter.ledger.postgresql.store import PostgresqlStore
@@ -105,16 +105,16 @@ async def test_failures_are_counted_by_kind(
     assert failures == {}
     with pytest.raises(StoreError, match="does not exist"):
         await store.database.rows("SELECT missing")
-    assert failures == {Failure.REFUSED: 1}
+    assert failures == {DatabaseFailure.REFUSED: 1}
     with psycopg.connect(ledger_url.replace("guarded", "postgres")) as other:
         other.execute("LOCK TABLE videotask.tasks IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreError, match="lock timeout; something else holds a lock"):
             await store.commit(changes(2))
-    assert failures == {Failure.REFUSED: 1, Failure.TIMEOUT: 1}
+    assert failures == {DatabaseFailure.REFUSED: 1, DatabaseFailure.TIMEOUT: 1}
     network.refuse()
     with pytest.raises(StoreError, match="Connection refused"):
         await store.commit(changes(2))
-    assert failures == {Failure.REFUSED: 1, Failure.TIMEOUT: 1, Failure.CONNECTION: 1}
+    assert failures == {DatabaseFailure.REFUSED: 1, DatabaseFailure.TIMEOUT: 1, DatabaseFailure.CONNECTION: 1}
 
 
 async def test_a_commit_whose_answer_is_lost_is_written_once(store: PostgresqlStore, network: Passage) -> None:

@@ -101,7 +101,7 @@ async def test_a_file_that_is_written_to_without_a_pause_is_not_believed(
     store = SqliteFile(str(path))
     store.save_token("owner", "token", 5.0)
     store.close()
-    always_written = LedgerFile(str(path), clock=lambda: path.stat().st_mtime + 0.01)
+    always_written = LedgerFile(str(path), wall_clock=lambda: path.stat().st_mtime + 0.01)
     assert await always_written.load_token("owner") is None
     assert [vars(one)["error"] for one in caplog.records] == ["it is being written to all the time"]
     assert await LedgerFile(str(path)).load_token("owner") == ("token", 5.0)

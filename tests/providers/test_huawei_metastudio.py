@@ -296,12 +296,12 @@ REQUESTS = {
 
 @pytest.mark.parametrize(("method", "url", "body"), REQUESTS.values(), ids=REQUESTS)
 def test_the_signature_is_that_of_the_vendors_own_signer(method: str, url: str, body: object) -> None:
-    for_no_project = Signature(Secret("ACCESS"), Secret("SECRET"), clock=lambda: MOMENT)
+    for_no_project = Signature(Secret("ACCESS"), Secret("SECRET"), wall_clock=lambda: MOMENT)
     signed = next(for_no_project.auth_flow(httpx.Request(method, url, json=body)))
     assert "X-Project-Id" not in signed.headers
     assert signed.headers["Authorization"] == signed_by_the_vendor(signed)
     request = httpx.Request(method, url, json=body)
-    signature = Signature(Secret("ACCESS"), Secret("SECRET"), PROJECT, clock=lambda: MOMENT)
+    signature = Signature(Secret("ACCESS"), Secret("SECRET"), PROJECT, wall_clock=lambda: MOMENT)
     signed = next(signature.auth_flow(request))
     assert signed.headers["X-Sdk-Date"] == "20260301T080000Z"
     assert signed.headers["X-Project-Id"] == PROJECT

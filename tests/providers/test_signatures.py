@@ -33,7 +33,7 @@ def test_the_signature_with_a_nonce_is_that_of_the_vendors_example() -> None:
     signature = NonceSignature(
         Secret("YourAccessKeyId"),
         Secret("YourAccessKeySecret"),
-        clock=lambda: at("2023-10-26T10:22:32+00:00"),
+        wall_clock=lambda: at("2023-10-26T10:22:32+00:00"),
         nonce=lambda: "3156853299f313e23d1673dc12e1703d",
     )
     signature.sign(request)
@@ -63,7 +63,7 @@ def test_a_scoped_signature_names_its_scope_and_differs_by_each_part_of_it() -> 
     def signed(secret: str = "SECRET", region: str = "cn-north-1", service: str = "billing", day: str = "01") -> str:
         request = httpx.Request("GET", "https://open.example/?Action=A&Version=1")
         moment = at(f"2026-03-{day}T08:00:00+00:00")
-        ScopedSignature(Secret("ACCESS"), Secret(secret), region, service, clock=lambda: moment).sign(request)
+        ScopedSignature(Secret("ACCESS"), Secret(secret), region, service, wall_clock=lambda: moment).sign(request)
         return request.headers["Authorization"]
 
     names = "host;x-content-sha256;x-date"

@@ -40,7 +40,7 @@ class Vendor:
         return token
 
     def token(self, token_store: MemoryVault) -> ObtainedToken:
-        return ObtainedToken("owner", self.obtain, token_store, clock=lambda: self.now)
+        return ObtainedToken("owner", self.obtain, token_store, wall_clock=lambda: self.now)
 
 
 @pytest.fixture

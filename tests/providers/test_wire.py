@@ -272,8 +272,8 @@ def rows_of(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 @ANYTHING
 @given(data=st.data())
 def test_any_json_in_any_field_of_a_row_is_survived(data: st.DataObject) -> None:
-    row, broken = rows.Row.read(data.draw(rows_of(named(rows.Row))))
-    assert named(rows.Row)[0] in row.model_dump(by_alias=True)
+    row, broken = rows.GatewayRow.read(data.draw(rows_of(named(rows.GatewayRow))))
+    assert named(rows.GatewayRow)[0] in row.model_dump(by_alias=True)
     assert broken <= set(Field)
 
 
@@ -296,7 +296,7 @@ def numbers_of(one: Observation) -> list[float | None]:
 def test_any_row_with_a_good_id_is_an_observation(vendor: str, kind: str, data: st.DataObject) -> None:
     observe: Any = Line({"type": vendor, **SETTINGS[vendor]}).feeds[kind]
     declared = declaration_of(vendor)
-    keys = keys_of(declared.feeds[kind]) if declared else named(rows.Row)
+    keys = keys_of(declared.feeds[kind]) if declared else named(rows.GatewayRow)
     one = observe.observe(data.draw(rows_of(keys)))
     assert isinstance(one, Observation)
     assert one.id == "a"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.models import ProviderSettings, Secret
-from exporter.ledger.errors import Failure, StoreError
+from exporter.ledger.errors import DatabaseFailure, StoreError
 from exporter.ledger.sqlite.file import SqliteFile
 from exporter.ledger.store import FeedRecord
 from exporter.metrics.exposition import Exposition
@@ -343,7 +343,7 @@ async def test_a_database_that_never_failed_has_a_series_for_each_kind_of_failur
     replicas: Replicas, live_site: Site
 ) -> None:
     one = await replicas.start("one", *some(live_site, 1))
-    for failure in Failure:
+    for failure in DatabaseFailure:
         await one.shows(f'videotask_exporter_database_errors_total{{failure="{failure}"}} 0')
 
 

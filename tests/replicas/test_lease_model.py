@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from exporter.ledger.errors import LeaseLost, StoreError
 from exporter.replicas.holding import MARGIN, Holding
-from exporter.replicas.leases import Overview
+from exporter.replicas.leases import LeaseOverview
 from exporter.replicas.shares import plan
 from tests.harness.leases import MemoryDatabase, MemoryLeases
 
@@ -106,7 +106,7 @@ class FarLeases:
     async def leave(self) -> None:
         await self._far(self.near.leave)
 
-    async def overview(self) -> Overview:
+    async def overview(self) -> LeaseOverview:
         return await self._far(self.near.overview)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.replicas.leases import Overview
+from exporter.replicas.leases import LeaseOverview
 from exporter.replicas.shares import plan, shares
 
 Held = dict[str, str]
@@ -24,7 +24,7 @@ def settled(replicas: dict[str, frozenset[str]], held: Held, *, at_once: bool = 
         before = dict(held)
         for me in replicas:
             mine = [name for name, holder in held.items() if holder == me]
-            steps = plan(me, mine, Overview(replicas, {}, before if at_once else held))
+            steps = plan(me, mine, LeaseOverview(replicas, {}, before if at_once else held))
             given_up += len(steps.surplus)
             held = {name: holder for name, holder in held.items() if not (holder == me and name in steps.surplus)}
             taken = [name for name in steps.wanted if name not in held]
@@ -67,10 +67,10 @@ def test_with_different_configurations_everything_is_held_by_one_that_knows_it(
 
 
 def test_a_replica_that_the_database_does_not_know_does_nothing() -> None:
-    assert plan("me", ["a"], Overview({"other": frozenset("ab")}, {}, {"a": "me"})).surplus == ()
+    assert plan("me", ["a"], LeaseOverview({"other": frozenset("ab")}, {}, {"a": "me"})).surplus == ()
 
 
 def test_what_is_its_own_by_a_call_whose_answer_was_lost_is_taken_again() -> None:
-    overview = Overview({"me": frozenset("a")}, {}, {"a": "me"})
+    overview = LeaseOverview({"me": frozenset("a")}, {}, {"a": "me"})
     assert list(plan("me", [], overview).wanted) == ["a"]
     assert list(plan("me", ["a"], overview).wanted) == []

@@ -24,7 +24,7 @@ from exporter.simulator import (
     running,
     serve,
 )
-from exporter.simulator.vendor import RateLimit
+from exporter.simulator.vendor import VendorLimit
 
 Reach = Callable[[Simulator], httpx.Client]
 VIDEO_LIST = "/chanjing/open/v1/video_list"
@@ -120,7 +120,7 @@ def test_other_credentials_can_be_set(world: World, reach: Reach) -> None:
 
 def test_a_rate_limit_lets_through_again_after_its_time() -> None:
     clock = HandClock()
-    limit = RateLimit(2, 1.0, clock)
+    limit = VendorLimit(2, 1.0, clock)
     assert [limit.allows() for _ in range(3)] == [True, True, False]
     clock.now += 0.99
     assert not limit.allows()

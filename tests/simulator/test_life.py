@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.simulator import Life, Moment
+from exporter.simulator import Life, LifeMoment
 from exporter.tasks import Reason, State
 
 T = 1_000_000.0
@@ -23,15 +23,15 @@ def life(
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        (0, Moment(T, State.QUEUED, 0.0, None, None)),
-        (9.9, Moment(T + 9.9, State.QUEUED, 0.0, None, None)),
-        (10, Moment(T + 10, State.RUNNING, 0.0, T + 10, None)),
-        (60, Moment(T + 60, State.RUNNING, 0.5, T + 10, None)),
-        (110, Moment(T + 110, State.SUCCEEDED, 1.0, T + 10, T + 110)),
-        (9999, Moment(T + 9999, State.SUCCEEDED, 1.0, T + 10, T + 110)),
+        (0, LifeMoment(T, State.QUEUED, 0.0, None, None)),
+        (9.9, LifeMoment(T + 9.9, State.QUEUED, 0.0, None, None)),
+        (10, LifeMoment(T + 10, State.RUNNING, 0.0, T + 10, None)),
+        (60, LifeMoment(T + 60, State.RUNNING, 0.5, T + 10, None)),
+        (110, LifeMoment(T + 110, State.SUCCEEDED, 1.0, T + 10, T + 110)),
+        (9999, LifeMoment(T + 9999, State.SUCCEEDED, 1.0, T + 10, T + 110)),
     ],
 )
-def test_a_life_waits_runs_and_ends(after: float, expected: Moment) -> None:
+def test_a_life_waits_runs_and_ends(after: float, expected: LifeMoment) -> None:
     assert life().at(T + after) == expected
 
 
@@ -54,7 +54,7 @@ def test_a_life_without_an_end_runs_for_ever() -> None:
 def test_a_life_without_work_ends_straight_out_of_the_queue() -> None:
     cancelled = life(run=None, end=State.CANCELLED)
     assert cancelled.at(T + 9).state is State.QUEUED
-    assert cancelled.at(T + 10) == Moment(T + 10, State.CANCELLED, 0.0, None, T + 10)
+    assert cancelled.at(T + 10) == LifeMoment(T + 10, State.CANCELLED, 0.0, None, T + 10)
 
 
 def test_a_life_is_blocked_only_within_its_window() -> None:
@@ -68,7 +68,7 @@ def test_a_life_that_vanishes_before_its_end_is_lost() -> None:
     assert lost.exists(T + 49)
     assert not lost.exists(T + 50)
     assert lost.at(T + 49).state is State.RUNNING
-    assert lost.at(T + 500) == Moment(T + 500, State.LOST, 0.4, T + 10, T + 50)
+    assert lost.at(T + 500) == LifeMoment(T + 500, State.LOST, 0.4, T + 10, T + 50)
 
 
 def test_a_life_that_vanishes_after_its_end_keeps_its_end() -> None:

@@ -25,7 +25,7 @@ from exporter.simulator.vendors.fal import ENDPOINT, Fal
 from exporter.snapshot import UnmappedWords
 from exporter.tasks import Field, Observation, Phase, Reason, State
 from exporter.vendors.api import Position
-from exporter.vendors.builtin.fal import Settings
+from exporter.vendors.builtin.fal import FalSettings
 from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.registry import declaration_of
 from tests.harness import NOW, VENDORS, counted, load, page_of, settings_of, told
@@ -287,7 +287,7 @@ def test_a_callback_names_the_request() -> None:
 )
 def test_where_the_queue_is(given: dict[str, str], queue: str) -> None:
     settings = settings_of({"type": "fal", "api_key": "id:secret", **ONLY, **given})
-    assert isinstance(settings, Settings)
+    assert isinstance(settings, FalSettings)
     assert settings.queue == queue
 
 

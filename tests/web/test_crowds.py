@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from exporter.web.server.capacity import RESERVE, connections
-from exporter.web.server.limits import Connection
+from exporter.web.server.limits import HTTPConnection
 from exporter.web.server.opened import Limits, Opened
 from tests.harness import PATIENCE, Start, until
 
@@ -67,7 +67,7 @@ async def test_those_who_send_many_requests_at_once_take_turns_with_others() -> 
 
 def stuck(address: Address) -> int:
     every = address.server.server_state.connections
-    return sum(one.flow.write_paused for one in every if isinstance(one, Connection))
+    return sum(one.flow.write_paused for one in every if isinstance(one, HTTPConnection))
 
 
 async def test_the_connection_that_is_stuck_longest_is_closed() -> None:

@@ -314,7 +314,7 @@ class Denial:
             rig.ledger,
             self.loop.tracker,
             lists=False,
-            clock=rig.clock,
+            wall_clock=rig.clock,
             ticks=lambda: self.ticks,
         )
 

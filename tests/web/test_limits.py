@@ -321,7 +321,7 @@ async def test_a_connection_in_use_is_kept_rather_than_those_that_idle() -> None
 
 def test_a_bucket_fills_as_time_goes_by() -> None:
     now = 0.0
-    bucket = Bucket(interval=2.0, burst=2, clock=lambda: now)
+    bucket = Bucket(interval=2.0, burst=2, monotonic=lambda: now)
     assert [bucket.allows() for _ in range(3)] == [True, True, False]
     now = 1.9
     assert not bucket.allows()

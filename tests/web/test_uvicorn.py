@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from exporter.web.server.limits import READ, UNSENT, Connection
+from exporter.web.server.limits import READ, UNSENT, HTTPConnection
 from tests.harness import until
 
 from .serving import hello, serving
@@ -38,7 +38,7 @@ async def test_a_connection_has_what_is_read_of_it() -> None:
         reader, writer = await asyncio.open_connection(address.host, address.port)
         await until("the connection is open", lambda: address.open == 1)
         (connection,) = address.server.server_state.connections
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, HTTPConnection)
         assert not connection.awaits_body
         writer.write(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
         await until("the head is here", lambda: connection.cycle is not None)

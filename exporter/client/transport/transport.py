@@ -102,7 +102,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         except FAILURES as error:
             raise _failure(error, proxy) from None
-        return httpx.Response(received.status, headers=received.raw_headers, stream=_Body(received))
+        return httpx.Response(received.status, headers=received.raw_headers, stream=_ResponseBody(received))
 
     async def aclose(self) -> None:
         for session in self._sessions.values():
@@ -152,7 +152,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
-class _Body(httpx.AsyncByteStream):
+class _ResponseBody(httpx.AsyncByteStream):
     """A body as it comes, in whatever pieces."""
 
     def __init__(self, received: aiohttp.ClientResponse) -> None:

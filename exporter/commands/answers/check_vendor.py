@@ -18,7 +18,7 @@ from exporter.client.answers import SIZE_LIMIT
 from exporter.client.redaction.redaction import redacted
 from exporter.client.redaction.words import is_showable
 from exporter.commands import WrongUse
-from exporter.commands.answers.sample import NotAnAnswer, Row, Sample, paths_of, understood, value_at
+from exporter.commands.answers.sample import NotAnAnswer, Sample, SampleRow, paths_of, understood, value_at
 from exporter.config.load import ConfigError
 from exporter.config.mistakes import slips
 from exporter.config.vendors.declarations import VendorFile
@@ -236,7 +236,7 @@ def _kind(value: Any) -> str:
     return "something else"
 
 
-def _told_row(row: Row, declared: FeedDeclaration) -> str:
+def _told_row(row: SampleRow, declared: FeedDeclaration) -> str:
     one = row.observation
     if row.is_other:
         return "no task of this feed: `list.where` takes it out"

@@ -18,7 +18,7 @@ from exporter.client.answers import SIZE_LIMIT, Answer
 from exporter.client.client import Client
 from exporter.client.errors import CallError, ContractBroken, TaskNotFound
 from exporter.commands.answers.exported import exported
-from exporter.commands.doctor.diagnosis import Share
+from exporter.commands.doctor.diagnosis import FilledShare
 from exporter.commands.ledgers.look import LedgerFile
 from exporter.config.models import ProviderSettings, Secret
 from exporter.ledger.counting.times import believed, concluded
@@ -44,7 +44,7 @@ class NotAnAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Row:
+class SampleRow:
     """One row of the answer."""
 
     raw: Any
@@ -76,12 +76,12 @@ class Sample:
     """Whether it says that the vendor does not know the task."""
     trouble: str = ""
     """Why it cannot be used as a whole."""
-    rows: Sequence[Row] = ()
+    rows: Sequence[SampleRow] = ()
     left_out: int = 0
     """Rows that are not looked at."""
     is_last: bool | None = None
     """Whether the list ends with it."""
-    found: Mapping[str, Share] = field(default_factory=dict)
+    found: Mapping[str, FilledShare] = field(default_factory=dict)
     """By declared field."""
     series: Sequence[str] = ()
     """The samples that result."""
@@ -174,7 +174,7 @@ def rows_at(path: Expression, body: Any) -> list[Any]:
     return [found] if isinstance(found, dict) and found else []
 
 
-def _form_of(rows: Mapping[str, Sequence[Row]], body: Any, declared: FeedDeclaration) -> str:
+def _form_of(rows: Mapping[str, Sequence[SampleRow]], body: Any, declared: FeedDeclaration) -> str:
     """The form in which most tasks are found; empty where the answer has neither."""
     counts = {form: sum(row.observation is not None or row.is_other for row in found) for form, found in rows.items()}
     best = max(counts, key=lambda form: counts[form])
@@ -187,20 +187,20 @@ def _form_of(rows: Mapping[str, Sequence[Row]], body: Any, declared: FeedDeclara
     return "list" if is_list else ""
 
 
-def _row(raw: Any, feed: DeclaredFeed, declared: FeedDeclaration, form: str, now: float) -> Row:
+def _row(raw: Any, feed: DeclaredFeed, declared: FeedDeclaration, form: str, now: float) -> SampleRow:
     where = declared.list_.where if declared.list_ and form == "list" else None
     if where is not None and is_other(where, raw):
-        return Row(raw, is_other=True)
+        return SampleRow(raw, is_other=True)
     try:
         observation = feed.observe(raw)
     except ValueError:
-        return Row(raw)
+        return SampleRow(raw)
     after = concluded(observation, now)
     ends_as = after.state if after.state is not observation.state else None
-    return Row(raw, observation, ends_as=ends_as, rejected=sorted(believed(observation, now).rejected))
+    return SampleRow(raw, observation, ends_as=ends_as, rejected=sorted(believed(observation, now).rejected))
 
 
-def _found(declared: FeedDeclaration, rows: Sequence[Row]) -> Iterator[tuple[str, Share]]:
+def _found(declared: FeedDeclaration, rows: Sequence[SampleRow]) -> Iterator[tuple[str, FilledShare]]:
     """How often each declared field stands in the rows that may have it."""
     may_have = {
         "started": {State.RUNNING, State.SUCCEEDED, State.FAILED},
@@ -218,7 +218,7 @@ def _found(declared: FeedDeclaration, rows: Sequence[Row]) -> Iterator[tuple[str
         states = may_have.get(name, set(State))
         among = [row.raw for row in rows if row.observation and row.observation.state in states]
         told = (any(value_at(path, one) not in (None, "") for path in paths) for one in among)
-        yield name, Share(sum(told), len(among))
+        yield name, FilledShare(sum(told), len(among))
 
 
 async def _play(sample: Sample, feed: DeclaredFeed, form: str, ids: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Share:
+class FilledShare:
     """In how many of the rows that may have a field it was given."""
 
     given: int
@@ -63,7 +63,7 @@ class Understood:
     states: Mapping[str, int]
     reasons: Mapping[str, int]
     """Of the failed ones."""
-    fields: Mapping[str, Share]
+    fields: Mapping[str, FilledShare]
     broken: Mapping[str, int]
     """Rows in which a part of an observation breaks the contract or is in no table, by part."""
     clock: str

@@ -29,13 +29,22 @@ from exporter.client.errors import AuthRefused, CallError, ConnectionFailed, Tas
 from exporter.client.tokens import TokenWithheld
 from exporter.commands.answers.exported import exported
 from exporter.commands.answers.recording import Recording
-from exporter.commands.doctor.diagnosis import Call, FeedReport, Finding, Share, Understood, apart, as_json, as_text
+from exporter.commands.doctor.diagnosis import (
+    Call,
+    FeedReport,
+    FilledShare,
+    Finding,
+    Understood,
+    apart,
+    as_json,
+    as_text,
+)
 from exporter.commands.ledgers.look import Look, look_into
 from exporter.config.load import Config
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.sweep import Sweep
-from exporter.polling.feed.unmapped import Unmapped
+from exporter.polling.feed.unmapped import UnmappedTracker
 from exporter.polling.watch import Watch
 from exporter.tasks import CLOCK_SKEW, MEASURED_ENDS, Cause, Field, Observation, State
 from exporter.vendors.registry import connect, installed
@@ -240,7 +249,7 @@ class Examination:
         if report.understood and (report.understood.broken or report.understood.spoiled):
             broken = {Field.TASK: report.understood.spoiled} | dict(report.understood.broken)
             what = ", ".join(f"{field} in {count} rows" for field, count in broken.items() if count)
-            unmapped = Unmapped(self._settings, report.kind)
+            unmapped = UnmappedTracker(self._settings, report.kind)
             unmapped.take(shown)
             lines = unmapped.frozen.settings.values()
             mapped = f"; if you know what is meant, add to the provider: {'; '.join(lines)}" if lines else ""
@@ -327,9 +336,9 @@ def _skew(report: FeedReport) -> float:
 
 
 def _understood(observations: Sequence[Observation], malformed: int, feed: Feed) -> Understood:
-    def share(given: Callable[[Observation], object], among: Callable[[State], bool]) -> Share:
+    def share(given: Callable[[Observation], object], among: Callable[[State], bool]) -> FilledShare:
         rows = [one for one in observations if among(one.state)]
-        return Share(sum(given(one) is not None for one in rows), len(rows))
+        return FilledShare(sum(given(one) is not None for one in rows), len(rows))
 
     running = {State.RUNNING}
     fields = {

@@ -103,9 +103,9 @@ class LedgerFile:
     in the file itself as soon as they are kept.
     """
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str, wall_clock: Callable[[], float] = time.time) -> None:
         self._path = Path(path)
-        self._clock = clock
+        self._wall_clock = wall_clock
 
     async def load_token(self, owner: str) -> tuple[str, float] | None:
         rows = await self._rows("SELECT token, expires FROM tokens WHERE owner = ?", owner)
@@ -133,7 +133,7 @@ class LedgerFile:
                 return []
             for _ in range(TRIES):
                 before = stamp_of(self._path)
-                if before and self._clock() - QUIET < before[0] / 1e9 <= self._clock():
+                if before and self._wall_clock() - QUIET < before[0] / 1e9 <= self._wall_clock():
                     time.sleep(QUIET)
                     continue
                 rows = self._asked(query, values)

@@ -39,7 +39,7 @@ EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
-class Lines:
+class CopyLines:
     """A line now and then, with how long it may take from there."""
 
     def __init__(self, tell: Callable[[str], object], ticks: Callable[[], float] = time.monotonic) -> None:
@@ -65,7 +65,7 @@ class Lines:
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Shows how far a copy is."""
     if not sys.stderr.isatty():
-        yield Lines(lambda line: print(line, file=sys.stderr, flush=True))
+        yield CopyLines(lambda line: print(line, file=sys.stderr, flush=True))
         return
     from tqdm import tqdm
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from exporter.config.files import reread
-from exporter.config.files.document import Document
+from exporter.config.files.document import ConfigDocument
 from exporter.config.network.trust import at_home
 
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -43,7 +43,7 @@ class Contents:
         self._held: dict[Path, tuple[Reader, bytes | None]] = {}
         self._matched: dict[str, list[Path]] = {}
 
-    def document(self, path: Path, environment: Mapping[str, str] | None, read: Reader = of_any) -> Document:
+    def document(self, path: Path, environment: Mapping[str, str] | None, read: Reader = of_any) -> ConfigDocument:
         """The document that a file holds. Raises ConfigError where it cannot be read, or is too large for one."""
         self._held[path] = read, None
         try:
@@ -54,7 +54,7 @@ class Contents:
         self._held[path] = read, _digest(text)
         if len(text) > SIZE_LIMIT:
             raise ConfigError([f"{path}: larger than {SIZE_LIMIT // 2**20} MiB; that is not a configuration"])
-        return Document(str(path), text, environment)
+        return ConfigDocument(str(path), text, environment)
 
     def matching(self, pattern: str, folder: Path) -> list[Path]:
         """The files that a pattern matches, by their names; it is relative to a folder."""
@@ -69,7 +69,9 @@ class Contents:
         )
 
 
-def read_document(path: str | Path, environment: Mapping[str, str] | None, *, is_regular: bool = False) -> Document:
+def read_document(
+    path: str | Path, environment: Mapping[str, str] | None, *, is_regular: bool = False
+) -> ConfigDocument:
     """The document that a file holds, with its faults noted in it. Raises ConfigError if there is none to read.
 
     If it has to be a regular file, no pipe is waited for.

@@ -101,7 +101,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Document:
+class ConfigDocument:
     """One document: `content` is what it holds, `faults` are the lines that say what is wrong with it.
 
     Without an environment, a dollar sign is a dollar sign.

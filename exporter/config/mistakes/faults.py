@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from exporter.config.files.document import Document, KeyPath
+from exporter.config.files.document import ConfigDocument, KeyPath
 from exporter.config.mistakes import slips
 from exporter.config.models import ProviderSettings, Settings
 from exporter.config.vendors.types import VendorDeclaration, Vendors
@@ -71,7 +71,11 @@ _VALUE_FAULTS = re.compile(r"not |no |neither |(an )?unknown(?! key)|too (small|
 
 
 def note_faults(
-    document: Document, error: ValidationError, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
+    document: ConfigDocument,
+    error: ValidationError,
+    base: KeyPath,
+    model: type[Settings],
+    vendors: Vendors | None = None,
 ) -> None:
     """Notes in the document what is wrong with the part of it at a key, which is no such model."""
     for detail in error.errors(include_url=False, include_input=False):
@@ -79,7 +83,7 @@ def note_faults(
 
 
 def note_fault(
-    document: Document, detail: ErrorDetails, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
+    document: ConfigDocument, detail: ErrorDetails, base: KeyPath, model: type[Settings], vendors: Vendors | None = None
 ) -> None:
     """Notes one of these faults."""
     path = base

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exporter.config.files.contents import ConfigError, read_document
-from exporter.config.files.document import Document, KeyPath, plain
+from exporter.config.files.document import ConfigDocument, KeyPath, plain
 from exporter.config.mistakes.faults import OF_THE_KEY, note_faults
 from exporter.config.values import NAME
 from exporter.config.vendors.types import Declared, VendorDeclaration, Vendors
@@ -36,7 +36,7 @@ class Declarations:
         self.places: dict[str, str] = {}
         """Where each is declared, well or not."""
 
-    def take(self, document: Document, content: Any, base: KeyPath = ()) -> None:
+    def take(self, document: ConfigDocument, content: Any, base: KeyPath = ()) -> None:
         """Takes the vendors of a mapping type -> declaration, which is at a key of the document."""
         if not isinstance(content, dict):
             if content is not None:
@@ -64,7 +64,7 @@ class Declarations:
             elif declaration is not None:
                 self.good[name] = Declared(name, declaration, place)
 
-    def read(self, document: Document, entry: Any, path: KeyPath) -> VendorDeclaration | None:
+    def read(self, document: ConfigDocument, entry: Any, path: KeyPath) -> VendorDeclaration | None:
         """One declaration; None where something is wrong with it."""
         model = self._vendors.declaration
         unquoted = [place for place in document.in_braces if place[: len(path)] == path]
@@ -212,7 +212,7 @@ class VendorFile:
 
 def declared_in(data: Any, name: str, vendors: Vendors) -> Mapping[str, Declared]:
     """The vendors of a mapping type -> declaration that no file holds, called `name` in faults. Raises ConfigError."""
-    document = Document(name, b"", None)
+    document = ConfigDocument(name, b"", None)
     declarations = Declarations(vendors)
     declarations.take(document, plain(data))
     if document.faults:

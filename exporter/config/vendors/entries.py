@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.files.document import Document, KeyPath
+from exporter.config.files.document import ConfigDocument, KeyPath
 from exporter.config.mistakes import slips
 from exporter.config.mistakes.accounts import configured_twice
 from exporter.config.mistakes.faults import note_fault, told_of
@@ -23,20 +23,20 @@ _NO_PROVIDER = "no provider; write `- name: ...` and `type: ...` with the vendor
 
 
 @dataclass(frozen=True)
-class Place:
+class WrittenPlace:
     """Where something is written."""
 
-    document: Document
+    document: ConfigDocument
     path: KeyPath
 
-    def below(self, *steps: str | int) -> Place:
-        return Place(self.document, (*self.path, *steps))
+    def below(self, *steps: str | int) -> WrittenPlace:
+        return WrittenPlace(self.document, (*self.path, *steps))
 
     def fault(self, words: str) -> None:
         """Notes in the document what is wrong here."""
         self.document.fault(self.path, words)
 
-    def seen_from(self, other: Place) -> str:
+    def seen_from(self, other: WrittenPlace) -> str:
         """`line 7`, or `FILE:7` where the other place is in another file."""
         line = self.document.line(self.path)
         return f"line {line}" if self.document is other.document else f"{self.document.name}:{line}"
@@ -57,14 +57,14 @@ class Entries:
         self._broken = broken
         self._inherited = inherited
         self._types_are_known = types_are_known
-        self._names: dict[str, Place] = {}
-        self._places: list[Place] = []
+        self._names: dict[str, WrittenPlace] = {}
+        self._places: list[WrittenPlace] = []
         self.good: list[ProviderSettings] = []
         """Those without a fault, in the order of their files."""
-        self.skipped: list[tuple[Place, str]] = []
+        self.skipped: list[tuple[WrittenPlace, str]] = []
         """Those that are not polled although nothing is wrong with them, and why."""
 
-    def take_file(self, document: Document) -> int:
+    def take_file(self, document: ConfigDocument) -> int:
         """Takes the providers of a file that is a list of them; so many."""
         entries = document.content
         if isinstance(entries, list):
@@ -74,10 +74,10 @@ class Entries:
             document.fault((), _NO_PROVIDER if entries is None else _FILE_FORM)
         return 0
 
-    def take(self, document: Document, entries: Iterable[Any], base: KeyPath = ()) -> None:
+    def take(self, document: ConfigDocument, entries: Iterable[Any], base: KeyPath = ()) -> None:
         """Takes the providers of a list that is at a key of the document."""
         for index, entry in enumerate(entries):
-            place = Place(document, (*base, index))
+            place = WrittenPlace(document, (*base, index))
             if not isinstance(entry, dict):
                 place.fault(_FORM)
                 continue
@@ -86,7 +86,7 @@ class Entries:
                 self._places.append(place)
             self._check_name(entry.get("name"), place.below("name"))
 
-    def twins(self) -> Iterator[tuple[Place, str]]:
+    def twins(self) -> Iterator[tuple[WrittenPlace, str]]:
         """Providers that show tasks of an account that another one shows, where that is written, and what to say."""
         for one, (another, *others), name in configured_twice(self.good, self._vendors):
             second = self._places[another]
@@ -100,7 +100,7 @@ class Entries:
                 "the tasks of one account, so each task is counted again; keep one of them, or give each its own feeds",
             )
 
-    def _settings(self, entry: dict[str, Any], place: Place) -> ProviderSettings | None:
+    def _settings(self, entry: dict[str, Any], place: WrittenPlace) -> ProviderSettings | None:
         named = str(entry.get("type"))
         if named in self._broken or (named not in self._vendors and not self._types_are_known and entry.get("type")):
             self._check_common(entry, place)
@@ -123,7 +123,7 @@ class Entries:
         self._check_words(settings, place, vendor)
         return settings
 
-    def _check_words(self, settings: ProviderSettings, place: Place, vendor: VendorType) -> None:
+    def _check_words(self, settings: ProviderSettings, place: WrittenPlace, vendor: VendorType) -> None:
         """Notes names of feeds that the type has not, and words that mean nothing."""
         kinds = (*vendor.kinds, *vendor.more_kinds)
         for index, kind in enumerate(settings.feeds or []):
@@ -142,7 +142,7 @@ class Entries:
         if settings.feeds == []:
             place.below("feeds").fault(f"empty; allowed: {', '.join(kinds)}")
 
-    def _unknown(self, place: Place, wrong: str, allowed: Iterable[str], written: str | None = None) -> None:
+    def _unknown(self, place: WrittenPlace, wrong: str, allowed: Iterable[str], written: str | None = None) -> None:
         """A word that is none of those that may stand here."""
         written = written or place.document.written(place.path) or ""
         other = {name: one.name for one in self._vendors.values() for name in one.other_names}
@@ -150,7 +150,7 @@ class Entries:
         hint = f"; did you mean {meant}?" if meant else slips.hint(written, allowed)
         place.fault(told_of(written, f"{wrong}{hint}; allowed: {', '.join(sorted(allowed))}"))
 
-    def _check_name(self, name: object, place: Place) -> None:
+    def _check_name(self, name: object, place: WrittenPlace) -> None:
         if not isinstance(name, str):
             return
         first = self._names.setdefault(name, place)
@@ -158,7 +158,7 @@ class Entries:
             taken = f"already the name of the provider in {first.seen_from(place)}"
             place.fault(f"{taken}; give each provider a name of its own")
 
-    def _check_common(self, entry: dict[str, Any], place: Place) -> None:
+    def _check_common(self, entry: dict[str, Any], place: WrittenPlace) -> None:
         """Notes what is wrong with what a provider of any type may have."""
         try:
             ProviderSettings.model_validate({**self._inherited, **entry})
@@ -167,7 +167,7 @@ class Entries:
                 if detail["type"] not in ("extra_forbidden", "missing"):
                     note_fault(place.document, detail, place.path, ProviderSettings)
 
-    def _note(self, detail: ErrorDetails, place: Place, vendor: VendorType) -> None:
+    def _note(self, detail: ErrorDetails, place: WrittenPlace, vendor: VendorType) -> None:
         if detail["loc"] == ("watch", "tasks") and detail["type"] == "dict_type":
             told = f"not a mapping; write the ids by feed, such as `{vendor.kinds[0]}: [ID, ID]`"
             place.below("watch", "tasks").fault(told)

@@ -21,7 +21,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 from exporter.config.models import Secret
-from exporter.ledger.errors import Failure, StoreError
+from exporter.ledger.errors import DatabaseFailure, StoreError
 from exporter.ledger.postgresql.words import failure_of, words_of
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class Database:
         """`url` is libpq's, with `sslmode` and all else that libpq takes in its query; `patience` is for one answer."""
         self.name = shown(url)
         """What errors call it: without password and query."""
-        self.failures: Counter[Failure] = Counter()
+        self.failures: Counter[DatabaseFailure] = Counter()
         """How often the database has failed, by kind."""
         self._url = url
         self._password = password

@@ -63,7 +63,7 @@ class PostgresqlStore:
     ) -> Mapping[str, Store]:
         known = await self._known(ended_since)
         steps = await self.ended_by_step_in_all(list(leases), steps_since)
-        read = _Read(known, ended_since, steps, steps_since)
+        read = _ReadAhead(known, ended_since, steps, steps_since)
         return {
             provider: _ReadStore(self.database, (provider, holder, epoch), read) for provider, epoch in leases.items()
         }
@@ -207,7 +207,7 @@ class PostgresqlStore:
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ReadAhead:
     """What was read at once of several providers."""
 
     known: Mapping[tuple[str, str], tuple[FeedRecord, int]]
@@ -219,9 +219,9 @@ class _Read:
 class _ReadStore(PostgresqlStore):
     """One that has been read already: until its first commit, its feeds are as they were read."""
 
-    def __init__(self, database: Database, lease: tuple[str, str, int], read: _Read) -> None:
+    def __init__(self, database: Database, lease: tuple[str, str, int], read: _ReadAhead) -> None:
         super().__init__(database, lease)
-        self._ahead: _Read | None = read
+        self._ahead: _ReadAhead | None = read
 
     async def load(
         self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf

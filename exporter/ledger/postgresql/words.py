@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from exporter.ledger.errors import Failure
+from exporter.ledger.errors import DatabaseFailure
 
 _BY_CODE = {
     "28P01": "; check ledger.password_file",
@@ -48,14 +48,14 @@ _LOST = ("08", "57P")
 """How the codes begin of connections that the server ends, or does not take yet."""
 
 
-def failure_of(error: Exception, *, gave_up: bool) -> Failure:
+def failure_of(error: Exception, *, gave_up: bool) -> DatabaseFailure:
     """What kind of failure an error is; `gave_up` if it was our own patience that ended."""
     code = error.sqlstate if isinstance(error, psycopg.Error) else None
     if gave_up or isinstance(error, TimeoutError) or code in _TIMEOUTS:
-        return Failure.TIMEOUT
+        return DatabaseFailure.TIMEOUT
     if code.startswith(_LOST) if code else isinstance(error, psycopg.OperationalError | OSError):
-        return Failure.CONNECTION
-    return Failure.REFUSED
+        return DatabaseFailure.CONNECTION
+    return DatabaseFailure.REFUSED
 
 
 def words_of(error: Exception, waited: float | None = None) -> str:

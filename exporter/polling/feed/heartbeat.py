@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from exporter.client.client import CONCURRENCY
 from exporter.config.models import ProviderSettings
-from exporter.snapshot import Progress
+from exporter.snapshot import ReadingProgress
 
 log = logging.getLogger(__name__)
 
@@ -110,13 +110,13 @@ class Work:
             self.did((self._of or 0) - self._done - count)
 
     @property
-    def progress(self) -> Progress | None:
+    def progress(self) -> ReadingProgress | None:
         """How far it is; None if there is nothing, or if it has not yet taken long."""
         elapsed = self._ticks() - self._began
         if not self._what or elapsed < LONG:
             return None
         left = elapsed * (1 - self._share) / self._share if self._share and self._share < 1 else None
-        return Progress(self._what, self._done, self._of, self._share, left)
+        return ReadingProgress(self._what, self._done, self._of, self._share, left)
 
     def _tell(self) -> None:
         progress = self.progress

@@ -91,7 +91,7 @@ class ListReader:
         tracker: Tracker,
         ledger: Ledger,
         settings: ProviderSettings,
-        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         called: Callable[[Awaitable[Page]], Awaitable[Page]],
         fills: Fills,
     ) -> None:
@@ -100,12 +100,12 @@ class ListReader:
         self._tracker = tracker
         self._ledger = ledger
         self._settings = settings
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._called = called
         self._fills = fills
         self.unlisted: set[str] = set()
         """Tasks that only look-ups have brought since the last complete sweep: they are no known ground."""
-        now = clock()
+        now = wall_clock()
         self._late = LatePass(settings.list_lag, now if tracker.polled is None else min(now, tracker.polled))
         # Whether the list must have known rows: it had rows the last time, or the ledger has recent tasks.
         self._had_rows = bool(tracker.in_flight or tracker.recent(now))
@@ -118,7 +118,7 @@ class ListReader:
 
         Raises CallError, StoreError.
         """
-        now = self._clock()
+        now = self._wall_clock()
         floor = self._tracker.floor(now)
         reached, read_all = False, True
         position, last, descent = START, _NOTHING, Descent(is_sorted=self._feed.is_sorted)
@@ -169,7 +169,7 @@ class ListReader:
                 break
         self._refuse_a_flood(sweep)
 
-    async def _read_late(self, sweep: Sweep, last: _Read, now: float) -> None:
+    async def _read_late(self, sweep: Sweep, last: _ReadPage, now: float) -> None:
         """Reads a slice of the pages below known ground.
 
         A late row that is older than the setting admits is a gap: others like it may have been missed. A page that
@@ -202,10 +202,10 @@ class ListReader:
                 late.resume = None
         late.rest(read)
 
-    def _is_past_late(self, read: _Read, late: LatePass) -> bool:
+    def _is_past_late(self, read: _ReadPage, late: LatePass) -> bool:
         """Whether rows below this page are too old to have come since the pass before."""
         rows = read.page.observations
-        floor = self._tracker.floor(self._clock())
+        floor = self._tracker.floor(self._wall_clock())
         if not rows or any(one.id in self._tracker.in_flight for one in rows):
             return False
         if any(one.id in read.news and not is_before(one, floor) for one in rows):
@@ -215,16 +215,16 @@ class ListReader:
 
     def _came_too_late(self, observation: Observation) -> bool:
         at = placed(observation)
-        return at is not None and self._tracker.floor(self._clock()) <= at < self._late.due_before
+        return at is not None and self._tracker.floor(self._wall_clock()) <= at < self._late.due_before
 
     async def _pages(
         self, sweep: Sweep, *, in_flight: bool = False, start: Position | None = None, most: int = PAGE_LIMIT
-    ) -> AsyncIterator[_Read]:
+    ) -> AsyncIterator[_ReadPage]:
         """Pages from the start, or as a late pass from where it stands; those are no part of how the list moves."""
         walk = Walk(start or START)
         for _ in range(most):
             page = await self._called(self._feed.list_page(walk.next, in_flight=in_flight))
-            at = self._clock()
+            at = self._wall_clock()
             listed, known = sweep.listed, self._tracker.in_flight
             fresh = [one.id for one in page.observations if one.id not in listed]
             strange = {one for one in fresh if one not in known and not self._fills.knows(one)}
@@ -235,7 +235,7 @@ class ListReader:
                 sweep.whole = page.last and not sweep.malformed
                 sweep.shifted |= 0 < len(fresh) < len(page.observations) and walk.next.index > 0
             walk.take(page, len(fresh))
-            yield _Read(page, walk.next, frozenset(strange - sweep.ended_before), walk.is_last)
+            yield _ReadPage(page, walk.next, frozenset(strange - sweep.ended_before), walk.is_last)
             if walk.is_last:
                 return
             if walk.next.rows >= self._row_limit and start is None:
@@ -257,7 +257,7 @@ class ListReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ReadPage:
     """A page that was read: where the next one begins, which of its tasks were new, whether it was the last."""
 
     page: Page
@@ -266,4 +266,4 @@ class _Read:
     is_last: bool
 
 
-_NOTHING = _Read(Page((), last=True), START, frozenset(), is_last=True)
+_NOTHING = _ReadPage(Page((), last=True), START, frozenset(), is_last=True)

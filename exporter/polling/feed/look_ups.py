@@ -188,7 +188,7 @@ class LookUps:
         ledger: Ledger,
         following: Following,
         ask: Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[Observation]]]],
-        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         batch: int = 1,
     ) -> None:
         """`ask` looks up to `batch` ids up and leaves out those that the vendor does not know; it raises CallError."""
@@ -198,15 +198,15 @@ class LookUps:
         self._ledger = ledger
         self._following = following
         self._ask = ask
-        self._clock = clock
-        self._since = clock()
+        self._wall_clock = wall_clock
+        self._since = wall_clock()
         self._new_wait_until = 0.0
         self._in_vain = 0
 
     @property
     def new_may_be_asked(self) -> bool:
         """Whether new ids have their turn: not while those before them did nothing but hold others up."""
-        return not self._clock() < self._new_wait_until <= self._clock() + LONGEST_COSTLY_GAP
+        return not self._wall_clock() < self._new_wait_until <= self._wall_clock() + LONGEST_COSTLY_GAP
 
     async def new(self, sweep: Sweep, ids: Sequence[str], until: float) -> Round:
         """Looks ids up that are no tasks in flight yet, until a moment of monotonic time. The vendor answers now."""
@@ -215,7 +215,7 @@ class LookUps:
         self._in_vain = self._in_vain + 1 if cost and not round_.answered else 0
         if self._in_vain:
             wait = min(cost * 2.0 ** min(self._in_vain, 30), LONGEST_COSTLY_GAP)
-            self._new_wait_until = self._clock() + wait
+            self._new_wait_until = self._wall_clock() + wait
         return round_
 
     async def round(
@@ -292,14 +292,14 @@ class LookUps:
         shown = [one for task_id in ids for one in found.get(task_id, ())]
         if shown:
             sweep.ended_before |= await self._ledger.ended_among(self._tracker, [one.id for one in shown])
-            sweep.show(shown, self._clock(), listed=False)
+            sweep.show(shown, self._wall_clock(), listed=False)
         for task_id in ids:
             if task_id in found:
                 self._take(sweep, task_id, found[task_id])
             else:
                 sweep.not_found.add(task_id)
                 if task_id not in self._tracker.in_flight:
-                    self.reluctance.denied(task_id, self._clock(), self._tracker.interval)
+                    self.reluctance.denied(task_id, self._wall_clock(), self._tracker.interval)
             made.asked.add(task_id)
             self._following.looked_up(task_id)
             made.answered += 1
@@ -315,7 +315,7 @@ class LookUps:
     def _blame(self, made: Round, is_up: bool) -> None:
         """Has ids whose look-ups failed wait, unless it may be no fault of theirs."""
         few = sum(task_id in self._tracker.in_flight for task_id in made.failures) < SEVERAL
-        now = self._clock()
+        now = self._wall_clock()
         for task_id in made.alone:
             error = made.failures[task_id]
             if made.answered or (is_up and (few or task_id not in self._tracker.in_flight)):
@@ -330,7 +330,7 @@ class LookUps:
 
     def shortfall(self, sweep: Sweep, tasks: Sequence[str], made: Round) -> CallError | None:
         """Why tasks in flight that were to be looked up are not known well enough for the feed to count as up."""
-        limit = self._clock() - self._tracker.freshness - self._tracker.interval / 4
+        limit = self._wall_clock() - self._tracker.freshness - self._tracker.interval / 4
         old = [
             task_id
             for task_id in tasks

@@ -29,7 +29,7 @@ from exporter.polling.feed.look_ups import SHARE_OF_NEW, LookUps
 from exporter.polling.feed.missing import MissingTasks
 from exporter.polling.feed.schedule import Schedule
 from exporter.polling.feed.status import failed, noted
-from exporter.polling.feed.unmapped import Unmapped
+from exporter.polling.feed.unmapped import UnmappedTracker
 from exporter.polling.watch import Following, Watch
 from exporter.snapshot import FeedSnapshot, FeedStatus
 from exporter.tasks import Cause, Observation, Step, Task
@@ -56,7 +56,7 @@ class FeedLoop:
         tracker: Tracker,
         ledger: Ledger,
         watch: Watch,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         announce: Callable[[], object] = lambda: None,
         budget: Budget | None = None,
     ) -> None:
@@ -70,9 +70,9 @@ class FeedLoop:
         """The poll interval in force: the one set, that of an idle feed, or what the budget stretches it to."""
         self._ledger = ledger
         self.watch = watch
-        self.following = Following(watch, ledger, tracker, lists=feed.lists, clock=clock)
-        self._clock = clock
-        self.look_ups = LookUps(provider, tracker, ledger, self.following, self._ask, clock, feed.batch)
+        self.following = Following(watch, ledger, tracker, lists=feed.lists, wall_clock=wall_clock)
+        self._wall_clock = wall_clock
+        self.look_ups = LookUps(provider, tracker, ledger, self.following, self._ask, wall_clock, feed.batch)
         self._new: list[str] = []  # ids that the sweep has yet to look up for the first time, or again
         self._shortfall: CallError | None = None
         self._missing_tasks = MissingTasks(look_ups_list=feed.lists_in_flight)
@@ -82,10 +82,10 @@ class FeedLoop:
         self.heartbeat = Heartbeat(provider.settings)
         self._about = {"provider": provider.name, "kind": feed.kind}
         self._sweeping, self._reading_ids = Work(self._about), Work(self._about)
-        self._unmapped = Unmapped(provider.settings, feed.kind, clock)
+        self._unmapped = UnmappedTracker(provider.settings, feed.kind, wall_clock)
         self._fills = Fills(feed, tracker, ledger, self._ask)
         self._undated = Undated(feed, tracker)
-        self._list = ListReader(feed, tracker, ledger, provider.settings, clock, self._page, self._fills)
+        self._list = ListReader(feed, tracker, ledger, provider.settings, wall_clock, self._page, self._fills)
 
     @property
     def name(self) -> str:
@@ -172,7 +172,7 @@ class FeedLoop:
             await self.sweep()
             self.heartbeat.swept()
             due, early = max(due + self.interval - early, time.monotonic()), 0.0
-            next_sweep = self._clock() + max(due - time.monotonic(), self._pause_left)
+            next_sweep = self._wall_clock() + max(due - time.monotonic(), self._pause_left)
             self.status = replace(self.status, next_sweep=next_sweep)
 
     @property
@@ -219,7 +219,7 @@ class FeedLoop:
 
     async def _look_up_new(self, until: float) -> None:
         """Looks new ids up after a sweep, which waits for none of them: the rest follows round by round."""
-        now = self._clock()
+        now = self._wall_clock()
         ids, _ = self.look_ups.reluctance.part(self._new, now)
         if not ids or not self.look_ups.new_may_be_asked:
             return
@@ -239,7 +239,7 @@ class FeedLoop:
         """
         in_flight = [task_id for task_id in ids if task_id in self.tracker.in_flight]
         new = [task_id for task_id in ids if task_id not in self.tracker.in_flight]
-        now = self._clock()
+        now = self._wall_clock()
         ids, _ = self.look_ups.reluctance.part([*in_flight, *new], now)
         is_up = self.status.up is True
         await self._glance(partial(self.look_ups.round, ids=ids, until=self._bounded(until), is_up=is_up))
@@ -267,7 +267,7 @@ class FeedLoop:
             await self._ledger.store.save_spent(self.provider.name, self.budget.text)
 
     async def _keep(self, sweep: Sweep) -> None:
-        now = self._clock()
+        now = self._wall_clock()
         self._undated.put_off(sweep)
         sweep.missing = self._missing_tasks.missed(sweep, self.tracker.in_flight, self.interval, now)
         brought = sweep.looked_up.keys() - self.tracker.in_flight.keys() - sweep.ended_before
@@ -299,9 +299,9 @@ class FeedLoop:
         in_flight, new = await self.following.due(sweep)
         self._new = [task_id for task_id in new if task_id not in self._fills]
         self.look_ups.reluctance.keep({*in_flight, *self._new})
-        due, others = self._schedule.due(in_flight, self._clock())
+        due, others = self._schedule.due(in_flight, self._wall_clock())
         due += [task_id for task_id in others if task_id in self.following.hinted]
-        due, failing = self.look_ups.reluctance.part(due, self._clock())
+        due, failing = self.look_ups.reluctance.part(due, self._wall_clock())
         sweep.unanswered.update(failing)  # as their last look-ups were
         # Where there is no list, a sweep without an answer would say nothing about the feed.
         instead = [] if self.feed.lists else [*others, *self._new, *failing]
@@ -334,11 +334,11 @@ class FeedLoop:
         dates = [at for one in page.observations if (at := one.submitted or one.dated) is not None]
         if self.tracker.swept or not dates:
             return None
-        return min(1.0, max(0.0, (self._clock() - min(dates)) / self.provider.settings.history))
+        return min(1.0, max(0.0, (self._wall_clock() - min(dates)) / self.provider.settings.history))
 
     def _tell(self, error: Exception | None) -> None:
         """Keeps the status, and logs an outage once when it begins and once when it ends."""
-        about, now = self._about, self._clock()
+        about, now = self._about, self._wall_clock()
         outage = self.status.outage
         if error is None:
             if outage is not None:
@@ -356,7 +356,7 @@ class FeedLoop:
         try:
             return await call
         except CallError as error:
-            self.status = noted(self.status, error, self._clock())
+            self.status = noted(self.status, error, self._wall_clock())
             raise
 
 

@@ -27,14 +27,14 @@ LONGEST_GAP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DurationSpan:
     """Between which durations nearly all lie."""
 
     early: float = 0.0
     late: float = float("inf")
 
     @classmethod
-    def of(cls, counts: Counters, phase: Phase, bounds: Sequence[float]) -> Span:
+    def of(cls, counts: Counters, phase: Phase, bounds: Sequence[float]) -> DurationSpan:
         """What the histograms of a phase show, good and bad ends together."""
         metric = f"{phase}_duration_seconds"
         each = [counts.buckets(metric, state, bounds=bounds)[0] for state in MEASURED_ENDS]
@@ -59,8 +59,8 @@ def _quantile(share: float, cumulative: Sequence[float], bounds: Sequence[float]
 class Learned:
     """What a feed's ended tasks suggest about those in flight, and how often one may be looked up. All in seconds."""
 
-    run: Span
-    total: Span
+    run: DurationSpan
+    total: DurationSpan
     interval: float
     """Between two sweeps: as long as no end is expected later than that, a look cannot wait."""
     longest: float
@@ -127,7 +127,7 @@ def next_look(task: Task, trail: Trail, now: float, learned: Learned) -> float:
     return now + max(learned.interval, min(gap, learned.longest))
 
 
-def _until_due(oldest: float, youngest: float, span: Span) -> float:
+def _until_due(oldest: float, youngest: float, span: DurationSpan) -> float:
     return max(span.early - oldest, (youngest - span.late) / 4)
 
 
@@ -174,5 +174,5 @@ class Schedule:
         interval = self._tracker.interval
         # What is not looked at must not count as stalled.
         longest = max(interval, min(LONGEST_GAP * interval, settings.stalled_after / 2))
-        run, total = (Span.of(counts, phase, settings.duration_buckets) for phase in (Phase.RUN, Phase.TOTAL))
+        run, total = (DurationSpan.of(counts, phase, settings.duration_buckets) for phase in (Phase.RUN, Phase.TOTAL))
         return Learned(run, total, interval, longest)

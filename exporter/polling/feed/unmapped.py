@@ -22,13 +22,13 @@ KEPT = 86400.0
 """Seconds for which a word is kept after it was last seen."""
 
 
-class Unmapped:
+class UnmappedTracker:
     """Keeps the words of one feed."""
 
-    def __init__(self, settings: ProviderSettings, kind: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: ProviderSettings, kind: str, wall_clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._kind = kind
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._seen: dict[tuple[Field, str], float] = {}  # the latest last
         self._hidden: dict[int, float] = {}  # hashes, since the words themselves need not be kept
         self._frozen: UnmappedWords | None = None
@@ -40,7 +40,7 @@ class Unmapped:
                 self._take(field, word)
 
     def _take(self, field: Field, word: str) -> None:
-        key, now = (field, word), self._clock()
+        key, now = (field, word), self._wall_clock()
         if self._seen.pop(key, None) is not None:
             self._seen[key] = now
         elif hash(key) in self._hidden:
@@ -58,7 +58,7 @@ class Unmapped:
     @property
     def frozen(self) -> UnmappedWords:
         """The words as they are now."""
-        oldest = self._clock() - KEPT
+        oldest = self._wall_clock() - KEPT
         if any(at < oldest for at in (*self._seen.values(), *self._hidden.values())):
             self._seen = {key: at for key, at in self._seen.items() if at >= oldest}
             self._hidden = {key: at for key, at in self._hidden.items() if at >= oldest}

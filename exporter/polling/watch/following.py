@@ -47,7 +47,7 @@ class Following:
         tracker: Tracker,
         *,
         lists: bool,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         """`lists`: the feed can be listed, then what is new there waits for the next sweep."""
@@ -59,7 +59,7 @@ class Following:
         self._ledger = ledger
         self._tracker = tracker
         self._lists = lists
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._ticks = ticks
         self._asked_for: set[str] = set()
         self._finished: set[str] = set()  # ids that need no look-up any more
@@ -116,7 +116,7 @@ class Following:
 
     def looked_up(self, task_id: str) -> None:
         """Notes that an id was looked up, well or not."""
-        self._looked_up[task_id] = self._clock()
+        self._looked_up[task_id] = self._wall_clock()
         self._unread.discard(task_id)
 
     async def settle(self, sweep: Sweep) -> None:
@@ -153,7 +153,7 @@ class Following:
             untold = [one for one in open_ones if one not in asked_for]
             room_for(len(untold), len(asked_for), self._watch.limit)
             if untold:
-                await self._ledger.store.watch(*self._tracker.feed, untold, self._clock())
+                await self._ledger.store.watch(*self._tracker.feed, untold, self._wall_clock())
             new = self._take(untold)
         return Verdict(new, len(wanted) - new - len(ended), len(ended))
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import LIP_SYNC, PROFILES, VIDEO
 from exporter.tasks import State
 
@@ -31,7 +31,7 @@ def _answer(code: int, msg: str, data: Any = None) -> Response:
 
 
 @dataclass(eq=False)
-class Chanjing(Vendor):
+class Chanjing(FakeVendor):
     """`access_token` is the token valid now, until `expires`; `tokens_issued` counts those given out over HTTP."""
 
     type = "chanjing"
@@ -50,7 +50,7 @@ class Chanjing(Vendor):
         self.access_token = self.credentials.chanjing_access_token
 
     @endpoint("token", "/open/v1/access_token", "POST")
-    def _token(self, call: Call) -> Answer:
+    def _token(self, call: FakeCall) -> Answer:
         body = call.json_object()
         if body is None:
             return self.invalid
@@ -63,7 +63,7 @@ class Chanjing(Vendor):
 
     @endpoint("lip_sync/list", "/open/v1/video_lip_sync/list", "POST")
     @endpoint("video/list", "/open/v1/video_list", "POST")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("page", 1, -math.inf), call.number("page_size", 10, -math.inf)
         if page < 1 or size < 1:
             return _answer(40000, "参数错误")
@@ -75,19 +75,19 @@ class Chanjing(Vendor):
 
     @endpoint("lip_sync/detail", "/open/v1/video_lip_sync/detail")
     @endpoint("video/detail", "/open/v1/video")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return _answer(0, "success", _row(*call.task(call.query_params.get("id", ""))))
 
     @endpoint("account", "/open/v1/user_info")
-    def _account(self, call: Call) -> Answer:
+    def _account(self, call: FakeCall) -> Answer:
         made = self.world.truth()["chanjing"]["video"]["output_seconds"]
         about = {"name": user("account"), "id": user("1"), "custom_person_nums": 2, "custom_person_limit": 10}
         return _answer(0, "success", about | {"video_create_seconds": int(made), "video_create_limit": VIDEO_SECONDS})
 
-    def has_key(self, call: Call) -> bool:
+    def has_key(self, call: FakeCall) -> bool:
         return call.headers.get("access_token") == self.access_token and self.world.now() < self.expires
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if not call.url.path.endswith("/access_token"):  # where it is asked for
             super().check(call)
 
@@ -98,7 +98,7 @@ class Chanjing(Vendor):
         return self.access_token
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     row = {
         "id": life.id,
@@ -123,7 +123,7 @@ def _row(life: Life, moment: Moment) -> Row:
     return row
 
 
-def _video_status(life: Life, moment: Moment) -> int:
+def _video_status(life: Life, moment: LifeMoment) -> int:
     if moment.state is State.SUCCEEDED:
         return 30
     return int(life.code or 50) if moment.state.is_end else GENERATING

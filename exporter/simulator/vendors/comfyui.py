@@ -9,9 +9,9 @@ import math
 
 from starlette.responses import PlainTextResponse
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
@@ -24,7 +24,7 @@ STATES = {
 }
 
 
-class ComfyUI(Vendor):
+class ComfyUI(FakeVendor):
     type = "comfyui"
     prefix = "/comfyui"
     profiles = (
@@ -55,7 +55,7 @@ class ComfyUI(Vendor):
     unknown = VendorJSON({"error": "Job not found"}, 404)
 
     @endpoint("job/list", "/api/jobs")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit, offset = call.number("limit", 100), max(0, call.number("offset", 0, -math.inf))
         if call.query_params.get("sort_by", "created_at") not in ("created_at", "execution_duration"):
             return VendorJSON({"error": "sort_by must be one of: created_at, execution_duration"}, 400)
@@ -67,14 +67,14 @@ class ComfyUI(Vendor):
         return {"jobs": rows, "pagination": {"offset": offset, "limit": limit, "total": len(lives), "has_more": more}}
 
     @endpoint("job/detail", "/api/jobs/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         nodes = {"6": {"inputs": {"text": prompt(life.id)}, "class_type": "CLIPTextEncode"}}
         workflow = {"prompt": nodes, "extra_data": {"create_time": round(life.submitted * 1000)}}
         return _row(life, moment) | {"workflow": workflow}
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     ended = moment.ended
     started = ended if moment.started is None else moment.started
     row: Row = {

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint, utc
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, after, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -32,7 +32,7 @@ def _error(status: int, kind: str, description: str) -> Response:
     return VendorJSON({"kind": kind, "description": description}, status)
 
 
-class DID(Vendor):
+class DID(FakeVendor):
     type = "d_id"
     prefix = "/d_id"
     keys: ClassVar = {"api_key": "ZGVtbw:d-id-demo-key-0123456789"}
@@ -68,7 +68,7 @@ class DID(Vendor):
 
     @endpoint("talk/list", "/talks")
     @endpoint("clip/list", "/clips")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit = call.number("limit", 100)
         lives = after(call.listed(), call.query_params.get("token", ""))
         if lives is None:
@@ -79,18 +79,18 @@ class DID(Vendor):
 
     @endpoint("talk/detail", "/talks/{task_id}")
     @endpoint("clip/detail", "/clips/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return _row(*call.task())
 
     @endpoint("account", "/credits")
-    def _credits(self, call: Call) -> Answer:
+    def _credits(self, call: FakeCall) -> Answer:
         if self.credits is None:
             return _error(404, "NotFoundError", "no credits found")
         plan = {"remaining": self.credits, "total": 1000, "plan_group": "deid-pro", "owner_id": user("owner")}
         return {"credits": [plan], "remaining": self.credits, "total": 1000}
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done, failed = moment.state is State.SUCCEEDED, moment.state is State.FAILED
     row: Row = {
         "id": life.id,

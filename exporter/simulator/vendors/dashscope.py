@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
@@ -33,7 +33,7 @@ def _error(status: int, code: str, message: str) -> Response:
     return VendorJSON({"code": code, "message": message, "request_id": "r-0"}, status)
 
 
-class DashScope(Vendor):
+class DashScope(FakeVendor):
     type = "dashscope"
     prefix = "/dashscope"
     keys: ClassVar = {"api_key": "demo-dashscope-key"}
@@ -68,7 +68,7 @@ class DashScope(Vendor):
     unauthorized = _error(401, "InvalidApiKey", "Invalid API-key provided.")
 
     @endpoint("task/list", "/api/v1/tasks/")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("page_no", 1), call.number("page_size", 10)
         now = self.world.now()
         known = (life for life in call.listed() if life.submitted > now - KEPT)
@@ -78,7 +78,7 @@ class DashScope(Vendor):
         return {"request_id": "r-1", "data": rows[(page - 1) * size : page * size], **more}
 
     @endpoint("task/detail", "/api/v1/tasks/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         now, task_id = self.world.now(), call.path_params["task_id"]
         life = self.world.find(call.feed, task_id)
         if life is None or now - (life.at(now).ended or now) > KEPT:
@@ -86,7 +86,7 @@ class DashScope(Vendor):
         return {"request_id": "r-2", **_told(life, life.at(now))}
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     row: Row = {
         "task_id": life.id,
         "status": STATES[moment.state],
@@ -101,7 +101,7 @@ def _row(life: Life, moment: Moment) -> Row:
     return row
 
 
-def _told(life: Life, moment: Moment) -> Row:
+def _told(life: Life, moment: LifeMoment) -> Row:
     """What the detail reports."""
     output: Row = {
         "task_id": life.id,

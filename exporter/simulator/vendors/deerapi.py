@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import PROFILES, SORA
 from exporter.tasks import State
 
@@ -29,7 +29,7 @@ CREDIT, CENTS_A_TASK = 1000, 25.0
 """What the key may spend, in dollars, and what a success costs."""
 
 
-class DeerAPI(Vendor):
+class DeerAPI(FakeVendor):
     type = "deerapi"
     profiles = (PROFILES[SORA],)
     prefix = "/deerapi"
@@ -40,12 +40,12 @@ class DeerAPI(Vendor):
     unknown = VendorJSON({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
 
     @endpoint("sora/detail", "/sora/v1/videos/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         self._check_key(call)
         return {"code": "success", "message": "", "data": _task(*call.task())}
 
     @endpoint("sora/list", "/api/task/self")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         self._check_token(call)
         now, lives = self.world.now(), call.listed()
         if FILTERS & call.query_params.keys():
@@ -60,7 +60,7 @@ class DeerAPI(Vendor):
         items = call.rows(_newer_task, lives[(page - 1) * size : page * size])
         return _success({"page": page, "page_size": size, "total": len(lives), "items": items})
 
-    def _list_of_one_hub(self, call: Call, lives: Sequence[Life]) -> Answer:
+    def _list_of_one_hub(self, call: FakeCall, lives: Sequence[Life]) -> Answer:
         page, size = _number(call, "page", 1), _number(call, "size", 10)
         if page < 1 or not 0 < size <= 100:
             return {"success": False, "message": "invalid page or size"}
@@ -69,7 +69,7 @@ class DeerAPI(Vendor):
         return _success({"data": rows, "page": page, "size": size, "total_count": len(lives)})
 
     @endpoint("account", "/v1/dashboard/billing/subscription")
-    def _subscription(self, call: Call) -> Answer:
+    def _subscription(self, call: FakeCall) -> Answer:
         self._check_key(call)
         told = {
             "has_payment_method": True,
@@ -80,25 +80,25 @@ class DeerAPI(Vendor):
         return {"object": "billing_subscription", "hard_limit_usd": CREDIT, **told}
 
     @endpoint("account", "/v1/dashboard/billing/usage")
-    def _usage(self, call: Call) -> Answer:
+    def _usage(self, call: FakeCall) -> Answer:
         self._check_key(call)
         tasks = sum(kind["finished"]["succeeded"] for kind in self.world.truth()[self.type].values())
         return {"object": "list", "total_usage": tasks * CENTS_A_TASK}
 
-    def _check_key(self, call: Call) -> None:
+    def _check_key(self, call: FakeCall) -> None:
         given = call.headers.get("authorization")
         if given != f"Bearer {self.credentials.deerapi_api_key}":
             message = "无效的令牌" if given else "未提供令牌"
-            raise Refused(VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401))
+            raise CallRefused(VendorJSON({"error": {"message": message, "type": "new_api_error"}}, 401))
 
-    def _check_token(self, call: Call) -> None:
+    def _check_token(self, call: FakeCall) -> None:
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         right = token == self.credentials.deerapi_user_token
         if self.dialect == "new":
             if right:
                 return
             body = {"success": False, "code": "AUTH_UNAUTHORIZED", "message": "无权进行此操作，未登录或 token 无效"}
-            raise Refused(VendorJSON(body, 401))
+            raise CallRefused(VendorJSON(body, 401))
         if not token:
             raise _not_allowed("未登录且未提供 access token", 401)
         if not right:
@@ -107,11 +107,11 @@ class DeerAPI(Vendor):
             raise _not_allowed("New-Api-User 与登录用户不匹配", 401)
 
 
-def _not_allowed(why: str, status: int) -> Refused:
-    return Refused(VendorJSON({"success": False, "message": f"无权进行此操作，{why}"}, status))
+def _not_allowed(why: str, status: int) -> CallRefused:
+    return CallRefused(VendorJSON({"success": False, "message": f"无权进行此操作，{why}"}, status))
 
 
-def _number(call: Call, name: str, default: int) -> int:
+def _number(call: FakeCall, name: str, default: int) -> int:
     """A parameter as a whole number; the default too where it is 0 or none."""
     try:
         return int(call.query_params.get(name, 0)) or default
@@ -123,7 +123,7 @@ def _success(data: Any) -> Row:
     return {"success": True, "message": "", "data": data}
 
 
-def _asked_for(call: Call, life: Life, moment: Moment) -> bool:
+def _asked_for(call: FakeCall, life: Life, moment: LifeMoment) -> bool:
     query = call.query_params
     since, until = _number(call, "start_timestamp", 0), _number(call, "end_timestamp", 0)
     return (
@@ -135,7 +135,7 @@ def _asked_for(call: Call, life: Life, moment: Moment) -> bool:
     )
 
 
-def _status(life: Life, moment: Moment) -> str:
+def _status(life: Life, moment: LifeMoment) -> str:
     match moment.state:
         case State.SUCCEEDED:
             return "SUCCESS"
@@ -150,13 +150,13 @@ def _status(life: Life, moment: Moment) -> str:
             return "UNKNOWN"
 
 
-def _progress(status: str, moment: Moment) -> str:
+def _progress(status: str, moment: LifeMoment) -> str:
     """The gateway's own steps, with the upstream's progress between them. An end is 100%, a bad one too."""
     steps = {"NOT_START": 0, "SUBMITTED": 10, "QUEUED": 20, "IN_PROGRESS": 30 + int(70 * moment.progress)}
     return f"{steps.get(status, 100)}%"
 
 
-def _task(life: Life, moment: Moment) -> Row:
+def _task(life: Life, moment: LifeMoment) -> Row:
     status = _status(life, moment)
     reason = (life.words or "") if status == "FAILURE" else ""
     if status == "SUCCESS" and zlib.crc32(life.id.encode()) % 5 == 0:
@@ -175,7 +175,7 @@ def _task(life: Life, moment: Moment) -> Row:
     }
 
 
-def _newer_task(life: Life, moment: Moment) -> Row:
+def _newer_task(life: Life, moment: LifeMoment) -> Row:
     """A row of the new list: the same task with the gateway's bookkeeping around it."""
     task = _task(life, moment)
     return {
@@ -194,7 +194,7 @@ def _newer_task(life: Life, moment: Moment) -> Row:
     }
 
 
-def _upstream(life: Life, moment: Moment) -> dict[str, Any] | None:
+def _upstream(life: Life, moment: LifeMoment) -> dict[str, Any] | None:
     """What Sora itself said last, which the gateway passes on whole. Nothing before it has begun."""
     if moment.started is None and moment.ended is None:
         return None

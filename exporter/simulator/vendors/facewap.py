@@ -10,9 +10,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import FACE_SWAP, PROFILES
 from exporter.tasks import State
 
@@ -24,7 +24,7 @@ def _answer(code: int, msg: str, data: Any = None) -> Response:
     return VendorJSON({"code": code, "msg": msg, "data": data})
 
 
-class FaceWap(Vendor):
+class FaceWap(FakeVendor):
     """With `bearer`, `Authorization: Bearer TOKEN` is accepted beside the bare token."""
 
     type = "facewap"
@@ -38,16 +38,16 @@ class FaceWap(Vendor):
     unauthorized = VendorJSON({"code": 401, "msg": "unauthorized", "data": None}, 401)  # in no document
 
     @endpoint("face_swap/list", "/videoTaskHistory", "POST")
-    def _history(self, call: Call) -> Answer:
+    def _history(self, call: FakeCall) -> Answer:
         page, size = call.number("page", 1), call.number("pageSize", 20)
         return _answer(200, "SUCCESS", call.rows(_row, call.listed()[(page - 1) * size : page * size]))
 
     @endpoint("face_swap/detail", "/getTaskInfo")
-    def _info(self, call: Call) -> Answer:
+    def _info(self, call: FakeCall) -> Answer:
         prompt_id = call.query_params.get("promptId")
         return _answer(200, "SUCCESS", _details(*call.task(prompt_id))) if prompt_id else self.invalid
 
-    def has_key(self, call: Call) -> bool:
+    def has_key(self, call: FakeCall) -> bool:
         given, token = call.headers.get("authorization", ""), self.credentials.facewap_token
         return given == token or (self.bearer and given == f"Bearer {token}")
 
@@ -56,7 +56,7 @@ def _number(life: Life) -> int:
     return zlib.crc32(life.id.encode())
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     return {
         "id": _number(life),
@@ -87,7 +87,7 @@ def _row(life: Life, moment: Moment) -> Row:
     }
 
 
-def _details(life: Life, moment: Moment) -> Row:
+def _details(life: Life, moment: LifeMoment) -> Row:
     row = _row(life, moment)
     images = [{"id": row["id"], "taskId": row["taskId"], "path": row["covering"], "origin": row["origin"]}]
     return {

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
@@ -35,7 +35,7 @@ def _error(status: int, kind: str, message: str) -> Response:
     return VendorJSON({"error": {"type": kind, "message": message}}, status)
 
 
-class Fal(Vendor):
+class Fal(FakeVendor):
     type = "fal"
     prefix = "/fal/v1"
     keys: ClassVar = {"api_key": "demo-fal-id:demo-fal-secret", "endpoints": [ENDPOINT]}
@@ -75,7 +75,7 @@ class Fal(Vendor):
     unauthorized = _error(401, "authorization_error", "Authentication is required")
 
     @endpoint("request/list", "/models/requests/by-endpoint")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         endpoints = {one for text in call.query_params.getlist("endpoint_id") for one in text.split(",") if one}
         try:
             page = int(base64.b64decode(call.query_params.get("cursor", "") or b"MQ=="))
@@ -97,11 +97,11 @@ class Fal(Vendor):
         return {"items": rows, "next_cursor": following, "has_more": more}
 
     @endpoint("account", "/account/billing")
-    def _billing(self, call: Call) -> Answer:
+    def _billing(self, call: FakeCall) -> Answer:
         return {"username": "demo", "credits": {"current_balance": 24.5, "currency": "USD"}}
 
     @endpoint("request/detail", "/{owner}/{app}/requests/{task_id}/status")
-    def _status(self, call: Call) -> Answer:
+    def _status(self, call: FakeCall) -> Answer:
         if not self.has_key(call):
             return VendorJSON({"detail": "Authentication is required to access this application"}, 401)
         life, moment = call.task()
@@ -109,10 +109,10 @@ class Fal(Vendor):
         return _queued(life, moment) if is_its_own else self.unknown
 
     @endpoint("request/detail", "/{owner}/{app}/{rest:path}/requests/{task_id}/status")
-    def _no_such_path(self, call: Call) -> Answer:
+    def _no_such_path(self, call: FakeCall) -> Answer:
         return VendorJSON({"detail": "Method Not Allowed"}, 405)
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if "app" not in call.path_params:  # the queue refuses in words of its own
             super().check(call)
 
@@ -121,7 +121,7 @@ def _endpoint_of(life: Life) -> str:
     return life.model or ENDPOINT
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     """A request that has ended."""
     started, ended = moment.started or life.submitted, moment.ended or moment.at
     return {
@@ -135,7 +135,7 @@ def _row(life: Life, moment: Moment) -> Row:
     }
 
 
-def _queued(life: Life, moment: Moment) -> Response:
+def _queued(life: Life, moment: LifeMoment) -> Response:
     own = f"https://queue.fal.run/{'/'.join(_endpoint_of(life).split('/')[:2])}/requests/{life.id}"
     answer: Row = {
         "request_id": life.id,

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -27,7 +27,7 @@ def _refusal(status: int, message: str, details: list[Any] | None = None) -> Res
     return VendorJSON({"error": error | ({"details": details} if details else {})}, status)
 
 
-class GoogleVeo(Vendor):
+class GoogleVeo(FakeVendor):
     type = "google_veo"
     prefix = "/google_veo/v1beta"
     keys: ClassVar = {"api_key": "AIzaDemo-0123456789-google-veo"}
@@ -68,11 +68,11 @@ class GoogleVeo(Vendor):
     )
 
     @endpoint("operation/detail", "/{task_id:path}")
-    def _operation(self, call: Call) -> Answer:
+    def _operation(self, call: FakeCall) -> Answer:
         return _row(*call.task())
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     row: Row = {"name": life.id}
     if not moment.state.is_end:
         return row

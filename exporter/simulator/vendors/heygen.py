@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, after, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Feed, Profile, hex_id
 from exporter.tasks import Reason, State
 
@@ -38,7 +38,7 @@ def _error(status: int, code: str, message: str, param: str | None = None) -> Re
     return VendorJSON({"error": {"code": code, "message": message, "param": param, "doc_url": None}}, status)
 
 
-class HeyGen(Vendor):
+class HeyGen(FakeVendor):
     type = "heygen"
     prefix = "/heygen"
     keys: ClassVar = {"api_key": "heygen-demo-key-0123456789"}
@@ -91,7 +91,7 @@ class HeyGen(Vendor):
     @endpoint("video/list", "/v3/videos")
     @endpoint("translation/list", "/v3/video-translations")
     @endpoint("lipsync/list", "/v3/lipsyncs")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit = call.number("limit", 10, most=100)
         lives = after(call.listed(), call.query_params.get("token", ""))
         if lives is None:
@@ -103,11 +103,11 @@ class HeyGen(Vendor):
     @endpoint("video/detail", "/v3/videos/{task_id}")
     @endpoint("translation/detail", "/v3/video-translations/{task_id}")
     @endpoint("lipsync/detail", "/v3/lipsyncs/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return {"data": _row(*call.task())}
 
     @endpoint("account", "/v3/users/me")
-    def _me(self, call: Call) -> Answer:
+    def _me(self, call: FakeCall) -> Answer:
         wallet = {"currency": "usd", "remaining_balance": self.balance, "auto_reload": None}
         names = {"username": user("0000"), "email": f"{user('0000')}@example.invalid"}
         return {
@@ -115,7 +115,7 @@ class HeyGen(Vendor):
         }
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done, failed = moment.state is State.SUCCEEDED, moment.state is State.FAILED
     row = {
         "id": life.id,

@@ -19,9 +19,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator import huawei_signature
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import DIGITAL_HUMAN, PROFILES
 from exporter.tasks import State
 
@@ -47,7 +47,7 @@ def _error(status: int, code: str, message: str) -> Response:
 
 
 @dataclass(eq=False)
-class MetaStudio(Vendor):
+class MetaStudio(FakeVendor):
     """`wall` (Unix seconds) is the clock by which signatures and tokens age: the callers' clock, not the world's."""
 
     type = "huawei_metastudio"
@@ -72,7 +72,7 @@ class MetaStudio(Vendor):
         return [self.route(self._token, "token", "/v3/auth/tokens", "POST")]
 
     @endpoint("digital_human/list", "/v1/{project_id}/digital-human-videos")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         self._check_project(call)
         offset, limit = call.number("offset", 0, 0), call.number("limit", 10, most=100)
         sort_key, sort_dir = (call.query_params.get(name) or "" for name in ("sort_key", "sort_dir"))
@@ -91,7 +91,7 @@ class MetaStudio(Vendor):
 
     @endpoint("digital_human/detail", "/v1/{project_id}/2d-digital-human-videos/{task_id}")
     @endpoint("digital_human/detail", "/v1/{project_id}/photo-digital-human-videos/{task_id}")
-    def _show(self, call: Call) -> Answer:
+    def _show(self, call: FakeCall) -> Answer:
         self._check_project(call)
         life, moment = call.task()
         if _job_type(life) != (FLAT if "/2d-" in call.url.path else PHOTO):
@@ -100,7 +100,7 @@ class MetaStudio(Vendor):
         return _answer(_job(life, moment) | {"script_id": life.id, "shoot_scripts": script})
 
     @endpoint("account", "/v2/accounts/customer-accounts/balances")
-    def _balances(self, call: Call) -> Answer:
+    def _balances(self, call: FakeCall) -> Answer:
         """The balances of the account that pays. The real vendor has them at an address of their own."""
         self._authenticate(call)
         if "x-project-id" in call.headers:
@@ -111,12 +111,14 @@ class MetaStudio(Vendor):
         ]
         return _answer({"account_balances": purses, "debt_amount": self.debt, "measure_id": 1, "currency": "CNY"})
 
-    def _check_project(self, call: Call) -> None:
+    def _check_project(self, call: FakeCall) -> None:
         self._authenticate(call)
         if call.path_params["project_id"] != self.credentials.huawei_project_id:
-            raise Refused(_error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL"))
+            raise CallRefused(
+                _error(400, "MSS.00010009", "The tenant of the token differs from the project in the URL")
+            )
 
-    def _authenticate(self, call: Call) -> None:
+    def _authenticate(self, call: FakeCall) -> None:
         token = call.headers.get("x-auth-token")
         if token is None:
             keys = self.credentials.huawei_access_key, self.credentials.huawei_secret_key
@@ -125,9 +127,9 @@ class MetaStudio(Vendor):
             is_valid = token == self.credentials.huawei_auth_token or self.tokens.get(token, 0) > self.wall()
             fault = None if is_valid else "the token is wrong or has expired"
         if fault is not None:
-            raise Refused(_error(401, "APIGW.0301", f"Incorrect IAM authentication information: {fault}"))
+            raise CallRefused(_error(401, "APIGW.0301", f"Incorrect IAM authentication information: {fault}"))
 
-    def _token(self, call: Call) -> Answer:
+    def _token(self, call: FakeCall) -> Answer:
         try:
             auth = (call.json_object() or {})["auth"]
             user = auth["identity"]["password"]["user"]
@@ -148,7 +150,7 @@ class MetaStudio(Vendor):
         return VendorJSON(answer, 201, {"X-Subject-Token": token})
 
 
-def _asked_for(call: Call, now: float) -> list[Life]:
+def _asked_for(call: FakeCall, now: float) -> list[Life]:
     """The tasks that the list's query asks for. Raises ValueError for values that the vendor does not know."""
     query = call.query_params
     states = set(filter(None, query.get("state", "").split(",")))
@@ -179,11 +181,11 @@ def _job_type(life: Life) -> str:
     return life.model or (FLAT if zlib.crc32(life.id.encode()) % 2 else PHOTO)
 
 
-def _updated(life: Life, moment: Moment) -> float:
+def _updated(life: Life, moment: LifeMoment) -> float:
     return moment.ended or moment.started or life.submitted
 
 
-def _job(life: Life, moment: Moment) -> Row:
+def _job(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     job: Row = {
         "job_id": life.id,

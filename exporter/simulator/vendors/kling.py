@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -45,7 +45,7 @@ def error(status: int, code: int, message: str) -> Response:
     return VendorJSON({"code": code, "message": message, "request_id": "req-1"}, status)
 
 
-class Kling(Vendor):
+class Kling(FakeVendor):
     type = "kling"
     prefix = "/kling"
     keys: ClassVar = {"api_key": "demo-kling-key"}
@@ -68,7 +68,7 @@ class Kling(Vendor):
     unauthorized = error(401, 1002, "Authorization is invalid")
 
     @endpoint("task/list", "/tasks", "POST")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         body = call.json_object()
         if body is None:
             return error(400, 1200, "Request parameters are invalid")
@@ -86,7 +86,7 @@ class Kling(Vendor):
         return good({"result": [_shown(row) for row in rows[first : first + limit]], "next_cursor": following})
 
     @endpoint("task/detail", "/tasks")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         ids, others = call.query_params.get("task_ids"), call.query_params.get("external_task_ids")
         if bool(ids) == bool(others):
             return error(400, 1201, "Either task_ids or external_task_ids is needed, not both")
@@ -95,12 +95,12 @@ class Kling(Vendor):
         return good([_shown(rows[0]) for rows in call.rows(_rows, kept)])
 
     @endpoint("account", "/account/costs")
-    def _costs(self, call: Call) -> Answer:
+    def _costs(self, call: FakeCall) -> Answer:
         return costs(call)
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if not call.headers.get("authorization"):
-            raise Refused(error(401, 1001, "Authorization is empty"))
+            raise CallRefused(error(401, 1001, "Authorization is empty"))
         super().check(call)
 
 
@@ -108,7 +108,7 @@ def good(data: object) -> Response:
     return VendorJSON({"code": 0, "message": "SUCCEED", "request_id": "req-1", "data": data})
 
 
-def costs(call: Call) -> Response:
+def costs(call: FakeCall) -> Response:
     """The packs that were bought within the times that are asked for, wrapped twice."""
     now = call.vendor.world.now()
     try:
@@ -175,7 +175,7 @@ def _shown(row: Row) -> Row:
     return {key: value for key, value in row.items() if key != "product_type"}
 
 
-def _rows(life: Life, moment: Moment) -> list[Row]:
+def _rows(life: Life, moment: LifeMoment) -> list[Row]:
     """A task, and for some an image that was made for it."""
     changed = moment.ended or moment.started or life.submitted
     row: Row = {

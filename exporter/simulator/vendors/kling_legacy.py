@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import jwt
 from starlette.routing import BaseRoute
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, endpoint
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, endpoint
 from exporter.simulator.vendors.kling import FAILURES, KEPT, Kling, costs, error, good, task_id
 from exporter.simulator.world.content import signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Profile
 from exporter.tasks import State
 
@@ -33,7 +33,7 @@ STATES = {
 
 
 @dataclass(eq=False)
-class KlingLegacy(Vendor):
+class KlingLegacy(FakeVendor):
     """`wall` (Unix seconds) is the clock by which tokens age: the callers' clock, not the world's."""
 
     type = "kling_legacy"
@@ -69,35 +69,35 @@ class KlingLegacy(Vendor):
             ]
         return made
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("pageNum", 1, most=1000), call.number("pageSize", 30, most=500)
         return good(call.rows(_row, self._known(call)[(page - 1) * size : page * size]))
 
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         rows = call.rows(_row, (life for life in self._known(call) if life.id == call.path_params["task_id"]))
         return good(rows[0]) if rows else self.unknown
 
     @endpoint("account", "/account/costs")
-    def _costs(self, call: Call) -> Answer:
+    def _costs(self, call: FakeCall) -> Answer:
         return costs(call)
 
-    def _known(self, call: Call) -> list[Life]:
+    def _known(self, call: FakeCall) -> list[Life]:
         lives = call.listed() if call.feed in self.world.profiles else []
         return [life for life in lives if life.submitted > self.world.now() - KEPT]
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         if token == API_KEY:
             return
         if not token:
-            raise Refused(error(401, 1001, "Authorization is empty"))
+            raise CallRefused(error(401, 1001, "Authorization is empty"))
         claims = self._claims(token)
         if claims.get("iss") != self.keys["access_key"]:
-            raise Refused(error(401, 1002, "Authorization is invalid"))
+            raise CallRefused(error(401, 1002, "Authorization is invalid"))
         if claims["nbf"] > self.wall():
-            raise Refused(error(401, 1003, "Authorization is not yet valid"))
+            raise CallRefused(error(401, 1003, "Authorization is not yet valid"))
         if claims["exp"] < self.wall():
-            raise Refused(error(401, 1004, "Authorization has expired"))
+            raise CallRefused(error(401, 1004, "Authorization has expired"))
 
     def _claims(self, token: str) -> dict[str, Any]:
         """What a token says; nothing where it is not signed with the secret key. `wall` tells whether it has ended."""
@@ -107,7 +107,7 @@ class KlingLegacy(Vendor):
             return {}
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     row: Row = {
         "task_id": life.id,
         "task_status": STATES[moment.state],

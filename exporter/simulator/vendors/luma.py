@@ -8,9 +8,9 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.simulator.world.profiles import uuid as new_uuid
 from exporter.tasks import Reason, State
@@ -25,7 +25,7 @@ STATES = {
 }
 
 
-class Luma(Vendor):
+class Luma(FakeVendor):
     type = "luma"
     prefix = "/luma/dream-machine/v1"
     keys: ClassVar = {"api_key": "luma-demo-key-0123456789"}
@@ -58,7 +58,7 @@ class Luma(Vendor):
     unauthorized = VendorJSON({"detail": "Not authenticated"}, 403)
 
     @endpoint("generation/list", "/generations")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit, offset = call.number("limit", 100, most=100), call.number("offset", 0, 0)
         rows: list[tuple[Life, bool]] = []
         for number, life in enumerate(call.listed()):
@@ -73,15 +73,15 @@ class Luma(Vendor):
         }
 
     @endpoint("generation/detail", "/generations/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return _row(*call.task())
 
     @endpoint("account", "/credits")
-    def _credits(self, call: Call) -> Answer:
+    def _credits(self, call: FakeCall) -> Answer:
         return {"credit_balance": self.balance}
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     assets = {"video": signed_url(life.id, "video.mp4"), "image": None, "progress_video": None}
     return {

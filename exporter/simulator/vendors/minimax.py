@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -30,7 +30,7 @@ def _error(status: int, kind: str, message: str) -> Response:
     return VendorJSON({"type": "error", "error": error, "request_id": "r-0"}, status)
 
 
-class MiniMax(Vendor):
+class MiniMax(FakeVendor):
     type = "minimax"
     prefix = "/minimax"
     keys: ClassVar = {"api_key": "demo-minimax-key"}
@@ -65,7 +65,7 @@ class MiniMax(Vendor):
     )
 
     @endpoint("generation/list", "/v2/query/video_generation")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("page_num", 1), call.number("page_size", 20)
         now = self.world.now()
         known = (life for life in call.listed() if life.submitted > now - WINDOW)
@@ -74,12 +74,12 @@ class MiniMax(Vendor):
         return {"total": len(rows), "items": rows[(page - 1) * size : page * size]}
 
     @endpoint("generation/detail", "/v2/query/video_generation/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         return {"task": _row(life, moment)} if life.submitted > moment.at - WINDOW else self.unknown
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     failed = moment.state is State.FAILED
     expired = failed and life.code == "expired"
     length = int(life.output_seconds or 6)

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -29,7 +29,7 @@ def _refused(code: int, message: str) -> Response:
     )
 
 
-class MiniMaxV1(Vendor):
+class MiniMaxV1(FakeVendor):
     type = "minimax_v1"
     prefix = "/minimax_v1"
     keys: ClassVar = {"api_key": "demo-minimax-v1-key"}
@@ -55,12 +55,12 @@ class MiniMaxV1(Vendor):
     )
 
     @endpoint("generation/detail", "/v1/query/video_generation")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         task_id = call.query_params.get("task_id", "")
         return _told(*call.task(task_id)) if task_id else _refused(2013, "invalid params, empty field")
 
 
-def _told(life: Life, moment: Moment) -> Row:
+def _told(life: Life, moment: LifeMoment) -> Row:
     waits = moment.state is State.QUEUED and moment.at < life.submitted + PREPARING
     told: Row = {"task_id": life.id, "status": "Preparing" if waits else STATES[moment.state], "file_id": ""}
     base = {"status_code": 0, "status_msg": "success"}

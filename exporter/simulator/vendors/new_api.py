@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.simulator.vendor import Answer, Call, Credentials, Row, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, Credentials, FakeCall, Row, VendorJSON, endpoint
 from exporter.simulator.vendors.deerapi import DeerAPI
 from exporter.simulator.world.profiles import PROFILES, SORA
 
@@ -20,11 +20,11 @@ class NewAPI(DeerAPI):
         return credentials.of("deerapi")
 
     @endpoint("sora/detail", "/v1/video/generations/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return super()._detail(call)
 
     @endpoint("sora/nowhere", "/{path:path}")
-    def _nowhere(self, call: Call) -> Answer:
+    def _nowhere(self, call: FakeCall) -> Answer:
         told = f"Invalid URL ({call.method} {call.url.path})"
         error = {"message": told, "type": "invalid_request_error", "param": "", "code": ""}
         return VendorJSON({"error": error}, 404)

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, after, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, after, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, hex_id
 from exporter.tasks import Reason, State
 
@@ -30,7 +30,7 @@ def _error(status: int, message: str, code: str | None, kind: str = "invalid_req
     return VendorJSON({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
 
 
-class OpenAIVideos(Vendor):
+class OpenAIVideos(FakeVendor):
     type = "openai_videos"
     prefix = "/openai_videos/v1"
     keys: ClassVar = {"api_key": "sk-demo-openai-videos-0123"}
@@ -62,7 +62,7 @@ class OpenAIVideos(Vendor):
     unauthorized = _error(401, "Incorrect API key provided.", "invalid_api_key")
 
     @endpoint("video/list", "/videos")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit, order = call.number("limit", 20, 0, 100), call.query_params.get("order", "desc")
         if order not in ("asc", "desc"):
             return self.invalid
@@ -80,7 +80,7 @@ class OpenAIVideos(Vendor):
         }
 
     @endpoint("video/detail", "/videos/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         task_id = call.path_params["task_id"]
         life = self.world.find(call.feed, task_id)
         if life is None:
@@ -88,7 +88,7 @@ class OpenAIVideos(Vendor):
         return _row(life, life.at(self.world.now()))
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     failed = moment.state is State.FAILED
     told = failed and bool(life.code or life.words)
     return {

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, digits
 from exporter.tasks import Reason, State
 
@@ -28,7 +28,7 @@ def _answer(code: int, message: str, resp: Row | None = None, *, status: int = 2
 
 
 @dataclass(eq=False)
-class PixVerse(Vendor):
+class PixVerse(FakeVendor):
     type = "pixverse"
     prefix = "/pixverse/openapi/v2"
     keys: ClassVar = {"api_key": "sk-demo-pixverse-0123456789"}
@@ -56,31 +56,31 @@ class PixVerse(Vendor):
     unauthorized = _answer(10005, "the API key is not valid")
 
     @endpoint("video/detail", "/video/result/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return self._traced(call, lambda: _row(*call.task()))
 
     @endpoint("account", "/account/balance")
-    def _balance(self, call: Call) -> Answer:
+    def _balance(self, call: FakeCall) -> Answer:
         return self._traced(call, lambda: {"account_id": 4711, "credit_monthly": 120, "credit_package": 3000})
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if not call.headers.get("ai-trace-id"):
-            raise Refused(_answer(400017, "invalid parameter: Ai-trace-id"))
+            raise CallRefused(_answer(400017, "invalid parameter: Ai-trace-id"))
         super().check(call)
 
-    def _traced(self, call: Call, shown: Callable[[], Row]) -> Answer:
+    def _traced(self, call: FakeCall, shown: Callable[[], Row]) -> Answer:
         trace = call.headers["ai-trace-id"]
         if trace not in self.answered:
             if len(self.answered) >= TRACES_KEPT:
                 self.answered.clear()
             try:
                 self.answered[trace] = _answer(0, "success", shown())
-            except Refused as refused:
+            except CallRefused as refused:
                 self.answered[trace] = refused.answer
         return self.answered[trace]
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     refused = moment.state is State.FAILED and life.code == REFUSED
     return {

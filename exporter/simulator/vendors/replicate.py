@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -33,7 +33,7 @@ def _problem(status: int, title: str, detail: str) -> Response:
     return VendorJSON({"type": "about:blank", "title": title, "status": status, "detail": detail}, status)
 
 
-class Replicate(Vendor):
+class Replicate(FakeVendor):
     type = "replicate"
     prefix = "/replicate/v1"
     keys: ClassVar = {"api_token": "r8_demo-replicate-token"}
@@ -72,7 +72,7 @@ class Replicate(Vendor):
     unauthorized = _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
 
     @endpoint("prediction/list", "/predictions")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         try:
             before = _position(call.query_params.get("cursor", ""))
         except ValueError:
@@ -86,7 +86,7 @@ class Replicate(Vendor):
         return {"previous": None, "next": following, "results": rows[:PAGE]}
 
     @endpoint("prediction/detail", "/predictions/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         return _row(life, moment) | {"logs": f"Prompt: {prompt(life.id)}\n 42%|####"}
 
@@ -107,7 +107,7 @@ def _position(cursor: str) -> tuple[str, str] | None:
     return at, name
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     is_removed = moment.ended is not None and moment.at - moment.ended > REMOVED_AFTER
     done = moment.state is State.SUCCEEDED
     word = STATES.get(moment.state) or ("aborted" if zlib.crc32(life.id.encode()) % 2 else "canceled")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import zlib
 from typing import ClassVar
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
@@ -23,7 +23,7 @@ STATES = {
 }
 
 
-class Runway(Vendor):
+class Runway(FakeVendor):
     type = "runway"
     prefix = "/runway"
     keys: ClassVar = {"api_key": "key_demo0123456789abcdef"}
@@ -59,11 +59,11 @@ class Runway(Vendor):
     unauthorized = VendorJSON({"error": "The API key in the Authorization header is not valid"}, 401)
 
     @endpoint("task/detail", "/v1/tasks/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return _row(*call.task())
 
     @endpoint("account", "/v1/organization")
-    def _organization(self, call: Call) -> Answer:
+    def _organization(self, call: FakeCall) -> Answer:
         limits = {"maxConcurrentGenerations": 2, "maxDailyGenerations": 200}
         return {
             "creditBalance": self.balance,
@@ -71,13 +71,13 @@ class Runway(Vendor):
             "usage": {"models": {"gen4_turbo": {"dailyGenerations": 7}}},
         }
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if call.headers.get("x-runway-version") != VERSION:
-            raise Refused(VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400))
+            raise CallRefused(VendorJSON({"error": "A valid X-Runway-Version header is required"}, 400))
         super().check(call)
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     waiting = "THROTTLED" if zlib.crc32(life.id.encode()) % 2 else "PENDING"
     created = utc(life.submitted)
     row: Row = {

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from starlette.responses import PlainTextResponse
 
-from exporter.simulator.vendor import Answer, Call, Refused, Row, Vendor, endpoint
+from exporter.simulator.vendor import Answer, CallRefused, FakeCall, FakeVendor, Row, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile, uuid
 from exporter.tasks import Reason, State
 
@@ -20,7 +20,7 @@ APPROVED = 0.5
 STATES = {State.SUCCEEDED: "complete", State.FAILED: "error"}
 
 
-class Synthesia(Vendor):
+class Synthesia(FakeVendor):
     type = "synthesia"
     prefix = "/synthesia/v2"
     keys: ClassVar = {"api_key": "synthesia-demo-key-0123456789"}
@@ -46,21 +46,21 @@ class Synthesia(Vendor):
     unauthorized = PlainTextResponse("Unauthorized", 401)
 
     @endpoint("video/list", "/videos")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit, offset = call.number("limit", 20, most=100), call.number("offset", 0, 0)
         return {"videos": call.rows(_row, call.listed()[offset : offset + limit]), "nextOffset": offset + limit}
 
     @endpoint("video/detail", "/videos/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         return _row(*call.task())
 
-    def check(self, call: Call) -> None:
+    def check(self, call: FakeCall) -> None:
         if call.headers.get("authorization") and not self.has_key(call):
-            raise Refused(PlainTextResponse("Forbidden", 403))
+            raise CallRefused(PlainTextResponse("Forbidden", 403))
         super().check(call)
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     word = STATES.get(moment.state, "approved" if moment.progress >= APPROVED else "in_progress")
     row: Row = {

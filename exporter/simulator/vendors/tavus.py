@@ -8,9 +8,9 @@ from __future__ import annotations
 from email.utils import formatdate
 from typing import ClassVar
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -27,7 +27,7 @@ SAID = {
 }
 
 
-class Tavus(Vendor):
+class Tavus(FakeVendor):
     type = "tavus"
     prefix = "/tavus"
     keys: ClassVar = {"api_key": "tavus-demo-key-0123456789"}
@@ -56,13 +56,13 @@ class Tavus(Vendor):
     unauthorized = VendorJSON({"message": "Invalid access token"}, 401)
 
     @endpoint("video/list", "/v2/videos")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         limit, page = call.number("limit", 10), call.number("page", 0, 0)
         lives = call.listed()
         return {"data": call.rows(_row, lives[page * limit : (page + 1) * limit]), "total_count": len(lives)}
 
     @endpoint("video/detail", "/v2/videos/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         changed = int(moment.ended or moment.started or life.submitted)
         return {
@@ -73,7 +73,7 @@ class Tavus(Vendor):
         }
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     return {
         "video_id": life.id,

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint, utc
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint, utc
 from exporter.simulator.world.content import prompt, signed_url, user
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -27,7 +27,7 @@ def _error(status: int, reason: str, message: str) -> Response:
     return VendorJSON({"code": status, "reason": reason, "message": message, "metadata": {}}, status)
 
 
-class Vidu(Vendor):
+class Vidu(FakeVendor):
     type = "vidu"
     prefix = "/vidu"
     keys: ClassVar = {"api_key": "demo-vidu-key"}
@@ -61,7 +61,7 @@ class Vidu(Vendor):
     unauthorized = _error(401, "Unauthorized", "the API key is wrong or missing")
 
     @endpoint("task/list", "/ent/v2/tasks")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("pager.page", 0, 0), call.number("pager.pagesz", 10, most=100)
         now = self.world.now()
         try:
@@ -73,14 +73,14 @@ class Vidu(Vendor):
         return {"next_page_token": following, "tasks": call.rows(_row, lives[page * size : (page + 1) * size])}
 
     @endpoint("task/detail", "/ent/v2/tasks/{task_id}/creations")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         row = _row(life, moment)
         told = {key: row[key] for key in ("id", "state", "err_code", "credits", "payload", "creations")}
         return {**told, "progress": moment.progress, "bgm": False, "off_peak": False}
 
     @endpoint("account", "/ent/v2/credits")
-    def _credits(self, call: Call) -> Answer:
+    def _credits(self, call: FakeCall) -> Answer:
         pack = {"concurrency_limit": 5, "current_concurrency": 1, "queue_count": 2}
         remains = [
             {"type": "test", "credit_remain": 20, **pack},
@@ -90,12 +90,12 @@ class Vidu(Vendor):
         return {"remains": remains, "general_remains": remains, "packages": []}
 
 
-def _time(call: Call, name: str, otherwise: float) -> float:
+def _time(call: FakeCall, name: str, otherwise: float) -> float:
     text = call.query_params.get(name)
     return datetime.fromisoformat(text).timestamp() if text else otherwise
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     done = moment.state is State.SUCCEEDED
     row: Row = {
         "id": life.id,

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from exporter.simulator.vendor import Answer, Call, Row, Vendor, VendorJSON, endpoint
+from exporter.simulator.vendor import Answer, FakeCall, FakeVendor, Row, VendorJSON, endpoint
 from exporter.simulator.world.content import prompt, signed_url
-from exporter.simulator.world.life import Life, Moment
+from exporter.simulator.world.life import Life, LifeMoment
 from exporter.simulator.world.profiles import Failure, Profile
 from exporter.tasks import Reason, State
 
@@ -31,7 +31,7 @@ def _error(status: int, code: str, message: str) -> Response:
     return VendorJSON({"error": {"code": code, "message": message, "param": "", "type": "BadRequest"}}, status)
 
 
-class VolcengineArk(Vendor):
+class VolcengineArk(FakeVendor):
     type = "volcengine_ark"
     prefix = "/volcengine_ark/api/v3"
     keys: ClassVar = {"api_key": "demo-ark-key"}
@@ -71,7 +71,7 @@ class VolcengineArk(Vendor):
     unauthorized = _error(401, "AuthenticationError", "The API key in the request is missing or invalid.")
 
     @endpoint("generation/list", "/contents/generations/tasks")
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: FakeCall) -> Answer:
         page, size = call.number("page_num", 1, most=500), call.number("page_size", 10, most=500)
         now = self.world.now()
         kept = (life for life in call.listed() if _is_kept(life, life.at(now)))
@@ -80,17 +80,17 @@ class VolcengineArk(Vendor):
         return {"total": len(rows), "items": rows[(page - 1) * size : page * size]}
 
     @endpoint("generation/detail", "/contents/generations/tasks/{task_id}")
-    def _detail(self, call: Call) -> Answer:
+    def _detail(self, call: FakeCall) -> Answer:
         life, moment = call.task()
         return _row(life, moment) if _is_kept(life, moment) else self.unknown
 
 
-def _is_kept(life: Life, moment: Moment) -> bool:
+def _is_kept(life: Life, moment: LifeMoment) -> bool:
     gone = moment.state is State.CANCELLED and moment.at - (moment.ended or moment.at) >= CANCELLED_KEPT
     return life.submitted > moment.at - WINDOW and not gone
 
 
-def _row(life: Life, moment: Moment) -> Row:
+def _row(life: Life, moment: LifeMoment) -> Row:
     failed = moment.state is State.FAILED
     expired = failed and life.code == "expired"
     row: Row = {

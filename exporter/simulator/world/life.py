@@ -11,7 +11,7 @@ PATIENCE = 600.0  # seconds over which the progress of an endless task creeps up
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class LifeMoment:
     """A task at the instant `at`. Times are Unix seconds, and known only once they have passed; progress is 0 to 1."""
 
     at: float
@@ -81,18 +81,18 @@ class Life:
         gone = self.vanishes_at
         return self.submitted <= now and (gone is None or now < gone)
 
-    def at(self, now: float) -> Moment:
+    def at(self, now: float) -> LifeMoment:
         """What an all-knowing observer sees at `now` (not before the submission)."""
         started = self.starts_at if self.starts_at is not None and self.starts_at <= now else None
         if self.is_lost and not self.exists(now):
-            return Moment(now, State.LOST, self._progress(self.vanishes_at or now), started, self.vanishes_at)
+            return LifeMoment(now, State.LOST, self._progress(self.vanishes_at or now), started, self.vanishes_at)
         if self.end is not None and self.ends_at is not None and self.ends_at <= now:
             progress = 1.0 if self.end is State.SUCCEEDED else self._progress(self.ends_at)
-            return Moment(now, self.end, progress, started, self.ends_at)
+            return LifeMoment(now, self.end, progress, started, self.ends_at)
         state = State.QUEUED if started is None else State.RUNNING
         if self.blocked is not None and 0 <= now - self.submitted - self.blocked[0] < self.blocked[1]:
             state = State.BLOCKED
-        return Moment(now, state, self._progress(now), started, None)
+        return LifeMoment(now, state, self._progress(now), started, None)
 
     def _progress(self, now: float) -> float:
         if self.starts_at is None or now <= self.starts_at:

@@ -27,7 +27,7 @@ from exporter.vendors.fields import shaped
 from exporter.vendors.registry import read_declaration
 
 
-class Settings(ProviderSettings):
+class ChanjingSettings(ProviderSettings):
     """A Chanjing account: a token, or the application that may ask for one."""
 
     ways: ClassVar = (("access_token",), ("app_id", "secret_key"))
@@ -51,7 +51,7 @@ def _in_common_words(text: str) -> str:
     return text.replace("蝉豆不足", "余额不足")
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: ChanjingSettings, client: Client, tokens: TokenStore) -> Scheme:
     if settings.access_token:
         return TokenHeader(GivenToken(settings.access_token), "access_token")
     identity = f"{settings.base_url}\n{settings.app_id}"
@@ -60,13 +60,13 @@ def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
     return TokenHeader(ObtainedToken(owner, obtain, tokens, given_by="access_token_file"), "access_token")
 
 
-async def _obtain(settings: Settings, client: Client) -> tuple[str, float]:
+async def _obtain(settings: ChanjingSettings, client: Client) -> tuple[str, float]:
     secret = settings.secret_key.reveal() if settings.secret_key else ""
     body = {"app_id": settings.app_id, "secret_key": secret}
     return await client.call("token", "POST", "/open/v1/access_token", json=body, read=_token)
 
 
-class Envelope(BaseModel):
+class ChanjingEnvelope(BaseModel):
     code: int
     msg: str | None = ""
     data: Any = None
@@ -77,7 +77,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         access_token: str = Field(min_length=1, max_length=8192)
         expire_in: float = Field(allow_inf_nan=False)
 
-    envelope = shaped(Envelope, answer.json())
+    envelope = shaped(ChanjingEnvelope, answer.json())
     if envelope.code != 0 or answer.status >= 400:
         raise refusal(answer.status, code=envelope.code, text=_in_common_words(envelope.msg or ""), codes=CODES)
     issued = shaped(Issued, envelope.data)
@@ -92,7 +92,7 @@ VENDOR = vendor_of(
     "chanjing",
     DECLARATION,
     Hooks(scheme=_scheme, in_common_words=_in_common_words),
-    settings=Settings,
+    settings=ChanjingSettings,
     one_token=True,
     renewed_with="app_id",
 )

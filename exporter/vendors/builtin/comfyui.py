@@ -47,7 +47,7 @@ def _with_files(given: Any) -> Any:
     }
 
 
-class Settings(ProviderSettings):
+class ComfyUISettings(ProviderSettings):
     """A ComfyUI server of one's own."""
 
     added: ClassVar = ("api",)
@@ -75,7 +75,7 @@ class Headers(Scheme):
             request.headers[name] = secret.text
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: ComfyUISettings, client: Client, tokens: TokenStore) -> Scheme:
     return Headers(settings.headers)
 
 
@@ -83,5 +83,5 @@ VENDOR = vendor_of(
     "comfyui",
     read_declaration("comfyui"),
     Hooks(scheme=_scheme),
-    settings=Settings,
+    settings=ComfyUISettings,
 )

@@ -16,7 +16,7 @@ from exporter.vendors.builtin._gateway import feed as gateway
 from exporter.vendors.vendor import Document, Vendor
 
 
-class Settings(gateway.GatewaySettings):
+class DeerAPISettings(gateway.GatewaySettings):
     """A DeerAPI key and, where the gateway lets its users list their tasks, the user's own token."""
 
     type: Literal["deerapi"]
@@ -27,7 +27,7 @@ DOCUMENT = Document("Querying a video task (查询视频任务)", "https://apido
 
 VENDOR = Vendor(
     "deerapi",
-    Settings,
+    DeerAPISettings,
     title="DeerAPI",
     other_names=("sora",),
     **gateway.vendor_parts(DOCUMENT, (gateway.SORA_PATH, gateway.OPENAI_PATH, gateway.ENVELOPE_PATH)),

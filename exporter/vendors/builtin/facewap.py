@@ -20,7 +20,7 @@ from exporter.vendors.declared.vendor import Hooks, vendor_of
 from exporter.vendors.registry import read_declaration
 
 
-class Settings(ProviderSettings):
+class FaceWapSettings(ProviderSettings):
     """A faceWap user: the token of a login, and the host of the application's backend."""
 
     added: ClassVar = ("videoTaskHistory", "getTaskInfo")
@@ -32,8 +32,8 @@ class Settings(ProviderSettings):
     created_at_offset: Duration = Field(default=28800.0, description="by how much the vendor's createdAt is too early")
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: FaceWapSettings, client: Client, tokens: TokenStore) -> Scheme:
     return TokenHeader(GivenToken(settings.token), prefix="Bearer " if settings.bearer else "")
 
 
-VENDOR = vendor_of("facewap", read_declaration("facewap"), Hooks(scheme=_scheme), settings=Settings)
+VENDOR = vendor_of("facewap", read_declaration("facewap"), Hooks(scheme=_scheme), settings=FaceWapSettings)

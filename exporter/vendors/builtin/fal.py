@@ -33,7 +33,7 @@ def _endpoint(text: str) -> str:
     return text
 
 
-class Settings(ProviderSettings):
+class FalSettings(ProviderSettings):
     """Endpoints of a fal account."""
 
     type: Literal["fal"]
@@ -62,7 +62,7 @@ class Settings(ProviderSettings):
         return self.queue_url or (QUEUE if self.base_url == PLATFORM else self.base_url)
 
 
-def _parts(settings: Settings, task_id: str) -> tuple[str, str]:
+def _parts(settings: FalSettings, task_id: str) -> tuple[str, str]:
     """The endpoint and the vendor's id of a request. Raises TaskNotFound for what cannot be an id."""
     endpoint, own = settings.endpoints[0], task_id
     if len(settings.endpoints) > 1:
@@ -72,14 +72,14 @@ def _parts(settings: Settings, task_id: str) -> tuple[str, str]:
     return endpoint, own
 
 
-def _asked(settings: Settings, task_id: str) -> str:
+def _asked(settings: FalSettings, task_id: str) -> str:
     """The path of a request at the queue: of an endpoint's id only owner and application stand in it."""
     endpoint, own = _parts(settings, task_id)
     steps = endpoint.split("/")
     return "/".join((*steps[: 3 if steps[0] in NAMESPACES else 2], "requests", own))
 
 
-def _completed(settings: Settings, row: object, task_id: str) -> object:
+def _completed(settings: FalSettings, row: object, task_id: str) -> object:
     """A row with the id under which the task is known here and, of the queue, its endpoint."""
     if not isinstance(row, dict):
         raise ValueError("not a request")
@@ -110,5 +110,5 @@ VENDOR = vendor_of(
     "fal",
     read_declaration("fal"),
     Hooks(asked=_asked, completed=_completed, in_common_words=_in_common_words, refused=_refused),
-    settings=Settings,
+    settings=FalSettings,
 )

@@ -53,7 +53,7 @@ class Iam(SettingsPart):
     password: Secret = Field(description="the user's password")
 
 
-class Settings(ProviderSettings):
+class MetaStudioSettings(ProviderSettings):
     """A MetaStudio project and one way to authenticate."""
 
     ways: ClassVar = (("auth_token",), ("access_key", "secret_key"), ("iam",))
@@ -97,9 +97,9 @@ class Signature(KeyPair):
     algorithm = "SDK-HMAC-SHA256"
 
     def __init__(
-        self, key: Secret, secret: Secret, project_id: str = "", clock: Callable[[], float] = time.time
+        self, key: Secret, secret: Secret, project_id: str = "", wall_clock: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(key, secret, clock)
+        super().__init__(key, secret, wall_clock)
         self._project_id = project_id
 
     def sign(self, request: httpx.Request) -> None:
@@ -114,7 +114,7 @@ class Signature(KeyPair):
         )
 
 
-def _account(settings: Settings, client: Client, feeds: Sequence[Feed]) -> Account | None:
+def _account(settings: MetaStudioSettings, client: Client, feeds: Sequence[Feed]) -> Account | None:
     """What asks for the balance of the account that pays: at an address of its own, and for no project."""
     scheme = None
     if settings.access_key and settings.secret_key:
@@ -141,7 +141,7 @@ def _refused(endpoint: str, status: int, code: object, text: str) -> None:
         raise refusal(status, code=code, codes={code_of(code): reason_of_status(status)}, said=text)
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: MetaStudioSettings, client: Client, tokens: TokenStore) -> Scheme:
     if settings.access_key and settings.secret_key:
         return Signature(settings.access_key, settings.secret_key, settings.project_id)
     if settings.auth_token:
@@ -181,7 +181,7 @@ VENDOR = vendor_of(
     "huawei_metastudio",
     DECLARATION,
     Hooks(scheme=_scheme, refused=_refused),
-    settings=Settings,
+    settings=MetaStudioSettings,
     account=_account,
     renewed_with="iam",
     signed_with="access_key",

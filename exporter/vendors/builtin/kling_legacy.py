@@ -43,7 +43,7 @@ REASONS = {
 }
 
 
-class Settings(ProviderSettings):
+class KlingLegacySettings(ProviderSettings):
     """A Kling account whose programs use the older calls, and one way to authenticate."""
 
     ways: ClassVar = (("api_key",), ("access_key", "secret_key"))
@@ -122,7 +122,7 @@ DECLARATION = Declaration.model_validate(
 )
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: KlingLegacySettings, client: Client, tokens: TokenStore) -> Scheme:
     if settings.access_key and settings.secret_key:
         return JwtHs256(settings.access_key, settings.secret_key)
     if settings.api_key is None:  # the settings admit no such thing
@@ -134,6 +134,6 @@ VENDOR = vendor_of(
     "kling_legacy",
     DECLARATION,
     Hooks(scheme=_scheme),
-    settings=Settings,
+    settings=KlingLegacySettings,
     signed_with="access_key",
 )

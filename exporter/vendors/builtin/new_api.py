@@ -11,7 +11,7 @@ from exporter.vendors.builtin._gateway import feed as gateway
 from exporter.vendors.vendor import Document, Vendor
 
 
-class Settings(gateway.GatewaySettings):
+class NewAPISettings(gateway.GatewaySettings):
     """A key of the gateway and, to have tasks listed, the user's own token."""
 
     type: Literal["new_api"]
@@ -24,7 +24,7 @@ DOCUMENT = Document(
 
 VENDOR = Vendor(
     "new_api",
-    Settings,
+    NewAPISettings,
     title="new-api",
     other_names=("new-api", "newapi", "one-api", "oneapi", "one-hub", "onehub"),
     **gateway.vendor_parts(DOCUMENT, (gateway.ENVELOPE_PATH, gateway.OPENAI_PATH, gateway.SORA_PATH)),

@@ -33,7 +33,7 @@ _NO_SUCH_PATH = re.compile(r"invalid url|no route|not found: (?:get )?/|resource
 """What servers answer with HTTP 404 where it is the path that they do not know, and not the video."""
 
 
-class Settings(ProviderSettings):
+class OpenAIVideosSettings(ProviderSettings):
     """An account at a gateway, or a resource of Azure."""
 
     added: ClassVar = ("videos",)
@@ -74,7 +74,7 @@ BY_ID = DECLARATION.model_copy(update={"feeds": {"video": _VIDEO.model_copy(upda
 """The same for a gateway that lists nothing."""
 
 
-def _scheme(settings: Settings, client: Client, tokens: TokenStore) -> Scheme:
+def _scheme(settings: OpenAIVideosSettings, client: Client, tokens: TokenStore) -> Scheme:
     if settings.api_key_header:
         return Header(settings.api_key, settings.api_key_header, "")
     return Header(settings.api_key)
@@ -92,12 +92,12 @@ def _refused(endpoint: str, status: int, code: object, text: str) -> None:
 HOOKS = Hooks(scheme=_scheme, refused=_refused)
 
 
-def _feeds(settings: Settings, client: Client, tokens: TokenStore) -> Sequence[Feed]:
+def _feeds(settings: OpenAIVideosSettings, client: Client, tokens: TokenStore) -> Sequence[Feed]:
     return feeds_of(DECLARATION if settings.list else BY_ID, settings, client, tokens, HOOKS)
 
 
 VENDOR = replace(
-    vendor_of("openai_videos", DECLARATION, HOOKS, settings=Settings),
+    vendor_of("openai_videos", DECLARATION, HOOKS, settings=OpenAIVideosSettings),
     feeds=_feeds,
     tells={"video": replace(tells_of(_VIDEO), list_needs="list")},
 )

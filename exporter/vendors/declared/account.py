@@ -11,7 +11,7 @@ from exporter.client.errors import ContractBroken
 from exporter.tasks import Reason
 from exporter.vendors.declared.auth.schemes import Scheme
 from exporter.vendors.declared.declaration import AccountRequest
-from exporter.vendors.declared.feed import Caller, DeclaredFeed
+from exporter.vendors.declared.feed import DeclaredFeed, SignedCaller
 from exporter.vendors.declared.reading.expressions import is_true
 from exporter.vendors.declared.reading.values import amount_reader
 from exporter.vendors.declared.reading.words import Words
@@ -29,7 +29,7 @@ class DeclaredAccount(Account):
     asked: AccountRequest
     url: str
     """Where the balance is asked for, if not below base_url."""
-    caller: Caller
+    caller: SignedCaller
     reasons: Words[Reason]
     own: Mapping[str, Value]
     """The provider's values of placeholders that the declaration adds."""

@@ -49,7 +49,7 @@ LONGEST_CURSOR = 4096
 
 
 @dataclass(frozen=True)
-class Caller:
+class SignedCaller:
     """Sends requests of one provider, signed, and hands the bodies of good answers on."""
 
     client: Client
@@ -104,7 +104,7 @@ class DeclaredFeed(Feed):
         kind: str,
         declared: FeedDeclaration,
         settings: ProviderSettings,
-        caller: Caller,
+        caller: SignedCaller,
         observe: RowReader,
         *,
         own: Mapping[str, Value],

@@ -21,8 +21,8 @@ from exporter.vendors.declared.auth.schemes import Basic, Header, JwtHs256, Quer
 from exporter.vendors.declared.auth.settings import Auth
 from exporter.vendors.declared.auth.signatures import NonceSignature, ScopedSignature
 from exporter.vendors.declared.declaration import Declaration, FeedDeclaration
-from exporter.vendors.declared.feed import Caller, DeclaredFeed, Refused
-from exporter.vendors.declared.reading.rows import Fact, RowReader
+from exporter.vendors.declared.feed import DeclaredFeed, Refused, SignedCaller
+from exporter.vendors.declared.reading.rows import NumberField, RowReader
 from exporter.vendors.declared.reading.values import (
     amount_reader,
     framed_length_reader,
@@ -153,7 +153,7 @@ def feeds_of(
     """The feeds of a provider of this type."""
     scheme = hooks.scheme(settings, client, tokens) if hooks.scheme else scheme_of(declaration, settings)
     own: dict[str, Value] = {name: getattr(settings, name) for name in declaration.settings}
-    caller = Caller(
+    caller = SignedCaller(
         client,
         scheme,
         declaration.answer,
@@ -212,32 +212,32 @@ def reader_of(
     )
 
 
-def _facts(fields: Fields, own: Mapping[str, Any]) -> Iterator[Fact]:
+def _facts(fields: Fields, own: Mapping[str, Any]) -> Iterator[NumberField]:
     for name, time in fields.times:
         yield _time(Part.ENDED if name == "dated" else Part(name), name, time, own)
     if of := fields.progress:
-        yield Fact(Part.PROGRESS, "progress", of.path.select, progress_reader(of.unit))
+        yield NumberField(Part.PROGRESS, "progress", of.path.select, progress_reader(of.unit))
     if fields.output:
         yield _length(fields.output)
 
 
-def _length(of: LengthField) -> Fact:
+def _length(of: LengthField) -> NumberField:
     path, frames, rate = of.path.select, of.frames, of.frame_rate
     if frames is None or rate is None:
-        return Fact(Part.OUTPUT, "output_seconds", path, length_reader(of.unit))
+        return NumberField(Part.OUTPUT, "output_seconds", path, length_reader(of.unit))
 
     def select(raw: Any) -> Any:
         return path(raw), frames(raw), rate(raw)
 
-    return Fact(Part.OUTPUT, "output_seconds", select, framed_length_reader(of.unit))
+    return NumberField(Part.OUTPUT, "output_seconds", select, framed_length_reader(of.unit))
 
 
-def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> Fact:
+def _time(part: Part, name: str, of: TimeField, own: Mapping[str, Any]) -> NumberField:
     offset = of.offset
     if isinstance(offset, str):  # a setting of the provider, as text or as seconds
         given = own.get(Template(offset).whole, 0.0)
         offset = float(given) if isinstance(given, int | float) else seconds_of_offset(str(given))
-    return Fact(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
+    return NumberField(part, name, of.path.select, time_reader(offset, zone_of(of.zone)), only_at_end=of.when == "end")
 
 
 def scheme_of(declaration: Declaration, settings: ProviderSettings, auth: Auth | None = None) -> Scheme:

@@ -27,13 +27,13 @@ def guarded(app: ASGIApp, web: WebConfig) -> ASGIApp:
                 message = {**message, "headers": others + access.headers}
             await send(message)
 
-        allowed = await _refusal(access, scope) or app
+        allowed = await _denied(access, scope) or app
         await allowed(scope, receive, send_with_headers)
 
     return answer
 
 
-async def _refusal(access: Access, scope: Scope) -> PlainTextResponse | None:
+async def _denied(access: Access, scope: Scope) -> PlainTextResponse | None:
     """The answer to a request that may not pass."""
     if access.bucket and not access.bucket.allows():
         return PlainTextResponse("Too many requests.\n", 429)

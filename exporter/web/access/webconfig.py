@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.files.contents import ConfigError, read_document
-from exporter.config.files.document import Document
+from exporter.config.files.document import ConfigDocument
 from exporter.config.files.reread import stamp_of
 from exporter.config.mistakes.faults import words_for
 from exporter.config.models import Secret
@@ -166,7 +166,7 @@ class WebConfig:
         )
 
 
-def _settings(document: Document) -> WebSettings | None:
+def _settings(document: ConfigDocument) -> WebSettings | None:
     """What the document says; its faults are noted in it."""
     try:
         settings = WebSettings.model_validate({} if document.content is None else document.content)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from exporter.config.mistakes.faults import beyond_limits
 from exporter.tasks import ID_LENGTH, why_no_task_id
-from exporter.web.source import Callbacks, Source
+from exporter.web.source import CallbackTaker, Source
 
 CALLBACKS = "/api/v1/callbacks/"
 """What begins so has secrets of its own, and no user."""
@@ -36,11 +36,11 @@ TaskId = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1, "maxLe
 """What ought to be an id. Each is looked at by itself: one bad id costs no other."""
 
 
-class _Body(BaseModel):
+class _IdsBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class TasksAskedFor(_Body):
+class TasksAskedFor(_IdsBody):
     """Tasks of one feed to follow until their ends are counted."""
 
     provider: str = Field(description="the name of a provider of the configuration")
@@ -48,14 +48,14 @@ class TasksAskedFor(_Body):
     ids: list[TaskId] = Field(min_length=1, max_length=IDS_AT_ONCE, description="the tasks' ids at the vendor")
 
 
-class RefusedId(_Body):
+class RefusedId(_IdsBody):
     """An id that was not accepted."""
 
     index: int = Field(description="its place in `ids`, from 0")
     error: str = Field(description="why it is invalid, and what is allowed")
 
 
-class TasksTaken(_Body):
+class TasksTaken(_IdsBody):
     """The result for the ids, without repeats. Accepted ids are on disk."""
 
     new: int = Field(description="ids that are followed from now on")
@@ -64,7 +64,7 @@ class TasksTaken(_Body):
     refused: list[RefusedId] = Field(description="ids that are invalid")
 
 
-class Refusal(_Body):
+class Refusal(_IdsBody):
     """Why a request was refused; nothing of it was done."""
 
     error: str = Field(description="what is wrong, and what is allowed")
@@ -121,7 +121,7 @@ def routes(source: Source, allowed: Callable[[], bool]) -> list[Route]:
     ]
 
 
-def _is_secret(callbacks: Callbacks | None, request: Request) -> bool:
+def _is_secret(callbacks: CallbackTaker | None, request: Request) -> bool:
     """Whether a callback brings the provider's secret. What is no feed, or has no secret, takes as long to refuse."""
     bearer = request.headers.get("Authorization", "")
     header = request.headers.get("X-Callback-Secret") or (bearer[7:].strip() if bearer[:7].lower() == "bearer " else "")

@@ -17,14 +17,14 @@ from exporter.tasks import is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.api import openapi, schemas
 from exporter.web.api.intake import Refusal, Refused
-from exporter.web.query import QueryError, Row, find, parse
+from exporter.web.query import FoundTask, QueryError, find, parse
 from exporter.web.search import Searches
 from exporter.web.source import Source
 
 PREFIX = "/api/"
 
 
-def routes(source: Source, clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
+def routes(source: Source, wall_clock: Callable[[], float], searches: Searches, external_url: str = "") -> list[Route]:
     """The endpoints that read. Their description names the address under which all of them are reached, if known."""
 
     @cache
@@ -34,11 +34,11 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)
-        return answer(schemas.providers(await source.everything(), clock()))
+        return answer(schemas.providers(await source.everything(), wall_clock()))
 
     async def tasks(request: Request) -> Response:
         query = parse(request.query_params, strict=True)
-        snapshot, now = await source.everything(), clock()
+        snapshot, now = await source.everything(), wall_clock()
         address = request.client.host if request.client else ""
         return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
 
@@ -47,13 +47,13 @@ def routes(source: Source, clock: Callable[[], float], searches: Searches, exter
         snapshot = await source.everything()
         feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         if feed is None:
-            return refusal(404, f"no such feed; there are: {snapshot.names}")
+            return error_answer(404, f"no such feed; there are: {snapshot.names}")
         known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
-            return refusal(404, "the ledger knows no such task: it was never seen, or has been forgotten")
+            return error_answer(404, "the ledger knows no such task: it was never seen, or has been forgotten")
         found, steps = known
-        stale = not found.state.is_end and feed.is_stale(clock())
-        return answer(schemas.story(Row(feed, found, stale), steps))
+        stale = not found.state.is_end and feed.is_stale(wall_clock())
+        return answer(schemas.story(FoundTask(feed, found, stale), steps))
 
     async def describe(request: Request) -> Response:
         _refuse_parameters(request)
@@ -72,7 +72,7 @@ def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
 
-def refusal(status: int, why: str, **headers: str) -> Response:
+def error_answer(status: int, why: str, **headers: str) -> Response:
     """The answer to what is not done; `why` says what is wrong and what is allowed."""
     return answer(Refusal(error=why), status, **headers)
 
@@ -81,14 +81,14 @@ def refused(request: Request, error: Exception) -> Response:
     """The answer to a request whose endpoint raised one of `REFUSED`."""
     match error:
         case Refused():
-            return refusal(error.status, str(error), **error.headers)
+            return error_answer(error.status, str(error), **error.headers)
         case Busy():
-            return refusal(503, "too many searches at once; try again later", **{"Retry-After": "1"})
+            return error_answer(503, "too many searches at once; try again later", **{"Retry-After": "1"})
         case StoreError() if request.method == "POST":
-            return refusal(503, "the ledger cannot be written now; try again later", **{"Retry-After": "10"})
+            return error_answer(503, "the ledger cannot be written now; try again later", **{"Retry-After": "10"})
         case StoreError():
-            return refusal(503, "the ledger cannot be read now; try again later")
-    return refusal(409 if isinstance(error, TooMany) else 400, str(error))
+            return error_answer(503, "the ledger cannot be read now; try again later")
+    return error_answer(409 if isinstance(error, TooMany) else 400, str(error))
 
 
 REFUSED = (Busy, QueryError, Refused, StoreError, TooMany)

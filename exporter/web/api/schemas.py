@@ -14,14 +14,14 @@ from exporter.snapshot import AccountSnapshot, FeedSnapshot, Snapshot
 from exporter.tasks import Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
 from exporter.views import FeedView
-from exporter.web.query import Row, TaskPage
+from exporter.web.query import FoundTask, TaskPage
 
 
-class _Answer(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class Moment(_Answer):
+class Moment(_Schema):
     """A time, and which clock it comes from."""
 
     at: float = Field(description="Unix seconds")
@@ -30,7 +30,7 @@ class Moment(_Answer):
     )
 
 
-class Durations(_Answer):
+class Durations(_Schema):
     """How long the phases of a task took, in seconds; null if unknown, or while it is not over."""
 
     queue: float | None = Field(description="from the submission to the start")
@@ -38,7 +38,7 @@ class Durations(_Answer):
     total: float | None = Field(description="from the submission to the end")
 
 
-class TaskSummary(_Answer):
+class TaskSummary(_Schema):
     """One task as the ledger knows it."""
 
     provider: str = Field(description="the provider's name in the configuration")
@@ -59,7 +59,7 @@ class TaskSummary(_Answer):
     output_seconds: float | None = Field(description="length of the video produced, if the vendor reports it")
 
 
-class StepSeen(_Answer):
+class StepSeen(_Schema):
     """A change of a task that the exporter saw."""
 
     at: float = Field(description="Unix seconds, by the exporter's clock")
@@ -73,7 +73,7 @@ class TaskStory(TaskSummary):
     steps: list[StepSeen] = Field(description="the oldest first")
 
 
-class Tasks(_Answer):
+class Tasks(_Schema):
     """One page of the tasks that a query finds."""
 
     tasks: list[TaskSummary] = Field(description="in the requested order")
@@ -85,7 +85,7 @@ class Tasks(_Answer):
     previous: str | None = Field(description="the previous page, likewise; null on the first")
 
 
-class Recent(_Answer):
+class Recent(_Schema):
     """What ended recently."""
 
     window: float = Field(description="how many seconds back this reaches: the setting recent_window")
@@ -93,7 +93,7 @@ class Recent(_Answer):
     failures: dict[Reason, int] = Field(description="failed tasks by reason, all eight")
 
 
-class Outage(_Answer):
+class Outage(_Schema):
     """Why the last sweep of a feed failed."""
 
     error: str = Field(
@@ -105,7 +105,7 @@ class Outage(_Answer):
     since: float | None = Field(description="Unix seconds of the first of the sweeps that have failed since")
 
 
-class CallFailed(_Answer):
+class CallFailed(_Schema):
     """One failed call to the vendor."""
 
     at: float = Field(description="Unix seconds")
@@ -116,21 +116,21 @@ class CallFailed(_Answer):
     excerpt: str = Field(description="the redacted body of the answer")
 
 
-class Watched(_Answer):
+class Watched(_Schema):
     """The ids that a feed follows."""
 
     ids: int = Field(description="how many there were at the last sweep")
     troubles: list[str] = Field(description="which of the provider's watch files and URLs cannot be used, and why")
 
 
-class UnmappedWord(_Answer):
+class UnmappedWord(_Schema):
     """A word of the vendor that no table maps."""
 
     field: Part = Field(description="what it was meant to say")
     word: str = Field(description="in small letters")
 
 
-class Unmapped(_Answer):
+class Unmapped(_Schema):
     """The vendor's words that no table maps, as the last day has shown them; at most 20."""
 
     words: list[UnmappedWord] = Field(description="the latest last")
@@ -138,7 +138,7 @@ class Unmapped(_Answer):
     hidden: int = Field(description="further words, which may be content or credentials")
 
 
-class Progress(_Answer):
+class Progress(_Schema):
     """How far a reading is that takes long."""
 
     what: Literal["list", "ids"] = Field(description="list pages are read, or ids looked up")
@@ -148,7 +148,7 @@ class Progress(_Answer):
     left: float | None = Field(description="seconds until the end, as things go")
 
 
-class FeedState(_Answer):
+class FeedState(_Schema):
     """One feed: state of its polling and number of tasks."""
 
     kind: str = Field(description="its name")
@@ -169,7 +169,7 @@ class FeedState(_Answer):
     unmapped: Unmapped = Field(description="words that no table maps")
 
 
-class ProviderState(_Answer):
+class ProviderState(_Schema):
     """One account at one vendor."""
 
     name: str = Field(description="as in the configuration")
@@ -180,7 +180,7 @@ class ProviderState(_Answer):
     feeds: list[FeedState] = Field(description="those that are polled")
 
 
-class Providers(_Answer):
+class Providers(_Schema):
     """All that is polled, in the order of the configuration."""
 
     providers: list[ProviderState] = Field(description="as they are polled now")
@@ -214,14 +214,14 @@ def tasks(page: TaskPage) -> Tasks:
     )
 
 
-def story(row: Row, steps: Sequence[Step]) -> TaskStory:
+def story(row: FoundTask, steps: Sequence[Step]) -> TaskStory:
     return TaskStory(**_fields(row), steps=[StepSeen.model_validate(step) for step in steps])
 
 
 _OF_THE_TASK = ("id", "state", "reason", "said", "progress", "first_seen", "changed", "output_seconds")
 
 
-def _fields(row: Row) -> dict[str, object]:
+def _fields(row: FoundTask) -> dict[str, object]:
     task = row.task
     return {name: getattr(task, name) for name in _OF_THE_TASK} | {
         "provider": row.feed.provider,

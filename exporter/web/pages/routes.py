@@ -20,9 +20,9 @@ from exporter.snapshot import FeedSnapshot, Reloads, Snapshot
 from exporter.tasks import ENDS, IN_FLIGHT, Reason, Task, is_task_id
 from exporter.web.access.turns import Busy
 from exporter.web.pages import filters
-from exporter.web.pages.status.finding import Finding, Show
+from exporter.web.pages.status.finding import FeedFilter, Show
 from exporter.web.pages.status.overview import Overview
-from exporter.web.pages.timeline import TaskStory
+from exporter.web.pages.timeline import TaskTimeline
 from exporter.web.query import Direction, Sort, TaskPage, TaskQuery, find, parse
 from exporter.web.search import Searches
 from exporter.web.source import Source
@@ -90,31 +90,31 @@ _TEMPLATES.filters.update(
 def routes(
     source: Source,
     reloads: Reloads,
-    clock: Callable[[], float],
+    wall_clock: Callable[[], float],
     web_trouble: Callable[[], str] = str,
     searches: Searches | None = None,
 ) -> list[Route]:
     """The pages, and the files that they need. `web_trouble` says what is wrong with the file of TLS and users."""
-    started, searches = clock(), searches or Searches()
+    started, searches = wall_clock(), searches or Searches()
 
     def page(
         request: Request, template: str, status: int = 200, snapshot: Snapshot | None = None, **shown: object
     ) -> Response:
         intervals = [feed.settings.poll_interval for feed in (snapshot or source.snapshot()).feeds]
         refresh = min(max(min(intervals, default=REFRESH_AT_MOST), REFRESH_AT_LEAST), REFRESH_AT_MOST)
-        return _rendered(request, template, status, now=clock(), refresh=round(refresh), **shown)
+        return _rendered(request, template, status, now=wall_clock(), refresh=round(refresh), **shown)
 
     async def status(request: Request) -> Response:
-        snapshot, trouble, now = await source.everything(), web_trouble(), clock()
+        snapshot, trouble, now = await source.everything(), web_trouble(), wall_clock()
 
         def summed_up() -> Response:
-            overview = Overview(snapshot, reloads, trouble, now, Finding.of(request.query_params))
+            overview = Overview(snapshot, reloads, trouble, now, FeedFilter.of(request.query_params))
             return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
 
         return await searches.run(summed_up, _address(request))
 
     async def tasks(request: Request) -> Response:
-        address, snapshot, now = _address(request), await source.everything(), clock()
+        address, snapshot, now = _address(request), await source.everything(), wall_clock()
         query = parse(request.query_params)
         found = await searches.run(lambda: find(snapshot, query, now), address)
         earlier = await _in_ledger(source, snapshot, found)
@@ -150,7 +150,7 @@ def routes(
         known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
             return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
-        return page(request, "task.html", story=TaskStory(feed, *known, clock()), feed=feed, task=known[0])
+        return page(request, "task.html", story=TaskTimeline(feed, *known, wall_clock()), feed=feed, task=known[0])
 
     async def alert(request: Request) -> Response:
         name = request.path_params.get("alert", "")

@@ -22,7 +22,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineEntry:
     """Something that happened to a task, or was seen of it."""
 
     at: float
@@ -42,7 +42,7 @@ class Stretch:
     source: str
 
 
-class TaskStory:
+class TaskTimeline:
     """One task as its page shows it."""
 
     def __init__(self, feed: FeedSnapshot, task: Task, steps: Sequence[Step], now: float) -> None:
@@ -57,22 +57,22 @@ class TaskStory:
         return not self.task.state.is_end and self.feed.is_stale(self.now)
 
     @property
-    def moments(self) -> Sequence[Moment]:
+    def moments(self) -> Sequence[TimelineEntry]:
         """The oldest first."""
         return sorted(self._moments(), key=lambda moment: (moment.at, list(Mark).index(moment.mark)))
 
-    def _moments(self) -> Iterator[Moment]:
+    def _moments(self) -> Iterator[TimelineEntry]:
         task = self.task
         for mark, at in ((Mark.SUBMITTED, task.submitted), (Mark.STARTED, task.started), (Mark.ENDED, task.ended)):
             if at is not None:
-                yield Moment(at, mark, Clock.PROVIDER)
+                yield TimelineEntry(at, mark, Clock.PROVIDER)
         if not any(step.at == task.first_seen for step in self._steps):
-            yield Moment(task.first_seen, Mark.FIRST_SEEN, Clock.OBSERVED)
+            yield TimelineEntry(task.first_seen, Mark.FIRST_SEEN, Clock.OBSERVED)
         for step in self._steps:
             mark = Mark.FIRST_SEEN if step.at == task.first_seen else Mark.SEEN
-            yield Moment(step.at, mark, Clock.OBSERVED, step.state, step.progress)
+            yield TimelineEntry(step.at, mark, Clock.OBSERVED, step.state, step.progress)
         if task.changed > max((step.at for step in self._steps), default=task.first_seen):
-            yield Moment(task.changed, Mark.SEEN, Clock.OBSERVED, task.state, task.progress)
+            yield TimelineEntry(task.changed, Mark.SEEN, Clock.OBSERVED, task.state, task.progress)
 
     @property
     def stretches(self) -> Sequence[Stretch]:

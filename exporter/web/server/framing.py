@@ -20,13 +20,13 @@ def framed(app: ASGIApp) -> ASGIApp:
         names = {name for name, _ in scope["headers"]}
         if {b"content-length", b"transfer-encoding"} <= names:
             # A proxy between may go by the other one, and take the rest for a request of its own (section 6.3).
-            await _refusal("Content-Length and Transfer-Encoding together; send one of them")(scope, receive, send)
+            await _bad_request("Content-Length and Transfer-Encoding together; send one of them")(scope, receive, send)
             return
         if _SCHEME.match(scope["raw_path"]):
             plain = _origin_form(scope)
             if plain is None:
                 why = "not a target that is served here; write the path alone, or http:// and the host before it"
-                await _refusal(why)(scope, receive, send)
+                await _bad_request(why)(scope, receive, send)
                 return
             scope = plain
 
@@ -52,5 +52,5 @@ def _origin_form(scope: Scope) -> dict[str, Any] | None:
     return {**scope, "raw_path": path, "path": unquote(path.decode("ascii")), "headers": headers}
 
 
-def _refusal(why: str) -> PlainTextResponse:
+def _bad_request(why: str) -> PlainTextResponse:
     return PlainTextResponse(f"{why}\n", 400, {"Connection": "close"})

@@ -62,7 +62,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class Connection(H11Protocol):
+class HTTPConnection(H11Protocol):
     """HTTP/1.1 of uvicorn on one connection, with time limits: for the request, for the answer, and between them.
 
     `admits` says whether a client may stay, given the certificate that it came with.
@@ -200,12 +200,12 @@ class Connection(H11Protocol):
 class Bucket:
     """Lets requests pass: so many at once, then one each interval, in seconds."""
 
-    def __init__(self, interval: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval, self._burst, self._clock = interval, burst, clock
-        self._tokens, self._at = float(burst), clock()
+    def __init__(self, interval: float, burst: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._interval, self._burst, self._monotonic = interval, burst, monotonic
+        self._tokens, self._at = float(burst), monotonic()
 
     def allows(self) -> bool:
-        now = self._clock()
+        now = self._monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) / self._interval)
         self._at = now
         if self._tokens < 1:
@@ -221,13 +221,13 @@ def limited(app: ASGIApp, limits: Limits) -> ASGIApp:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         announced = next((int(value) for name, value in headers if name == b"content-length"), 0)
         if len(scope["raw_path"]) + len(scope["query_string"]) > limits.url:
-            refusal = _refusal(414, f"URL too long; the longest is {limits.url} bytes")
+            refusal = _limit_answer(414, f"URL too long; the longest is {limits.url} bytes")
         elif sum(len(name) + len(value) for name, value in headers) > limits.head:
-            refusal = _refusal(431, f"headers too large; the most is {limits.head} bytes")
+            refusal = _limit_answer(431, f"headers too large; the most is {limits.head} bytes")
         elif announced > limits.body:
-            refusal = _refusal(413, _TOO_LARGE.format(limits.body))
+            refusal = _limit_answer(413, _TOO_LARGE.format(limits.body))
         else:
-            connection: Connection = scope["state"]["connection"]
+            connection: HTTPConnection = scope["state"]["connection"]
             try:
                 await app(scope, _bounded(receive, connection, limits.body), _in_pieces(send, connection))
             except ClientDisconnect:  # in the middle of a body that was wanted
@@ -243,12 +243,12 @@ def limited(app: ASGIApp, limits: Limits) -> ASGIApp:
 _TOO_LARGE = "body too large; the most is {} bytes"
 
 
-def _refusal(status: int, why: str) -> PlainTextResponse:
+def _limit_answer(status: int, why: str) -> PlainTextResponse:
     # The rest of such a request is not worth reading.
-    return PlainTextResponse(f"{why}\n", status, {"Connection": "close"})
+    return PlainTextResponse(f"{why}\n", status, {"HTTPConnection": "close"})
 
 
-def _bounded(receive: Receive, connection: Connection, most: int) -> Receive:
+def _bounded(receive: Receive, connection: HTTPConnection, most: int) -> Receive:
     """A `receive` that refuses a body once it is too large, or once those of all connections are."""
     size = 0
 
@@ -257,16 +257,16 @@ def _bounded(receive: Receive, connection: Connection, most: int) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > most:
-            raise HTTPException(413, f"{_TOO_LARGE.format(most)}\n", {"Connection": "close"})
+            raise HTTPException(413, f"{_TOO_LARGE.format(most)}\n", {"HTTPConnection": "close"})
         if not connection.hold(size):
             why = "too many bodies at once; try again later\n"
-            raise HTTPException(503, why, {"Connection": "close", "Retry-After": "1"})
+            raise HTTPException(503, why, {"HTTPConnection": "close", "Retry-After": "1"})
         return message
 
     return receive_some
 
 
-def _in_pieces(send: Send, connection: Connection) -> Send:
+def _in_pieces(send: Send, connection: HTTPConnection) -> Send:
     """A `send` that hands on a large body in pieces, each once the one before has mostly been taken."""
 
     async def send_some(message: Message) -> None:

@@ -31,7 +31,7 @@ AT_ONCE = 16
 """Connections that go on with what they sent before their turn, until everything else has had a turn."""
 
 
-class Client(Protocol):
+class OpenConnection(Protocol):
     """One connection, as far as it matters here."""
 
     @property
@@ -47,30 +47,30 @@ class Opened:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._transports: dict[Client, asyncio.BaseTransport] = {}
-        self._ready: deque[Client] = deque()
+        self._transports: dict[OpenConnection, asyncio.BaseTransport] = {}
+        self._ready: deque[OpenConnection] = deque()
         self._turn: asyncio.Handle | None = None
-        self._held: dict[Client, int] = {}
+        self._held: dict[OpenConnection, int] = {}
         self._total = 0
 
-    def add(self, connection: Client, transport: asyncio.BaseTransport) -> None:
+    def add(self, connection: OpenConnection, transport: asyncio.BaseTransport) -> None:
         """Notes a new connection and what it runs on. Above the limit, the one that is stuck longest is closed."""
         self._transports.setdefault(connection, transport)
         if len(self._transports) > self.limits.connections:
             self.make_room(besides=connection)
 
-    def used(self, connection: Client) -> None:
+    def used(self, connection: OpenConnection) -> None:
         """Notes a step: what was waited for has come, and something else is waited for."""
         if connection in self._transports:
             self._transports[connection] = self._transports.pop(connection)
 
-    def make_room(self, besides: Client | None = None) -> None:
+    def make_room(self, besides: OpenConnection | None = None) -> None:
         """Closes the connection that is stuck longest; where none is stuck, the one that is answered longest."""
         others = [one for one in self._transports if one is not besides]
         if others:
             self.drop(next((one for one in others if one.is_stuck), others[0]))
 
-    def later(self, connection: Client) -> None:
+    def later(self, connection: OpenConnection) -> None:
         """Has a connection go on with what it sent before its turn: after others, a few at a time."""
         self._ready.append(connection)
         if self._turn is None:
@@ -81,7 +81,7 @@ class Opened:
             self._ready.popleft().go_on()
         self._turn = asyncio.get_running_loop().call_soon(self._go_on) if self._ready else None
 
-    def hold(self, connection: Client, size: int) -> bool:
+    def hold(self, connection: OpenConnection, size: int) -> bool:
         """Notes how many bytes a connection takes in memory now; False if that is too much for all together.
 
         Before it is, the connections that take some and are stuck longest are closed.
@@ -96,14 +96,14 @@ class Opened:
             self.drop(stuck)
         return True
 
-    def drop(self, connection: Client) -> None:
+    def drop(self, connection: OpenConnection) -> None:
         """Closes it at once, whatever state it is in."""
         transport = self._transports.get(connection)
         self.remove(connection)
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
 
-    def remove(self, connection: Client) -> None:
+    def remove(self, connection: OpenConnection) -> None:
         """Forgets one that has ended."""
         self._transports.pop(connection, None)
         self.hold(connection, 0)

@@ -22,7 +22,7 @@ from exporter.web.access.guard import guarded
 from exporter.web.access.webconfig import WebConfig
 from exporter.web.server.address import AddressError, host_and_port
 from exporter.web.server.framing import framed
-from exporter.web.server.limits import READ, Connection, limited
+from exporter.web.server.limits import READ, HTTPConnection, limited
 from exporter.web.server.opened import Limits, Opened
 from exporter.web.server.prefix import prefixed
 
@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
     def _accept(self, **given: Any) -> asyncio.Protocol | asyncio.BufferedProtocol:
         """What speaks on a new connection: with the newest certificates, where uvicorn would keep the first."""
         access = self._web.access if self._web else None
-        connection = Connection(self._opened, access.knows if access else lambda _: True, **given)
+        connection = HTTPConnection(self._opened, access.knows if access else lambda _: True, **given)
         return _Secured(self._opened, connection, access.context) if access and access.context else connection
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -129,7 +129,7 @@ class _Secured(SSLProtocol):
 
     max_size = READ  # of the buffer that each connection has
 
-    def __init__(self, opened: Opened, connection: Connection, context: ssl.SSLContext) -> None:
+    def __init__(self, opened: Opened, connection: HTTPConnection, context: ssl.SSLContext) -> None:
         super().__init__(
             asyncio.get_running_loop(),
             connection,

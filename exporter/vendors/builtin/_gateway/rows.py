@@ -47,12 +47,12 @@ class Moderation(BaseModel):
     is_output_rejection: bool | None = None
 
 
-class Source(BaseModel):
+class GatewaySource(BaseModel):
     duration_secs: Length = None
 
 
 class Encodings(BaseModel):
-    source: Source | None = None
+    source: GatewaySource | None = None
 
 
 class Generation(BaseModel):
@@ -103,7 +103,7 @@ class Metadata(BaseModel):
     duration: Length = None
 
 
-class Row(Wire):
+class GatewayRow(Wire):
     task_id: TaskId
     status: Annotated[str | None, tasks.Field.STATE] = None
     fail_reason: Annotated[Said, tasks.Field.REASON] = ()
@@ -138,7 +138,7 @@ def observe(raw: object, states: Words[State], reasons: Words[Reason]) -> Observ
 
     `states` and `reasons` are the words that a provider adds; they go before the gateway's.
     """
-    row, broken = Row.read(_as_task(raw))
+    row, broken = GatewayRow.read(_as_task(raw))
     status = plain((row.status or "")[:64])
     state = states.meaning(row.status) or STATES.get(status)
     words: tuple[str, ...] = ()

@@ -108,12 +108,12 @@ class Basic(Scheme):
 class JwtHs256(Scheme):
     """A token that we sign ourselves (RFC 7519), again before it ends and when the credentials change."""
 
-    def __init__(self, issuer: Secret, secret: Secret, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, issuer: Secret, secret: Secret, wall_clock: Callable[[], float] = time.time) -> None:
         import jwt  # not at the start: few vendors want it, and it brings `cryptography` along where that is installed
 
         super().__init__([issuer, secret])
         self._encode, self._short_secret = jwt.encode, jwt.InsecureKeyLengthWarning
-        self._issuer, self._secret, self._clock = issuer, secret, clock
+        self._issuer, self._secret, self._wall_clock = issuer, secret, wall_clock
         self._signed: tuple[str, str, float, str] | None = None
 
     @property
@@ -124,7 +124,7 @@ class JwtHs256(Scheme):
         request.headers["Authorization"] = f"Bearer {self._token()}"
 
     def _token(self) -> str:
-        now = self._clock()
+        now = self._wall_clock()
         issuer, secret = self._issuer.text, self._secret.text
         made = self._signed
         # A clock that was set back would keep a token of the future: it is signed again, too.

@@ -53,12 +53,12 @@ class KeyPair(Scheme):
     requires_request_body = True
     algorithm: ClassVar[str]
 
-    def __init__(self, key: Secret, secret: Secret, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, key: Secret, secret: Secret, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__([key, secret])
-        self._key, self._secret, self._clock = key, secret, clock
+        self._key, self._secret, self._wall_clock = key, secret, wall_clock
 
     def _now(self, form: str) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).strftime(form)
+        return datetime.fromtimestamp(self._wall_clock(), UTC).strftime(form)
 
 
 class ScopedSignature(KeyPair):
@@ -70,9 +70,9 @@ class ScopedSignature(KeyPair):
     algorithm = "HMAC-SHA256"
 
     def __init__(
-        self, key: Secret, secret: Secret, region: str, service: str, clock: Callable[[], float] = time.time
+        self, key: Secret, secret: Secret, region: str, service: str, wall_clock: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(key, secret, clock)
+        super().__init__(key, secret, wall_clock)
         self._region, self._service = region, service
 
     def sign(self, request: httpx.Request) -> None:
@@ -103,10 +103,10 @@ class NonceSignature(KeyPair):
         self,
         key: Secret,
         secret: Secret,
-        clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
         nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        super().__init__(key, secret, clock)
+        super().__init__(key, secret, wall_clock)
         self._nonce = nonce
 
     def sign(self, request: httpx.Request) -> None:

@@ -21,7 +21,7 @@ MODEL_LENGTH = 2048
 
 
 @dataclass(frozen=True)
-class Fact:
+class NumberField:
     """A number of a row: where it stands, how it is read, which argument of an observation it is."""
 
     part: Field
@@ -42,7 +42,7 @@ class RowReader:
     reasons: Words[Reason]
     vague: Words[Reason] = Words[Reason]({})  # noqa: RUF009 (nothing changes it)
     """By codes that say less than the words beside them."""
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[NumberField, ...] = ()
     code: Expression | None = None
     text: Expression | None = None
     model: Expression | None = None

@@ -12,7 +12,7 @@ from exporter.snapshot import FeedSnapshot, Labels
 from exporter.tasks import Field, Phase, Reason, State
 from exporter.views import FeedView
 from exporter.web.pages import filters as words
-from exporter.web.pages.status.sparks import Span, Spark, sparks
+from exporter.web.pages.status.sparks import DrawnSpan, Spark, sparks
 from exporter.web.pages.status.troubles import WHOSE_CAUSE, WHOSE_REASON, Trouble, Whose
 from exporter.web.query import TaskQuery
 
@@ -106,7 +106,7 @@ class FeedCard:
         found = self._read("recent_duration_seconds")
         return {phase: [found.get((phase, stat)) for stat in STATS] for phase in Phase if (phase, STATS[0]) in found}
 
-    def sparks(self, span: Span) -> Sequence[Spark]:
+    def sparks(self, span: DrawnSpan) -> Sequence[Spark]:
         """The last hours, where anything of them is known."""
         return sparks(self.feed, span, self.now)
 

@@ -23,7 +23,7 @@ class Show(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class FeedFilter:
     """What the query of the page asks for; what is not understood asks for nothing."""
 
     words: str = ""

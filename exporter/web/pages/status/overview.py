@@ -12,8 +12,8 @@ from exporter.snapshot import Reloads, Snapshot
 from exporter.tasks import IN_FLIGHT
 from exporter.web.pages.filters import several
 from exporter.web.pages.status.card import FeedCard, Share, shares
-from exporter.web.pages.status.finding import Finding
-from exporter.web.pages.status.sparks import Span, span_of
+from exporter.web.pages.status.finding import FeedFilter
+from exporter.web.pages.status.sparks import DrawnSpan, span_of
 from exporter.web.pages.status.troubles import Trouble, merged, of_balances, of_configuration, of_replica, of_watching
 
 MANY = 12
@@ -41,7 +41,7 @@ class Overview:
     """The whole status page."""
 
     def __init__(
-        self, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float, finding: Finding | None = None
+        self, snapshot: Snapshot, reloads: Reloads, web_trouble: str, now: float, finding: FeedFilter | None = None
     ) -> None:
         self.cards = [FeedCard(feed, now, _elsewhere(snapshot, feed.provider)) for feed in snapshot.feeds]
         troubles = [
@@ -59,8 +59,8 @@ class Overview:
         ]
         """What is left, by provider, where it can be read."""
         self.replica = snapshot.replica
-        self.finding = finding or Finding()
-        self.span: Span = span_of(snapshot.feeds, now)
+        self.finding = finding or FeedFilter()
+        self.span: DrawnSpan = span_of(snapshot.feeds, now)
         """How far back all drawings go."""
 
     @property

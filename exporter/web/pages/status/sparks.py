@@ -18,7 +18,7 @@ LEAST = 2
 
 
 @dataclass(frozen=True)
-class Span:
+class DrawnSpan:
     """How far back drawings go."""
 
     hours: int
@@ -35,7 +35,7 @@ class Span:
         return self.steps // self.at_once
 
 
-SPANS = (Span(2, 1), Span(6, 1), Span(24, 3))
+SPANS = (DrawnSpan(2, 1), DrawnSpan(6, 1), DrawnSpan(24, 3))
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Spark:
     """Whose colour it has."""
     path: str
     """The area below the line; empty where there is nothing at all."""
-    span: Span
+    span: DrawnSpan
 
 
-def span_of(feeds: Iterable[FeedSnapshot], now: float) -> Span:
+def span_of(feeds: Iterable[FeedSnapshot], now: float) -> DrawnSpan:
     """The shortest that shows all that is known of these feeds."""
     longest = max((feed.last_day.at(now).reaches() for feed in feeds), default=0)
     return next((span for span in SPANS if longest <= span.steps), SPANS[-1])
 
 
-def sparks(feed: FeedSnapshot, span: Span, now: float) -> Sequence[Spark]:
+def sparks(feed: FeedSnapshot, span: DrawnSpan, now: float) -> Sequence[Spark]:
     """In flight, ended and failed; nothing where no sweep was complete or nothing happened."""
     last_day = feed.last_day.at(now)
     if not feed.swept or feed.succeeded is None or not (last_day.reaches() or feed.tasks):
@@ -76,12 +76,12 @@ def sparks(feed: FeedSnapshot, span: Span, now: float) -> Sequence[Spark]:
     return found
 
 
-def _highest(values: Sequence[int | None], span: Span) -> list[int | None]:
+def _highest(values: Sequence[int | None], span: DrawnSpan) -> list[int | None]:
     several = (values[at : at + span.at_once] for at in range(0, len(values), span.at_once))
     return [max((value for value in some if value is not None), default=None) for some in several]
 
 
-def _together(values: Sequence[int], span: Span) -> list[int]:
+def _together(values: Sequence[int], span: DrawnSpan) -> list[int]:
     return [sum(values[at : at + span.at_once]) for at in range(0, len(values), span.at_once)]
 
 
