@@ -191,9 +191,8 @@ class Client:
                     self.limit.pause(error.retry_after)
                 self.counts.add("api_errors_total", endpoint, error.error)
                 # What keeps the error must not keep the frames and inputs below: they hold the whole answer.
-                if not isinstance(error.__context__, CallError):
-                    error.__context__ = None
-                raise error.with_traceback(None)  # noqa: B904  # its context, a refusal before it, stays
+                error.__context__ = None
+                raise error.with_traceback(None)  # noqa: B904  # the error itself
         if endpoint != "account":  # how the vendor likes questions about the balance says nothing of the tasks
             self.limit.relax()
         return result

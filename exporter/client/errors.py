@@ -29,6 +29,8 @@ class CallError(Exception):
     """The HTTP status; None where none came."""
     excerpt: str = ""
     """What the body said, redacted."""
+    before: CallError | None = None
+    """The refusal after which this was tried."""
 
     def __init__(self, message: str, retry_after: float | None = None, *, cause: Cause | None = None) -> None:
         super().__init__(message)
@@ -128,8 +130,8 @@ class FailedCall:
     @classmethod
     def of(cls, error: CallError, at: float) -> Self | None:
         """The call that an error comes from; None if nothing was sent, as while the vendor has asked for a pause."""
-        call = error if error.endpoint else error.__context__  # what is raised on a refusal knows more of its cause
-        if not isinstance(call, CallError) or not call.endpoint:
+        call = error if error.endpoint else error.before  # what is raised on a refusal knows more of its cause
+        if call is None or not call.endpoint:
             return None
         told = error if error.error == call.error else call
         return cls(at, call.endpoint, call.status, call.error, str(told), call.excerpt, told.cause)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from exporter.client.errors import AuthRefused
+from exporter.client.errors import AuthRefused, CallError
 from exporter.config.models import Secret
 from exporter.tasks import Cause
 
@@ -45,8 +45,12 @@ class Token(ABC):
         token = await self.current()
         try:
             return await attempt(token)
-        except AuthRefused:
-            other = await self.instead_of(token)
+        except AuthRefused as refused:
+            try:
+                other = await self.instead_of(token)
+            except CallError as error:
+                error.before = refused
+                raise
             if other == token:
                 raise
         return await attempt(other)

@@ -324,7 +324,7 @@ PROVIDER_METRICS: tuple[Metric[AccountView], ...] = (
 REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
     _gauge(
         "lease_held",
-        "1 on the replica that polls the provider, 0 on the others. Only with a shared ledger, as the next three.",
+        "1 on the replica that polls the provider, 0 on the others. Served only with ledger.url.",
         lambda replica: [((name,), float(is_held)) for name, is_held in replica.held.items()],
         ("provider",),
     ),
@@ -332,15 +332,20 @@ REPLICA_METRICS: tuple[Metric[ReplicaSnapshot], ...] = (
         "lease_changes_total",
         "counter",
         ("provider", "change"),
-        "Leases that this replica has acquired, released in order, or lost because it could not renew them in time.",
+        "Leases that this replica acquired, released, or did not renew in time (lost). Served only with ledger.url.",
         lambda replica: replica.changes.items(),
     ),
-    _gauge("replica_info", "1, with the name of this replica.", lambda replica: [((replica.name,), 1)], ("replica",)),
+    _gauge(
+        "replica_info",
+        "1, with the name of this replica. Served only with ledger.url.",
+        lambda replica: [((replica.name,), 1)],
+        ("replica",),
+    ),
     Metric(
         "exporter_database_errors_total",
         "counter",
         ("failure",),
-        "Failures of the shared database as this replica has seen them. What failed is tried again.",
+        "Failures of the database as this replica saw them; it retries. Served only with ledger.url.",
         lambda replica: [((failure,), replica.database_failures.get(failure, 0)) for failure in DatabaseFailure],
     ),
 )

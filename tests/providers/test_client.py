@@ -872,8 +872,10 @@ async def test_an_error_raised_on_a_refusal_stands_for_the_refused_call() -> Non
     async def ask_and_explain(client: Client) -> None:
         try:
             await ask(client)
-        except AuthRefused:
-            raise AuthRefused("thrown out") from None
+        except AuthRefused as refused:
+            error = AuthRefused("thrown out")
+            error.before = refused
+            raise error from None
 
     async with client_of(lambda _: response(401)) as client:
         with pytest.raises(AuthRefused, match="thrown out") as failure:

@@ -263,9 +263,8 @@ class Examination:
             self._find(report, "warning", Cause.WATCH, trouble)
 
     def _fail(self, report: FeedReport, error: CallError) -> None:
-        refused = error.__context__  # by the vendor, before there was to be a new token
-        if isinstance(error, TokenWithheld) and isinstance(refused, AuthRefused):
-            self._fail(report, refused)
+        if isinstance(error, TokenWithheld) and error.before:
+            self._fail(report, error.before)
         cause = error.cause
         signed = self._provider.vendor.signs(self._settings)
         if isinstance(error, AuthRefused) and signed and abs(_skew(report)) > SIGNED_SKEW:
