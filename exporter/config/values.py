@@ -141,13 +141,13 @@ WebUrl = Annotated[
 ]
 """One page: without credentials, but for what its query may hold."""
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """How a word is written that may become a label."""
 
-Name = Annotated[str, Field(title="name", pattern=f"^{NAME}$")]
+Name = Annotated[str, Field(title="name", pattern=f"^{NAME.pattern}$")]
 """A word that may become a label."""
 
-Kind = Annotated[str, Field(title="name", pattern=f"^{NAME}(/{NAME})?$")]
+Kind = Annotated[str, Field(title="name", pattern=f"^{NAME.pattern}(/{NAME.pattern})?$")]
 """The name of a feed, which may have two parts, as a vendor's path has them."""
 
 

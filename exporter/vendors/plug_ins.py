@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -69,7 +68,7 @@ def _vendors(point: EntryPoint, known: Vendors) -> Iterator[tuple[Vendor, bool]]
 
 def _check(vendor: Vendor, settings: object, others: Collection[str]) -> None:
     """Raises ValueError and TypeError where a vendor cannot be a type beside the others."""
-    if not re.fullmatch(NAME, vendor.name):
+    if not NAME.fullmatch(vendor.name):
         raise ValueError("its vendor has no name that a type may have")
     if vendor.name in others:
         raise ValueError(f"there is another vendor of the name {vendor.name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
@@ -84,7 +83,7 @@ class Declarations:
 
     def _fault_of_name(self, name: str, declaration: VendorDeclaration | None, entry: Any) -> str:
         """What is wrong with the name of a declaration; empty if it is good."""
-        if not re.fullmatch(NAME, name):
+        if not NAME.fullmatch(name):
             allowed = "write letters, digits, `_`, `-` and `.`, at most 64 and a letter or digit first"
             return f"not a name for a type; {allowed}"
         replaces = declaration.replaces if declaration else isinstance(entry, dict) and "replaces" in entry
