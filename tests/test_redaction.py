@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.client.redaction.error_words import CHINESE, ENGLISH
@@ -221,6 +221,7 @@ def test_out_of_json_nothing_comes_but_words_that_are_known(body: Any) -> None:
     assert len(shown) <= EXCERPT_LENGTH
 
 
+@example(b'A"A')
 @given(st.one_of(st.binary(), FREE.map(str.encode), BODIES.map(lambda one: b"<p>" + json.dumps(one).encode())))
 def test_out_of_anything_else_nothing_comes_but_words_that_are_known(body: bytes) -> None:
     shown = excerpt(body)

@@ -218,9 +218,15 @@ def _pieces(text: str, secrets: frozenset[str]) -> Iterator[str]:
 
 
 def _closed_up(pieces: Iterable[str]) -> Iterator[str]:
-    """One gap for several in a row, and no space at either end."""
-    last, space = " ", ""
-    for piece in filter(None, pieces):
+    """One gap for several in a row, no space at either end, and one between words with nothing that may be shown."""
+    last, space, is_parted = " ", "", False
+    for piece in pieces:
+        if not piece:
+            is_parted = True
+            continue
+        if is_parted and not space and last[-1].isalnum() and piece[0].isalnum():
+            space = " "
+        is_parted = False
         if piece.isspace():
             space = space or piece
         elif piece != GAP or last != GAP:
