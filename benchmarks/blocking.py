@@ -42,9 +42,7 @@ async def run(quick: bool) -> list[Result]:
     standing = Standing(feeds, tasks)
     await standing.fill()
     polled = standing.polled
-    exposition = Exposition(
-        polled.snapshot, Reloads(), time.time, polled.awaited, take_in_turns=polled.snapshot_in_turns
-    )
+    exposition = Exposition(polled.snapshot, Reloads, time.time, polled.awaited, take_in_turns=polled.snapshot_in_turns)
     sockets = listen(["127.0.0.1:0"])
     server = Server(web.create(standing.polled, exposition))
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"

@@ -72,9 +72,7 @@ async def main(feeds: int, tasks: int, models: int) -> None:
     standing = Standing(feeds, tasks, models)
     await standing.fill()
     polled = standing.polled
-    exposition = Exposition(
-        polled.snapshot, Reloads(), time.time, polled.awaited, take_in_turns=polled.snapshot_in_turns
-    )
+    exposition = Exposition(polled.snapshot, Reloads, time.time, polled.awaited, take_in_turns=polled.snapshot_in_turns)
     ours = web.create(standing.polled, exposition)
     answer = await exposition.answer(OPENMETRICS)
     paths: dict[str, ASGIApp] = {"/fixed": Fixed(ours), "/peer": peer(b"".join(answer.pieces))}

@@ -107,7 +107,7 @@ async def _rates(extent: Extent, times: int) -> list[Result]:
 
         async def rate(account: PolledProvider) -> float:
             (loop,) = account.loops
-            exposition = Exposition(PolledProviders([account]).snapshot, Reloads(), time.time)
+            exposition = Exposition(PolledProviders([account]).snapshot, Reloads, time.time)
             began = time.perf_counter()
             await loop.sweep()
             body, _ = exposition.render("")

@@ -94,6 +94,8 @@ class UnmappedWords:
     """What they were meant to say, and the words in small letters, the latest last."""
     settings: Mapping[Field, str] = field(default_factory=dict)
     """The line of YAML for the provider that maps them, by a guess that a person has to confirm."""
+    unclear: frozenset[Field] = frozenset()
+    """Those whose line has a placeholder: nothing hints at the meaning of a word."""
     hidden: int = 0
     """How many there are besides, in which there may be content or a credential."""
 
@@ -293,7 +295,7 @@ class Snapshot:
         return self.feed(provider, kind), rest
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Reloads:
     """How the last load of the configuration went, and of the ledger at the start."""
 

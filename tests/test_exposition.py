@@ -7,7 +7,6 @@ import gzip
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +22,8 @@ from tests.harness import PATIENCE, Rig, Site, until
 from tests.harness.rig import OPENMETRICS
 
 
-def rig_of_one_feed(reloads: Reloads | None = None, **settings: Any) -> Rig:
-    rig = Rig(reloads=reloads)
+def rig_of_one_feed(**settings: Any) -> Rig:
+    rig = Rig()
     rig.connect("facewap", name="swap", **settings)
     return rig
 
@@ -91,25 +90,18 @@ async def test_packed_and_plain_bodies_are_the_same(rig: Rig, accept: str) -> No
     assert len(packed) < len(plain) / 4
 
 
-@dataclass
-class Reader(Reloads):
-    """Keeps which threads it was read in."""
-
-    threads: set[int] = field(default_factory=set)
-
-    def __getattribute__(self, name: str) -> object:
-        if name == "ledger_losses":
-            self.threads.add(threading.get_ident())
-        return super().__getattribute__(name)
-
-
 async def test_a_scrape_that_comes_before_the_first_body_holds_nothing_else_up() -> None:
-    reader = Reader()
-    rig = rig_of_one_feed(reader)
-    reader.threads.clear()
+    threads = set()
+
+    def reloads() -> Reloads:
+        threads.add(threading.get_ident())
+        return Reloads()
+
+    rig = rig_of_one_feed()
+    rig.exposition = Exposition(rig.polled.snapshot, reloads, rig.clock)
     assert "videotask_feed_info" in await scraped(rig)
-    assert reader.threads
-    assert threading.get_ident() not in reader.threads
+    assert threads
+    assert threading.get_ident() not in threads
     await rig.aclose()
 
 
@@ -188,7 +180,7 @@ async def test_without_a_feed_there_is_time_to_rest() -> None:
         passed += 1
         return Snapshot()
 
-    keeping = asyncio.create_task(Exposition(nothing, Reloads(), rig.clock).keep_fresh(asyncio.Event()))
+    keeping = asyncio.create_task(Exposition(nothing, Reloads, rig.clock).keep_fresh(asyncio.Event()))
     await asyncio.sleep(0.2)
     keeping.cancel()
     assert passed == 1
@@ -203,7 +195,7 @@ async def test_a_scrape_between_two_sweeps_takes_no_snapshot_even_if_a_first_swe
         taken += 1
         return rig.polled.snapshot()
 
-    rig.exposition = Exposition(take, Reloads(), rig.clock, rig.polled.awaited)
+    rig.exposition = Exposition(take, Reloads, rig.clock, rig.polled.awaited)
     keeping = asyncio.create_task(rig.exposition.keep_fresh(rig.collector.news))
     async with asyncio.timeout(PATIENCE):
         before = -1

@@ -161,4 +161,5 @@ async def test_a_word_that_was_not_seen_for_a_day_is_forgotten(gateway: Gateway,
     await rig.sweep(after=0)
     assert [word for _, word in unmapped(rig).words] == ["odd", "even"]
     rig.clock.now += 2
-    assert unmapped(rig) == UnmappedWords(((Field.STATE, "even"),), {Field.STATE: "states: {sora: {STATE: [even]}}"})
+    line = "states: {sora: {STATE: [even]}}"
+    assert unmapped(rig) == UnmappedWords(((Field.STATE, "even"),), {Field.STATE: line}, frozenset({Field.STATE}))

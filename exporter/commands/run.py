@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exporter.commands.ledgers.joining import held_by, leases_of
@@ -129,6 +129,7 @@ async def serve(
             await reload_now()
 
     async def reload_now() -> None:
+        nonlocal reloads
         if server.should_exit:
             return
         before = [one.provider.settings for one in collector.polled.by_name.values()]
@@ -144,11 +145,10 @@ async def serve(
             tried_again = isinstance(failure, (EnvironmentBroken, StoreError))
             if not tried_again or reloads.error != str(failure):
                 log.error("the configuration was not reloaded", extra={"error": "; ".join(str(failure).splitlines())})
-            reloads.successful, reloads.error = False, str(failure)
+            reloads = replace(reloads, successful=False, error=str(failure))
             raise failure from None
-        reloads.successful, reloads.succeeded_at, reloads.error = True, time.time(), ""
+        reloads = replace(reloads, successful=True, succeeded_at=time.time(), error="", remarks=fresh.remarks)
         log.info("configuration reloaded", extra={"providers": len(fresh.providers)})
-        reloads.remarks = fresh.remarks
         _log_remarks(fresh)
         for old, new in renamed(before, fresh.providers):
             log.warning(
@@ -162,7 +162,7 @@ async def serve(
     polled = collector.polled
     exposition = Exposition(
         polled.snapshot,
-        reloads,
+        lambda: reloads,
         time.time,
         polled.awaited,
         polled.is_held,
@@ -172,7 +172,7 @@ async def serve(
         polled,
         exposition,
         reload=reload if options.lifecycle else None,
-        reloads=reloads,
+        reloads=lambda: reloads,
         takes_tasks=lambda: options.watch_api or (options.web is not None and options.web.has_users),
         web_trouble=lambda: options.web.trouble if options.web else "",
         place=options.place,

@@ -137,7 +137,7 @@ class Exposition:
     def __init__(
         self,
         take: Callable[[], Snapshot],
-        reloads: Reloads,
+        reloads: Callable[[], Reloads],
         wall_clock: Callable[[], float],
         awaited: Callable[[], list[str]] = list,
         may_show: Callable[[Snapshot], bool] = lambda _: True,
@@ -252,7 +252,7 @@ class Exposition:
             parts["calls"][view.labels] = self._part("calls", view, view.calls_based_on)
         if snapshot.replica:
             parts["replica"][()] = _Written(None, _lines("replica", snapshot.replica), now)
-        parts["exporter"][()] = _Written(None, _lines("exporter", self._reloads), now)
+        parts["exporter"][()] = _Written(None, _lines("exporter", self._reloads()), now)
         self._parts = parts
         self._columns = [
             (frame, [one.lines[index] for one in written.values()])

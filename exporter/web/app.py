@@ -45,7 +45,7 @@ def create(
     wall_clock: Callable[[], float] = time.time,
     reload: Callable[[], Awaitable[None]] | None = None,
     *,
-    reloads: Reloads | None = None,
+    reloads: Callable[[], Reloads] = Reloads,
     takes_tasks: Callable[[], bool] = lambda: False,
     web_trouble: Callable[[], str] = str,
     place: Place = Place(),  # noqa: B008
@@ -59,7 +59,7 @@ def create(
     scrapes, searches = Scrapes(exposition), Searches()
     app = Starlette(
         routes=[
-            *pages.routes(source, reloads or Reloads(), wall_clock, web_trouble, searches),
+            *pages.routes(source, reloads, wall_clock, web_trouble, searches),
             *api.routes(source, wall_clock, searches, place.external_url),
             *intake.routes(source, takes_tasks),
             *_operations(source, reload),

@@ -55,16 +55,14 @@ class Rig:
     `collector.apply` is given runs by itself, as in the exporter.
     """
 
-    def __init__(
-        self, clock: HandClock | None = None, store: SqliteFile | str = ":memory:", reloads: Reloads | None = None
-    ) -> None:
+    def __init__(self, clock: HandClock | None = None, store: SqliteFile | str = ":memory:") -> None:
         """`store` may be the path of a ledger."""
         self.clock = clock or HandClock()
         self.store = SqliteFile(store) if isinstance(store, str) else store
         self.ledger = Ledger(SqliteStore(self.store), 7 * DAY)
         self.collector = Collector(self.ledger, self.clock)
         self.polled = self.collector.polled
-        self.exposition = self.exposing(reloads or Reloads(succeeded_at=self.clock.now))
+        self.exposition = self.exposing(Reloads(succeeded_at=self.clock.now))
         self._passes_pauses = False
 
     async def aclose(self) -> None:
@@ -171,7 +169,9 @@ class Rig:
 
     def exposing(self, reloads: Reloads) -> Exposition:
         polled = self.polled
-        return Exposition(polled.snapshot, reloads, self.clock, polled.awaited, take_in_turns=polled.snapshot_in_turns)
+        return Exposition(
+            polled.snapshot, lambda: reloads, self.clock, polled.awaited, take_in_turns=polled.snapshot_in_turns
+        )
 
     def text(self) -> str:
         """/metrics in the text format."""
@@ -201,7 +201,7 @@ class Rig:
     ) -> ASGIApp:
         """The web application; `more` is for `exporter.web.app.create`."""
         reloads = reloads or Reloads()
-        return web.create(self.polled, self.exposing(reloads), self.clock, reload, reloads=reloads, **more)
+        return web.create(self.polled, self.exposing(reloads), self.clock, reload, reloads=lambda: reloads, **more)
 
 
 Poll = Callable[..., Rig]

@@ -39,7 +39,7 @@ class Replica:
         self.keeper = Keeper(leases)
         self.collector = Collector(Among(store, 7 * DAY, self.keeper, leases.tell), lambda: time.time() + ahead)
         self.polled = self.collector.polled
-        exposition = Exposition(self.polled.snapshot, Reloads(), time.time, list, self.polled.is_held)
+        exposition = Exposition(self.polled.snapshot, Reloads, time.time, list, self.polled.is_held)
         self.app = web.create(self.polled, exposition, takes_tasks=lambda: True)
 
     def polls(self, provider: str) -> bool:

@@ -75,7 +75,7 @@ class Replica:
         self.keeper = Keeper(self.line, self.clock)
         self.collector = Collector(Among(share, 7 * DAY, self.keeper, nobody_told))
         self.polled = self.collector.polled
-        self.exposition = Exposition(self.polled.snapshot, Reloads(), time.time, list, self.polled.is_held)
+        self.exposition = Exposition(self.polled.snapshot, Reloads, time.time, list, self.polled.is_held)
 
     async def scrape(self) -> str:
         return b"".join((await self.exposition.answer("")).pieces).decode()

@@ -389,7 +389,7 @@ async def test_a_bug_costs_one_answer_and_its_line_in_the_log_tells_where_but_no
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     polled = Broken()
-    async with served(web.create(polled, Exposition(polled.snapshot, Reloads(), time.time))) as http:
+    async with served(web.create(polled, Exposition(polled.snapshot, Reloads, time.time))) as http:
         answer = await http.get("/api/v1/providers")
         assert (answer.status_code, answer.text) == (
             500,

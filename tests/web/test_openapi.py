@@ -81,7 +81,7 @@ async def test_the_description_is_served_as_it_is_made(http: httpx.AsyncClient) 
 
 
 async def test_every_endpoint_is_described_and_nothing_else(rig: Rig) -> None:
-    app = web.create(rig.polled, Exposition(rig.polled.snapshot, Reloads(), rig.clock), rig.clock)
+    app = web.create(rig.polled, Exposition(rig.polled.snapshot, Reloads, rig.clock), rig.clock)
     there = {
         (re.sub(r":path\b", "", route.path), method.lower())
         for route in app.routes

@@ -116,7 +116,7 @@ async def test_a_reload_that_failed_is_told_with_its_reason(rig: Rig) -> None:
 
 async def test_a_web_configuration_that_cannot_be_used_is_told(rig: Rig) -> None:
     await all_well(rig)
-    exposition = Exposition(rig.polled.snapshot, Reloads(), rig.clock)
+    exposition = Exposition(rig.polled.snapshot, Reloads, rig.clock)
     async with served(create(rig.polled, exposition, rig.clock, web_trouble=lambda: "web.yml:2: unknown key")) as http:
         text = await text_of(http)
     assert "One thing needs a look" in text

@@ -34,7 +34,7 @@ async def exported(provider: Provider, feed: Feed, sweep: Sweep, now: float) -> 
         await ledger.close()
     loop.status = FeedStatus(up=sweep.complete)
     account = AccountSnapshot(settings.name, settings.type, Counters(), None, 0, (), (), (loop.snapshot(),))
-    text, _ = Exposition(lambda: Snapshot((account,)), Reloads(), lambda: now).render("text/plain")
+    text, _ = Exposition(lambda: Snapshot((account,)), Reloads, lambda: now).render("text/plain")
     own = (f'provider="{settings.name}"', f'kind="{feed.kind}"')
     lines = [line for line in text.decode().splitlines() if all(label in line for label in own)]
     told = (line for line in lines if not line.endswith(" 0.0") or line.startswith("videotask_up{"))

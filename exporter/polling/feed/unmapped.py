@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 
 from exporter.client.redaction.own import credentials_of, identity_of
 from exporter.client.redaction.words import is_showable
@@ -64,11 +65,10 @@ class UnmappedTracker:
             self._hidden = {key: at for key, at in self._hidden.items() if at >= oldest}
             self._frozen = None
         if self._frozen is None:
-            words = {field: [word for part, word in self._seen if part is field] for field in Field}
-            lines = {
-                field: setting(field, {word: likely(field, word) for word in found}, self._kind)
-                for field, found in words.items()
-                if found
-            }
-            self._frozen = UnmappedWords(tuple(self._seen), lines, len(self._hidden))
+            guesses: dict[Field, dict[str, StrEnum | None]] = {}
+            for field, word in self._seen:
+                guesses.setdefault(field, {})[word] = likely(field, word)
+            lines = {field: setting(field, guesses[field], self._kind) for field in Field if field in guesses}
+            unclear = frozenset(field for field, words in guesses.items() if None in words.values())
+            self._frozen = UnmappedWords(tuple(self._seen), lines, unclear, len(self._hidden))
         return self._frozen

@@ -89,7 +89,7 @@ _TEMPLATES.filters.update(
 
 def routes(
     source: Source,
-    reloads: Reloads,
+    reloads: Callable[[], Reloads],
     wall_clock: Callable[[], float],
     web_trouble: Callable[[], str] = str,
     searches: Searches | None = None,
@@ -98,18 +98,19 @@ def routes(
     started, searches = wall_clock(), searches or Searches()
 
     def page(
-        request: Request, template: str, status: int = 200, snapshot: Snapshot | None = None, **shown: object
+        request: Request, template: str, snapshot: Snapshot, now: float, status: int = 200, **shown: object
     ) -> Response:
-        intervals = [feed.settings.poll_interval for feed in (snapshot or source.snapshot()).feeds]
+        """A page of one moment."""
+        intervals = [feed.settings.poll_interval for feed in snapshot.feeds]
         refresh = min(max(min(intervals, default=REFRESH_AT_MOST), REFRESH_AT_LEAST), REFRESH_AT_MOST)
-        return _rendered(request, template, status, now=wall_clock(), refresh=round(refresh), **shown)
+        return _rendered(request, template, status, now=now, refresh=round(refresh), **shown)
 
     async def status(request: Request) -> Response:
-        snapshot, trouble, now = await source.everything(), web_trouble(), wall_clock()
+        snapshot, loaded, trouble, now = await source.everything(), reloads(), web_trouble(), wall_clock()
 
         def summed_up() -> Response:
-            overview = Overview(snapshot, reloads, trouble, now, FeedFilter.of(request.query_params))
-            return page(request, "status.html", snapshot=snapshot, overview=overview, reloads=reloads, started=started)
+            overview = Overview(snapshot, loaded, trouble, now, FeedFilter.of(request.query_params))
+            return page(request, "status.html", snapshot, now, overview=overview, reloads=loaded, started=started)
 
         return await searches.run(summed_up, _address(request))
 
@@ -118,16 +119,17 @@ def routes(
         query = parse(request.query_params)
         found = await searches.run(lambda: find(snapshot, query, now), address)
         earlier = await _in_ledger(source, snapshot, found)
-        return await searches.run(lambda: listed(request, snapshot, found, earlier), address)
+        return await searches.run(lambda: listed(request, snapshot, now, found, earlier), address)
 
     def listed(
-        request: Request, snapshot: Snapshot, found: TaskPage, earlier: Sequence[tuple[FeedSnapshot, Task]]
+        request: Request, snapshot: Snapshot, now: float, found: TaskPage, earlier: Sequence[tuple[FeedSnapshot, Task]]
     ) -> Response:
         query = found.query
         return page(
             request,
             "tasks.html",
-            snapshot=snapshot,
+            snapshot,
+            now,
             found=found,
             query=query,
             earlier=earlier,
@@ -142,15 +144,16 @@ def routes(
         )
 
     async def task(request: Request) -> Response:
-        snapshot = await source.everything()
+        snapshot, now = await source.everything(), wall_clock()
         feed, task_id = snapshot.feed_at(*(request.path_params[name] for name in ("provider", "kind", "id")))
         task_id = task_id or request.query_params.get("id", "")
         if feed is None:
             return problem(request, 404, "No such feed is polled", f"Polled feeds: {snapshot.names}.")
         known = await source.find(feed.provider, feed.kind, task_id) if is_task_id(task_id) else None
         if known is None:
-            return page(request, "unknown.html", 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
-        return page(request, "task.html", story=TaskTimeline(feed, *known, wall_clock()), feed=feed, task=known[0])
+            return page(request, "unknown.html", snapshot, now, 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
+        timeline = TaskTimeline(feed, *known, now)
+        return page(request, "task.html", snapshot, now, story=timeline, feed=feed, task=known[0])
 
     async def alert(request: Request) -> Response:
         name = request.path_params.get("alert", "")

@@ -36,10 +36,10 @@ UNKNOWN_STATE = (
 MAP_IT = "If you know what the vendor means by it, add this to the settings of the provider {provider}, and reload."
 
 MEANINGS = {
-    "STATE": ", ".join(state for state in State if state is not State.LOST),
-    "REASON": ", ".join(Reason),
+    Field.STATE: " STATE stands for one of " + ", ".join(state for state in State if state is not State.LOST) + ".",
+    Field.REASON: " REASON stands for one of " + ", ".join(Reason) + ".",
 }
-"""What may stand for the placeholders of a setting that maps words."""
+"""What may stand for the placeholder of a setting that maps words."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class FeedCard:
     @property
     def mapping(self) -> tuple[str, Sequence[str]] | None:
         """What maps the vendor's words that no table knows: what to do, and lines of YAML."""
-        lines = list(self.feed.unmapped.settings.values())
-        return (self._map_it(lines), lines) if lines else None
+        settings = self.feed.unmapped.settings
+        return (self._map_it(settings), list(settings.values())) if settings else None
 
     @property
     def _look_up_notes(self) -> Iterable[str]:
@@ -200,9 +200,8 @@ class FeedCard:
     def troubles(self) -> Iterable[Trouble]:
         if outage := self.status.outage:
             whose = WHOSE_CAUSE.get(outage.cause, Whose.EXPORTER)
-            what = f"{self.name} cannot be read"
-            told = f"{words.plain(outage.label)}: {outage.words}"
-            yield Trouble(whose, what, told, outage.advice, outage.since, is_grave=True)
+            what, told = f"{self.name} cannot be read", f"{words.plain(outage.label)}: {outage.words}"
+            yield Trouble(whose, what, told, outage.advice, outage.since, is_grave=True, unread=self.name)
         elif self.follows_nothing and self.status.up is not None:
             told = "The feed cannot be listed, and no task id is watched."
             what = f"{self.name} has nothing to show"
@@ -214,17 +213,13 @@ class FeedCard:
         if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
             what = f"{words.several(count, 'task')} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
             told = "The exporter does not know the vendor's word for the state."
-            lines = [line for field, line in self.feed.unmapped.settings.items() if field is Field.STATE]
-            advice = f"{UNKNOWN_STATE} {self._map_it(lines)}" if lines else UNKNOWN_STATE
-            yield Trouble(Whose.EXPORTER, what, told, advice, is_first=True, settings=lines)
+            line = self.feed.unmapped.settings.get(Field.STATE)
+            advice = f"{UNKNOWN_STATE} {self._map_it([Field.STATE])}" if line else UNKNOWN_STATE
+            yield Trouble(Whose.EXPORTER, what, told, advice, is_first=True, settings=[line] if line else [])
 
-    def _map_it(self, lines: Iterable[str]) -> str:
-        """What to do with settings that map words."""
-        choices = (
-            f" {name} stands for one of {meanings}."
-            for name, meanings in MEANINGS.items()
-            if any(f"{name}: [" in line for line in lines)
-        )
+    def _map_it(self, fields: Iterable[Field]) -> str:
+        """What to do with the settings that map words of these."""
+        choices = (MEANINGS[field] for field in fields if field in self.feed.unmapped.unclear)
         return MAP_IT.format(provider=self.provider) + "".join(choices)
 
     def _failing(self) -> Iterable[Trouble]:

@@ -87,6 +87,8 @@ class Trouble:
     """Whether it comes before what else is worth a look."""
     settings: Sequence[str] = ()
     """Lines of YAML that would mend it."""
+    unread: str = ""
+    """What cannot be read, where that is the trouble."""
 
 
 def of_configuration(reloads: Reloads, web_trouble: str) -> Iterable[Trouble]:
@@ -136,7 +138,7 @@ def merged(troubles: Iterable[Trouble]) -> list[Trouble]:
     """Feeds that cannot be read for the same reason are named together: it is one trouble."""
     found: dict[tuple[object, ...], list[Trouble]] = {}
     for trouble in troubles:
-        alike = (trouble.whose, trouble.words, trouble.advice) if trouble.since else (trouble.what, trouble.words)
+        alike = (trouble.whose, trouble.words, trouble.advice) if trouble.unread else (trouble.what, trouble.words)
         found.setdefault(alike, []).append(trouble)
     return [_together(several) for several in found.values()]
 
@@ -145,7 +147,7 @@ def _together(several: Sequence[Trouble]) -> Trouble:
     first = several[0]
     if len(several) == 1:
         return first
-    names = [trouble.what.removesuffix(" cannot be read") for trouble in several]
+    names = [trouble.unread for trouble in several]
     if len(names) > FEW:
         names = [*names[:FEW], f"{len(names) - FEW} more feeds"]
     since = min(trouble.since for trouble in several if trouble.since is not None)
@@ -160,10 +162,10 @@ def of_balances(snapshot: Snapshot) -> Iterable[Trouble]:
         if balance is None:
             continue
         if balance.trouble:
-            what = f"The balance of {account.name} cannot be read"
             told = f"{balance.advice} The tasks of the account are not affected."
             whose = WHOSE_CAUSE.get(balance.cause, Whose.VENDOR) if balance.cause else Whose.VENDOR
-            yield Trouble(whose, what, balance.trouble, told.strip(), balance.since)
+            what = f"The balance of {account.name} cannot be read"
+            yield Trouble(whose, what, balance.trouble, told.strip(), balance.since, unread=f"{account.name}'s balance")
         elif balance.lasts is not None and balance.lasts < SOON:
             what = f"The balance of {account.name} ends in about {words.lasting(balance.lasts)}"
             told = f"{words.amount(balance.amount or 0.0, balance.unit)} are left, at the pace of the last six hours."
