@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 import httpx
@@ -198,16 +197,12 @@ class _NoTransport(httpx.AsyncBaseTransport):
 
 
 def _snapshot(
-    settings: ProviderSettings,
-    feed: Feed,
-    record: FeedRecord,
-    ended: Sequence[Row],
-    now: float,
+    settings: ProviderSettings, feed: Feed, record: FeedRecord, ended: Sequence[Row], now: float
 ) -> FeedSnapshot:
     last_day = LastDay.of(ended, record.in_flight, now)
     tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, last_day=last_day)
     tasks, ends = tracker.frozen
-    shown = FeedSnapshot(
+    return FeedSnapshot(
         provider=settings.name,
         type=settings.type,
         kind=feed.kind,
@@ -215,6 +210,7 @@ def _snapshot(
         document=(feed.document.title, feed.document.url),
         lists=feed.lists,
         settings=settings,
+        status=FeedStatus(up=None if tracker.is_stale(now) else True),
         interval=settings.poll_interval,
         since=tracker.since,
         swept=tracker.swept,
@@ -227,4 +223,3 @@ def _snapshot(
         models=tracker.models,
         units=feed.units,
     )
-    return shown if shown.is_stale(now) else replace(shown, status=FeedStatus(up=True))
