@@ -140,7 +140,7 @@ def test_a_copy_that_is_interrupted_goes_on_where_it_was(
     ]
     for rows, interrupt in zip((1, 5000, 10_000), interruptions, strict=True):
         network.restore()
-        network.delay = 0.02
+        network.delay = 0.05
         moving = Moving("--from", path, "--to", url)
         while moving.process.poll() is None and copied(postgresql) < rows:
             pass
