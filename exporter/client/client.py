@@ -150,6 +150,8 @@ class Client:
         self.counts = Counters()
         """`api_requests_total` (endpoint, code), `api_errors_total` (endpoint, error),
         `api_request_duration_seconds` (endpoint, histogram), `rate_limit_wait_seconds_total`."""
+        self.sent = 0
+        """Requests that were sent, whatever became of them; a budget counts them."""
         self.observer: Observer | None = None
         self.may_call: Callable[[], bool] = lambda: True
         """Calls wait while this is false: another process may poll the provider by now."""
@@ -278,6 +280,7 @@ class Client:
             finally:
                 await response.aclose()
         finally:
+            self.sent += 1
             self.counts.add("api_requests_total", endpoint, code)
 
     async def aclose(self) -> None:

@@ -262,8 +262,7 @@ class FeedLoop:
     async def _spend(self, kind: str = "") -> None:
         """Takes what all feeds of the provider sent off the budget, and keeps that. Raises StoreError."""
         if self.budget:
-            sent = sum(count for key, count in self.provider.client.counts.items() if key[0] == "api_requests_total")
-            self.budget.spend(int(sent), kind)
+            self.budget.spend(self.provider.client.sent, kind)
             await self._ledger.store.save_spent(self.provider.name, self.budget.text)
 
     async def _keep(self, sweep: Sweep) -> None:
