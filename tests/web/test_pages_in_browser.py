@@ -545,17 +545,17 @@ def test_rows_of_feeds_fit_the_screen(browser: Browser, many: Site, width: int) 
 def test_feeds_are_found_while_one_types(browser: Browser, many: Site) -> None:
     with visit(browser, many) as page:
         page.goto("/")
-        page.get_by_label("Name or type holds").press_sequentially("team-13")
+        page.get_by_label("Name or type contains").press_sequentially("team-13")
         expect(page.locator("article.feed h3")).to_have_text([re.compile("team-13/task")])
-        expect(page.get_by_label("Name or type holds")).to_be_focused()
+        expect(page.get_by_label("Name or type contains")).to_be_focused()
         assert page.url.endswith("/?q=team-13")
-        page.get_by_label("Name or type holds").fill("")
+        page.get_by_label("Name or type contains").fill("")
         expect(page.locator("table.rows tbody th[scope=row]")).to_have_count(MANY + 2)
 
 
 def test_feeds_are_found_without_a_script(browser: Browser, many: Site) -> None:
     with visit(browser, many, java_script_enabled=False) as page:
         page.goto("/")
-        page.get_by_label("Name or type holds").fill("team-13")
+        page.get_by_label("Name or type contains").fill("team-13")
         page.get_by_role("button", name="Show").click()
         assert page.locator("article.feed").count() == 1
