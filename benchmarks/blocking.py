@@ -1,4 +1,4 @@
-"""How long the event loop stands still while bodies are prepared and scraped, with 100,000 tasks in flight, and tasks change.
+"""How long the event loop stands still while bodies are prepared and scraped, and 100,000 tasks in flight change.
 
 1 % of the tasks change in each second, and a scraper asks for a body once a second. The same changes without anything
 that is prepared or asked for are the baseline: what is over and above is the exposition's. Goal: at most 10 ms.
