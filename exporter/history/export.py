@@ -104,7 +104,7 @@ class ExportOptions:
 
 
 def check_place(options: ExportOptions) -> None:
-    """Raises NoPlace where the output cannot be."""
+    """Raises NoOutput where the output cannot be."""
     output = options.output
     if output.is_dir():
         raise NoOutput(f"{output} is a folder; give the name of a file")

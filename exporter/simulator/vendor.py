@@ -126,7 +126,7 @@ class FakeCall(Request):
         return value if isinstance(value, dict) else None
 
     def number(self, name: str, default: int, least: float = 1, most: float = math.inf) -> int:
-        """A whole number of the query, or of the body of a POST. Raises Refused where it is none, or out of bounds."""
+        """A whole number of the query, or of the body of a POST. Raises CallRefused if it is none, or out of bounds."""
         value: object
         if self.method == "POST":
             body = self.json_object()
@@ -150,7 +150,7 @@ class FakeCall(Request):
         return [row(life, life.at(now)) for life in lives]
 
     def task(self, task_id: str | None = None) -> tuple[Life, LifeMoment]:
-        """The task with this id, else that of the path, as it is now. Raises Refused where there is none."""
+        """The task with this id, else that of the path, as it is now. Raises CallRefused where there is none."""
         life = self.vendor.world.find(self.feed, self.path_params["task_id"] if task_id is None else task_id)
         if life is None:
             raise CallRefused(self.vendor.unknown)
@@ -160,7 +160,7 @@ class FakeCall(Request):
 def endpoint(name: str, path: str, method: str = "GET") -> Callable[[H], H]:
     """Lets a handler answer at a path below the vendor's prefix, under a name. One handler may have several.
 
-    A handler returns JSON or a whole response, or raises Refused.
+    A handler returns JSON or a whole response, or raises CallRefused.
     """
 
     def mark(handler: H) -> H:
@@ -217,7 +217,7 @@ class FakeVendor:
         return call.headers.get(self.key_header) == f"{self.key_scheme}{next(iter(self.keys.values()))}"
 
     def check(self, call: FakeCall) -> None:
-        """Looks at the credentials before a handler gets the call. Raises Refused."""
+        """Looks at the credentials before a handler gets the call. Raises CallRefused."""
         if self.unauthorized is not None and not self.has_key(call):
             raise CallRefused(self.unauthorized)
 
