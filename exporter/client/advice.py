@@ -102,7 +102,8 @@ _ADVICE: dict[Cause, str] = {
         "exporter."
     ),
     Cause.VENDOR: (
-        "The vendor has an outage. Wait, and check its status page if it lasts; polling continues by itself."
+        "The vendor has an outage or another disturbance. Wait, and check its status page if it lasts; polling "
+        "continues by itself."
     ),
     Cause.CONTRACT: (
         "The response differs from the vendor's documentation. Check base_url ({base_url}) first; if it is right, the "
