@@ -276,7 +276,7 @@ class Exposition:
         of: Labels = (),
         until: Callable[[], float] = lambda: math.inf,
     ) -> _Written:
-        """A part of what is told of a feed or a provider, written again only if what there is no longer holds."""
+        """One part of the samples of a feed or a provider; unchanged parts are kept as they were written."""
         before = self._parts[part].get(view.labels)
         if before and before.based_on == based_on and before.since <= view.now < before.until:
             return before
