@@ -54,6 +54,7 @@ from exporter.simulator.world.profiles import PROFILES
 from exporter.tasks import Cause, Reason, State
 from exporter.vendors.registry import connect
 from tests.harness import ALL_FEEDS, UNLISTED, Door, Site, Start, page_of, settings_of, until
+from tests.harness.raw import talking
 from tests.simulator.faults import HTML, HUGE, answering, each, keyless, reset, rows, unheard_of
 
 pytestmark = pytest.mark.anyio
@@ -120,15 +121,12 @@ def practice(door: Door) -> Practice:
 async def answering_raw(answer: Callable[[], bytes], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that answers each request with these bytes."""
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer())
-        await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with talking(answer_once, tls) as port:
+        yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
 
 
 def causes(report: Any) -> list[tuple[str, str]]:

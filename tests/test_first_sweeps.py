@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from exporter.config.models import ProviderSettings
+from tests.harness.raw import talking
 from tests.harness.rig import Rig
 from tests.harness.vendors import account, settings_of
 from tests.harness.waiting import until
@@ -28,7 +29,6 @@ class SilentVendor:
         if path.endswith("list"):
             self.asked.append(path.split("/")[1])
         await self._ended.wait()
-        writer.close()
 
     def end(self) -> None:
         self._ended.set()
@@ -37,12 +37,10 @@ class SilentVendor:
 @pytest.fixture
 async def vendor() -> AsyncIterator[SilentVendor]:
     made = SilentVendor()
-    server = await asyncio.start_server(made.take, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield made
-    made.end()
-    server.close()
-    await server.wait_closed()
+    async with talking(made.take) as port:
+        made.url = f"http://127.0.0.1:{port}"
+        yield made
+        made.end()
 
 
 async def test_feeds_that_begin_later_are_swept_after_those_that_wait_already(vendor: SilentVendor) -> None:

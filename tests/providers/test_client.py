@@ -45,6 +45,7 @@ from exporter.client.errors import (
 )
 from exporter.ledger.counters import Counters
 from exporter.tasks import Cause
+from tests.harness.raw import talking
 
 SIZE_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer at most."""
@@ -118,18 +119,11 @@ def plain(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
 async def server(handler: Handler) -> AsyncIterator[str]:
     """A real server on loopback: its address."""
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handler(await reader.readuntil(b"\r\n\r\n"), writer)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handler(await reader.readuntil(b"\r\n\r\n"), writer)
 
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    listening.close()
+    async with talking(answer_once) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from exporter.client.transport.transport import AiohttpTransport
 from exporter.config.models import Secret
 from exporter.config.network import trust
 from tests.harness import PATIENCE, until
+from tests.harness.raw import talking
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -48,11 +49,8 @@ class Vendor:
         try:
             while await self._answered(reader, writer) and not self.closing:
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
         finally:
             self.open -= 1
-            writer.close()
 
     async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -72,10 +70,9 @@ def fields(head: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def listening(vendor: Vendor, tls: ssl.SSLContext | None = None) -> AsyncIterator[Vendor]:
-    server = await asyncio.start_server(vendor, "127.0.0.1", 0, ssl=tls)
-    vendor.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield vendor
-    server.close()
+    async with talking(vendor, tls) as port:
+        vendor.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        yield vendor
 
 
 @asynccontextmanager
@@ -306,9 +303,7 @@ async def socks5(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ask
     writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
     back.write(await reader.readuntil(b"\r\n\r\n"))
     writer.write(await there.read(65536))
-    await writer.drain()
     back.close()
-    writer.close()
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks"])
@@ -317,13 +312,11 @@ async def test_a_socks_proxy_is_used_and_resolves_names(
 ) -> None:
     asked: list[str] = []
     port = int(vendor.url.rpartition(":")[2])
-    server = await asyncio.start_server(lambda r, w: socks5(r, w, asked, port), "127.0.0.1", 0)
-    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    monkeypatch.setenv("ALL_PROXY", f"{scheme}://alice:p%40ss@{place}")
-    client = Client("http://vendor.invalid/api", rate=1e9, timeout=PATIENCE)
-    assert await ask(client, "/tasks") == {}
-    await client.aclose()
-    server.close()
+    async with talking(lambda r, w: socks5(r, w, asked, port)) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://alice:p%40ss@127.0.0.1:{proxy}")
+        client = Client("http://vendor.invalid/api", rate=1e9, timeout=PATIENCE)
+        assert await ask(client, "/tasks") == {}
+        await client.aclose()
     assert asked == ["alice:p@ss", "vendor.invalid"]
     assert vendor.heads[0].splitlines()[0] == "GET /api/tasks HTTP/1.1"
 
@@ -369,15 +362,13 @@ async def test_a_proxy_that_breaks_off_is_named(
             await reader.read(4096)
             writer.write(answer)
             await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    monkeypatch.setenv("ALL_PROXY", f"{proxy}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    client = Client(vendor_, rate=1e9, timeout=PATIENCE)
-    with pytest.raises(ConnectionFailed, match=told):
-        await ask(client)
-    await client.aclose()
-    server.close()
+    async with talking(serve) as port:
+        monkeypatch.setenv("ALL_PROXY", f"{proxy}://127.0.0.1:{port}")
+        client = Client(vendor_, rate=1e9, timeout=PATIENCE)
+        with pytest.raises(ConnectionFailed, match=told):
+            await ask(client)
+        await client.aclose()
 
 
 async def test_a_proxy_gets_its_user_and_the_vendor_does_not(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
