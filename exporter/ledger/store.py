@@ -49,7 +49,7 @@ class FeedRecord:
     ended: Sequence[Task] = ()
     """The oldest first."""
     by_step: Sequence[Row] = ()
-    """How many ended, by the steps of `last_day.py` in which they ended and began."""
+    """How many of them began, ended and failed, by the steps of `last_day.py`."""
 
 
 class Store(Protocol):

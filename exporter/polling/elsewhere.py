@@ -14,7 +14,7 @@ from exporter.client.client import Client
 from exporter.config.models import ProviderSettings
 from exporter.config.vendors.types import Vendors
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting.last_day import STEP, STEPS, LastDay, Row
+from exporter.ledger.counting.last_day import STEP, STEPS, LastDay
 from exporter.ledger.errors import StoreError
 from exporter.ledger.store import FeedRecord, SharedStore
 from exporter.ledger.tracker import Tracker
@@ -31,7 +31,10 @@ FRESH = 1.0
 FRESH_DAY = 60.0
 """The same for their last day, of which the database has to look at every end."""
 
-Rows = Mapping[tuple[str, str], Sequence[Row]]
+DAYS_AT_ONCE = 100
+"""Providers whose last day is read by one query: a day has up to 288 rows for each feed."""
+
+Days = Mapping[tuple[str, str], LastDay]
 
 Tell = Callable[[str, str, Sequence[str]], Awaitable[None]]
 """Notifies the holder of a provider's feed of new ids in the ledger and of changed tasks."""
@@ -55,7 +58,7 @@ class Elsewhere:
         self._one_at_a_time = asyncio.Lock()
         self._reading: tuple[frozenset[str], asyncio.Task[dict[str, AccountSnapshot]]] | None = None
         self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
-        self._last_day: tuple[float, frozenset[str], Rows] = (-FRESH_DAY, frozenset(), {})
+        self._days: tuple[float, frozenset[str], Days] = (-FRESH_DAY, frozenset(), {})
 
     def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
         """From now on the configuration has these providers."""
@@ -101,25 +104,32 @@ class Elsewhere:
         now = self._wall_clock()
         since = {name: now - self._settings[name].recent_window for name in sorted(providers)}
         records = await self._store.load_all(since)
-        ended = await self._ended(providers, now)
+        days = await self._last_days(providers, now)
         found = {}
         for name in providers:
-            found[name] = self._account(self._settings[name], records, ended, now)
+            found[name] = self._account(self._settings[name], records, days, now)
             await asyncio.sleep(0)  # they may be a thousand
         return found
 
-    async def _ended(self, providers: frozenset[str], now: float) -> Rows:
-        at, names, rows = self._last_day
-        if time.monotonic() >= at + FRESH_DAY or names != providers:
-            rows = await self._store.ended_by_step_in_all(sorted(providers), now - STEP * STEPS)
-            self._last_day = time.monotonic(), providers, rows
-        return rows
+    async def _last_days(self, providers: frozenset[str], now: float) -> Days:
+        """The last day of each feed, without what is in flight."""
+        at, names, days = self._days
+        if time.monotonic() < at + FRESH_DAY and names == providers:
+            return days
+        found, every = {}, sorted(providers)
+        for start in range(0, len(every), DAYS_AT_ONCE):
+            some = every[start : start + DAYS_AT_ONCE]
+            for feed, rows in (await self._store.ended_by_step_in_all(some, now - STEP * STEPS)).items():
+                found[feed] = LastDay.of(rows, (), now)
+                await asyncio.sleep(0)
+        self._days = time.monotonic(), providers, found
+        return found
 
     def _account(
         self,
         settings: ProviderSettings,
         records: Mapping[tuple[str, str], FeedRecord],
-        ended: Rows,
+        days: Days,
         now: float,
     ) -> AccountSnapshot:
         return AccountSnapshot(
@@ -135,7 +145,7 @@ class Elsewhere:
                     settings,
                     feed,
                     records.get((settings.name, feed.kind), FeedRecord()),
-                    ended.get((settings.name, feed.kind), ()),
+                    days.get((settings.name, feed.kind), LastDay()),
                     now,
                 )
                 for feed in self._feeds(settings.name)
@@ -196,10 +206,8 @@ class _NoTransport(httpx.AsyncBaseTransport):
     """Passes nothing on."""
 
 
-def _snapshot(
-    settings: ProviderSettings, feed: Feed, record: FeedRecord, ended: Sequence[Row], now: float
-) -> FeedSnapshot:
-    last_day = LastDay.of(ended, record.in_flight, now)
+def _snapshot(settings: ProviderSettings, feed: Feed, record: FeedRecord, day: LastDay, now: float) -> FeedSnapshot:
+    last_day = day.after(record.in_flight, (), {}, now)
     tracker = Tracker(settings.name, feed.kind, feed.clock, settings, settings.history, record, last_day=last_day)
     tasks, ends = tracker.frozen
     return FeedSnapshot(

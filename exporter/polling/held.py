@@ -17,6 +17,9 @@ from exporter.replicas.leases import Change
 from exporter.snapshot import ReplicaSnapshot
 from exporter.tasks import Task
 
+AHEAD = 64
+"""Providers that are read ahead by the same queries: of each, all that is in flight and has ended lately."""
+
 
 class Held:
     """Everything is held under epoch 0: the ledger is not shared."""
@@ -129,14 +132,14 @@ class Among(Held):
 
     async def read_ahead(self, wanted: Iterable[ProviderSettings], epochs: Mapping[str, int], now: float) -> None:
         """Reads at once what these providers, which are held, need at first: feeds, and tasks that ended lately."""
-        since = {
-            one.name: now - one.recent_window for one in wanted if (one.name, epochs[one.name]) not in self._ledgers
-        }
-        new = {name: epochs[name] for name in since}
+        new = [one for one in wanted if (one.name, epochs[one.name]) not in self._ledgers]
         with suppress(StoreError):  # each is read by itself then, and fails by itself
-            stores = await self._store.under_each(new, self.keeper.me, since, now - STEP * STEPS)
-            for lease in new.items():
-                self._keep(lease, stores[lease[0]])
+            for start in range(0, len(new), AHEAD):
+                since = {one.name: now - one.recent_window for one in new[start : start + AHEAD]}
+                leases = {name: epochs[name] for name in since}
+                stores = await self._store.under_each(leases, self.keeper.me, since, now - STEP * STEPS)
+                for lease in leases.items():
+                    self._keep(lease, stores[lease[0]])
 
     def ledger(self, provider: str, epoch: int) -> Ledger:
         """The ledger of a provider that is held."""

@@ -114,12 +114,12 @@ async def test_a_task_that_is_replaced_is_taken_back() -> None:
 
 
 def test_a_clock_that_is_ahead_dates_nothing_after_now() -> None:
-    last_day = LastDay.of([(step_of(START) + 9, step_of(START), True, 2)], [], START)
+    last_day = LastDay.of([(step_of(START), 2, 0, 0), (step_of(START) + 9, 0, 2, 2)], [], START)
     assert (last_day.last, last_day.ended[-1], last_day.failed[-1], last_day.begun[-1]) == (step_of(START), 2, 2, 2)
 
 
 def test_a_value_is_never_changed() -> None:
     before = LastDay()
-    after = LastDay.of([(step_of(START), step_of(START), False, 1)], [], START)
+    after = LastDay.of([(step_of(START), 1, 1, 0)], [], START)
     assert sum(before.ended) == 0
     assert sum(after.at(START + STEP).ended) == sum(after.ended) == 1

@@ -125,7 +125,7 @@ async def test_feeds_are_apart(store: Store) -> None:
     assert "vendor" in await store.providers()
 
 
-async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store: Store) -> None:
+async def test_a_step_is_one_row_of_what_began_ended_and_failed_in_it(store: Store) -> None:
     times: dict[str, Any] = {"first_seen": 5 * STEP, "changed": 9 * STEP}
     tasks = [
         *(Task(name, State.SUCCEEDED, **times, submitted=6 * STEP, ended=8 * STEP + 1) for name in "ab"),
@@ -133,11 +133,14 @@ async def test_ends_are_counted_by_the_steps_in_which_they_began_and_ended(store
         Task("d", State.FAILED, **times, ended=3 * STEP),
         Task("undated", State.SUCCEEDED, **times),
         Task("e", State.RUNNING, **times),
+        Task("quick", State.SUCCEEDED, 8 * STEP, 8 * STEP, ended=8 * STEP + 5),
+        Task("backwards", State.SUCCEEDED, 9 * STEP, 9 * STEP, ended=8 * STEP),
     ]
     await store.commit(changes(*tasks))
     assert sorted((await store.load("vendor", "kind", steps_since=4 * STEP)).by_step) == [
-        (8, 5, True, 1),
-        (8, 6, False, 2),
+        (5, 1, 0, 0),
+        (6, 2, 0, 0),
+        (8, 2, 5, 1),
     ]
     assert (await store.load("vendor", "other", steps_since=0)).by_step == []
 
@@ -148,7 +151,10 @@ async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_
     await store.commit(changes(ended("a", 8 * STEP, submitted=7 * STEP)))
     await store.commit(changes(ended("b", 9 * STEP, submitted=7 * STEP), kind="other"))
     found = await store.ended_by_step_in_all(["vendor", "nobody"], 0)
-    assert found == {("vendor", "kind"): [(8, 7, False, 1)], ("vendor", "other"): [(9, 7, False, 1)]}
+    assert {feed: sorted(rows) for feed, rows in found.items()} == {
+        ("vendor", "kind"): [(7, 1, 0, 0), (8, 0, 1, 0)],
+        ("vendor", "other"): [(7, 1, 0, 0), (9, 0, 1, 0)],
+    }
 
 
 async def test_one_question_finds_the_tasks_of_an_id_in_all_feeds(store: Store) -> None:

@@ -15,6 +15,7 @@ from exporter.config.models import ProviderSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.postgresql.database import Database
 from exporter.ledger.postgresql.store import PostgresqlStore
+from exporter.ledger.store import Changes
 from exporter.metrics.exposition import Exposition
 from exporter.polling.collector import Collector
 from exporter.polling.held import Among
@@ -22,9 +23,10 @@ from exporter.replicas.keeper import Keeper
 from exporter.replicas.postgresql import PostgresqlLeases
 from exporter.simulator import FACE_SWAP, SORA, Life
 from exporter.snapshot import Reloads
-from exporter.tasks import State
+from exporter.tasks import Clock, State, Task
+from exporter.vendors.registry import installed
 from exporter.web import app as web
-from tests.harness import DAY, UNLISTED, Site, until
+from tests.harness import DAY, UNLISTED, Site, account, settings_of, until
 from tests.web.serving import served
 
 pytestmark = pytest.mark.slow
@@ -104,6 +106,33 @@ async def test_pages_and_api_of_every_replica_show_every_provider_and_who_polls_
     metrics = (await client.get("/metrics")).text
     assert 'videotask_lease_held{provider="swap"} 0.0' in metrics
     assert "videotask_finished_total{" not in metrics
+
+
+async def test_each_of_very_many_providers_is_read_whether_it_is_polled_here_or_elsewhere(
+    stack: AsyncExitStack, ledger_url: str
+) -> None:
+    """One query reads many of them, but not all."""
+    wanted = [settings_of(account("chanjing", name=f"p{number}")) for number in range(130)]
+    store = await PostgresqlStore.open(ledger_url)
+    stack.push_async_callback(store.close)
+    now = time.time()
+    for one in wanted:
+        task = Task(f"of-{one.name}", State.SUCCEEDED, now - 1, now, ended=now - 1)
+        await store.commit(Changes(one.name, "video", now, now, now, [task]))
+    leases = PostgresqlLeases(await stack.enter_async_context(Database(ledger_url)), "one", 5.0)
+    held = Among(store, 7 * DAY, Keeper(leases), leases.tell)
+
+    held.elsewhere.configure({one.name: one for one in wanted}, installed())
+    shown = await held.elsewhere.accounts([one.name for one in wanted])
+    feeds = [feed for one in shown.values() for feed in one.feeds if feed.kind == "video"]
+    assert [sum(feed.last_day.at(now).ended) for feed in feeds] == [1] * 130
+
+    epochs = dict.fromkeys((one.name for one in wanted), 1)
+    await held.read_ahead(wanted, epochs, now)
+    for one in wanted:
+        tracker = await held.ledger(one.name, 1).open(one.name, "video", Clock.PROVIDER, one, now)
+        assert [task.id for task in tracker.recent(now)] == [f"of-{one.name}"]
+        assert sum(tracker.last_day.at(now).ended) == 1
 
 
 async def test_ids_that_any_replica_is_given_reach_the_holder_at_once(

@@ -20,7 +20,7 @@ STEPS = 288
 """A day."""
 
 Row = tuple[int, int, int, int]
-"""Of tasks that ended: the step of the end, the step of the begin, whether they failed, and how many they are."""
+"""The number of a step, and how many began, ended and failed in it of the tasks that have ended."""
 
 
 def step_of(at: float) -> int:
@@ -51,10 +51,8 @@ class LastDay:
     def of(cls, rows: Iterable[Row], in_flight: Iterable[Task], now: float) -> Self:
         """Out of what a store holds."""
         rows = list(rows)
-        begun = [(min(begin, end), count) for end, begin, _, count in rows]
+        begun, ended, failed = ([(row[0], row[column]) for row in rows] for column in (1, 2, 3))
         begun += [(step_of(begin_of(task)), 1) for task in in_flight]
-        ended = [(end, count) for end, _, _, count in rows]
-        failed = [(end, count) for end, _, has_failed, count in rows if has_failed]
         return cls()._with(step_of(now), begun, ended, failed)
 
     def after(self, tasks: Iterable[Task], gone: Iterable[str], in_flight: Mapping[str, Task], now: float) -> LastDay:

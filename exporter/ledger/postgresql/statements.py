@@ -88,14 +88,29 @@ FROM videotask.tasks WHERE feed = ANY(ARRAY(SELECT f.id FROM videotask.feeds AS 
 """
 STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
-_BY_STEP = f"""floor(placed / {STEP})::bigint AS e, floor(coalesce(submitted, first_seen) / {STEP})::bigint AS b,
-    state = '{State.FAILED}' AS f, count(*)"""
-_DATED = "is_end AND placed >= %s AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL"
-ENDED_BY_STEP = f"SELECT {_BY_STEP} FROM videotask.tasks WHERE feed = {_FEED} AND {_DATED} GROUP BY e, b, f"
-ENDED_BY_STEP_OF = f"""
-SELECT provider, kind, {_BY_STEP} FROM videotask.tasks JOIN videotask.feeds ON feed = videotask.feeds.id
-WHERE provider = ANY(%s) AND {_DATED} GROUP BY provider, kind, e, b, f
+
+
+def _by_step(feeds: str) -> str:
+    """The steps of the feeds that a condition selects; the last columns name the feed."""
+    return f"""
+WITH ends AS (
+    SELECT feed AS of, floor(least(placed, coalesce(submitted, first_seen)) / {STEP})::bigint AS begun_in,
+        floor(placed / {STEP})::bigint AS ended_in, count(*) AS number,
+        count(*) FILTER (WHERE state = '{State.FAILED}') AS failed
+    FROM videotask.tasks
+    WHERE {feeds} AND is_end AND placed >= %s AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL
+    GROUP BY of, begun_in, ended_in
+), steps AS (
+    SELECT of, begun_in AS step, number AS begun, 0 AS ended, 0 AS failed FROM ends
+    UNION ALL SELECT of, ended_in, 0, number, failed FROM ends
+)
+SELECT step, sum(begun)::bigint, sum(ended)::bigint, sum(failed)::bigint, provider, kind
+FROM steps JOIN videotask.feeds ON of = id GROUP BY provider, kind, step
 """
+
+
+ENDED_BY_STEP = _by_step(f"feed = {_FEED}")
+ENDED_BY_STEP_OF = _by_step("feed = ANY(ARRAY(SELECT id FROM videotask.feeds WHERE provider = ANY(%s)))")
 UNPAID_SINCE = f"""
 {_TASKS} is_end AND placed >= %s AND state IN ({MEASURED}) AND ' ' || told || ' ' NOT LIKE '%% {USAGE} %%'
 ORDER BY placed DESC, id DESC LIMIT %s

@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Self, TypeVar
 
@@ -23,6 +23,7 @@ from exporter.ledger.store import SHOWN, STEPS_KEPT, Changes, FeedRecord, Store
 from exporter.tasks import Step, Task
 
 T = TypeVar("T")
+K = TypeVar("K")
 Statement = tuple[str, Sequence[object]]
 
 CHARACTERS_AT_ONCE = 500_000
@@ -63,9 +64,14 @@ class PostgresqlStore:
     ) -> Mapping[str, Store]:
         known = await self._known(ended_since)
         steps = await self.ended_by_step_in_all(list(leases), steps_since)
-        read = _ReadAhead(known, ended_since, steps, steps_since)
+        read: defaultdict[str, dict[str, tuple[FeedRecord, int]]] = defaultdict(dict)
+        for (provider, kind), (record, version) in known.items():
+            read[provider][kind] = replace(record, by_step=steps.get((provider, kind), [])), version
         return {
-            provider: _ReadStore(self.database, (provider, holder, epoch), read) for provider, epoch in leases.items()
+            provider: _ReadStore(
+                self.database, (provider, holder, epoch), read[provider], ended_since[provider], steps_since
+            )
+            for provider, epoch in leases.items()
         }
 
     async def providers(self) -> list[str]:
@@ -84,8 +90,8 @@ class PostgresqlStore:
             in_flight = await _rows(connection, task_of, say.IN_FLIGHT, about)
             recent, day = (*about, ended_since), (*about, steps_since)
             ended = await _rows(connection, task_of, say.ENDED_SINCE, recent) if ended_since < math.inf else []
-            by_step = await _rows(connection, tuple, say.ENDED_BY_STEP, day) if steps_since < math.inf else []
-            return FeedRecord(since, horizon, polled, counts, in_flight, ended, by_step)
+            steps = await _rows(connection, _step_with_feed, say.ENDED_BY_STEP, day) if steps_since < math.inf else []
+            return FeedRecord(since, horizon, polled, counts, in_flight, ended, [row for row, _ in steps])
 
         return await self.database.run(work)
 
@@ -105,8 +111,8 @@ class PostgresqlStore:
             counts: defaultdict[int, Counters] = defaultdict(Counters)
             for (key, value), feed in await _rows(connection, _with_feed(total_of), say.COUNTS_OF, [ids, list(keys)]):
                 counts[feed][key] = value
-            in_flight = _by_feed(await _rows(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids]))
-            ended = _by_feed(await _rows(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when]))
+            in_flight = await _grouped(connection, _with_feed(task_of), say.IN_FLIGHT_OF, [ids])
+            ended = await _grouped(connection, _with_feed(task_of), say.ENDED_OF, [ids, since_when])
             return {
                 (provider, kind): (
                     FeedRecord(since, horizon, polled, counts[feed], in_flight[feed], ended[feed]),
@@ -120,10 +126,10 @@ class PostgresqlStore:
     async def ended_by_step_in_all(
         self, providers: Sequence[str], when: float
     ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
-        found: defaultdict[tuple[str, str], list[last_day.Row]] = defaultdict(list)
-        for provider, kind, *row in await self._made(tuple, say.ENDED_BY_STEP_OF, list(providers), when):
-            found[provider, kind].append(tuple(row))
-        return found
+        values = [list(providers), when]
+        return await self.database.run(
+            lambda connection: _grouped(connection, _step_with_feed, say.ENDED_BY_STEP_OF, values)
+        )
 
     async def unpaid_since(self, provider: str, kind: str, when: float, limit: int) -> list[Task]:
         return (await self._made(task_of, say.UNPAID_SINCE, provider, kind, when, limit))[::-1]
@@ -206,43 +212,36 @@ class PostgresqlStore:
         return rows
 
 
-@dataclass(frozen=True)
-class _ReadAhead:
-    """What was read at once of several providers."""
-
-    known: Mapping[tuple[str, str], tuple[FeedRecord, int]]
-    ended_since: Mapping[str, float]
-    steps: Mapping[tuple[str, str], Sequence[last_day.Row]]
-    steps_since: float
-
-
 class _ReadStore(PostgresqlStore):
-    """One that has been read already: until its first commit, its feeds are as they were read."""
+    """One that has been read already: the first `load` of each feed before the first commit returns what was read."""
 
-    def __init__(self, database: Database, lease: tuple[str, str, int], read: _ReadAhead) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: tuple[str, str, int],
+        read: dict[str, tuple[FeedRecord, int]],
+        ended_since: float,
+        steps_since: float,
+    ) -> None:
+        """With the feeds of the provider by their kinds, and their versions; ends were read from these times on."""
         super().__init__(database, lease)
-        self._ahead: _ReadAhead | None = read
+        self._read_ahead: dict[str, tuple[FeedRecord, int]] | None = read
+        self._since = ended_since, steps_since
+        self._loaded: set[str] = set()
 
     async def load(
         self, provider: str, kind: str, ended_since: float = math.inf, steps_since: float = math.inf
     ) -> FeedRecord:
-        read, feed = self._ahead, (provider, kind)
-        if read is None or ended_since < read.ended_since[provider] or steps_since < read.steps_since:
+        reaches = ended_since >= self._since[0] and steps_since >= self._since[1]
+        if self._read_ahead is None or kind in self._loaded or not reaches:
             return await super().load(provider, kind, ended_since, steps_since)
-        record, self._versions[feed] = read.known.get(feed, (FeedRecord(), 0))
-        ended = [task for task in record.ended if task.placed_at >= ended_since]
-        return replace(record, ended=ended, by_step=read.steps.get(feed, []))
+        self._loaded.add(kind)
+        record, self._versions[provider, kind] = self._read_ahead.pop(kind, (FeedRecord(), 0))
+        return replace(record, ended=[task for task in record.ended if task.placed_at >= ended_since])
 
     async def commit(self, changes: Changes) -> None:
-        self._ahead = None
+        self._read_ahead = None
         await super().commit(changes)
-
-
-def _by_feed(rows: Iterable[tuple[Task, int]]) -> Mapping[int, list[Task]]:
-    found: defaultdict[int, list[Task]] = defaultdict(list)
-    for task, feed in rows:
-        found[feed].append(task)
-    return found
 
 
 def _statements(changes: Changes, version: int | None) -> Iterator[Statement]:
@@ -299,17 +298,43 @@ async def _found(connection: Connection, texts: Sequence[str], values: Sequence[
 
 
 async def _rows(connection: Connection, make: Callable[[Any], T], query: str, values: Sequence[object]) -> list[T]:
-    """What each row is made into, so many at once that the event loop is not held up."""
+    """What each row is made into."""
     found: list[T] = []
+    await _fetch(connection, query, values, lambda rows: found.extend(map(make, rows)))
+    return found
+
+
+async def _grouped(
+    connection: Connection, make: Callable[[Any], tuple[T, K]], query: str, values: Sequence[object]
+) -> Mapping[K, list[T]]:
+    """What each row is made into, by its key."""
+    found: defaultdict[K, list[T]] = defaultdict(list)
+
+    def take(rows: Sequence[Any]) -> None:
+        for one, key in map(make, rows):
+            found[key].append(one)
+
+    await _fetch(connection, query, values, take)
+    return found
+
+
+async def _fetch(
+    connection: Connection, query: str, values: Sequence[object], take: Callable[[Sequence[Any]], None]
+) -> None:
+    """Hands on the rows of a query, so many at once that the event loop is not held up."""
     async with connection.cursor("rows") as cursor:
         await cursor.execute(query.encode(), values)
         while rows := await cursor.fetchmany(AT_ONCE):
-            found += map(make, rows)
+            take(rows)
             if len(rows) < AT_ONCE:
                 break
-    return found
 
 
 def _with_feed(make: Callable[[Any], T]) -> Callable[[Any], tuple[T, int]]:
     """The same of rows whose last column is the number of the feed."""
     return lambda row: (make(row[:-1]), row[-1])
+
+
+def _step_with_feed(row: Any) -> tuple[last_day.Row, tuple[str, str]]:
+    """A step's row, and the provider and kind in the last columns."""
+    return row[:4], row[4:]

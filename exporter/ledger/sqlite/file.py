@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.ledger.counters import Counters
-from exporter.ledger.counting import last_day
+from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.sqlite import recovery
@@ -36,10 +36,17 @@ log = logging.getLogger(__name__)
 _UPSERT_TASK = f"INSERT OR REPLACE INTO tasks (feed, {COLUMNS}, placed, is_end) VALUES ({', '.join('?' * (COUNT + 3))})"  # noqa: S608  # our own constants
 _IDS_AT_ONCE = 500
 _ENDED_BY_STEP = f"""
-SELECT CAST(placed / {last_day.STEP} AS INTEGER) AS e,
-    CAST(coalesce(submitted, first_seen) / {last_day.STEP} AS INTEGER) AS b,
-    state = '{State.FAILED}' AS f, count(*) FROM tasks WHERE feed = ? AND is_end AND placed >= ?
-    AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL GROUP BY e, b, f
+WITH ends AS (
+    SELECT CAST(min(placed, coalesce(submitted, first_seen)) / {STEP} AS INTEGER) AS begun_in,
+        CAST(placed / {STEP} AS INTEGER) AS ended_in, count(*) AS number, sum(state = '{State.FAILED}') AS failed
+    FROM tasks WHERE feed = ? AND is_end AND placed >= ?
+        AND coalesce(ended, seen_ended, dated, submitted) IS NOT NULL
+    GROUP BY begun_in, ended_in
+), steps AS (
+    SELECT begun_in AS step, number AS begun, 0 AS ended, 0 AS failed FROM ends
+    UNION ALL SELECT ended_in, 0, number, failed FROM ends
+)
+SELECT step, sum(begun), sum(ended), sum(failed) FROM steps GROUP BY step
 """  # noqa: S608  # of constants
 _BROKEN_WORDS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE state NOT IN ({}) OR reason NOT IN ({}))".format(  # noqa: S608
     *(", ".join(f"'{word}'" for word in words) for words in (State, Reason))
