@@ -32,6 +32,7 @@ BENCHMARKS = (
     "sweeps",
     "polling",
     "crowd",
+    "elsewhere",
     "replicas",
     "history",
 )

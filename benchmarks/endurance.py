@@ -172,7 +172,7 @@ class Months:
 
     @property
     def held(self) -> int:
-        """What is held in memory: the entries of every collection of the feed's loop and of its book."""
+        """What is held in memory: the entries of every collection of the feed's loop and of its tracker."""
         values = [*vars(self.loop).values(), *vars(self.loop.tracker).values()]
         return sum(len(value) for value in values if isinstance(value, Sized) and not isinstance(value, str))
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.vendor ACCOUNTS TASKS CHANGES       writes its port
 
-It speaks MetaStudio's list, which can be asked for the tasks in flight alone, below /NUMBER of each account. From the
-first request to /changes on, CHANGES tasks a second begin to run, now in this account, now in that. /changes reports
-each when it was, in which account, and how many ran there from then on.
+It speaks MetaStudio's list, which can be asked for the tasks in flight alone, below /NUMBER of each account, and has
+one balance for all. From the first request to /changes on, CHANGES tasks a second begin to run, now in this account,
+now in that. /changes reports each when it was, in which account, and how many ran there from then on.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Vendor:
         if path == "/changes":
             self._changing = self._changing or asyncio.create_task(self._change())
             return json.dumps(self._changes).encode()
+        if path.endswith("/balances"):
+            return b'{"account_balances": [{"account_type": 1, "amount": 100}], "currency": "CNY"}'
         account = self._accounts[int(path.split("/")[1])]
         if "job_id" in query:
             return account.one(query["job_id"][0])
