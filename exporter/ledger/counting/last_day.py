@@ -58,7 +58,7 @@ class LastDay:
     def after(self, tasks: Iterable[Task], gone: Iterable[str], in_flight: Mapping[str, Task], now: float) -> LastDay:
         """With what a sweep changes: tasks that are new, go on or have ended, and those that are to be forgotten.
 
-        `in_flight` is what was in flight before it. Ends at a time that nothing tells are left out.
+        `in_flight` is what was in flight before it. Ends whose time is unknown are left out.
         """
         begun: list[tuple[int, int]] = []
         ended: list[tuple[int, int]] = []
