@@ -104,6 +104,21 @@ class TaskQuery(BaseModel):
         """Whether tasks of a feed are asked for."""
         return self.provider in (None, feed.provider) and self.kind in (None, feed.kind)
 
+    def filter_of(self, feed: FeedSnapshot) -> Callable[[Task], bool]:
+        """Says of a task of a feed whether it is asked for."""
+        model = self.model
+        states, reasons, text = frozenset(self.state), frozenset(self.reason), (self.id or "").casefold()
+
+        def matches(task: Task) -> bool:
+            return (
+                (model is None or (bool(task.model) and model in (task.model, feed.model_of(task))))
+                and (not states or task.state in states)
+                and (not reasons or task.reason in reasons)
+                and (not text or text in task.id.casefold())
+            )
+
+        return matches
+
     def encoded(self, **changes: object) -> str:
         """As the query of a URL, with some values changed; what is as by default is left out."""
         return urlencode(self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True), doseq=True)
@@ -182,7 +197,7 @@ def find(snapshot: Snapshot, query: TaskQuery, now: float) -> TaskPage:
     # Without what they are ordered by: to free that for 100,000 tasks at once would hold up everything for 15 ms.
     runs: list[tuple[FeedSnapshot, list[Task]]] = []
     for feed in snapshot.feeds:
-        matches = _filter_of(query, feed)
+        matches = query.filter_of(feed)
         recent = feed.recent(now)
         known += len(feed.tasks) + len(recent)
         for tasks in (feed.tasks, recent) if query.concerns(feed) else ():
@@ -209,21 +224,6 @@ def _ranked(
 ) -> Iterator[tuple[tuple[object, ...], FeedSnapshot, Task]]:
     for task in tasks:
         yield order(feed, task), feed, task
-
-
-def _filter_of(query: TaskQuery, feed: FeedSnapshot) -> Callable[[Task], bool]:
-    model = query.model
-    states, reasons, text = frozenset(query.state), frozenset(query.reason), (query.id or "").casefold()
-
-    def matches(task: Task) -> bool:
-        return (
-            (model is None or (bool(task.model) and model in (task.model, feed.model_of(task))))
-            and (not states or task.state in states)
-            and (not reasons or task.reason in reasons)
-            and (not text or text in task.id.casefold())
-        )
-
-    return matches
 
 
 def _order_of(query: TaskQuery, now: float) -> _Order:

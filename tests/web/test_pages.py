@@ -433,6 +433,18 @@ async def test_a_whole_id_finds_a_task_that_ended_long_ago(tasks: Rig, http: htt
     assert "The ledger remembers" not in await text_of(http, "/tasks?id=gamma&kind=video")
 
 
+async def test_a_whole_id_finds_a_task_of_a_model_without_series_that_ended_long_ago() -> None:
+    async with studio(model_limit=1) as rig, served(rig.app()) as http:
+        for task_id, model in (("first", "acme/v1"), ("second", "acme/v2")):
+            await rig.show(Observation(task_id, State.RUNNING, model=model))
+            await rig.show(Observation(task_id, State.SUCCEEDED, model=model, ended=rig.clock.now))
+        rig.clock.now += 2 * 3600
+        for model in ("other", "acme/v2"):
+            assert "The ledger remembers: second" in await text_of(http, f"/tasks?id=second&model={model}")
+        for query in ("id=first&model=other", "id=second&model=acme/v1", "id=second&state=failed"):
+            assert "The ledger remembers" not in await text_of(http, f"/tasks?{query}")
+
+
 @pytest.mark.parametrize(
     ("query", "why"),
     [

@@ -227,9 +227,8 @@ async def _in_ledger(source: Source, snapshot: Snapshot, found: TaskPage) -> lis
         for feed in snapshot.feeds
         if query.concerns(feed)
         and (task := known.get(feed.labels))
-        and task.state in (query.state or ENDS)
-        and task.reason in (query.reason or (task.reason,))
-        and query.model in (None, task.model)
+        and (query.state or task.state.is_end)
+        and query.filter_of(feed)(task)
     ]
 
 
