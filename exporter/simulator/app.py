@@ -33,9 +33,9 @@ class Simulator(Starlette):
     The vendors are those of the world's feeds. `credentials` are what they accept; `limits` replaces the documented
     rate limits ({} for none).
 
-    `faults` begins empty. An entry, keyed by "type", "type/kind" or "type/endpoint" (as in `Vendor.requests`), answers
-    all that comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`. Remove it,
-    and the vendor is well again.
+    `faults` begins empty. An entry, keyed by "type", "type/kind" or "type/endpoint" (as in `FakeVendor.requests`),
+    answers all that comes there: `simulator.faults["chanjing/video/list"] = Response("<html>", 502)`, or `= hang`.
+    Remove it, and the vendor is well again.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def fake_of(name: str) -> type[FakeVendor]:
         raise LookupError(f"no vendor is simulated as {name}; allowed: {', '.join(names())}")
     module = import_module(f"exporter.simulator.vendors.{name}")
     classes = (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, FakeVendor))
-    return next(one for one in classes if getattr(one, "type", None) == name)  # Vendor itself has no type
+    return next(one for one in classes if getattr(one, "type", None) == name)  # FakeVendor itself has no type
 
 
 def profiles_of(types: Iterable[str]) -> tuple[Profile, ...]:

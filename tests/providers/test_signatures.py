@@ -110,6 +110,16 @@ async def test_the_balance_is_asked_for_with_the_pair_of_keys(
     assert "KEY" not in request.headers["Authorization"]
 
 
+async def test_the_call_for_the_balance_names_the_service_that_reports_it(connect: Connect) -> None:
+    ark = connect(ARK, {"Result": {"AvailableBalance": "1"}})
+    await ark.balance()
+    assert "/cn-north-1/billing/request, " in ark.vendor.requests[0].headers["Authorization"]
+    wan = connect(WAN, {"Data": {"AvailableAmount": "1"}})
+    await wan.balance()
+    asked = wan.vendor.requests[0].headers
+    assert (asked["x-acs-action"], asked["x-acs-version"]) == ("QueryAccountBalance", "2017-12-14")
+
+
 @pytest.mark.parametrize(
     ("given", "answer"),
     [

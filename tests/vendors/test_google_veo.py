@@ -150,6 +150,7 @@ def refused(status: int, message: str, reason: str = "") -> tuple[int, Any]:
     [
         (refused(400, "API key not valid. Please pass a valid API key.", "API_KEY_INVALID"), AuthRefused),
         (refused(400, "API key not valid. Please pass a valid API key."), AuthRefused),
+        (refused(400, "Clé API incorrecte.", "API_KEY_INVALID"), AuthRefused),
         (refused(400, "Invalid operation name."), RequestInvalid),
         (refused(401, "Request had invalid authentication credentials."), AuthRefused),
         (refused(403, "The caller does not have permission", "SERVICE_DISABLED"), AuthRefused),
