@@ -141,6 +141,7 @@ async def test_an_unset_submission(connect: Connect, unset: int | None) -> None:
 MESSAGES = [
     ("蝉豆不足扣费失败", Reason.INSUFFICIENT_BALANCE),
     ("蝉豆余额不足，请充值", Reason.INSUFFICIENT_BALANCE),
+    ("蝉豆不足", Reason.INSUFFICIENT_BALANCE),
     ("账户欠费", Reason.INSUFFICIENT_BALANCE),
     ("您需要至少输入1S以上的内容", Reason.INVALID_INPUT),
     ("音频中没有人声,请检查是否为单声道", Reason.INVALID_INPUT),

@@ -194,6 +194,7 @@ async def test_a_detail_without_a_task(connect: Connect, data: object) -> None:
     ("status", "body", "error"),
     [
         (200, {"code": 510, "msg": "系统异常"}, VendorFailed),
+        (200, {"code": 510, "msg": ""}, VendorFailed),
         (200, {"code": 800, "msg": "参数错误"}, RequestInvalid),
         (200, {"code": 401, "msg": ""}, AuthRefused),
         (200, {"code": 403, "msg": ""}, AuthRefused),
@@ -208,6 +209,7 @@ async def test_a_detail_without_a_task(connect: Connect, data: object) -> None:
     ],
     ids=[
         "510",
+        "510 without words",
         "800",
         "401",
         "403",

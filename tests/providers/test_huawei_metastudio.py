@@ -207,6 +207,7 @@ async def test_the_detail_of_another_job_breaks_the_contract(connect: Connect, j
 
 REFUSALS = [
     (429, "APIGW.0308", "The throttling threshold has been reached", RateLimited),
+    (403, "APIGW.0308", "…", RateLimited),
     (401, "APIGW.0301", "Incorrect IAM authentication information", AuthRefused),
     (403, "APIGW.0302", "The IAM user is not authorized", AuthRefused),
     (400, "APIGW.0306", "…", AuthRefused),

@@ -218,7 +218,7 @@ def _pieces(text: str, secrets: frozenset[str]) -> Iterator[str]:
 
 
 def _closed_up(pieces: Iterable[str]) -> Iterator[str]:
-    """One gap for several in a row, no space at either end, and a space in place of what may not stand between words."""
+    """One gap for several in a row, no space at either end, and one between words where all between them is hidden."""
     last, space, is_parted = " ", "", False
     for piece in pieces:
         if not piece:
