@@ -166,7 +166,11 @@ async def test_the_message_tells_the_reason_before_the_range_does(
 @pytest.mark.parametrize(
     ("kind", "status", "msg", "reason", "unmapped"),
     [
+        ("video", 40, "", Reason.INVALID_INPUT, set()),
         ("video", 43, "", Reason.INVALID_INPUT, set()),
+        ("video", 49, "", Reason.INVALID_INPUT, set()),
+        ("video", 50, "", Reason.PROVIDER_INTERNAL, set()),
+        ("video", 59, "", Reason.PROVIDER_INTERNAL, set()),
         ("video", 43, "天气不好", Reason.INVALID_INPUT, set()),
         ("video", 57, "天气不好", Reason.PROVIDER_INTERNAL, set()),
         ("lip_sync", 30, "", Reason.UNKNOWN, set()),

@@ -13,12 +13,14 @@ from exporter.simulator.world.profiles import Profile
 from exporter.tasks import Clock, Observation, Phase, State
 from exporter.vendors import registry
 from exporter.vendors.api import Feed as VendorFeed
-from tests.harness import NOW, STEP, counted, measured, page_of, told
+from tests.harness import DAY, NOW, STEP, counted, measured, page_of, told
 from tests.vendors.conftest import OpenAccount
 
 PROFILES: dict[Feed, Profile] = {
     profile.feed: profile for profile in profiles_of(name for name in names() if name not in SEEDS)
 }
+WINDOWS = {"dashscope": 1, "fal": 1, "kling": 30, "kling_legacy": 30, "minimax": 7, "vidu": 7, "volcengine_ark": 7}
+"""For how many days vendors list a task."""
 every_feed = pytest.mark.parametrize("feed", PROFILES, ids="/".join)
 
 
@@ -61,6 +63,25 @@ async def test_tasks_of_known_lives_give_exact_counts(open_account: OpenAccount,
     assert account.rig.errors == {}
     for metric in ("history_gaps_total", "unmapped_values_total", "rejected_timestamps_total"):
         assert counted(loop.tracker, metric) == {}
+
+
+@pytest.mark.parametrize(
+    ("feed", "days"),
+    [(feed, days) for feed in PROFILES if (days := WINDOWS.get(feed[0]))],
+    ids=lambda value: "/".join(value) if isinstance(value, tuple) else "",
+)
+async def test_a_list_that_runs_out_after_the_days_that_its_vendor_shows_has_no_gap(
+    open_account: OpenAccount, feed: Feed, days: int
+) -> None:
+    account = open_account(feed[0])
+    profile = PROFILES[feed]
+    names = [profile.new_id(Random(seed)) for seed in (1, 2, 4)]  # of which Kling adds no picture
+    await account.submit(*(Life(name, *feed, NOW - 60, 1.0, 9.0, State.SUCCEEDED) for name in names))
+    await account.rig.sweep()
+    loop = account.rig.loop_of(kind=feed[1])
+    assert counted(loop.tracker, "finished_total") == {"succeeded": len(names)}
+    await account.rig.sweep(after=days * DAY + 60)
+    assert counted(loop.tracker, "history_gaps_total") == {}
 
 
 @every_feed
