@@ -21,6 +21,11 @@ PROFILES: dict[Feed, Profile] = {
 }
 WINDOWS = {"dashscope": 1, "fal": 1, "kling": 30, "kling_legacy": 30, "minimax": 7, "vidu": 7, "volcengine_ark": 7}
 """For how many days vendors list a task."""
+UNORDERED = {
+    *("d_id", "dashscope", "heygen", "kling", "kling_legacy", "luma", "minimax", "synthesia", "tavus", "vidu"),
+    "volcengine_ark",
+}
+"""Vendors that do not say in which order they list tasks."""
 every_feed = pytest.mark.parametrize("feed", PROFILES, ids="/".join)
 
 
@@ -63,6 +68,11 @@ async def test_tasks_of_known_lives_give_exact_counts(open_account: OpenAccount,
     assert account.rig.errors == {}
     for metric in ("history_gaps_total", "unmapped_values_total", "rejected_timestamps_total"):
         assert counted(loop.tracker, metric) == {}
+
+
+@pytest.mark.parametrize("name", sorted(UNORDERED))
+async def test_no_order_of_a_list_is_relied_on_that_no_document_states(open_account: OpenAccount, name: str) -> None:
+    assert not any(loop.feed.is_sorted for loop in open_account(name).polled.loops)
 
 
 @pytest.mark.parametrize(
