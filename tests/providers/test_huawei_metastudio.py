@@ -222,6 +222,7 @@ REFUSALS = [
     (500, "MSS.00000001", "whatever the page says of the number", VendorFailed),
     (401, "MSS.00000004", "whatever the page says of the number", AuthRefused),
     (400, "MSS.00010008", "Invalid token", AuthRefused),
+    (400, "MSS.00010008", "…", AuthRefused),
     (400, "MSS.00010009", "The tenant of the token differs", AuthRefused),
     (400, "MSS.00010003", "API not found", RequestInvalid),
     (400, "MSS.00010004", "Method not allowed", RequestInvalid),
