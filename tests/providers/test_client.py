@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import math
@@ -11,6 +12,7 @@ import struct
 import time
 import traceback
 import tracemalloc
+import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
@@ -1027,3 +1029,24 @@ async def test_a_redirect_to_a_login_elsewhere_is_not_the_vendors() -> None:
         with pytest.raises(Intercepted, match="login page") as error:
             await ask(client)
         assert "MARKER" not in str(error.value)
+
+
+async def test_an_error_that_is_kept_keeps_no_answer() -> None:
+    read_ones: list[weakref.ref[Answer]] = []
+
+    def read_wrongly(answer: Answer) -> object:
+        read_ones.append(weakref.ref(answer))
+        try:
+            return {}[answer.status]
+        except KeyError:
+            raise ContractBroken("not what it ought to be") from None
+
+    kept = None
+    async with client_of(lambda request: httpx.Response(200, json={})) as client:
+        try:
+            await client.call("list", "GET", "/tasks", read=read_wrongly)
+        except ContractBroken as error:
+            kept = error
+    gc.collect()
+    assert kept is not None
+    assert [one() for one in read_ones] == [None]

@@ -90,11 +90,12 @@ async def test_a_row_may_lack_everything_but_its_id_and_state(scripted: Scripted
     assert shown == Observation("asked-for", State.RUNNING)
 
 
-async def test_the_type_may_stand_in_the_request_alone(scripted: Scripted) -> None:
+async def test_the_type_may_stand_in_the_row_or_in_the_request_alone(scripted: Scripted) -> None:
     rows = [
         {"id": "a", "state": "queued", "request": {"generation_type": "image"}},
         {"id": "b", "state": "queued", "request": {"generation_type": "upscale_video"}},
         {"id": "c", "state": "queued"},
+        {"id": "d", "state": "queued", "generation_type": "image"},
     ]
     page = await page_of(scripted("luma", LIST | {"generations": rows}).feed)
     assert [one.id for one in page.observations] == ["b", "c"]
