@@ -44,5 +44,6 @@ async def test_what_is_left_in_an_account(open_account: OpenAccount, name: str) 
     await account.polled.account.ask()
     balance = account.polled.account.snapshot()
     assert balance is not None
-    assert (balance.amount, balance.unit) == (pytest.approx(LEFT[name][0]), LEFT[name][1])
-    assert balance.trouble == ""
+    amount, unit = LEFT[name]
+    assert balance.amount == pytest.approx(amount)
+    assert (balance.unit, balance.trouble) == (unit, "")

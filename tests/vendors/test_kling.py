@@ -184,8 +184,9 @@ async def test_an_unknown_id_is_an_answer(scripted: Scripted, answer: Any) -> No
         (400, 1201, RequestInvalid),
         (404, 1202, RequestInvalid),
         (404, 1203, RequestInvalid),
-        (400, 1300, CallError),
-        (400, 1301, CallError),
+        (200, 1300, RequestInvalid),
+        (400, 1301, RequestInvalid),
+        (200, 1301, RequestInvalid),
         (429, 1302, RateLimited),
         (429, 1303, RateLimited),
         (429, 1304, AuthRefused),
@@ -194,7 +195,7 @@ async def test_an_unknown_id_is_an_answer(scripted: Scripted, answer: Any) -> No
         (504, 5002, TimedOut),
         (429, 1999, RateLimited),
         (200, 1102, BalanceExhausted),
-        (200, 9999, CallError),
+        (200, 9999, ContractBroken),
     ],
 )
 @pytest.mark.parametrize("vendor", ["kling", "kling_legacy"])

@@ -182,7 +182,7 @@ async def test_an_unknown_id_is_an_answer(scripted: Scripted, answer: Any) -> No
         (400, "ModelUnavailable", VendorFailed),
         (500, "InternalServiceFailure", VendorFailed),
         (429, "SomethingElse", RateLimited),
-        (418, "SomethingElse", CallError),
+        (418, "SomethingElse", RequestInvalid),
     ],
 )
 @pytest.mark.parametrize("has_status_as_code", [True, False])
