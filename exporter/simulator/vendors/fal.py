@@ -98,7 +98,8 @@ class Fal(FakeVendor):
 
     @endpoint("account", "/account/billing")
     def _billing(self, call: FakeCall) -> Answer:
-        return {"username": "demo", "credits": {"current_balance": 24.5, "currency": "USD"}}
+        left = {"current_balance": 24.5, "currency": "USD"}
+        return {"username": "demo"} | ({"credits": left} if call.query_params.get("expand") == "credits" else {})
 
     @endpoint("request/detail", "/{owner}/{app}/requests/{task_id}/status")
     def _status(self, call: FakeCall) -> Answer:
