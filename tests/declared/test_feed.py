@@ -352,6 +352,20 @@ async def test_without_a_window_the_history_is_asked_for(declare: Declare) -> No
     assert queries(line) == ["page=1&from=996400"]
 
 
+async def test_a_list_is_asked_for_the_wanted_part_of_its_window_alone(declare: Declare) -> None:
+    list_ = {"query": {"page": "{page}", "from": "{since_s}", "to": "{until_s}"}, "window": "7d"}
+    line = declare(declared({"list": list_}), shown())
+    line.feed.now = lambda: 1000000.0
+    for wanted in ((900000.0, 950000.0), (0.0, 950000.0), (900000.0, 2000000.0)):
+        line.feed.within = wanted
+        await line.feed.list_page()
+    assert queries(line) == [
+        "page=1&from=900000&to=950000",
+        "page=1&from=395200&to=950000",
+        "page=1&from=900000&to=1000000",
+    ]
+
+
 async def test_headers_and_settings_of_the_provider_are_sent(declare: Declare) -> None:
     declaration = declared(
         {"list": {"path": "/{workspace}/renders", "headers": {"X-Page": "{page}", "X-Who": "{workspace}"}}},
