@@ -28,8 +28,8 @@ VALUES_LIMIT = 100_000
 LARGE = 320 * 1024
 """Bytes of an answer above which it is read alone, of all providers' answers, since what it unfolds to is large."""
 
-NOTICED = 32 * 1024
-"""Bytes of an answer above which it is read in a thread, or others would notice: it may be all words about failures."""
+LONG = 32 * 1024
+"""Bytes of an answer above which it is read in a thread: words about failures take long to read."""
 
 MANY_VALUES = 15_000
 """Values of an answer above which it is read alone, however short it is."""
@@ -105,7 +105,7 @@ async def aside(answer: Answer, read: Callable[[], T]) -> T:
     """What `read` makes of an answer, in a thread unless that is quickly done."""
     if answer.is_heavy:
         return await asyncio.get_running_loop().run_in_executor(_thread, read)
-    return await asyncio.to_thread(read) if len(answer.body) > NOTICED else read()
+    return await asyncio.to_thread(read) if len(answer.body) > LONG else read()
 
 
 class Turn:

@@ -187,8 +187,13 @@ async def test_a_404_of_the_list_is_a_refusal(connect: Connect) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [(404, {"error_code": "APIGW.0101", "error_msg": "API not found"}), (404, b"<html>"), (400, {})],
-    ids=["gateway", "page", "400"],
+    [
+        (404, {"error_code": "APIGW.0101", "error_msg": "API not found"}),
+        (404, b"<html>"),
+        (400, {"error_code": "MSS.00000002", "error_msg": "Invalid body"}),
+        (400, {}),
+    ],
+    ids=["gateway", "page", "invalid body", "400"],
 )
 async def test_a_wrong_path_is_no_missing_job(connect: Connect, answer: Any) -> None:
     with pytest.raises(RequestInvalid):

@@ -95,10 +95,8 @@ class Sora(Feed):
             read = partial(self._detail, task_id, is_last=path == paths[-1])
             shown = await self._client.call("detail", "GET", url, headers=headers, read=read)
             if shown is not None:
-                self._paths = (
-                    path,
-                    *(one for one in paths if one != path),
-                )  # the gateway has it: asked first from now on
+                # The gateway has this path: it is asked first from now on.
+                self._paths = (path, *(one for one in paths if one != path))
                 return [shown]
         return []
 
