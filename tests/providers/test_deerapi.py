@@ -480,6 +480,20 @@ async def test_a_task_is_understood_in_whatever_shape_the_gateway_wraps_it(conne
     assert one.unmapped == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        ({"properties": {"origin_model_name": "sora-2", "upstream_model_name": "sora-turbo"}}, "sora-2"),
+        ({"properties": {"upstream_model_name": "sora-turbo"}, "model": "sora-2"}, "sora-turbo"),
+        ({"properties": {"input": "a lighthouse"}, "model": "sora-2"}, "sora-2"),
+        ({}, ""),
+    ],
+    ids=["asked for", "of the upstream", "beside", "none"],
+)
+async def test_the_model_is_the_one_that_was_asked_for(connect: Connect, given: dict[str, Any], model: str) -> None:
+    assert (await observed(connect, **given)).model == model
+
+
 async def test_a_failed_video_object_is_a_task_and_no_refusal(connect: Connect) -> None:
     error = {"code": "moderation_blocked", "message": "content policy violation"}
     (one,) = await connect(KEY, VIDEO | {"status": "failed", "error": error}).feed.look_up("task_1")

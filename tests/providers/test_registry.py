@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from exporter.tasks import Clock
 from exporter.vendors.registry import connect
@@ -43,3 +44,17 @@ async def test_only_the_feeds_asked_for_are_polled(token_store: MemoryVault) -> 
     provider = connect(settings_of({"type": "chanjing", "feeds": ["video"]} | SETTINGS["chanjing"]), token_store)
     assert [feed.kind for feed in provider.feeds] == ["video"]
     await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "huawei_metastudio", **SETTINGS["huawei_metastudio"]},
+        {"type": "fal", "api_key": "ID:KEY", "endpoints": ["fal-ai/acme"]},
+    ],
+    ids=lambda given: given["type"],
+)
+def test_a_page_is_no_larger_than_the_vendor_allows(given: dict[str, Any]) -> None:
+    assert settings_of({**given, "page_size": 100}).page_size == 100
+    with pytest.raises(ValidationError, match="less than or equal to 100"):
+        settings_of({**given, "page_size": 101})

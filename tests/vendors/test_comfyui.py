@@ -160,6 +160,15 @@ async def test_a_version_without_jobs_is_told_as_a_wrong_address(scripted: Scrip
     assert caught.value.cause is Cause.WRONG_URL
 
 
+async def test_the_word_after_a_headers_scheme_is_not_repeated(scripted: Scripted) -> None:
+    body = {"error": "the request has no valid token"}
+    comfyui = scripted("comfyui", (403, body), headers={"Authorization": "Bearer token"})
+    with pytest.raises(AuthRefused) as caught:
+        await page_of(comfyui.feed)
+    assert "request" in caught.value.excerpt
+    assert "token" not in caught.value.excerpt
+
+
 async def test_headers_are_sent_and_never_repeated(scripted: Scripted) -> None:
     given = {"Authorization": f"Bearer {HEADER}", "X-Proxy-Id": "a b"}
     comfyui = scripted("comfyui", (403, f"no access for {HEADER}".encode()), headers=given)
