@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.client.errors import CallError
+from exporter.client.errors import AuthRefused, CallError, ContractBroken
 from exporter.config.models import Secret
 from exporter.vendors.declared.auth.signatures import NonceSignature, ScopedSignature, canonical, digest
 from tests.harness import Connect
@@ -121,16 +121,26 @@ async def test_the_call_for_the_balance_names_the_service_that_reports_it(connec
 
 
 @pytest.mark.parametrize(
-    ("given", "answer"),
+    ("given", "answer", "error"),
     [
-        (ARK, (403, {"ResponseMetadata": {"Error": {"Code": "AccessDenied", "Message": "not authorized"}}})),
-        (WAN, {"Code": "NotAuthorized", "Message": "This API is not authorized for caller.", "Success": False}),
-        (WAN, {"Code": "Success", "Success": True, "Data": {"AvailableAmount": "5.00", "Currency": "JPY"}}),
+        (ARK, (400, {"ResponseMetadata": {"Error": {"Code": "AccessDenied", "Message": "no"}}}), AuthRefused),
+        (
+            WAN,
+            {"Code": "NotAuthorized", "Message": "This API is not authorized for caller.", "Success": False},
+            AuthRefused,
+        ),
+        (
+            WAN,
+            {"Code": "Success", "Success": True, "Data": {"AvailableAmount": "5.00", "Currency": "JPY"}},
+            ContractBroken,
+        ),
     ],
     ids=["refused", "refused at HTTP 200", "yen"],
 )
-async def test_a_balance_that_is_refused_is_an_error(connect: Connect, given: dict[str, Any], answer: Any) -> None:
-    with pytest.raises(CallError):
+async def test_a_balance_that_is_refused_is_an_error(
+    connect: Connect, given: dict[str, Any], answer: Any, error: type[CallError]
+) -> None:
+    with pytest.raises(error):
         await connect(given, answer).balance()
 
 
