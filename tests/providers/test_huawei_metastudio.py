@@ -469,12 +469,16 @@ async def test_the_balance_is_the_purse_of_money_less_the_debt(
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [(403, {"error_code": "CBC.0151", "error_msg": "Access denied."}), purses((2, 5)), purses((1, 5), currency="EUR")],
+    ("answer", "error"),
+    [
+        ((403, {"error_code": "CBC.0151", "error_msg": "Access denied."}), AuthRefused),
+        (purses((2, 5)), ContractBroken),
+        (purses((1, 5), currency="EUR"), ContractBroken),
+    ],
     ids=["no permission", "no purse of money", "euros"],
 )
-async def test_a_balance_that_cannot_be_read_is_an_error(connect: Connect, answer: Any) -> None:
-    with pytest.raises(CallError):
+async def test_a_balance_that_cannot_be_read_is_an_error(connect: Connect, answer: Any, error: type[CallError]) -> None:
+    with pytest.raises(error):
         await connect(TOKEN, answer).balance()
 
 

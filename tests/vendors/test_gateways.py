@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.client.errors import CallError, RequestInvalid, TaskNotFound
+from exporter.client.errors import AuthRefused, CallError, RateLimited, RequestInvalid, TaskNotFound, VendorFailed
 from exporter.simulator import Life, fake_of
 from exporter.tasks import Field, Observation, Reason, State
 from tests.harness import NOW, Connection, counted, page_of
@@ -271,10 +271,12 @@ async def test_a_task_that_the_gateway_does_not_know_is_not_asked_for_elsewhere(
 
 
 @every_type
-@pytest.mark.parametrize("status", [401, 429, 500, 502])
-async def test_a_refusal_is_no_missing_path(scripted: Scripted, name: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, AuthRefused), (429, RateLimited), (500, VendorFailed), (502, VendorFailed)]
+)
+async def test_a_refusal_is_no_missing_path(scripted: Scripted, name: str, status: int, error: type[CallError]) -> None:
     line = scripted(name, (status, b""))
-    with pytest.raises(CallError):
+    with pytest.raises(error):
         await shown(line)
     assert len(line.vendor.requests) == 1
 
