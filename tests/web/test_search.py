@@ -13,9 +13,14 @@ from exporter.web.query import RUN, Direction, Sort, TaskQuery, find
 from exporter.web.search import WAITING, Searches
 from tests.harness import Rig, until
 
+TASK = "/tasks/studio/lip_sync/t"
 
-@pytest.mark.parametrize("path", ["/", "/tasks", "/api/v1/tasks"])
-async def test_searches_hold_up_nothing_else_and_too_many_are_sent_away(http: httpx.AsyncClient, path: str) -> None:
+
+@pytest.mark.parametrize("path", ["/", "/tasks", TASK, "/api/v1/tasks", "/api/v1/providers", f"/api/v1{TASK}"])
+async def test_searches_hold_up_nothing_else_and_too_many_are_sent_away(
+    rig: Rig, http: httpx.AsyncClient, path: str
+) -> None:
+    await rig.show(Observation("t", State.RUNNING))
     ends = threading.Event()
     before = asyncio.create_task(Searches().run(lambda: ends.wait(60), "elsewhere"))
     searches = [asyncio.create_task(http.get(path)) for _ in range(WAITING + 3)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.sqlite.rows import COLUMNS, MEASURED
+from exporter.ledger.store import STEPS_TOLD
 from exporter.tasks import State
 
 NAMES = (*COLUMNS.split(", "), "placed", "is_end")
@@ -86,7 +87,9 @@ SELECT (SELECT provider FROM videotask.feeds AS f WHERE f.id = feed),
        (SELECT kind FROM videotask.feeds AS f WHERE f.id = feed), {COLUMNS}
 FROM videotask.tasks WHERE feed = ANY(ARRAY(SELECT f.id FROM videotask.feeds AS f)) AND id = %s
 """
-STORY = f"SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at"
+STORY = f"""
+SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at DESC LIMIT {STEPS_TOLD}
+"""
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
 
 

@@ -157,7 +157,7 @@ class PostgresqlStore:
 
         async def work(connection: Connection) -> tuple[Task, list[Step]] | None:
             found = await (await connection.execute(say.TASK, about)).fetchone()
-            return (task_of(found), await _rows(connection, step_of, say.STORY, about)) if found else None
+            return (task_of(found), (await _rows(connection, step_of, say.STORY, about))[::-1]) if found else None
 
         return await self.database.run(work)
 

@@ -34,13 +34,13 @@ def routes(source: Source, wall_clock: Callable[[], float], searches: Searches, 
 
     async def providers(request: Request) -> Response:
         _refuse_parameters(request)
-        return answer(schemas.providers(await source.everything(), wall_clock()))
+        snapshot, now = await source.everything(), wall_clock()
+        return await searches.run(lambda: answer(schemas.providers(snapshot, now)), _address(request))
 
     async def tasks(request: Request) -> Response:
         query = parse(request.query_params, strict=True)
         snapshot, now = await source.everything(), wall_clock()
-        address = request.client.host if request.client else ""
-        return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), address)
+        return await searches.run(lambda: answer(schemas.tasks(find(snapshot, query, now))), _address(request))
 
     async def task(request: Request) -> Response:
         _refuse_parameters(request)
@@ -53,7 +53,8 @@ def routes(source: Source, wall_clock: Callable[[], float], searches: Searches, 
             return error_answer(404, "the ledger knows no such task: it was never seen, or has been forgotten")
         found, steps = known
         stale = not found.state.is_end and feed.is_stale(wall_clock())
-        return answer(schemas.story(FoundTask(feed, found, stale), steps))
+        row = FoundTask(feed, found, stale)
+        return await searches.run(lambda: answer(schemas.story(row, steps)), _address(request))
 
     async def describe(request: Request) -> Response:
         _refuse_parameters(request)
@@ -93,6 +94,10 @@ def refused(request: Request, error: Exception) -> Response:
 
 REFUSED = (Busy, QueryError, Refused, StoreError, TooMany)
 """What endpoints raise of requests that cannot be answered, or not now."""
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _refuse_parameters(request: Request) -> None:

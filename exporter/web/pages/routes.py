@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from urllib.parse import quote
 
@@ -153,7 +154,8 @@ def routes(
         if known is None:
             return page(request, "unknown.html", snapshot, now, 404, feed=feed, id=task_id, is_id=is_task_id(task_id))
         timeline = TaskTimeline(feed, *known, now)
-        return page(request, "task.html", snapshot, now, story=timeline, feed=feed, task=known[0])
+        story = partial(page, request, "task.html", snapshot, now, story=timeline, feed=feed, task=known[0])
+        return await searches.run(story, _address(request))
 
     async def alert(request: Request) -> Response:
         name = request.path_params.get("alert", "")
