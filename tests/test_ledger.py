@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 
 from exporter.config.models import PollSettings
 from exporter.ledger.errors import StoreError
-from exporter.ledger.ledger import FORGET_AT_ONCE
+from exporter.ledger.ledger import FORGET_AT_ONCE, MANY, Ledger
 from exporter.ledger.sqlite.file import SqliteFile
-from exporter.ledger.store import Changes
+from exporter.ledger.sqlite.store import SqliteStore
+from exporter.ledger.store import Changes, FeedRecord
 from exporter.ledger.sweep import Sweep
-from exporter.tasks import Clock, Field, Observation, Phase, Reason, State
+from exporter.tasks import Clock, Field, Observation, Phase, Reason, State, Task
 from tests.harness import DAY, START, STEP, Desk, made
 
 HOUR = 3600.0
@@ -912,6 +914,46 @@ async def test_a_commit_that_fails_after_its_sweep_was_cancelled_is_told_to_nobo
     await asyncio.sleep(0)
     gc.collect()
     assert told == []
+
+
+async def test_a_sweep_of_very_many_tasks_in_flight_is_worked_out_beside_the_event_loop() -> None:
+    """Also one that shows few of them."""
+    desk, threads = Desk(), set[int]()
+
+    class Listed(dict[str, Any]):
+        def items(self) -> Any:
+            threads.add(threading.get_ident())
+            return super().items()
+
+    await desk.sweep(*(seen(str(number), R) for number in range(MANY + 1)))
+    sweep = Sweep(listed=Listed({"0": (seen("0", S), desk.now)}), complete=True)
+    await desk.ledger.record(desk.tracker, sweep, desk.now)
+    assert desk.finished == {"succeeded": 1}
+    assert len(desk.tracker.in_flight) == MANY
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_very_many_recent_ends_are_read_at_a_start_beside_the_event_loop() -> None:
+    threads = set[int]()
+
+    class Ended(list[Task]):
+        def __iter__(self) -> Iterator[Task]:
+            threads.add(threading.get_ident())
+            return super().__iter__()
+
+    class Store(SqliteFile):
+        def load(self, *about: Any) -> FeedRecord:
+            record = super().load(*about)
+            return replace(record, ended=Ended(record.ended))
+
+    store = Store(":memory:")
+    await Desk(store=store).sweep(*(seen(str(number), S, ended=START - number) for number in range(MANY + 1)))
+    threads.clear()
+    opened = await Ledger(SqliteStore(store), 7 * DAY).open("vendor", "kind", Clock.OBSERVED, PollSettings(), START)
+    assert [task.id for task in opened.recent(START)] == [str(number) for number in range(MANY, -1, -1)]
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_closing_waits_for_what_is_being_written(desk: Desk) -> None:

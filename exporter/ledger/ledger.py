@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from exporter.config.models import PollSettings
 from exporter.ledger.counting.last_day import STEP, STEPS, LastDay
@@ -22,8 +23,10 @@ FORGET_AT_ONCE = 1000
 FORGET_EVERY = 600.0
 """Seconds by which the limit of what is old has to move before the store is asked again, unless there was more."""
 
-LARGE_SWEEP = 1000
-"""Tasks of a sweep above which its meaning is worked out in a thread: 50,000 at the first sweep take half a second."""
+MANY = 1000
+"""Tasks above which work on all of them is done in a thread: the first sweep of 50,000 takes half a second."""
+
+T = TypeVar("T")
 
 _thread = ThreadPoolExecutor(1, thread_name_prefix="settle")
 
@@ -63,7 +66,12 @@ class Ledger:
         polled = record.polled if record.polled is not None else now
         since = min(now, polled) - LATEST  # a clock that is ahead only now takes none of them away
         unpaid = await self.store.unpaid_since(*feed, since, MOST) if tells_usage else ()
-        return record, unpaid, LastDay.of(record.by_step, record.in_flight, now)
+
+        def worked_out() -> tuple[LastDay, object]:
+            return LastDay.of(record.by_step, record.in_flight, now), record.ends  # which the record remembers
+
+        last_day, _ = await _aside(len(record.in_flight) + len(record.ended), worked_out)
+        return record, unpaid, last_day
 
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
         """Which of these tasks have ended already, as far as the ledger knows. Raises StoreError."""
@@ -97,18 +105,14 @@ class Ledger:
             # may have ended a task since the new loop read its page.
             unsure = sweep.listed.keys() - tracker.in_flight.keys() | sweep.looked_up.keys()
             sweep.ended_before |= await self.ended_among(tracker, unsure - sweep.ended_before)
-            settled = await self._settled(tracker, sweep, now, await self._to_forget(tracker, sweep, now, keep))
+            forget = await self._to_forget(tracker, sweep, now, keep)
+            size = len(sweep.listed) + len(sweep.looked_up) + len(tracker.in_flight)
+            settled = await _aside(size, lambda: tracker.settle(sweep, now, forget))  # until then nothing changes it
             tracker.in_doubt = True  # a commit that fails may have been written all the same
             await self.store.commit(settled.changes)
             tracker.adopt(settled)
             tracker.in_doubt = False
             return settled
-
-    async def _settled(self, tracker: Tracker, sweep: Sweep, now: float, forget: list[str]) -> Settled:
-        """What the sweep means, worked out aside where it is large. Until it is adopted nothing changes the tracker."""
-        if len(sweep.listed) + len(sweep.looked_up) <= LARGE_SWEEP:
-            return tracker.settle(sweep, now, forget)
-        return await asyncio.get_running_loop().run_in_executor(_thread, tracker.settle, sweep, now, forget)
 
     async def _to_forget(self, tracker: Tracker, sweep: Sweep, now: float, keep: frozenset[str]) -> list[str]:
         """Old ends that are no longer shown."""
@@ -134,3 +138,7 @@ class Ledger:
         """Closes the store once what is being written has been written."""
         await self.finish()
         await self.store.close()
+
+
+async def _aside(size: int, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_thread, work) if size > MANY else work()

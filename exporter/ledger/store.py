@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from exporter.ledger.counters import Counters
+from exporter.ledger.counting.ends import End, ends_of
 from exporter.ledger.counting.last_day import Row
 from exporter.tasks import Step, Task
 
@@ -53,6 +55,11 @@ class FeedRecord:
     """The oldest first."""
     by_step: Sequence[Row] = ()
     """How many of them began, ended and failed, by the steps of `last_day.py`."""
+
+    @cached_property
+    def ends(self) -> Sequence[End]:
+        """Those among the ended tasks whose time is known, the oldest first."""
+        return ends_of(self.ended)
 
 
 class Store(Protocol):

@@ -112,7 +112,7 @@ class Tracker:
         self._unpaid = Unpaid(unpaid)
         self.in_flight = {task.id: task for task in record.in_flight}
         self.last_seen = {task.id: self._surely_seen(task) for task in record.in_flight}
-        self._recent = deque(ends_of(record.ended))
+        self._recent = deque(record.ends)
         self.last_day = last_day or LastDay()
         """Never changed, but replaced."""
 

@@ -27,10 +27,11 @@ def ends_of(tasks: Iterable[Task]) -> list[End]:
 
 
 def merged(recent: deque[End], ends: list[End]) -> deque[End]:
-    """Recent ends with sorted ones in their places among them: two sorted runs are merged quickly."""
-    if ends and recent and ends[0].at < recent[-1].at:
-        return deque(sorted([*recent, *ends], key=_when))
-    recent.extend(ends)
+    """Recent ends with sorted ones in their places among them; what is older than all of those stays where it is."""
+    later: list[End] = []
+    while ends and recent and recent[-1].at > ends[0].at:
+        later.append(recent.pop())
+    recent.extend(sorted([*reversed(later), *ends], key=_when))
     return recent
 
 
