@@ -63,27 +63,33 @@ class FeedView:
             by_state[task.state].append(task)
         return by_state
 
-    @property
+    @cached_property
     def in_flight_by_state(self) -> Mapping[State, int]:
         """How many tasks are in flight; nothing where that is not known."""
-        return {state: len(tasks) for state, tasks in self.in_flight.items()}
+        if not self.swept or self.is_stale:
+            return {}
+        counted = Counter(task.state for task in self.feed.tasks)
+        return {state: counted[state] for state in IN_FLIGHT}
 
-    @cached_property
+    @property
     def recent(self) -> Sequence[Task]:
         """The tasks that ended within the recent window."""
-        return self.feed.recent(self.now)
+        return self.feed.recent(self.now)  # not remembered: what a page leaves behind would hold all of them
+
+    @cached_property
+    def _ends(self) -> Mapping[tuple[State, Reason | None], int]:
+        """How many of these there are of each state and reason."""
+        return Counter((task.state, task.reason) for task in self.recent)
 
     @property
     def ends_by_state(self) -> Mapping[State, int]:
         """How many tasks ended within the recent window; nothing before the first complete sweep."""
-        counted = Counter(task.state for task in self.recent)
-        return {state: counted[state] for state in ENDS} if self.swept else {}
+        return {one: _sum(self._ends, one, 0) for one in ENDS} if self.swept else {}
 
     @property
     def failures_by_reason(self) -> Mapping[Reason, int]:
         """How many of these failed, likewise."""
-        counted = Counter(task.reason for task in self.recent)
-        return {reason: counted[reason] for reason in Reason} if self.swept else {}
+        return {one: _sum(self._ends, one, 1) for one in Reason} if self.swept else {}
 
     def due(self) -> float:
         """When something of this view will no longer be true, though nothing happens."""
@@ -137,6 +143,10 @@ class FeedView:
             counted = Counter((self.feed.model_of(task), state) for task, state in in_flight if task.model)
             for model, state in product(self.models, self.in_flight):
                 yield (model, state), counted[model, state]
+
+
+def _sum(counted: Mapping[tuple[State, Reason | None], int], wanted: State | Reason, at: int) -> int:
+    return sum(count for key, count in counted.items() if key[at] is wanted)
 
 
 class AccountView:

@@ -81,7 +81,7 @@ class FeedCard:
     @property
     def is_stale(self) -> bool:
         """Whether there are numbers, but too old to be shown."""
-        return self.view.swept and not self.view.in_flight
+        return self.view.swept and not self.view.in_flight_by_state
 
     @property
     def follows_nothing(self) -> bool:
@@ -113,7 +113,7 @@ class FeedCard:
     @property
     def total_in_flight(self) -> int | None:
         """How many tasks are in flight; None where that is not known."""
-        return sum(self.view.in_flight_by_state.values()) if self.view.in_flight else None
+        return sum(self.view.in_flight_by_state.values()) if self.view.in_flight_by_state else None
 
     @property
     def progress(self) -> str:
@@ -210,7 +210,7 @@ class FeedCard:
         yield from self._failing()
 
     def _unknown(self) -> Iterable[Trouble]:
-        if count := len(self.view.in_flight.get(State.UNKNOWN, ())):
+        if count := self.view.in_flight_by_state.get(State.UNKNOWN, 0):
             what = f"{words.several(count, 'task')} of {self.name} {'is' if count == 1 else 'are'} in an unknown state"
             told = "The exporter does not know the vendor's word for the state."
             line = self.feed.unmapped.settings.get(Field.STATE)

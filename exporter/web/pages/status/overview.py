@@ -97,7 +97,7 @@ class Overview:
     @cached_property
     def in_flight(self) -> Sequence[Share]:
         """All feeds together, as far as their numbers are fresh."""
-        counts = {state: sum(len(card.view.in_flight.get(state, ())) for card in self.cards) for state in IN_FLIGHT}
+        counts = {state: sum(card.view.in_flight_by_state.get(state, 0) for card in self.cards) for state in IN_FLIGHT}
         return shares(counts)
 
     @cached_property
@@ -140,7 +140,7 @@ class Overview:
         if not self.cards:
             return "Name one under providers in the configuration, and reload it."
         in_flight = f"{several(self.total_in_flight, 'task')} in flight"
-        if all(card.view.in_flight for card in self.cards):
+        if all(card.view.in_flight_by_state for card in self.cards):
             return f"{several(self.up, 'feed')} up, {in_flight}."
         return f"{self.up} of {several(len(self.cards), 'feed')} up, {in_flight} (incomplete)."
 
