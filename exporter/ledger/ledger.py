@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from exporter.config.models import PollSettings
@@ -54,8 +55,8 @@ class Ledger:
         tracker = self._trackers.get((provider, kind))
         if tracker is None:
             read = await self._read((provider, kind), settings, now, tells_usage=tells_usage)
-            tracker = Tracker(provider, kind, clock, settings, self.retention, *read, tells_usage=tells_usage)
-            tracker = self._trackers.setdefault((provider, kind), tracker)
+            made = partial(Tracker, provider, kind, clock, settings, self.retention, *read, tells_usage=tells_usage)
+            tracker = self._trackers.setdefault((provider, kind), await _aside(_size(read[0]), made))
         return tracker
 
     async def _read(
@@ -70,7 +71,7 @@ class Ledger:
         def worked_out() -> tuple[LastDay, object]:
             return LastDay.of(record.by_step, record.in_flight, now), record.ends  # which the record remembers
 
-        last_day, _ = await _aside(len(record.in_flight) + len(record.ended), worked_out)
+        last_day, _ = await _aside(_size(record), worked_out)
         return record, unpaid, last_day
 
     async def ended_among(self, tracker: Tracker, ids: Collection[str]) -> set[str]:
@@ -138,6 +139,10 @@ class Ledger:
         """Closes the store once what is being written has been written."""
         await self.finish()
         await self.store.close()
+
+
+def _size(record: FeedRecord) -> int:
+    return len(record.in_flight) + len(record.ended)
 
 
 async def _aside(size: int, work: Callable[[], T]) -> T:

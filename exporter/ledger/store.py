@@ -145,6 +145,9 @@ class SharedStore(Store, Protocol):
     ) -> Mapping[tuple[str, str], Sequence[Row]]:
         """How many tasks of each feed of these providers ended at or after a time, by steps."""
 
+    async def in_flight_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        """Which of these ids belong to tasks in flight."""
+
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         """The same store for one provider, as long as this holder has its lease under this epoch.
 

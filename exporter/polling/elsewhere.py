@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,10 @@ from exporter.vendors.registry import connect, installed
 from exporter.vendors.vendor import Feed
 
 FRESH = 1.0
-"""Seconds for which what was read of all providers is shown again."""
+"""Seconds for which what was read of all providers is shown again, at least."""
+
+RESTS, FRESH_AT_MOST = 9, 30.0
+"""How many times as long as the reading took it is shown, and for how many seconds at most: a tenth of the time."""
 
 FRESH_DAY = 60.0
 """The same for their last day, of which the database has to look at every end."""
@@ -46,10 +50,17 @@ WAITED = 2.0
 class Elsewhere:
     """The providers of the configuration, as far as the database knows them. Nothing here calls a vendor."""
 
-    def __init__(self, store: SharedStore, tell: Tell, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: SharedStore,
+        tell: Tell,
+        wall_clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._tell = tell
         self._wall_clock = wall_clock
+        self._ticks = ticks
         self._settings: Mapping[str, ProviderSettings] = {}
         self._types: Vendors = installed()
         self._known: dict[str, Sequence[Feed]] = {}
@@ -57,13 +68,14 @@ class Elsewhere:
         """Seconds that a page waits for what the database says."""
         self._one_at_a_time = asyncio.Lock()
         self._reading: tuple[frozenset[str], asyncio.Task[dict[str, AccountSnapshot]]] | None = None
-        self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-FRESH, frozenset(), {})
-        self._days: tuple[float, frozenset[str], Days] = (-FRESH_DAY, frozenset(), {})
+        self._read: tuple[float, frozenset[str], dict[str, AccountSnapshot]] = (-math.inf, frozenset(), {})
+        """Until when it is shown, of which providers, and what."""
+        self._days: tuple[float, frozenset[str], Days] = (-math.inf, frozenset(), {})
 
     def configure(self, settings: Mapping[str, ProviderSettings], types: Vendors) -> None:
         """From now on the configuration has these providers."""
         self._settings, self._types, self._known = settings, types, {}
-        self._read, self._reading = (-FRESH, frozenset(), {}), None
+        self._read, self._reading = (-math.inf, frozenset(), {}), None
 
     async def accounts(self, providers: Collection[str]) -> dict[str, AccountSnapshot]:
         """What the database says of these providers.
@@ -71,8 +83,8 @@ class Elsewhere:
         Raises StoreError, also where that takes too long. All that ask wait for the same reading, which goes on.
         """
         wanted = frozenset(providers) & self._settings.keys()
-        at, names, accounts = self._read
-        if time.monotonic() < at + FRESH and names == wanted:
+        until, names, accounts = self._read
+        if self._ticks() < until and names == wanted:
             return accounts
         if self._reading is None or self._reading[0] != wanted:
             reading = asyncio.create_task(self._read_again(wanted), name="read what others poll")
@@ -86,10 +98,12 @@ class Elsewhere:
 
     async def _read_again(self, wanted: frozenset[str]) -> dict[str, AccountSnapshot]:
         async with self._one_at_a_time:
-            settings = self._settings
-            accounts = await self._accounts(wanted & settings.keys())
+            settings, began = self._settings, self._ticks()
+            accounts = await self._accounts({name: settings[name] for name in sorted(wanted & settings.keys())})
             if settings is self._settings:
-                self._read = time.monotonic(), wanted, accounts
+                ended = self._ticks()
+                fresh = min(max(FRESH, RESTS * (ended - began)), FRESH_AT_MOST)
+                self._read = ended + fresh, wanted, accounts
             return accounts
 
     def _has_read(self, reading: asyncio.Task[dict[str, AccountSnapshot]]) -> None:
@@ -98,23 +112,26 @@ class Elsewhere:
         if not reading.cancelled():
             reading.exception()  # all that asked may be gone
 
-    async def _accounts(self, providers: frozenset[str]) -> dict[str, AccountSnapshot]:
-        if not providers:
+    async def _accounts(self, settings: Mapping[str, ProviderSettings]) -> dict[str, AccountSnapshot]:
+        if not settings:
             return {}
         now = self._wall_clock()
-        since = {name: now - self._settings[name].recent_window for name in sorted(providers)}
-        records = await self._store.load_all(since)
-        days = await self._last_days(providers, now)
-        found = {}
-        for name in providers:
-            found[name] = self._account(self._settings[name], records, days, now)
+        records = await self._store.load_all({name: now - one.recent_window for name, one in settings.items()})
+        days = await self._last_days(frozenset(settings), now)
+        feeds = {}
+        for name in settings:
+            feeds[name] = self._feeds(name)
             await asyncio.sleep(0)  # they may be a thousand
-        return found
+
+        def made() -> dict[str, AccountSnapshot]:
+            return {name: _account(one, feeds[name], records, days, now) for name, one in settings.items()}
+
+        return await asyncio.to_thread(made)  # one may have 100,000 tasks
 
     async def _last_days(self, providers: frozenset[str], now: float) -> Days:
         """The last day of each feed, without what is in flight."""
-        at, names, days = self._days
-        if time.monotonic() < at + FRESH_DAY and names == providers:
+        until, names, days = self._days
+        if self._ticks() < until and names == providers:
             return days
         found, every = {}, sorted(providers)
         for start in range(0, len(every), DAYS_AT_ONCE):
@@ -122,35 +139,8 @@ class Elsewhere:
             for feed, rows in (await self._store.ended_by_step_in_all(some, now - STEP * STEPS)).items():
                 found[feed] = LastDay.of(rows, (), now)
                 await asyncio.sleep(0)
-        self._days = time.monotonic(), providers, found
+        self._days = self._ticks() + FRESH_DAY, providers, found
         return found
-
-    def _account(
-        self,
-        settings: ProviderSettings,
-        records: Mapping[tuple[str, str], FeedRecord],
-        days: Days,
-        now: float,
-    ) -> AccountSnapshot:
-        return AccountSnapshot(
-            name=settings.name,
-            type=settings.type,
-            counts=Counters(),
-            budget_left=None,
-            task_series_limit=settings.task_series_limit,
-            watch_troubles=(),
-            watch_sources=(),
-            feeds=tuple(
-                _snapshot(
-                    settings,
-                    feed,
-                    records.get((settings.name, feed.kind), FeedRecord()),
-                    days.get((settings.name, feed.kind), LastDay()),
-                    now,
-                )
-                for feed in self._feeds(settings.name)
-            ),
-        )
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
         """All that the ledger knows of one task. Raises StoreError."""
@@ -166,7 +156,7 @@ class Elsewhere:
     async def _take(self, provider: str, kind: str, ids: Iterable[str], news: Sequence[str]) -> Verdict:
         wanted = list(dict.fromkeys(ids))
         ended = await self._store.ended_among(provider, kind, wanted)
-        in_flight = {task.id for task in (await self._store.load(provider, kind)).in_flight}
+        in_flight = await self._store.in_flight_among(provider, kind, wanted)
         asked_for = set(await self._store.watched(provider, kind))
         new = [one for one in wanted if one not in ended and one not in in_flight and one not in asked_for]
         room_for(len(new), len(asked_for), self._settings[provider].watch.limit)
@@ -204,6 +194,34 @@ class Elsewhere:
 
 class _NoTransport(httpx.AsyncBaseTransport):
     """Passes nothing on."""
+
+
+def _account(
+    settings: ProviderSettings,
+    feeds: Sequence[Feed],
+    records: Mapping[tuple[str, str], FeedRecord],
+    days: Days,
+    now: float,
+) -> AccountSnapshot:
+    return AccountSnapshot(
+        name=settings.name,
+        type=settings.type,
+        counts=Counters(),
+        budget_left=None,
+        task_series_limit=settings.task_series_limit,
+        watch_troubles=(),
+        watch_sources=(),
+        feeds=tuple(
+            _snapshot(
+                settings,
+                feed,
+                records.get((settings.name, feed.kind), FeedRecord()),
+                days.get((settings.name, feed.kind), LastDay()),
+                now,
+            )
+            for feed in feeds
+        ),
+    )
 
 
 def _snapshot(settings: ProviderSettings, feed: Feed, record: FeedRecord, day: LastDay, now: float) -> FeedSnapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.ledger.counting import last_day
@@ -129,6 +129,9 @@ class MemoryShare(SqliteStore):
     ) -> Mapping[tuple[str, str], Sequence[last_day.Row]]:
         """As if there was nothing."""
         return {}
+
+    async def in_flight_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        return {task.id for task in (await self.load(provider, kind)).in_flight} & set(ids)
 
     def under(self, provider: str, holder: str, epoch: int) -> Store:
         return _Fenced(self, provider, epoch)

@@ -145,6 +145,14 @@ async def test_a_step_is_one_row_of_what_began_ended_and_failed_in_it(store: Sto
     assert (await store.load("vendor", "other", steps_since=0)).by_step == []
 
 
+async def test_ids_of_tasks_in_flight_are_told_from_others_where_replicas_share_a_store(store: Store) -> None:
+    if not isinstance(store, SharedStore):
+        return  # a file, which one process has for itself
+    await store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0), Task("b", State.QUEUED, 1.0, 1.0), ended("c")))
+    await store.commit(changes(Task("d", State.RUNNING, 1.0, 1.0), kind="other"))
+    assert await store.in_flight_among("vendor", "kind", ["a", "c", "d", "unknown"]) == {"a"}
+
+
 async def test_ends_of_several_feeds_are_counted_at_once_where_replicas_share_a_store(store: Store) -> None:
     if not isinstance(store, SharedStore):
         return  # a file, which one process has for itself

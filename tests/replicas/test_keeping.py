@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from exporter.replicas.holding import MARGIN
 from exporter.replicas.keeper import Keeper
 from exporter.simulator import FACE_SWAP, Life
 from exporter.snapshot import Reloads, ReplicaSnapshot
-from exporter.tasks import State
+from exporter.tasks import State, Task
 from exporter.vendors.registry import installed
 from exporter.web.pages.status.overview import Overview
 from exporter.web.pages.status.troubles import Whose, of_replica
@@ -379,6 +380,62 @@ async def test_a_page_goes_without_what_a_slow_database_has_not_said(live_site: 
     share.answers.set()
     assert list(await elsewhere.accounts([wanted.name])) == [wanted.name]
     assert share.asked == 1, "all wait for one reading"
+    await share.close()
+
+
+async def test_what_took_long_to_read_is_shown_for_longer_and_very_much_is_made_beside_the_event_loop(
+    live_site: Site,
+) -> None:
+    now, threads = 1000.0, set[int]()
+
+    class Ended(list[Task]):
+        def __iter__(self) -> Iterator[Task]:
+            threads.add(threading.get_ident())
+            return super().__iter__()
+
+    class Large(MemoryShare):
+        asked, takes = 0, 2.0
+
+        async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
+            nonlocal now
+            now += self.takes
+            self.asked += 1
+            ended = Ended([Task("a", State.SUCCEEDED, time.time(), time.time(), ended=time.time())])
+            return {(wanted.name, FACE_SWAP[1]): FeedRecord(ended=ended)}
+
+    share = Large(SqliteFile(":memory:"), MemoryDatabase(time.monotonic, LENGTH))
+    elsewhere = Elsewhere(share, nobody_told, ticks=lambda: now)
+    elsewhere.patience = PATIENCE
+    (wanted,) = some(live_site, 1)
+    elsewhere.configure({wanted.name: wanted}, installed())
+
+    async def asked_after(seconds: float) -> int:
+        nonlocal now
+        now += seconds
+        accounts = await elsewhere.accounts([wanted.name])
+        assert [end.task.id for feed in accounts[wanted.name].feeds for end in feed.ends] == ["a"]
+        return share.asked
+
+    assert [await asked_after(seconds) for seconds in (0, 17, 2, 17, 2)] == [1, 1, 2, 2, 3]
+    share.takes = 0.01
+    assert [await asked_after(seconds) for seconds in (19, 0.5, 1)] == [4, 4, 5]
+    assert threads
+    assert threading.get_ident() not in threads
+    await share.close()
+
+
+async def test_a_reload_takes_a_provider_away_while_others_are_read(live_site: Site) -> None:
+    class Reloaded(MemoryShare):
+        async def load_all(self, ended_since: Mapping[str, float]) -> Mapping[tuple[str, str], FeedRecord]:
+            elsewhere.configure({wanted.name: wanted}, installed())
+            return {}
+
+    share = Reloaded(SqliteFile(":memory:"), MemoryDatabase(time.monotonic, LENGTH))
+    elsewhere = Elsewhere(share, nobody_told)
+    elsewhere.patience = PATIENCE
+    wanted, gone = some(live_site, 2)
+    elsewhere.configure({wanted.name: wanted, gone.name: gone}, installed())
+    assert wanted.name in await elsewhere.accounts([wanted.name, gone.name])
     await share.close()
 
 

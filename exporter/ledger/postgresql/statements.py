@@ -119,6 +119,7 @@ UNPAID_SINCE = f"""
 ORDER BY placed DESC, id DESC LIMIT %s
 """
 ENDED_AMONG = f"SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND is_end AND id IN ({_IDS})"
+IN_FLIGHT_AMONG = f"SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND NOT is_end AND id IN ({_IDS})"
 ENDED_BEFORE = f"""
 SELECT id FROM videotask.tasks WHERE feed = {_FEED} AND is_end AND placed < %s AND changed < %s
 ORDER BY placed, id LIMIT %s

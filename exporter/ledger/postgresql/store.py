@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Self, TypeVar
 
 from exporter.config.models import Secret
@@ -137,6 +139,9 @@ class PostgresqlStore:
     async def ended_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
         return {*await self._read(say.ENDED_AMONG, provider, kind, json.dumps(list(ids)))}
 
+    async def in_flight_among(self, provider: str, kind: str, ids: Iterable[str]) -> set[str]:
+        return {*await self._read(say.IN_FLIGHT_AMONG, provider, kind, json.dumps(list(ids)))}
+
     async def ended_before(self, provider: str, kind: str, when: float, limit: int) -> list[str]:
         return await self._read(say.ENDED_BEFORE, provider, kind, when, when, limit)
 
@@ -237,11 +242,14 @@ class _ReadStore(PostgresqlStore):
             return await super().load(provider, kind, ended_since, steps_since)
         self._loaded.add(kind)
         record, self._versions[provider, kind] = self._read_ahead.pop(kind, (FeedRecord(), 0))
-        return replace(record, ended=[task for task in record.ended if task.placed_at >= ended_since])
+        return replace(record, ended=record.ended[bisect_left(record.ended, ended_since, key=_placed_at) :])
 
     async def commit(self, changes: Changes) -> None:
         self._read_ahead = None
         await super().commit(changes)
+
+
+_placed_at = attrgetter("placed_at")
 
 
 def _statements(changes: Changes, version: int | None) -> Iterator[Statement]:
