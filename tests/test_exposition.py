@@ -228,6 +228,17 @@ async def test_a_snapshot_of_very_many_providers_lets_others_have_their_turn_and
     assert snapshot == rig.polled.snapshot()
 
 
+async def test_pages_that_are_asked_for_at_once_show_one_snapshot_that_is_taken_after_they_were(rig: Rig) -> None:
+    await rig.show(Observation("a", State.RUNNING))
+    first, second = await asyncio.gather(rig.polled.everything(), rig.polled.everything())
+    assert first is second
+    under_way = asyncio.create_task(rig.polled.everything())
+    await rig.show(Observation("b", State.RUNNING))
+    later = await rig.polled.everything()
+    assert {task.id for feed in later.feeds for task in feed.tasks} >= {"b"}
+    await under_way
+
+
 async def test_a_slip_of_ours_is_told_and_nothing_old_is_served_for_new(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

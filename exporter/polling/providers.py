@@ -140,6 +140,7 @@ class PolledProviders:
         self._held = held
         self.by_name: Mapping[str, PolledProvider] = {one.provider.name: one for one in polled}
         """Never changed, but replaced: a reader sees the providers of one moment."""
+        self._next: asyncio.Task[Snapshot] | None = None
 
     @property
     def held(self) -> list[PolledProvider]:
@@ -156,7 +157,7 @@ class PolledProviders:
 
     async def everything(self) -> Snapshot:
         """All that is polled, here or by other replicas: of those what the database says, while it can be read."""
-        mine, elsewhere = self.snapshot(), self._held.elsewhere
+        mine, elsewhere = await self._from_here_on(), self._held.elsewhere
         if elsewhere is None or mine.replica is None or mine.replica.trouble:
             return mine
         accounts = {one.name: one for one in mine.accounts}
@@ -166,6 +167,16 @@ class PolledProviders:
         except StoreError as error:
             replica = replace(replica, unread=str(error))
         return Snapshot(tuple(accounts[name] for name in replica.held if name in accounts), replica)
+
+    async def _from_here_on(self) -> Snapshot:
+        """A snapshot that begins to be taken after this call: one for all that call before."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._begun())
+        return await asyncio.shield(self._next)
+
+    async def _begun(self) -> Snapshot:
+        self._next = None
+        return await self.snapshot_in_turns()
 
     def is_held(self, snapshot: Snapshot) -> bool:
         """Whether all that a snapshot has may still be shown."""
