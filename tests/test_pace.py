@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from exporter.config.models import PollSettings
 from exporter.ledger.counters import Counters
 from exporter.ledger.store import FeedRecord
 from exporter.ledger.tracker import Tracker
-from exporter.polling.feed.schedule import DurationSpan, Learned, Schedule, Trail, next_look
+from exporter.polling.feed.schedule import AT_ONCE, DurationSpan, Learned, Schedule, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task
 
 NOW = 1_790_000_000.0
@@ -178,45 +179,63 @@ def due(pace: Schedule, at: float) -> tuple[list[str], list[str]]:
     return pace.due(["one"], at)
 
 
-def test_a_task_waits_for_as_many_sweeps_as_it_can() -> None:
+async def test_a_task_waits_for_as_many_sweeps_as_it_can() -> None:
     pace = Schedule(book_of(Clock.PROVIDER, running(0)))
     assert due(pace, NOW) == (["one"], [])
-    pace.saw({"one": NOW})
+    await pace.saw({"one": NOW})
     assert [bool(due(pace, NOW + 10 * sweep - 0.5)[0]) for sweep in (1, 2, 3)] == [False, False, True]
 
 
-def test_after_a_restart_all_are_due() -> None:
+async def test_after_a_restart_all_are_due() -> None:
     tracker = book_of(Clock.PROVIDER, running(0))
-    Schedule(tracker).saw({"one": NOW})
+    await Schedule(tracker).saw({"one": NOW})
     assert due(Schedule(tracker), NOW + 10) == (["one"], [])
 
 
-def test_durations_that_only_we_measure_let_nothing_wait() -> None:
+async def test_durations_that_only_we_measure_let_nothing_wait() -> None:
     pace = Schedule(book_of(Clock.OBSERVED, running(0)))
-    pace.saw({"one": NOW})
+    await pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == (["one"], [])
 
 
-def test_while_a_task_is_missed_nothing_waits() -> None:
+async def test_while_a_task_is_missed_nothing_waits() -> None:
     tracker = book_of(Clock.PROVIDER, running(0), Task("gone", State.QUEUED, NOW, NOW))
     pace = Schedule(tracker)
-    pace.saw({"one": NOW})
+    await pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == ([], ["one"])
     tracker.in_flight["gone"] = replace(tracker.in_flight["gone"], missing=1)
     assert due(pace, NOW + 10) == (["one"], [])
 
 
-def test_a_task_does_not_seem_stalled_because_nobody_looks() -> None:
+async def test_a_task_does_not_seem_stalled_because_nobody_looks() -> None:
     pace = Schedule(book_of(Clock.PROVIDER, running(0), stalled_after="30s"))
-    pace.saw({"one": NOW})
+    await pace.saw({"one": NOW})
     assert due(pace, NOW + 10) == ([], ["one"])
     assert due(pace, NOW + 15) == (["one"], [])
 
 
-def test_what_has_ended_is_forgotten() -> None:
+async def test_what_has_ended_is_forgotten() -> None:
     tracker = book_of(Clock.PROVIDER, running(0))
     pace = Schedule(tracker)
-    pace.saw({"one": NOW})
+    await pace.saw({"one": NOW})
     del tracker.in_flight["one"]
-    pace.saw({"one": NOW + 10})
+    await pace.saw({"one": NOW + 10})
     assert due(pace, NOW + 10) == (["one"], [])
+
+
+async def test_the_next_looks_at_very_many_tasks_let_others_have_their_turn() -> None:
+    tasks = [Task(str(number), State.RUNNING, NOW, NOW, started=NOW) for number in range(2 * AT_ONCE + 1)]
+    pace, turns = Schedule(book_of(Clock.PROVIDER, *tasks)), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    meanwhile = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    await pace.saw({task.id: NOW for task in tasks})
+    meanwhile.cancel()
+    assert turns == 2
+    assert pace.due([task.id for task in tasks], NOW + 10) == ([], [task.id for task in tasks])

@@ -272,7 +272,7 @@ class FeedLoop:
         brought = sweep.looked_up.keys() - self.tracker.in_flight.keys() - sweep.ended_before
         await self._ledger.record(self.tracker, sweep, now, keep=self.following.ids)
         self._list.unlisted = set() if sweep.complete else self._list.unlisted | brought
-        self._schedule.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
+        await self._schedule.saw({task_id: at for task_id, (_, at) in sweep.looked_up.items()})
         if sweep.complete or not sweep.listed:  # else new tasks wait for the next sweep
             await self.following.settle(sweep)
         if sweep.complete:

@@ -6,6 +6,7 @@ restarts. What is known of a task is its age and, where the vendor reports real 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ EARLY, LATE = 0.07, 0.98
 
 LEAD = 0.95
 """The share of the predicted rest to wait before the next look: progress is uneven, and rounded."""
+
+AT_ONCE = 1000
+"""Tasks whose next looks are worked out at once, which holds the event loop for 3 ms."""
 
 LONGEST_GAP = 3
 """Poll intervals between two looks, at most: what is shown of a task is no older than data may be in any case."""
@@ -153,7 +157,7 @@ class Schedule:
         every = list(ids)
         return [one for one in every if one not in wait], [one for one in every if one in wait]
 
-    def saw(self, looked_up: Mapping[str, float]) -> None:
+    async def saw(self, looked_up: Mapping[str, float]) -> None:
         """Takes in when tasks were looked up, once what was seen of them is in the ledger."""
         in_flight = self._tracker.in_flight
         for task_id in self._trails.keys() - in_flight.keys():
@@ -163,8 +167,12 @@ class Schedule:
         if not seen or self._tracker.clock is not Clock.PROVIDER:
             return
         learned = self._learned()
-        for task_id, at in seen.items():
-            task = in_flight[task_id]
+        for count, (task_id, at) in enumerate(seen.items(), start=1):
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            task = in_flight.get(task_id)
+            if task is None:  # it has ended meanwhile
+                continue
             trail = self._trails.get(task_id)
             self._trails[task_id] = trail = (trail or Trail(task.state, at)).on(task, at)
             self._next[task_id] = next_look(task, trail, at, learned)

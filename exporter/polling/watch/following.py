@@ -159,9 +159,11 @@ class Following:
 
     async def hint(self, ids: Iterable[str]) -> None:
         """Takes a hint at tasks that have changed: a look-up has to confirm it. Raises StoreError, TooMany."""
-        hinted = set(ids)
+        hinted, in_flight = set(ids), self._tracker.in_flight
         # What a list has yet to show is left to it: known before its turn, it would end the reading too early.
-        followed = hinted & (self._tracker.in_flight.keys() | (set() if self._lists else set(self.ids)))
+        followed = {one for one in hinted if one in in_flight}
+        if not self._lists and hinted - followed:  # else there is no need to go through all that are followed
+            followed |= hinted.intersection(self.ids)
         self._look_soon(followed - self._finished)
         if not self._lists and hinted - followed:
             strange = hinted - followed
