@@ -202,9 +202,10 @@ async def test_a_task_that_was_looked_up_counts_as_long_as_nothing_can_have_been
     await desk.sweep(looked_up=[seen("watched", S, submitted=START - 300 * DAY, ended=START - 299 * DAY)])
     assert desk.finished == {"succeeded": 1}
     await sweep_of_something_new(desk, after=2.5 * DAY)
-    await desk.sweep(looked_up=[seen("may be forgotten", S, submitted=START + 1.9 * DAY)])
+    for days in (1.9, 2.1, 2.8):
+        await desk.sweep(looked_up=[seen(f"may be forgotten {days}", S, submitted=START + days * DAY)])
     assert desk.finished == {"succeeded": 1}
-    await desk.sweep(looked_up=[seen("is remembered", S, submitted=START + 2.1 * DAY)])
+    await desk.sweep(looked_up=[seen("is remembered", S, submitted=START + 2.9 * DAY)])
     assert desk.finished == {"succeeded": 2}
 
 
@@ -730,6 +731,21 @@ async def test_a_forgotten_task_that_the_vendor_takes_up_again_is_not_counted_ag
     assert "a" not in desk.tracker.in_flight
     await desk.sweep(seen("a", S, ended=START - 30, **dates))
     assert desk.finished == {"succeeded": 1}
+
+
+@pytest.mark.parametrize("behind", [3 * HOUR, 20 * HOUR])
+async def test_an_end_that_a_clock_which_is_behind_has_dated_does_not_begin_again(behind: float) -> None:
+    """The vendor's date was in the future then. It is none by the time the end is forgotten and taken back."""
+    desk = Desk(retention=2 * DAY)
+    await desk.sweep()
+    date = desk.now + behind
+    await desk.sweep(seen("a", S, submitted=date, ended=date))
+    for _ in range(2):
+        await sweep_of_something_new(desk, after=1.5 * DAY + 600)
+    await sweep_of_something_new(desk, after=600)
+    assert await desk.ledger.ended_among(desk.tracker, ["a"]) == set()
+    await desk.sweep(seen("a", R, submitted=date))
+    assert "a" not in desk.tracker.in_flight
 
 
 async def test_what_is_still_shown_is_still_remembered() -> None:

@@ -58,6 +58,9 @@ LOST_AFTER = 2
 REMEMBERED_LONGER = 86400.0
 """Seconds for which an end is remembered after it is news no more: a vendor's clock may be hours off."""
 
+BEHIND = 72000.0
+"""Seconds by which our clock may be behind the vendor's: an end that it alone dates is forgotten so much earlier."""
+
 
 class Tracker:
     """The ledger of one feed."""
@@ -157,10 +160,10 @@ class Tracker:
 
     @property
     def _forgotten_before(self) -> float:
-        """What ended before this may have been known and forgotten."""
+        """What the vendor dates before this may have been known and forgotten."""
         if self.since is None or self.horizon is None or self.horizon - REMEMBERED_LONGER <= self.since:
             return -math.inf
-        return self.horizon - REMEMBERED_LONGER
+        return self.horizon - REMEMBERED_LONGER + BEHIND
 
     def recent(self, now: float) -> list[Task]:
         """The tasks that ended within the recent window."""
