@@ -381,7 +381,7 @@ async def test_what_is_not_there_is_told_to_people_as_a_page_and_to_programs_as_
 class Broken(PolledProviders):
     """What is polled, if the exporter had a bug."""
 
-    def snapshot(self) -> Snapshot:
+    async def snapshot_in_turns(self) -> Snapshot:
         raise KeyError("s3cr3t")
 
 
