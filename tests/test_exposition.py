@@ -18,7 +18,7 @@ from exporter.polling.providers import IN_A_TURN
 from exporter.snapshot import FeedStatus, Reloads, Snapshot
 from exporter.tasks import Observation, State
 from exporter.web.app import Scrapes
-from tests.harness import PATIENCE, Rig, Site, until
+from tests.harness import PATIENCE, Rig, Site, until, with_turns_of_others
 from tests.harness.rig import OPENMETRICS
 
 
@@ -212,18 +212,7 @@ async def test_a_snapshot_of_very_many_providers_lets_others_have_their_turn_and
 ) -> None:
     for number in range(2 * IN_A_TURN + 1):
         rig.add(site.settings("facewap", name=f"swap{number}"))
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    meanwhile = asyncio.create_task(others())
-    await asyncio.sleep(0)
-    snapshot = await rig.polled.snapshot_in_turns()
-    meanwhile.cancel()
+    snapshot, turns = await with_turns_of_others(rig.polled.snapshot_in_turns())
     assert turns == 2
     assert snapshot == rig.polled.snapshot()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ from exporter.ledger.store import FeedRecord
 from exporter.ledger.tracker import Tracker
 from exporter.polling.feed.schedule import AT_ONCE, DurationSpan, Learned, Schedule, Trail, next_look
 from exporter.tasks import Clock, Phase, State, Task
+from tests.harness import with_turns_of_others
 
 NOW = 1_790_000_000.0
 INTERVAL = 10.0
@@ -225,17 +225,7 @@ async def test_what_has_ended_is_forgotten() -> None:
 
 async def test_the_next_looks_at_very_many_tasks_let_others_have_their_turn() -> None:
     tasks = [Task(str(number), State.RUNNING, NOW, NOW, started=NOW) for number in range(2 * AT_ONCE + 1)]
-    pace, turns = Schedule(book_of(Clock.PROVIDER, *tasks)), 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    meanwhile = asyncio.create_task(others())
-    await asyncio.sleep(0)
-    await pace.saw({task.id: NOW for task in tasks})
-    meanwhile.cancel()
+    pace = Schedule(book_of(Clock.PROVIDER, *tasks))
+    _, turns = await with_turns_of_others(pace.saw({task.id: NOW for task in tasks}))
     assert turns == 2
     assert pace.due([task.id for task in tasks], NOW + 10) == ([], [task.id for task in tasks])

@@ -29,7 +29,7 @@ from tests.harness.vendors import (
     page_of,
     settings_of,
 )
-from tests.harness.waiting import PATIENCE, side_by_side, until, wait_for
+from tests.harness.waiting import PATIENCE, side_by_side, until, wait_for, with_turns_of_others
 
 __all__ = [
     "ALL_FEEDS",
@@ -75,4 +75,5 @@ __all__ = [
     "told",
     "until",
     "wait_for",
+    "with_turns_of_others",
 ]

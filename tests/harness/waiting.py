@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds that a test waits for something that must come."""
@@ -29,6 +31,23 @@ def wait_for(
         if time.monotonic() > deadline:
             pytest.fail(f"waited {patience:g} s in vain: {what}")
         time.sleep(pause)
+
+
+async def with_turns_of_others(work: Coroutine[Any, Any, T]) -> tuple[T, int]:
+    """What some work returns, and how often it has let others on the event loop have their turn."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    meanwhile = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    result = await work
+    meanwhile.cancel()
+    return result, turns
 
 
 async def until(what: str, holds: Callable[[], object]) -> None:
