@@ -165,7 +165,7 @@ def test_what_lies_beyond_all_buckets_may_still_wait_up_to_the_last_bound() -> N
     assert DurationSpan.of(counts_of([5000.0] * 50), Phase.RUN, (10.0,)).early in (10.0, float("inf"))
 
 
-def book_of(clock: Clock, *tasks: Task, **settings: object) -> Tracker:
+def tracker_of(clock: Clock, *tasks: Task, **settings: object) -> Tracker:
     bounds = [f"{bound:g}s" for bound in (10, 50, 100, 1000)]
     made = PollSettings.model_validate({"poll_interval": "10s", "duration_buckets": bounds, **settings})
     counts = Counters()
@@ -175,57 +175,57 @@ def book_of(clock: Clock, *tasks: Task, **settings: object) -> Tracker:
     return Tracker("p", "k", clock, made, 1e6, FeedRecord(NOW, NOW, NOW, counts, tasks))
 
 
-def due(pace: Schedule, at: float) -> tuple[list[str], list[str]]:
-    return pace.due(["one"], at)
+def due(schedule: Schedule, at: float) -> tuple[list[str], list[str]]:
+    return schedule.due(["one"], at)
 
 
 async def test_a_task_waits_for_as_many_sweeps_as_it_can() -> None:
-    pace = Schedule(book_of(Clock.PROVIDER, running(0)))
-    assert due(pace, NOW) == (["one"], [])
-    await pace.saw({"one": NOW})
-    assert [bool(due(pace, NOW + 10 * sweep - 0.5)[0]) for sweep in (1, 2, 3)] == [False, False, True]
+    schedule = Schedule(tracker_of(Clock.PROVIDER, running(0)))
+    assert due(schedule, NOW) == (["one"], [])
+    await schedule.saw({"one": NOW})
+    assert [bool(due(schedule, NOW + 10 * sweep - 0.5)[0]) for sweep in (1, 2, 3)] == [False, False, True]
 
 
 async def test_after_a_restart_all_are_due() -> None:
-    tracker = book_of(Clock.PROVIDER, running(0))
+    tracker = tracker_of(Clock.PROVIDER, running(0))
     await Schedule(tracker).saw({"one": NOW})
     assert due(Schedule(tracker), NOW + 10) == (["one"], [])
 
 
 async def test_durations_that_only_we_measure_let_nothing_wait() -> None:
-    pace = Schedule(book_of(Clock.OBSERVED, running(0)))
-    await pace.saw({"one": NOW})
-    assert due(pace, NOW + 10) == (["one"], [])
+    schedule = Schedule(tracker_of(Clock.OBSERVED, running(0)))
+    await schedule.saw({"one": NOW})
+    assert due(schedule, NOW + 10) == (["one"], [])
 
 
 async def test_while_a_task_is_missed_nothing_waits() -> None:
-    tracker = book_of(Clock.PROVIDER, running(0), Task("gone", State.QUEUED, NOW, NOW))
-    pace = Schedule(tracker)
-    await pace.saw({"one": NOW})
-    assert due(pace, NOW + 10) == ([], ["one"])
+    tracker = tracker_of(Clock.PROVIDER, running(0), Task("gone", State.QUEUED, NOW, NOW))
+    schedule = Schedule(tracker)
+    await schedule.saw({"one": NOW})
+    assert due(schedule, NOW + 10) == ([], ["one"])
     tracker.in_flight["gone"] = replace(tracker.in_flight["gone"], missing=1)
-    assert due(pace, NOW + 10) == (["one"], [])
+    assert due(schedule, NOW + 10) == (["one"], [])
 
 
 async def test_a_task_does_not_seem_stalled_because_nobody_looks() -> None:
-    pace = Schedule(book_of(Clock.PROVIDER, running(0), stalled_after="30s"))
-    await pace.saw({"one": NOW})
-    assert due(pace, NOW + 10) == ([], ["one"])
-    assert due(pace, NOW + 15) == (["one"], [])
+    schedule = Schedule(tracker_of(Clock.PROVIDER, running(0), stalled_after="30s"))
+    await schedule.saw({"one": NOW})
+    assert due(schedule, NOW + 10) == ([], ["one"])
+    assert due(schedule, NOW + 15) == (["one"], [])
 
 
 async def test_what_has_ended_is_forgotten() -> None:
-    tracker = book_of(Clock.PROVIDER, running(0))
-    pace = Schedule(tracker)
-    await pace.saw({"one": NOW})
+    tracker = tracker_of(Clock.PROVIDER, running(0))
+    schedule = Schedule(tracker)
+    await schedule.saw({"one": NOW})
     del tracker.in_flight["one"]
-    await pace.saw({"one": NOW + 10})
-    assert due(pace, NOW + 10) == (["one"], [])
+    await schedule.saw({"one": NOW + 10})
+    assert due(schedule, NOW + 10) == (["one"], [])
 
 
 async def test_the_next_looks_at_very_many_tasks_let_others_have_their_turn() -> None:
     tasks = [Task(str(number), State.RUNNING, NOW, NOW, started=NOW) for number in range(2 * AT_ONCE + 1)]
-    pace = Schedule(book_of(Clock.PROVIDER, *tasks))
-    _, turns = await with_turns_of_others(pace.saw({task.id: NOW for task in tasks}))
+    schedule = Schedule(tracker_of(Clock.PROVIDER, *tasks))
+    _, turns = await with_turns_of_others(schedule.saw({task.id: NOW for task in tasks}))
     assert turns == 2
-    assert pace.due([task.id for task in tasks], NOW + 10) == ([], [task.id for task in tasks])
+    assert schedule.due([task.id for task in tasks], NOW + 10) == ([], [task.id for task in tasks])
