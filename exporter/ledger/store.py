@@ -22,7 +22,7 @@ SHOWN = ("history_gaps_total", "unmapped_values_total", "model")
 STEPS_KEPT = 86400.0
 """Seconds for which it is kept what was seen of a task and when."""
 
-STEPS_TOLD = 1000
+STEPS_SHOWN = 1000
 """Steps of one task that are read, the latest ones: a vendor that changes its mind at each look makes thousands."""
 
 
@@ -100,7 +100,7 @@ class Store(Protocol):
         """Writes one sweep's changes, all or nothing."""
 
     async def find(self, provider: str, kind: str, task_id: str) -> tuple[Task, list[Step]] | None:
-        """All that is known of one task, and what was seen of it in the last day: at most the latest STEPS_TOLD."""
+        """All that is known of one task, and what was seen of it in the last day: at most the latest STEPS_SHOWN."""
 
     async def find_all(self, task_id: str) -> Mapping[tuple[str, str], Task]:
         """The tasks that have this id, by provider and kind."""

@@ -17,7 +17,7 @@ from exporter.ledger.counters import Counters
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.errors import StoreError
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.store import STEPS_TOLD, Changes, SharedStore, Store
+from exporter.ledger.store import Changes, SharedStore, Store
 from exporter.ledger.sweep import Sweep
 from exporter.ledger.tracker import Tracker
 from exporter.tasks import ENDS, Clock, Field, Observation, Reason, State, Step, Task
@@ -316,13 +316,12 @@ async def test_what_was_seen_of_a_task_is_told_in_order_and_each_once(store: Sto
     assert await store.find("vendor", "kind", "b") is None, "steps alone are no task"
 
 
-async def test_of_very_many_steps_of_a_task_the_latest_are_told(store: Store) -> None:
+async def test_of_very_many_steps_of_a_task_the_latest_thousand_are_read(store: Store) -> None:
     await store.commit(changes(Task("a", State.RUNNING, 1.0, 1.0)))
-    count = STEPS_TOLD + 10
-    await store.commit(stepped(*(Step("a", float(at), (State.RUNNING, State.UNKNOWN)[at % 2]) for at in range(count))))
+    await store.commit(stepped(*(Step("a", float(at), (State.RUNNING, State.UNKNOWN)[at % 2]) for at in range(1010))))
     found = await store.find("vendor", "kind", "a")
     assert found is not None
-    assert [step.at for step in found[1]] == list(range(10, count))
+    assert [step.at for step in found[1]] == list(range(10, 1010))
 
 
 async def test_steps_are_dropped_a_day_later_as_new_ones_come(store: Store) -> None:

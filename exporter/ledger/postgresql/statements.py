@@ -7,7 +7,7 @@ from __future__ import annotations
 from exporter.ledger.counting.last_day import STEP
 from exporter.ledger.counting.late import USAGE
 from exporter.ledger.sqlite.rows import COLUMNS, MEASURED
-from exporter.ledger.store import STEPS_TOLD
+from exporter.ledger.store import STEPS_SHOWN
 from exporter.tasks import State
 
 NAMES = (*COLUMNS.split(", "), "placed", "is_end")
@@ -88,7 +88,8 @@ SELECT (SELECT provider FROM videotask.feeds AS f WHERE f.id = feed),
 FROM videotask.tasks WHERE feed = ANY(ARRAY(SELECT f.id FROM videotask.feeds AS f)) AND id = %s
 """
 STORY = f"""
-SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s ORDER BY at DESC LIMIT {STEPS_TOLD}
+SELECT id, at, state, progress FROM videotask.steps WHERE feed = {_FEED} AND id = %s
+ORDER BY at DESC LIMIT {STEPS_SHOWN}
 """
 ENDED_SINCE = f"{_TASKS} is_end AND placed >= %s ORDER BY placed, id"
 

@@ -26,7 +26,7 @@ from exporter.ledger.sqlite import tables as schema
 from exporter.ledger.sqlite.held_file import HeldFile
 from exporter.ledger.sqlite.recovery import Damaged
 from exporter.ledger.sqlite.rows import COLUMNS, COUNT, MEASURED, row_of, step_of, task_of, total_of
-from exporter.ledger.store import STEPS_KEPT, STEPS_TOLD, Changes, FeedRecord
+from exporter.ledger.store import STEPS_KEPT, STEPS_SHOWN, Changes, FeedRecord
 from exporter.tasks import Reason, State, Step, Task
 
 T = TypeVar("T")
@@ -280,7 +280,7 @@ class SqliteFile:
         about = (self._feed(provider, kind), task_id)
         found = self._read(task_of, f"SELECT {COLUMNS} FROM tasks WHERE feed = ? AND id = ?", *about)  # noqa: S608
         query = "SELECT id, at, state, progress FROM steps WHERE feed = ? AND id = ? ORDER BY at DESC LIMIT ?"
-        return (found[0], self._read(step_of, query, *about, STEPS_TOLD)[::-1]) if found else None
+        return (found[0], self._read(step_of, query, *about, STEPS_SHOWN)[::-1]) if found else None
 
     def find_all(self, task_id: str) -> dict[tuple[str, str], Task]:
         feed = "(SELECT {} FROM feeds WHERE feeds.id = feed)"

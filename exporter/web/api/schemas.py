@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.ledger.store import STEPS_TOLD
+from exporter.ledger.store import STEPS_SHOWN
 from exporter.snapshot import AccountSnapshot, FeedSnapshot, Snapshot
 from exporter.tasks import Clock, Phase, Reason, State, Step
 from exporter.tasks import Field as Part
@@ -71,7 +71,7 @@ class StepSeen(_Schema):
 class TaskStory(TaskSummary):
     """One task, and what was seen of it in the last day."""
 
-    steps: list[StepSeen] = Field(description=f"the oldest first; at most the latest {STEPS_TOLD}")
+    steps: list[StepSeen] = Field(description=f"the oldest first; at most the latest {STEPS_SHOWN}")
 
 
 class Tasks(_Schema):
