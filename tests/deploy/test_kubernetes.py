@@ -315,7 +315,8 @@ def test_the_pod_gets_ready_and_follows_its_configmap_and_its_secret(
     flags = ("--web.listen-address=127.0.0.1:0", "--config.auto-reload-interval=50ms")
     exporter = start(*map(placed, CONTAINER["args"]), *flags)
     exporter.wait_for("a first sweep that failed", lambda: exporter.value(up("deerapi", "sora")) == 0)
-    exporter.wait_for("the first sweeps", lambda: exporter.value(up("chanjing", "video")) is not None)
+    swept = [up("chanjing", kind) for kind in ("lip_sync", "video")]
+    exporter.wait_for("the first sweeps", lambda: all(exporter.value(series) is not None for series in swept))
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):  # although no key is right
         assert exporter.get(CONTAINER[probe]["httpGet"]["path"][1:]).startswith("The exporter is ")
     secrets.write(keys)
